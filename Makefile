@@ -1,0 +1,53 @@
+# make demo and make test set everything up by themselves; the other targets do too.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help setup demo test quick check bench chaos clean
+
+help:
+	@echo "make demo    set up, then the worked example end to end (about 3 minutes)"
+	@echo "make test    set up, then every check and test (at most 15 minutes)"
+	@echo "make quick   set up, then the tests that need no Ray (under a minute)"
+	@echo "make check   ruff, mypy and the architecture tests"
+	@echo "make bench   measures against the field; make chaos kills things on purpose"
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	@if command -v uv >/dev/null 2>&1; then \
+	  { [ -x $(BIN)/python ] || uv venv -q --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv; } && \
+	  uv pip install -q -p $(BIN)/python -c constraints.txt -e '.[dev]'; \
+	else \
+	  { [ -x $(BIN)/python ] || $(PYTHON) -m venv .venv; } && \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	fi
+	@touch $@
+
+demo: setup
+	$(BIN)/raymm demo
+
+check: setup
+	$(BIN)/ruff check raymm jobs tests
+	$(BIN)/ruff format --check raymm jobs tests
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/architecture
+
+quick: setup
+	$(BIN)/python -m pytest -q -m "not ray and not slow and not chaos" tests
+	$(BIN)/python -m pytest -q --doctest-modules raymm
+
+test: check quick
+	$(BIN)/python -m pytest -q -m "(ray or slow) and not chaos" tests
+
+bench: setup
+	@status=0; for file in tests/benchmarks/bench_*.py; do \
+	  echo "== $$file"; $(BIN)/python "$$file" || status=1; done; exit $$status
+
+chaos: setup
+	$(BIN)/python -m pytest -q -m chaos tests
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .pytest_cache

@@ -1,0 +1,1 @@
+"""Automated model management on Ray: tune, prove, compress, serve, watch and tune again."""

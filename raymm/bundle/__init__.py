@@ -1,0 +1,1 @@
+"""The one artefact: an ONNX graph from raw columns to predictions, with schema and lineage."""

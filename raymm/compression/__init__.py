@@ -1,0 +1,1 @@
+"""Smaller and faster bundles within an allowed loss."""

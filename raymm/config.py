@@ -1,0 +1,352 @@
+"""The one typed configuration: a YAML file, command-line options and ``--set key=value``.
+
+Everything but ``data.source`` and ``data.target`` has a default. An unknown key is an error that
+names the nearest valid one.
+
+>>> config = parse({"data": {"source": "churn.csv", "target": "Churn"}, "search": {"time": "3m"}})
+>>> config.name, config.search.time
+('churn', 180.0)
+>>> parse({"data": {"source": "a.csv", "target": "y"}, "serch": {}})
+Traceback (most recent call last):
+    ...
+raymm.errors.ConfigError: "serch" is not a key of the configuration. Did you mean "search"?
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from raymm.errors import ConfigError
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+
+
+def seconds(value: Any) -> Any:
+    """Read a duration such as ``90``, ``"90s"``, ``"1h30m"`` as seconds; None stays None.
+
+    Raises
+    ------
+    ValueError
+        When it is not a duration, or not above 0.
+
+    >>> seconds("1h30m"), seconds(5)
+    (5400.0, 5.0)
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        text = value.strip().lower()
+        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
+        if text.replace(".", "", 1).isdigit():
+            value = float(text)
+        elif parts and "".join(map("".join, parts)) == text:
+            value = sum(float(number) * _UNITS[unit] for number, unit in parts)
+        else:
+            raise ValueError(f'must be a duration such as 90s, 5m or 1h30m, but got "{value}"')
+    if value <= 0:
+        raise ValueError(f"must be a duration above 0, but got {value}")
+    return float(value)
+
+
+Duration = Annotated[float | None, BeforeValidator(seconds)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limits(_Section):
+    """Upper limits that the served bundle must keep; None is no limit."""
+
+    latency_p99_ms: float | None = Field(default=None, gt=0)
+    bundle_mb: float | None = Field(default=None, gt=0)
+
+
+class Goal(_Section):
+    """What a good model is.
+
+    ``metric`` "auto" is roc_auc for two classes, accuracy for more, rmse for numbers.
+    ``at_least`` is the bound a model must reach: a floor for metrics that grow with quality, a
+    ceiling for errors such as rmse. ``confidence`` is that of the statements in a blessing.
+    ``protected`` names columns whose groups the audit compares.
+    """
+
+    metric: str = "auto"
+    at_least: float | None = None
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    limits: Limits = Limits()
+    protected: tuple[str, ...] = ()
+
+
+class DataConfig(_Section):
+    """Where the table is and how it is split.
+
+    ``source`` is a file, folder, glob or URL. ``test`` is the share of rows kept for the final
+    evaluation. ``positive`` names the positive class of a binary target. ``schema`` is a schema
+    file written by ``raymm validate``.
+    """
+
+    source: str
+    target: str
+    task: Literal["auto", "binary", "multiclass", "regression"] = "auto"
+    positive: str | None = None
+    time: str | None = None
+    group: str | None = None
+    exclude: tuple[str, ...] = ()
+    test: float = Field(default=0.2, gt=0, lt=0.9)
+    schema_file: str | None = Field(default=None, alias="schema")
+
+
+class SearchConfig(_Section):
+    """How configurations are tried.
+
+    With ``trials`` given and no ``time`` there is no time limit; with neither, 100 trials or ten
+    minutes end the search, whichever comes first. ``parallel`` "auto" is one trial a CPU.
+    """
+
+    algorithm: str = "auto"
+    families: Literal["auto"] | tuple[str, ...] = "auto"
+    trials: int | None = Field(default=None, ge=1)
+    time: Duration = None
+    parallel: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    trial_timeout: Duration = None
+    scheduler: Literal["auto", "asha", "none"] = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _budget(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and not value.get("trials") and not value.get("time"):
+            return {**value, "trials": 100, "time": 600.0}
+        return value
+
+    def budget(self) -> tuple[int | None, float | None]:
+        """Return the limits in trials and in seconds; at least one is not None."""
+        return self.trials, self.time
+
+
+class CompressionConfig(_Section):
+    """``max_loss`` is the loss of the goal's metric allowed on validation rows: a share of the
+    metric's value for errors such as rmse, an absolute difference for metrics in [0, 1].
+    """
+
+    max_loss: float = Field(default=0.005, ge=0)
+    techniques: Literal["auto"] | tuple[str, ...] = "auto"
+
+
+class Replicas(_Section):
+    """Bounds of autoscaling."""
+
+    min: int = Field(default=1, ge=1)
+    max: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Replicas:
+        if self.max < self.min:
+            raise ValueError(f"max must be at least min, but got min={self.min}, max={self.max}")
+        return self
+
+
+class ServingConfig(_Section):
+    """How the service listens and what it accepts; ``poll`` is how often a replica looks for a
+    newly promoted version, in seconds.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    replicas: Replicas = Replicas()
+    max_body_kb: int = Field(default=1024, ge=1)
+    max_rows: int = Field(default=10_000, ge=1)
+    max_queued: int = Field(default=200, ge=1)
+    auth: Literal["token", "none"] = "token"
+    poll: Duration = 2.0
+
+
+class MonitoringConfig(_Section):
+    """``window`` rows are compared with the reference at a time; ``false_alarms_per_day`` is
+    what a person accepts of them when nothing has changed, over all features together.
+    """
+
+    false_alarms_per_day: float = Field(default=0.01, gt=0)
+    window: int = Field(default=1000, ge=50)
+    flush: Duration = 5.0
+    retrain: Literal["off", "drift"] = "off"
+
+
+class RayConfig(_Section):
+    """``address``: "auto" joins a cluster that is there (RAY_ADDRESS, or inside a job) and else
+    starts one here; "local" always starts one; else an address.
+    """
+
+    address: str = "auto"
+    cpus: int | None = Field(default=None, ge=1)
+
+
+def default_storage() -> str:
+    """Return ``RAYMM_HOME`` where it is set, else ``~/.raymm``."""
+    return os.environ.get("RAYMM_HOME") or str(Path.home() / ".raymm")
+
+
+class RunConfig(_Section):
+    """The whole configuration. ``seed`` decides every random choice."""
+
+    name: str = Field(pattern=NAME_PATTERN)
+    data: DataConfig
+    goal: Goal = Goal()
+    search: SearchConfig = Field(default_factory=lambda: SearchConfig(trials=100, time=600.0))
+    compression: CompressionConfig = CompressionConfig()
+    serving: ServingConfig = ServingConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
+    ray: RayConfig = RayConfig()
+    storage: str = Field(default_factory=default_storage)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        source = value.get("data", {}).get("source") if isinstance(value, Mapping) else None
+        if isinstance(value, Mapping) and not value.get("name") and isinstance(source, str):
+            return {**value, "name": name_for(source)}
+        return value
+
+    def run_id(self, data_sha256: str) -> str:
+        """Return the run's name: its model's name and the hash of what decides its results.
+
+        Budgets, parallelism, storage, serving and Ray do not count, so that a run can be
+        continued with a larger budget or elsewhere.
+        """
+        deciding = self.model_dump(
+            mode="json",
+            by_alias=True,
+            include={"name": True, "seed": True, "goal": {"metric"}, "data": True, "search": True},
+        )
+        for key in ("trials", "time", "parallel", "trial_timeout"):
+            deciding["search"].pop(key)
+        deciding["data"]["source"] = data_sha256
+        text = json.dumps(deciding, sort_keys=True)
+        return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+def name_for(source: str) -> str:
+    """Return a model name made of a source's last part.
+
+    >>> name_for("s3://bucket/My Table.csv.gz"), name_for("*.csv")
+    ('my-table', 'model')
+    """
+    stem = source.rstrip("/").rsplit("/", 1)[-1].split(".")[0].lower()
+    return re.sub(r"[^a-z0-9]+", "-", stem).strip("-")[:63] or "model"
+
+
+def load(path: str | Path, changes: Mapping[str, Any] | None = None) -> RunConfig:
+    """Read a configuration file and apply changes to it.
+
+    Parameters
+    ----------
+    path : str or Path
+        A YAML file.
+    changes : mapping of dotted key to value
+        As from ``--set search.trials=20``; text values are read as YAML.
+
+    Raises
+    ------
+    ConfigError
+        When the file cannot be read, is not a YAML mapping, or breaks a rule.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as a configuration file: {error}") from error
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path} must hold a mapping with a data section, but it does not.")
+    return parse(raw, changes)
+
+
+def parse(raw: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> RunConfig:
+    """Check a configuration given as a mapping; `load` says what ``changes`` are.
+
+    Raises
+    ------
+    ConfigError
+        When a key is unknown or a value breaks a rule; all of them are told.
+    """
+    merged = json.loads(json.dumps(raw, default=str))
+    for key, value in (changes or {}).items():
+        _set(merged, key, value)
+    try:
+        return RunConfig.model_validate(merged)
+    except ValidationError as error:
+        lines = dict.fromkeys(_sentence(item) for item in error.errors())
+        raise ConfigError("\n".join(lines)) from error
+
+
+def _set(merged: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    place = merged
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f'"{key}" cannot be set: "{section}" holds a value, not a section.')
+    if isinstance(value, str):
+        with contextlib.suppress(yaml.YAMLError):
+            value = yaml.safe_load(value) if value else value
+        if value is not None and not isinstance(value, str | int | float | bool | list | dict):
+            value = str(value)
+    place[last] = value
+
+
+def _keys(path: tuple[str | int, ...]) -> list[str]:
+    model: type[BaseModel] = RunConfig
+    for part in path:
+        if not isinstance(part, str):
+            continue
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _sentence(item: Mapping[str, Any]) -> str:
+    path = tuple(item["loc"])
+    dotted = ".".join(str(part) for part in path if not _is_branch(part))
+    if item["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(path[-1]), _keys(path[:-1]), n=1)
+        known = ", ".join(_keys(path[:-1]))
+        hint = f'Did you mean "{near[0]}"?' if near else f"Known keys: {known}."
+        return f'"{dotted}" is not a key of the configuration. {hint}'
+    if item["type"] == "missing":
+        return f"{dotted} is required. Set it in the configuration file."
+    reason = item["msg"].removeprefix("Value error, ")
+    shown = item["input"] if isinstance(item["input"], str | int | float | bool) else None
+    got = "" if shown is None or str(shown) in reason else f", but got {shown!r}"
+    return f"{dotted}: {reason}{got}."
+
+
+def _is_branch(part: str | int) -> bool:
+    return isinstance(part, str) and ("[" in part or part in {"int", "tuple", "float"})
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of the configuration file, for editors."""
+    return RunConfig.model_json_schema(by_alias=True)

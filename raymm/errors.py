@@ -1,0 +1,163 @@
+"""The error tree: every failure that a person can mend, with an exit code and an HTTP status.
+
+::
+
+    RaymmError               1, 500
+    ├── ConfigError          2, 400   a configuration file, option or plug-in name is wrong
+    │   └── MissingExtra     2, 400   an optional package is not installed
+    ├── DataError            3, 422   the table cannot be read or does not fit its schema
+    │   └── InputError       3, 422   one field of a request or row is wrong
+    ├── SearchError          4, 500   no trial could be finished
+    │   └── ClusterError     4, 503   Ray cannot be reached or lacks what was asked for
+    ├── BundleError          4, 500   a graph could not be built, read or trusted
+    │   └── ParityError      4, 500   the graph and the trained pipeline disagree
+    ├── NotBlessed           5, 409   the model did not pass its checks; nothing was promoted
+    ├── RegistryError        6, 500   storage is damaged, full or refuses
+    │   ├── NotFound         6, 404   no such model, version or run
+    │   └── Conflict         6, 409   the record exists already
+    ├── ServingError         6, 500   the service cannot start, answer or stop
+    │   ├── Unauthorized     6, 401   no valid token came with the request
+    │   ├── TooLarge         6, 413   the body or the number of rows is over the limit
+    │   └── Overloaded       6, 503   the queue is full
+    └── Interrupted        130, 503   a person stopped it; the run can be resumed
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RaymmError(Exception):
+    """Base of the tree. The message states the rule, the value that broke it and the remedy."""
+
+    exit_code: ClassVar[int] = 1
+    http_status: ClassVar[int] = 500
+
+
+class ConfigError(RaymmError):
+    """A configuration file, option or plug-in name is wrong."""
+
+    exit_code = 2
+    http_status = 400
+
+
+class MissingExtra(ConfigError):
+    """An optional package is not installed.
+
+    Parameters
+    ----------
+    package : str
+        The package that could not be imported.
+    extra : str
+        The extra of raymm that brings it.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package} is not installed. Install it with: pip install 'raymm[{extra}]'"
+        )
+
+
+class DataError(RaymmError):
+    """The table cannot be read or does not fit its schema."""
+
+    exit_code = 3
+    http_status = 422
+
+
+class InputError(DataError):
+    """One field of a request or row is wrong.
+
+    Parameters
+    ----------
+    field : str
+        Where the value stood, e.g. ``records[3].age``.
+    observed : str
+        What came, shortened.
+    allowed : str
+        What is allowed there.
+    """
+
+    def __init__(self, *, field: str, observed: str, allowed: str) -> None:
+        self.field = field
+        self.observed = observed
+        self.allowed = allowed
+        super().__init__(f"{field} must be {allowed}, but got {observed}.")
+
+
+class SearchError(RaymmError):
+    """No trial could be finished."""
+
+    exit_code = 4
+
+
+class ClusterError(SearchError):
+    """Ray cannot be reached or lacks the resources asked for."""
+
+    http_status = 503
+
+
+class BundleError(RaymmError):
+    """A graph could not be built, read or trusted."""
+
+    exit_code = 4
+
+
+class ParityError(BundleError):
+    """The graph and the trained pipeline disagree by more than the bound."""
+
+
+class NotBlessed(RaymmError):
+    """The model did not pass its checks; nothing was promoted."""
+
+    exit_code = 5
+    http_status = 409
+
+
+class RegistryError(RaymmError):
+    """Storage is damaged, full or refuses."""
+
+    exit_code = 6
+
+
+class NotFound(RegistryError):
+    """No such model, version or run."""
+
+    http_status = 404
+
+
+class Conflict(RegistryError):
+    """The record exists already."""
+
+    http_status = 409
+
+
+class ServingError(RaymmError):
+    """The service cannot start, answer or stop."""
+
+    exit_code = 6
+
+
+class Unauthorized(ServingError):
+    """No valid token came with the request."""
+
+    http_status = 401
+
+
+class TooLarge(ServingError):
+    """The body or the number of rows is over the limit."""
+
+    http_status = 413
+
+
+class Overloaded(ServingError):
+    """The queue is full."""
+
+    http_status = 503
+
+
+class Interrupted(RaymmError):
+    """A person stopped it; the run can be resumed."""
+
+    exit_code = 130
+    http_status = 503

@@ -1,0 +1,1 @@
+"""Feature transforms, one a file, each with an ONNX form."""

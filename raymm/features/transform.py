@@ -1,0 +1,45 @@
+"""The contract of a feature transform: ``fit``, ``transform``, ``to_onnx``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.artifacts import Column
+from raymm.onnx_builder import GraphBuilder
+
+
+class Transform(ABC):
+    """Turns one raw column into one or more float32 features.
+
+    A transform is made for a column, fitted on training rows only, and then adds to the graph
+    the nodes that do exactly what `transform` does: equal bit by bit wherever float32 allows.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, column: Column) -> None:
+        self.column = column
+
+    @abstractmethod
+    def fit(self, values: npt.NDArray[Any], y: npt.NDArray[Any]) -> Self:
+        """Learn from training rows, each array of shape (n,), and return self.
+
+        ``values`` is the column's tensor as `raymm.artifacts.Tensors` describes.
+        """
+
+    @abstractmethod
+    def transform(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return features of shape (n, k); k is `len(self.names)` and fixed by `fit`."""
+
+    @abstractmethod
+    def to_onnx(self, builder: GraphBuilder, tensor: str) -> str:
+        """Add nodes; ``tensor`` names the raw column, shape (n, 1). Returns float32 (n, k)."""
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """The features' names, for a person: the column's name and what was made of it."""

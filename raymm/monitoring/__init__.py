@@ -1,0 +1,1 @@
+"""What served traffic looks like, against the training data."""

@@ -1,0 +1,102 @@
+"""Grows one ONNX graph node by node; transforms, model families and the bundle share it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 20
+ML_OPSET = 3
+IR_VERSION = 9
+ML_DOMAIN = "ai.onnx.ml"
+
+
+class GraphBuilder:
+    """Collects inputs, nodes and constants under fresh names, then makes the model.
+
+    Names are made of a hint and a counter, so the same calls make the same bytes.
+    """
+
+    def __init__(self) -> None:
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._initializers: list[onnx.TensorProto] = []
+        self._count = 0
+
+    def fresh(self, hint: str) -> str:
+        """Return a name that no tensor has yet."""
+        self._count += 1
+        return f"{hint}_{self._count}"
+
+    def input(self, name: str, kind: int) -> str:
+        """Declare an input of shape (n, 1) and of a TensorProto element type; returns its name."""
+        self._inputs.append(helper.make_tensor_value_info(name, kind, ["n", 1]))
+        return name
+
+    def constant(self, value: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> str:
+        """Store a constant tensor and return its name; equal constants are stored once.
+
+        ``dtype`` object stores strings.
+        """
+        array = np.asarray(value, dtype=dtype)
+        text = array.dtype == object
+        content = "\0".join(map(str, array.ravel())).encode() if text else array.tobytes()
+        key = (str(array.dtype), array.shape, content)
+        if key not in self._constants:
+            name = self.fresh("constant")
+            self._initializers.append(numpy_helper.from_array(array, name))
+            self._constants[key] = name
+        return self._constants[key]
+
+    def node(
+        self, operator: str, inputs: Sequence[str], *, outputs: int = 1, **attributes: Any
+    ) -> str:
+        """Add a node with one output and return that output's name; see `nodes` for more.
+
+        ``domain`` among the attributes chooses the operator set (default: the standard one).
+        """
+        return self.nodes(operator, inputs, outputs=outputs, **attributes)[0]
+
+    def nodes(
+        self, operator: str, inputs: Sequence[str], *, outputs: int, **attributes: Any
+    ) -> tuple[str, ...]:
+        """Add a node with several outputs and return their names."""
+        names = tuple(self.fresh(operator.lower()) for _ in range(outputs))
+        self._nodes.append(helper.make_node(operator, list(inputs), list(names), **attributes))
+        return names
+
+    def model(self, outputs: Sequence[tuple[str, str, int, Sequence[Any]]]) -> onnx.ModelProto:
+        """Make the model.
+
+        Parameters
+        ----------
+        outputs : sequence of (tensor, public name, element type, shape)
+            Each tensor is given its public name by an Identity node.
+
+        Returns
+        -------
+        ModelProto
+            Checked by onnx's own checker.
+        """
+        infos = []
+        nodes = list(self._nodes)
+        for tensor, public, kind, shape in outputs:
+            nodes.append(helper.make_node("Identity", [tensor], [public]))
+            infos.append(helper.make_tensor_value_info(public, kind, list(shape)))
+        graph = helper.make_graph(nodes, "raymm", self._inputs, infos, self._initializers)
+        domains = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML_DOMAIN, ML_OPSET)]
+        model = helper.make_model(graph, opset_imports=domains, producer_name="raymm")
+        model.ir_version = IR_VERSION
+        onnx.checker.check_model(model)
+        return model
+
+
+FLOAT = TensorProto.FLOAT
+INT64 = TensorProto.INT64
+STRING = TensorProto.STRING

@@ -1,0 +1,1 @@
+"""Search algorithms, the ledger, and trials run on Ray Tune."""

@@ -1,0 +1,68 @@
+"""The contract of a search algorithm: ``suggest`` and ``observe``.
+
+A searcher knows nothing of Ray, clocks or files. Its state is rebuilt by replaying: a fresh
+searcher with the same space, mode and generator, asked for the same suggestions and told the
+same results in the same order, goes on as the old one would have.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from raymm.artifacts import Config, Direction, Space
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A configuration to try; ``budget`` None asks for full training."""
+
+    id: str
+    config: Config
+    budget: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a suggestion; ``value`` None is a failure, ``final`` False a first look.
+
+    ``config`` goes with it so that results of earlier runs, whose ids the searcher never gave,
+    can be learned from too.
+    """
+
+    id: str
+    config: Config
+    value: float | None
+    budget: float | None = None
+    final: bool = True
+
+
+class Searcher(ABC):
+    """A search algorithm over a space.
+
+    Parameters
+    ----------
+    space : mapping of name to Float, Int or Categorical
+    mode : "maximize" or "minimize"
+    generator : numpy.random.Generator
+        The only source of randomness.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, space: Space, *, mode: Direction, generator: np.random.Generator) -> None:
+        self.space = space
+        self.mode = mode
+        self.generator = generator
+
+    @abstractmethod
+    def suggest(self, count: int) -> list[Suggestion]:
+        """Return up to ``count`` configurations; fewer, or none, where the space is exhausted."""
+
+    @abstractmethod
+    def observe(self, results: Sequence[Result]) -> None:
+        """Learn from results, in the order given."""
