@@ -134,7 +134,8 @@ class SearchConfig(_Section):
     @model_validator(mode="before")
     @classmethod
     def _budget(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and not value.get("trials") and not value.get("time"):
+        given = isinstance(value, Mapping) and {value.get("trials"), value.get("time")} != {None}
+        if isinstance(value, Mapping) and not given:
             return {**value, "trials": 100, "time": 600.0}
         return value
 
@@ -222,8 +223,9 @@ class RunConfig(_Section):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
-        source = value.get("data", {}).get("source") if isinstance(value, Mapping) else None
-        if isinstance(value, Mapping) and not value.get("name") and isinstance(source, str):
+        data = value.get("data") if isinstance(value, Mapping) else None
+        source = data.get("source") if isinstance(data, Mapping) else None
+        if isinstance(source, str) and not value.get("name"):
             return {**value, "name": name_for(source)}
         return value
 

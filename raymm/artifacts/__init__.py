@@ -1,0 +1,95 @@
+"""Frozen types that the stages of a model's life hand to each other.
+
+Only the standard library, numpy and pandas are used here, so any stage can be read and tested
+alone. Every type that is stored can be written as plain JSON with `as_record` and read back with
+`from_record`; a type that stands alone in storage carries an integer ``version``.
+"""
+
+from raymm.artifacts.kinds import (
+    NO_TIME,
+    Config,
+    Direction,
+    Encoding,
+    Floats,
+    Indices,
+    Kind,
+    Role,
+    Scalar,
+    Task,
+    Tensors,
+)
+from raymm.artifacts.proof import (
+    Audit,
+    Blessing,
+    Check,
+    Evaluation,
+    Explanation,
+    Importance,
+    Score,
+    SliceScore,
+)
+from raymm.artifacts.records import as_record, from_record
+from raymm.artifacts.release import Candidate, Frontier, Lineage, Version
+from raymm.artifacts.space import Categorical, Float, Int, Parameter, Space
+from raymm.artifacts.table import (
+    Anomaly,
+    Column,
+    ColumnStatistics,
+    Dataset,
+    Fold,
+    Schema,
+    Shape,
+    Statistics,
+    Table,
+)
+from raymm.artifacts.traffic import Batch, Notify, Progress, Watcher
+from raymm.artifacts.trial import MetricLike, Trial, Trials
+
+__all__ = [
+    "NO_TIME",
+    "Anomaly",
+    "Audit",
+    "Batch",
+    "Blessing",
+    "Candidate",
+    "Categorical",
+    "Check",
+    "Column",
+    "ColumnStatistics",
+    "Config",
+    "Dataset",
+    "Direction",
+    "Encoding",
+    "Evaluation",
+    "Explanation",
+    "Float",
+    "Floats",
+    "Fold",
+    "Frontier",
+    "Importance",
+    "Indices",
+    "Int",
+    "Kind",
+    "Lineage",
+    "MetricLike",
+    "Notify",
+    "Parameter",
+    "Progress",
+    "Role",
+    "Scalar",
+    "Schema",
+    "Score",
+    "Shape",
+    "SliceScore",
+    "Space",
+    "Statistics",
+    "Table",
+    "Task",
+    "Tensors",
+    "Trial",
+    "Trials",
+    "Version",
+    "Watcher",
+    "as_record",
+    "from_record",
+]

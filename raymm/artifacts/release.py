@@ -1,0 +1,107 @@
+"""Compressed candidates, lineage and registered versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from raymm.artifacts.kinds import Config
+from raymm.artifacts.proof import Score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One compressed form of a bundle, measured on validation rows.
+
+    Attributes
+    ----------
+    technique : str
+        Its compressor's name, or "none" for the bundle as it was.
+    parameters : mapping
+        What to hand to the compressor to make it again.
+    score : float
+        The goal's metric.
+    loss : Score
+        Paired loss against the bundle as it was, in the metric's unit, positive is worse.
+    bytes : int
+        The bundle file's size.
+    row_microseconds : float
+        Median time of one row through the graph, one thread.
+    """
+
+    technique: str
+    parameters: Config
+    score: float
+    loss: Score
+    bytes: int
+    row_microseconds: float
+    chosen: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frontier:
+    """Every candidate of compression and the loss that was allowed."""
+
+    candidates: tuple[Candidate, ...]
+    metric: str
+    max_loss: float
+    rows: int
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """Where a bundle comes from: enough to make it again. Holds no clock time.
+
+    Attributes
+    ----------
+    ledger : str
+        SHA-256 over the finished trials' configurations and values.
+    configuration : mapping
+        The run's configuration as plain JSON.
+    trial : mapping
+        The trial that won, as a record without its times.
+    packages : mapping
+        Versions of the libraries that made it.
+    """
+
+    run: str
+    data_sha256: str
+    source: str
+    seed: int
+    ledger: str
+    configuration: Mapping[str, Any]
+    trial: Mapping[str, Any]
+    packages: Mapping[str, str]
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """A registered version of a model.
+
+    Attributes
+    ----------
+    number : int
+        From 1, without gaps.
+    bundle : str
+        SHA-256 of the bundle file, under which its blob is stored.
+    created : str
+        UTC, ISO 8601.
+    summary : mapping
+        What ``raymm models`` and ``--json`` print of it: metric, score, family and so on.
+    parts : mapping of name to SHA-256
+        Other blobs of the version: evaluation, blessing, frontier, explanation, audit, report.
+    """
+
+    name: str
+    number: int
+    bundle: str
+    bundle_bytes: int
+    run: str
+    blessed: bool
+    created: str
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
+    version: int = 1

@@ -1,0 +1,219 @@
+"""A table as read, its schema and statistics, and the dataset made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy.typing as npt
+import pandas as pd
+
+from raymm.artifacts.kinds import Indices, Kind, Role, Scalar, Task, Tensors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table as it was read, before anything is decided about it.
+
+    Attributes
+    ----------
+    frame : DataFrame, shape (n, columns)
+        Text files give ``str`` columns, exactly as written; Parquet keeps its types.
+    source : str
+        Where it was read from.
+    sha256 : str
+        Of the content (column names and every cell), so equal tables have equal hashes.
+    notes : tuple of str
+        What was found out while reading (delimiter, encoding, ragged lines), for a person.
+    """
+
+    frame: pd.DataFrame
+    source: str
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """What the schema says of one column.
+
+    Attributes
+    ----------
+    missing : tuple of str
+        Words that mean "missing" here, besides the empty string.
+    minimum, maximum : float or None
+        Smallest and largest value seen; seconds since 1970 UTC for dates.
+    categories : tuple of str
+        Values seen, most frequent first (categories); the words for false and true (booleans).
+    format : str or None
+        How dates are written: a strptime format, ``ISO8601``, or ``epoch``.
+    nullable : bool
+        Whether missing values are allowed.
+    reason : str
+        Why the column has its role, when that is not plain (say why it is ignored).
+    example : str, int, float, bool or None
+        One real value, for documentation.
+    """
+
+    name: str
+    kind: Kind
+    role: Role = "feature"
+    missing: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: tuple[str, ...] = ()
+    format: str | None = None
+    nullable: bool = True
+    reason: str = ""
+    example: Scalar = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """The columns of a table and what is predicted.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        The target's classes as text, sorted (numerically where all are numbers); empty for
+        regression. Class codes are positions in this tuple; in a binary task the metric's
+        positive class is the last.
+    """
+
+    columns: tuple[Column, ...]
+    target: str
+    task: Task
+    classes: tuple[str, ...] = ()
+    version: int = 1
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """The columns that the model reads, in order."""
+        return tuple(column for column in self.columns if column.role == "feature")
+
+    def column(self, name: str) -> Column:
+        """Return the column of that name; raises KeyError when there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnStatistics:
+    """Counts of one column, enough to compare two tables without their rows.
+
+    Attributes
+    ----------
+    edges : tuple of float
+        Inner bin edges of the histogram of a number or date, increasing; k edges make k + 1
+        bins, value v falls into bin ``searchsorted(edges, v, side="left")`` (so bin i holds
+        edges[i - 1] < v <= edges[i]).
+    counts : tuple of int
+        Rows a bin (numbers and dates, k + 1 of them), or rows a value of ``values``.
+    values : tuple of str
+        Most frequent values, first the most frequent (categories, booleans, text and, for a
+        person, columns whose kind is not yet decided).
+    other : int
+        Rows that are neither missing nor one of ``values``; 0 for numbers and dates.
+    quantiles : tuple of float
+        Minimum, 1, 5, 25, 50, 75, 95 and 99 % quantiles and maximum; empty where not numeric.
+    mean_length : float
+        Mean length of the text in characters; 0 where not text.
+    """
+
+    name: str
+    kind: Kind
+    rows: int
+    missing: int
+    distinct: int
+    mean: float | None = None
+    deviation: float | None = None
+    quantiles: tuple[float, ...] = ()
+    edges: tuple[float, ...] = ()
+    counts: tuple[int, ...] = ()
+    values: tuple[str, ...] = ()
+    other: int = 0
+    mean_length: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """Statistics of each column of a table of ``rows`` rows."""
+
+    rows: int
+    columns: tuple[ColumnStatistics, ...]
+    version: int = 1
+
+    def column(self, name: str) -> ColumnStatistics:
+        """Return the statistics of that column; raises KeyError when there are none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anomaly:
+    """A way in which a table departs from what is allowed.
+
+    ``severity`` is "error" where no model can be made of it, else "warning". ``column`` is empty
+    where the whole table is meant.
+    """
+
+    rule: str
+    column: str
+    observed: str
+    allowed: str
+    remedy: str
+    severity: Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """Row numbers to train on and to validate on, both sorted and without a row in common."""
+
+    train: Indices
+    valid: Indices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A table made ready: parsed, encoded and split.
+
+    Attributes
+    ----------
+    tensors : mapping of feature name to array, shape (n,)
+        As `Tensors`; all n rows of the table whose target is known.
+    y : int64 or float64, shape (n,)
+        Class codes, or the target itself for regression.
+    frame : DataFrame, shape (n, columns)
+        The same rows as they were read, for slices and protected columns.
+    train, test : int64
+        Sorted row numbers. Test rows serve the final evaluation and nothing else.
+    folds : tuple of Fold
+        Within ``train``: one fold is a holdout, more are cross-validation.
+    """
+
+    tensors: Tensors
+    y: npt.NDArray[Any]
+    frame: pd.DataFrame
+    schema: Schema
+    train: Indices
+    test: Indices
+    folds: tuple[Fold, ...]
+    sha256: str
+    source: str
+
+    def rows(self, rows: Indices) -> dict[str, npt.NDArray[Any]]:
+        """Return the tensors at these rows, each of shape (len(rows),)."""
+        return {name: values[rows] for name, values in self.tensors.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Sizes that a model family's search space may depend on."""
+
+    rows: int
+    features: int
+    classes: int

@@ -1,0 +1,65 @@
+"""What a replica tells its monitor, and what a stage tells the person who waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.artifacts.kinds import Tensors
+from raymm.artifacts.table import Statistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What a replica tells its monitor of one request.
+
+    ``predictions`` are probabilities (n, classes) or values (n,); ``seconds`` is the time the
+    request took; ``error`` is the exception's class name where it failed, else empty;
+    ``version`` is the number of the version that answered.
+    """
+
+    rows: int
+    version: int
+    seconds: float
+    tensors: Tensors = field(default_factory=dict)
+    predictions: npt.NDArray[Any] = field(default_factory=lambda: np.empty(0))
+    error: str = ""
+
+
+class Watcher(Protocol):
+    """How a replica reaches its monitor; none of the calls waits, and none raises."""
+
+    def watch(self, version: int, statistics: Statistics) -> None:
+        """Say which version is served now, and what its training data looked like."""
+        ...
+
+    def tell(self, batch: Batch) -> None:
+        """Hand over one batch."""
+        ...
+
+    def report(self) -> Mapping[str, Any]:
+        """Return the monitor's latest known report; empty before the first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Something worth telling the person who waits.
+
+    ``stage`` is a stage of the lifecycle; ``done`` and ``total`` count trials where they are
+    known; ``seconds_left`` is an estimate.
+    """
+
+    stage: str
+    message: str = ""
+    done: int = 0
+    total: int | None = None
+    best: float | None = None
+    seconds_left: float | None = None
+
+
+Notify = Callable[[Progress], None]

@@ -1,0 +1,99 @@
+"""Trials of a search, and what a metric is to those who are handed one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy.typing as npt
+
+from raymm.artifacts.kinds import Config, Direction
+
+
+class MetricLike(Protocol):
+    """What search, compression and audit need of a metric; `raymm.evaluation` has them."""
+
+    name: str
+    direction: Direction
+
+    def __call__(self, truth: npt.NDArray[Any], prediction: npt.NDArray[Any]) -> float:
+        """Score predictions.
+
+        ``truth`` has shape (n,): class codes or values. ``prediction`` has shape (n, classes)
+        with probabilities, or (n,) with values.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One configuration tried.
+
+    Attributes
+    ----------
+    number : int
+        Position in the order of suggestion, from 0.
+    value : float or None
+        Mean of the metric over the folds, at ``rounds``; None when it failed.
+    rounds : int
+        The amount of training (boosting rounds; 1 where a family has none) that scored best,
+        used to train the final model.
+    rungs : tuple of (int, float)
+        Value at each amount of training that was scored, in order.
+    status : str
+        "finished", "stopped" (early, by the scheduler or the time budget) or "failed".
+    seconds : float
+        Time it took on its worker.
+    error : str
+        The last frame of the failure, in one or two lines; empty otherwise.
+    """
+
+    id: str
+    number: int
+    config: Config
+    status: Literal["finished", "stopped", "failed"]
+    value: float | None = None
+    rounds: int = 1
+    fold_values: tuple[float, ...] = ()
+    rungs: tuple[tuple[int, float], ...] = ()
+    seconds: float = 0.0
+    error: str = ""
+
+    @property
+    def family(self) -> str:
+        """The model family tried, or an empty string for a user's own function."""
+        return str(self.config.get("family", ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trials:
+    """Every trial of a search.
+
+    Attributes
+    ----------
+    resumed : int
+        How many of them were read from the ledger rather than run now.
+    stopped_by : str
+        Why the search ended: "trials", "time", "space exhausted" or "interrupted".
+    seconds : float
+        Time that searching has taken in all sessions of the run.
+    """
+
+    trials: tuple[Trial, ...]
+    direction: Direction
+    metric: str
+    resumed: int = 0
+    stopped_by: str = "trials"
+    seconds: float = 0.0
+
+    @property
+    def leaderboard(self) -> tuple[Trial, ...]:
+        """Trials that have a value, best first; ties go to the earlier suggestion."""
+        sign = -1.0 if self.direction == "maximize" else 1.0
+        scored = [(sign * t.value, t.number, t) for t in self.trials if t.value is not None]
+        return tuple(trial for _, _, trial in sorted(scored, key=lambda item: item[:2]))
+
+    @property
+    def best(self) -> Trial | None:
+        """The first of the leaderboard, or None where every trial failed."""
+        return next(iter(self.leaderboard), None)

@@ -1,0 +1,102 @@
+"""The configuration: defaults, durations, refusals that name the mend, and the run's name."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raymm import config
+from raymm.errors import ConfigError
+
+LEAST = {"data": {"source": "some/churn.csv", "target": "Churn"}}
+
+
+def test_source_and_target_are_enough():
+    made = config.parse(LEAST)
+    assert made.name == "churn"
+    assert made.search.budget() == (100, 600.0)
+
+
+def test_a_trial_budget_alone_sets_no_time_limit():
+    assert config.parse({**LEAST, "search": {"trials": 5}}).search.budget() == (5, None)
+    assert config.parse({**LEAST, "search": {"time": "1m"}}).search.budget() == (None, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"data": {"source": "a.csv"}}, "data.target is required"),
+        ({**LEAST, "goals": {}}, 'Did you mean "goal"'),
+        ({**LEAST, "goal": {"limits": {"bundlemb": 1}}}, 'Did you mean "bundle_mb"'),
+        ({**LEAST, "search": {"time": "soon"}}, "a duration such as 90s"),
+        ({**LEAST, "search": {"trials": 0}}, "search.trials"),
+        ({**LEAST, "name": "Not A Name"}, "name"),
+        ({**LEAST, "serving": {"replicas": {"min": 3, "max": 1}}}, "max must be at least min"),
+        ({**LEAST, "data": "churn.csv"}, "data"),
+    ],
+)
+def test_wrong_configurations_are_refused_with_the_place_and_the_mend(change, words):
+    with pytest.raises(ConfigError, match=words):
+        config.parse(change)
+
+
+def test_changes_are_read_as_yaml_and_reach_any_depth():
+    made = config.parse(
+        LEAST, {"search.families": "[linear, forest]", "goal.limits.bundle_mb": "2", "seed": "7"}
+    )
+    assert made.search.families == ("linear", "forest")
+    assert (made.goal.limits.bundle_mb, made.seed) == (2.0, 7)
+
+
+def test_a_change_below_a_value_is_refused():
+    with pytest.raises(ConfigError, match="holds a value, not a section"):
+        config.parse({**LEAST, "seed": 1}, {"seed.more": 2})
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "- a\n- b", ""])
+def test_files_that_hold_no_mapping_are_refused(tmp_path, text):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"a\.yaml"):
+        config.load(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.yaml"):
+        config.load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"search": {"trials": 7}}, True),
+        ({"search": {"time": "9m", "parallel": 4}}, True),
+        ({"storage": "elsewhere"}, True),
+        ({"ray": {"cpus": 9}}, True),
+        ({"seed": 9}, False),
+        ({"goal": {"metric": "log_loss"}}, False),
+        ({"search": {"algorithm": "random"}}, False),
+        ({"data": {**LEAST["data"], "exclude": ["a"]}}, False),
+        ({"data": {"source": "copy/churn.csv", "target": "Churn"}}, True),
+    ],
+)
+def test_a_run_is_named_by_what_decides_its_results(change, same):
+    one, other = config.parse(LEAST), config.parse({**LEAST, **change})
+    assert (one.run_id("abc") == other.run_id("abc")) is same
+    assert one.run_id("abc") != one.run_id("abd")
+
+
+@given(hours=st.integers(0, 99), minutes=st.integers(0, 59), rest=st.integers(1, 59))
+def test_durations_add_up(hours, minutes, rest):
+    assert config.seconds(f"{hours}h{minutes}m{rest}s") == hours * 3600 + minutes * 60 + rest
+
+
+@given(st.text(max_size=100))
+def test_any_source_gives_a_legal_name(source):
+    assert config.parse({"data": {"source": source, "target": "y"}}).name
+
+
+def test_the_schema_for_editors_names_every_section():
+    properties = config.json_schema()["properties"]
+    assert {"data", "goal", "search", "compression", "serving", "monitoring"} <= set(properties)
