@@ -1,1 +1,94 @@
-"""Automated model management on Ray: tune, prove, compress, serve, watch and tune again."""
+"""Automated model management on Ray: tune, prove, compress, serve, watch and tune again.
+
+>>> import raymm
+>>> sorted(name for name in dir(raymm) if not name.startswith("_"))
+['load', 'run', 'tune']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from raymm.lifecycle import Run
+    from raymm.prediction import Model
+    from raymm.tuning import Tuned
+
+__all__ = ["load", "run", "tune"]
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("raymm")
+    raise AttributeError(f"module 'raymm' has no attribute {name!r}")
+
+
+def run(
+    data: str | pd.DataFrame | Mapping[str, Any],
+    *,
+    target: str | None = None,
+    name: str | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Run:
+    """Find the best model for a table, prove it and register it.
+
+    Parameters
+    ----------
+    data : str, DataFrame or mapping
+        A file, folder, glob or URL; a table in memory; or a whole configuration as a mapping or
+        as the path of a YAML file.
+    target : str
+        The column to predict; not needed with a whole configuration.
+    name : str, optional
+        The model's name; by default made of the file's.
+    progress : bool
+        Whether to print what is being done.
+    **settings
+        Configuration keys, dots written as two underscores: ``search__time="3m"``; ``time``,
+        ``trials``, ``algorithm``, ``metric``, ``storage``, ``seed`` and ``address`` as on the
+        command line.
+
+    Returns
+    -------
+    Run
+        Its attributes are the artefacts: ``trials``, ``bundle``, ``evaluation``, ``blessing``,
+        ``version``, …; it predicts tables too.
+
+    Raises
+    ------
+    ConfigError, DataError, SearchError
+        Each says what to do.
+    """
+    from raymm.api import run as live
+
+    return live(data, target=target, name=name, progress=progress, settings=settings)
+
+
+def tune(function: Any, space: Any, **settings: Any) -> Tuned:
+    """Search for the configuration at which a function is best; see `raymm.tuning.tune`."""
+    from raymm.tuning import tune as search
+
+    return search(function, space, **settings)
+
+
+def load(name: str, *, version: int | None = None, storage: str | None = None) -> Model:
+    """Load a registered model's champion, or one version, to predict with in this process.
+
+    Raises
+    ------
+    NotFound
+        When there is no such model or version, or no champion.
+    """
+    from raymm.prediction import load as read
+
+    return read(name, version=version, storage=storage)

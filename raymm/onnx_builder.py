@@ -28,14 +28,35 @@ class GraphBuilder:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._initializers: list[onnx.TensorProto] = []
         self._count = 0
+        self._taken: set[str] = set()
+
+    def reserve(self, name: str) -> None:
+        """Keep a public name, of an input or output, away from the tensors between them.
+
+        Raises
+        ------
+        ValueError
+            When the name is empty or taken already.
+        """
+        if not name or name in self._taken:
+            raise ValueError(f'a tensor name must be new and not empty, but got "{name}"')
+        self._taken.add(name)
 
     def fresh(self, hint: str) -> str:
         """Return a name that no tensor has yet."""
-        self._count += 1
-        return f"{hint}_{self._count}"
+        while True:
+            self._count += 1
+            name = f"{hint}_{self._count}"
+            if name not in self._taken:
+                self._taken.add(name)
+                return name
 
     def input(self, name: str, kind: int) -> str:
-        """Declare an input of shape (n, 1) and of a TensorProto element type; returns its name."""
+        """Declare an input of shape (n, 1) and of a TensorProto element type; returns its name.
+
+        Declare inputs, and `reserve` output names, before any node is added.
+        """
+        self.reserve(name)
         self._inputs.append(helper.make_tensor_value_info(name, kind, ["n", 1]))
         return name
 
@@ -46,7 +67,7 @@ class GraphBuilder:
         """
         array = np.asarray(value, dtype=dtype)
         text = array.dtype == object
-        content = "\0".join(map(str, array.ravel())).encode() if text else array.tobytes()
+        content = repr(array.ravel().tolist()).encode() if text else array.tobytes()
         key = (str(array.dtype), array.shape, content)
         if key not in self._constants:
             name = self.fresh("constant")

@@ -126,7 +126,7 @@ class Catalogue(Generic[Part]):
 families: Catalogue[type[Family]] = Catalogue("family", "raymm.models")
 transforms: Catalogue[type[Transform]] = Catalogue("transform", "raymm.features")
 searchers: Catalogue[type[Searcher]] = Catalogue("searcher", "raymm.search", skip=("tune",))
-metrics: Catalogue[type[Metric]] = Catalogue("metric", "raymm.evaluation.metrics")
+metrics: Catalogue[type[Metric]] = Catalogue("metric", "raymm.evaluation")
 compressors: Catalogue[type[Compressor]] = Catalogue("compressor", "raymm.compression")
 monitors: Catalogue[type[Monitor]] = Catalogue("monitor", "raymm.monitoring", skip=("actor",))
 

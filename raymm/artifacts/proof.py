@@ -20,12 +20,17 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SliceScore:
-    """The goal's metric on the rows where ``column`` holds ``value`` (a word or a range)."""
+    """The goal's metric on the rows where ``column`` holds ``value`` (a word or a range).
+
+    ``champion_gain`` is the paired difference to the champion on these rows, positive is better,
+    with an interval widened for the number of slices looked at (Bonferroni).
+    """
 
     column: str
     value: str
     rows: int
     score: Score
+    champion_gain: Score | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,10 +95,11 @@ class Family(ABC):
         raise NotImplementedError(f"{self.name} trains in one step; max_rounds must be 1")
 
     def contributions(
-        self, model: Any, x: npt.NDArray[np.float32]
+        self, model: Any, x: npt.NDArray[np.float32], rounds: int | None = None
     ) -> npt.NDArray[np.float64] | None:
         """Return each feature's contribution to the raw output, or None where none is exact.
 
+        ``rounds`` explains only the first rounds of a model, as compression may have left them.
         Shape (n, d + 1) for binary (log-odds of the last class) and regression (value), else
         (n, classes, d + 1); the last entry is the base.
         """

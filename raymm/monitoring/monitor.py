@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
-from raymm.artifacts import Batch
+from raymm.artifacts import Batch, Statistics
+from raymm.config import MonitoringConfig
 
 
 class Monitor(ABC):
-    """Watches one thing about a served model."""
+    """Watches one thing about one served version.
+
+    Parameters
+    ----------
+    statistics : Statistics
+        Of the data that the version was trained on.
+    config : MonitoringConfig
+    clock : function to float
+        Seconds since 1970 UTC.
+    """
 
     name: ClassVar[str]
+
+    def __init__(
+        self, statistics: Statistics, *, config: MonitoringConfig, clock: Callable[[], float]
+    ) -> None:
+        self.statistics = statistics
+        self.config = config
+        self.clock = clock
 
     @abstractmethod
     def update(self, batch: Batch) -> None:
@@ -20,7 +37,11 @@ class Monitor(ABC):
 
     @abstractmethod
     def report(self) -> Mapping[str, Any]:
-        """Return what was seen, as plain JSON values."""
+        """Return what was seen, as plain JSON values.
+
+        The reports of all monitors are laid over each other, mapping by mapping, so a monitor
+        that says something of a feature puts it under ``{"features": {NAME: …}}``.
+        """
 
     @abstractmethod
     def state(self) -> Mapping[str, Any]:

@@ -1,1 +1,20 @@
-"""Search algorithms, the ledger, and trials run on Ray Tune."""
+"""Search algorithms, the ledger, and trials run on Ray Tune.
+
+`create` gives a search to ask and tell in a loop of one's own; importing it loads neither Ray nor
+any algorithm's library.
+"""
+
+from raymm.artifacts import Categorical, Float, Int
+from raymm.search.ask_tell import AskTell, create
+from raymm.search.searcher import Result, Searcher, Suggestion
+
+__all__ = [
+    "AskTell",
+    "Categorical",
+    "Float",
+    "Int",
+    "Result",
+    "Searcher",
+    "Suggestion",
+    "create",
+]

@@ -30,6 +30,9 @@ class Suggestion:
 class Result:
     """What became of a suggestion; ``value`` None is a failure, ``final`` False a first look.
 
+    ``budget`` None is full training; a trial that was stopped early carries the budget that it
+    had reached, and searchers take it for worse than any that was given more.
+
     ``config`` goes with it so that results of earlier runs, whose ids the searcher never gave,
     can be learned from too.
     """
@@ -66,3 +69,10 @@ class Searcher(ABC):
     @abstractmethod
     def observe(self, results: Sequence[Result]) -> None:
         """Learn from results, in the order given."""
+
+    def expect(self, suggestions: Sequence[Suggestion]) -> None:  # noqa: B027
+        """Take note of configurations that are tried on someone else's suggestion.
+
+        A searcher that wraps another tells it so, before their results are observed, so that
+        the same configuration is not suggested twice. Paying no heed is allowed.
+        """

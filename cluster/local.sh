@@ -1,0 +1,41 @@
+#!/bin/sh
+# Starts a Ray cluster on this machine that raymm can join, and stays until Ctrl-C ends it.
+#
+#   cluster/local.sh &
+#   RAY_ADDRESS=127.0.0.1:6380 raymm run churn.yaml
+#   raymm submit churn.yaml --address http://127.0.0.1:8266
+#
+# Every port is set, so that it can stand beside another Ray, and all of it listens on loopback.
+# Authentication is by token: Ray sends it in clear text, which is why nothing leaves loopback.
+set -eu
+
+umask 077
+export RAY_AUTH_MODE="${RAY_AUTH_MODE:-token}"
+export RAY_AUTH_TOKEN_PATH="${RAY_AUTH_TOKEN_PATH:-$HOME/.ray/auth_token}"
+if [ "$RAY_AUTH_MODE" = token ] && [ ! -s "$RAY_AUTH_TOKEN_PATH" ]; then
+    mkdir -p "$(dirname "$RAY_AUTH_TOKEN_PATH")"
+    od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > "$RAY_AUTH_TOKEN_PATH"
+fi
+
+# Serve answers through HAProxy only where the process that starts Ray says so.
+export RAY_SERVE_ENABLE_HA_PROXY=1
+export RAY_SERVE_THROUGHPUT_OPTIMIZED=1
+
+# The folder's name is short, because a socket's path holds 107 bytes.
+exec ray start --head --block \
+    --node-ip-address=127.0.0.1 \
+    --port=6380 \
+    --node-manager-port=6381 \
+    --object-manager-port=6382 \
+    --ray-client-server-port=10011 \
+    --min-worker-port=20000 \
+    --max-worker-port=20999 \
+    --include-dashboard=true \
+    --dashboard-host=127.0.0.1 \
+    --dashboard-port=8266 \
+    --dashboard-agent-listen-port=52375 \
+    --dashboard-agent-grpc-port=52376 \
+    --runtime-env-agent-port=52377 \
+    --metrics-export-port=8081 \
+    --temp-dir="${RAY_TMPDIR:-/tmp/rl}" \
+    --disable-usage-stats

@@ -1,0 +1,72 @@
+"""A pipeline as one ONNX graph from raw columns to predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from raymm.artifacts import Kind, Schema
+from raymm.bundle.pipeline import Pipeline
+from raymm.features.pipeline import safe_names
+from raymm.onnx_builder import FLOAT, INT64, STRING, GraphBuilder
+
+PREDICTION = "prediction"
+PROBABILITIES = "probabilities"
+ELEMENT: Mapping[Kind, int] = {
+    "number": FLOAT,
+    "boolean": FLOAT,
+    "category": STRING,
+    "datetime": INT64,
+    "text": STRING,
+}
+"""Element type of the graph's input for each kind of column."""
+
+
+def input_names(schema: Schema) -> dict[str, str]:
+    """Return the graph's input name of each feature column, in the schema's order.
+
+    It is the column's own name where that is an identifier (and not an output's name), else one
+    made of its letters and digits; the schema alone decides it.
+    """
+    columns = [column.name for column in schema.features]
+    return dict(zip(columns, safe_names(columns, (PREDICTION, PROBABILITIES)), strict=True))
+
+
+def to_graph(pipeline: Pipeline) -> bytes:
+    """Write a pipeline as an ONNX model.
+
+    Every feature column of the schema is an input of shape (n, 1), whether the model uses it or
+    not: float for numbers and booleans, string for categories and text, int64 for dates; see
+    `input_names`. Outputs: for classification ``prediction``, string (n,), and
+    ``probabilities``, float (n, classes); for regression ``prediction``, float (n, 1).
+
+    Returns
+    -------
+    bytes
+        The same pipeline gives the same bytes.
+
+    """
+    schema = pipeline.schema
+    builder = GraphBuilder()
+    inputs = input_names(schema)
+    for column in schema.features:
+        builder.input(inputs[column.name], ELEMENT[column.kind])
+    outputs = [PREDICTION] if pipeline.task == "regression" else [PREDICTION, PROBABILITIES]
+    for name in outputs:
+        builder.reserve(name)
+    features = pipeline.features.to_onnx(builder, inputs)
+    result = pipeline.family.to_onnx(pipeline.model, builder, features)
+    if pipeline.task == "regression":
+        model = builder.model([(result, PREDICTION, FLOAT, ["n", 1])])
+    else:
+        best = builder.node("ArgMax", [result], axis=1, keepdims=0)
+        classes = builder.constant(np.array(schema.classes, dtype=object), object)
+        label = builder.node("Gather", [classes, best], axis=0)
+        model = builder.model(
+            [
+                (label, PREDICTION, STRING, ["n"]),
+                (result, PROBABILITIES, FLOAT, ["n", len(schema.classes)]),
+            ]
+        )
+    return bytes(model.SerializeToString(deterministic=True))

@@ -1,0 +1,160 @@
+"""Runs a bundle in onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.artifacts import Kind, Schema, Tensors
+from raymm.bundle.graph import PREDICTION, PROBABILITIES, input_names
+from raymm.bundle.packed import Bundle
+from raymm.bundle.safety import require_safe
+from raymm.errors import BundleError
+
+_ERRORS_ONLY = 3
+_DTYPE: dict[Kind, Any] = {
+    "number": np.float32,
+    "boolean": np.float32,
+    "datetime": np.int64,
+    "category": object,
+    "text": object,
+}
+_CELLS = 4_000_000
+"""Rows times characters of the longest text in one call: texts are cut into words at once, and
+a row takes as many places as the longest row has words."""
+
+
+class Runner:
+    """A bundle ready to predict; safe to call from several threads at once.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    threads : int
+        How many one call may use; idle ones do not spin.
+
+    Raises
+    ------
+    BundleError
+        When the graph is refused by `raymm.bundle.safety.require_safe` or by onnxruntime, or
+        its inputs are not those of the schema.
+    """
+
+    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
+        self.schema: Schema = bundle.schema
+        self._session = _session(bundle.graph, threads)
+        self._classes = bundle.schema.classes
+        self._output = [PREDICTION if bundle.schema.task == "regression" else PROBABILITIES]
+        names = input_names(bundle.schema)
+        self._feeds = tuple(
+            (column.name, names[column.name], _DTYPE[column.kind])
+            for column in bundle.schema.features
+        )
+        self._texts = tuple(c.name for c in bundle.schema.features if c.kind == "text")
+        found = {value.name for value in self._session.get_inputs()}
+        outputs = {value.name for value in self._session.get_outputs()}
+        if found != set(names.values()) or not outputs.issuperset(self._output):
+            raise BundleError(
+                f"the graph's inputs must be {sorted(names.values())}, but they are "
+                f"{sorted(found)} (outputs {sorted(outputs)}). Build the bundle again."
+            )
+
+    def predict(self, tensors: Tensors) -> npt.NDArray[np.float32]:
+        """Predict rows.
+
+        Parameters
+        ----------
+        tensors : mapping of column name to array, shape (n,)
+            At least the schema's feature columns; n may be 0.
+
+        Returns
+        -------
+        float32
+            Probabilities, shape (n, classes), or values, shape (n,).
+
+        Raises
+        ------
+        BundleError
+            When a column is missing, columns differ in length, or onnxruntime fails.
+        """
+        try:
+            feed = {
+                name: np.asarray(tensors[column], dtype=dtype).reshape(-1, 1)
+                for column, name, dtype in self._feeds
+            }
+        except KeyError as error:
+            raise BundleError(f"the column {error} is missing from the rows.") from error
+        rows = {len(values) for values in feed.values()}
+        if len(rows) != 1:
+            raise BundleError(f"columns must have equal lengths, but have {sorted(rows)}.")
+        count = rows.pop()
+        if count == 0:
+            return self._shaped(np.zeros((0, max(1, len(self._classes))), dtype=np.float32))
+        if not self._texts or count == 1:
+            return self._run(feed)
+        return np.concatenate(
+            [
+                self._run({name: values[part] for name, values in feed.items()})
+                for part in self._slices(tensors, count)
+            ]
+        )
+
+    def labels(self, predictions: npt.NDArray[Any]) -> list[str] | list[float]:
+        """Return what predictions say: the likeliest class of each row, or the values.
+
+        ``predictions`` is what `predict` returned. Ties go to the earlier class.
+        """
+        if not self._classes:
+            return [float(value) for value in predictions]
+        return [self._classes[code] for code in np.argmax(predictions, axis=1).tolist()]
+
+    def _run(self, feed: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+        try:
+            return self._shaped(self._session.run(self._output, feed)[0])
+        except UnicodeEncodeError:
+            return self._run({name: _encodable(values) for name, values in feed.items()})
+        except Exception as error:  # onnxruntime's own errors share no base below Exception
+            raise BundleError(f"onnxruntime could not run the graph: {error}") from error
+
+    def _shaped(self, result: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return result if self._classes else result.reshape(-1)
+
+    def _slices(self, tensors: Tensors, count: int) -> Iterator[slice]:
+        lengths = np.array(
+            [max(map(len, row)) for row in zip(*(tensors[c] for c in self._texts), strict=True)]
+        )
+        start, longest = 0, 1
+        for row, length in enumerate(lengths.tolist()):
+            longest = max(longest, length)
+            if row > start and (row - start + 1) * longest > _CELLS:
+                yield slice(start, row)
+                start, longest = row, max(1, length)
+        yield slice(start, count)
+
+
+def _encodable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Replace lone surrogates, which UTF-8 cannot hold, by question marks."""
+    if values.dtype != object:
+        return values
+    clean = [text.encode("utf-8", "replace").decode("utf-8") for text in values.ravel()]
+    return np.array(clean, dtype=object).reshape(values.shape)
+
+
+def _session(graph: bytes, threads: int) -> Any:
+    require_safe(graph)
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own errors share no base below Exception
+        raise BundleError(f"onnxruntime refuses the graph: {error}") from error

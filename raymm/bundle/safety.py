@@ -1,0 +1,106 @@
+"""What a graph must not hold: files outside it, and operators outside ONNX's own two domains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from raymm.errors import BundleError
+
+DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
+_EXTERNAL = 1
+
+
+def require_safe(graph: bytes) -> None:
+    """Refuse a graph that onnxruntime must not be given.
+
+    Tensors and nodes are looked at wherever they may stand: initializers, sparse ones, attributes,
+    subgraphs at any depth, functions and training graphs. External data has let files be read
+    and written through crafted paths, and operators of other domains may run any code.
+
+    Parameters
+    ----------
+    graph : bytes
+        A serialised ONNX ModelProto.
+
+    Raises
+    ------
+    BundleError
+        When the bytes are no ONNX model, or hold either of the two.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(graph)
+    except DecodeError as error:
+        raise BundleError(f"the bundle's graph is not an ONNX model: {error}.") from error
+    if not model.graph.output:
+        raise BundleError("the bundle's graph must have an output, but it has none.")
+    opsets: list[Any] = list(model.opset_import)
+    for function in model.functions:
+        opsets.extend(function.opset_import)
+        _require_domain(function.domain, f"function {function.name}")
+    for opset in opsets:
+        _require_domain(opset.domain, "an operator set")
+    for node in _nodes(model):
+        _require_domain(node.domain, f"operator {node.op_type}")
+    for tensor in _tensors(model):
+        if tensor.data_location == _EXTERNAL or tensor.external_data:
+            raise BundleError(
+                f'tensor "{tensor.name}" must lie inside the graph, but it refers to a file. '
+                "Save the model with its data inside."
+            )
+
+
+def _require_domain(domain: str, holder: str) -> None:
+    if domain not in DOMAINS:
+        raise BundleError(
+            f'{holder} must be of the domains "" or "ai.onnx.ml", but is of "{domain}". '
+            "Build the bundle from standard operators."
+        )
+
+
+def _graphs(model: Any) -> Iterator[Any]:
+    """Yield every graph and function: each has ``node``; graphs have initializers too."""
+    waiting = [model.graph, *model.functions]
+    for training in model.training_info:
+        waiting.extend((training.initialization, training.algorithm))
+    while waiting:
+        graph = waiting.pop()
+        yield graph
+        for attribute in _attributes(graph):
+            waiting.extend(attribute.graphs)
+            if attribute.HasField("g"):
+                waiting.append(attribute.g)
+
+
+def _attributes(graph: Any) -> Iterator[Any]:
+    for node in graph.node:
+        yield from node.attribute
+    yield from getattr(graph, "attribute_proto", ())
+
+
+def _nodes(model: Any) -> Iterator[Any]:
+    for graph in _graphs(model):
+        yield from graph.node
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    for graph in _graphs(model):
+        yield from getattr(graph, "initializer", ())
+        yield from _sparse(getattr(graph, "sparse_initializer", ()))
+        for attribute in _attributes(graph):
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            yield from _sparse(attribute.sparse_tensors)
+            if attribute.HasField("sparse_tensor"):
+                yield from _sparse((attribute.sparse_tensor,))
+
+
+def _sparse(tensors: Iterable[Any]) -> Iterator[Any]:
+    for tensor in tensors:
+        yield tensor.values
+        yield tensor.indices

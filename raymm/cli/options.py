@@ -1,0 +1,72 @@
+"""Options that several commands share, and what they mean for the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from raymm.errors import ConfigError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_RUN_OPTIONS = (
+    ("--target", "data.target", str, "Column to predict."),
+    ("--time", "search.time", str, "Time for the search, such as 90s or 5m (hard)."),
+    ("--trials", "search.trials", int, "Configurations to try in all."),
+    ("--algorithm", "search.algorithm", str, "Search algorithm: auto, tpe, random, grid."),
+    ("--metric", "goal.metric", str, "Metric to optimise; by default the task's usual one."),
+    ("--name", "name", str, "Name of the model; by default the file's."),
+    ("--storage", "storage", str, "Folder or URL (s3://, gs://, az://); default RAYMM_HOME."),
+    ("--address", "ray.address", str, "Ray cluster to use: auto, local or an address."),
+    ("--seed", "seed", int, "Decides every random choice (default 0)."),
+)
+
+
+def storage_option(command: Command) -> Command:
+    """Add ``--storage``, whose default is RAYMM_HOME, else ``~/.raymm``."""
+    return click.option("--storage", default=None, help="Folder or URL; default RAYMM_HOME.")(
+        command
+    )
+
+
+def json_option(command: Command) -> Command:
+    """Add ``--json``: one JSON object instead of text for a person."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+
+
+def run_options(command: Command) -> Command:
+    """Add the options that change a run's configuration; `changes` reads them."""
+    command = click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set any configuration key."
+    )(command)
+    for flag, key, kind, text in reversed(_RUN_OPTIONS):
+        command = click.option(flag, key.replace(".", "__"), type=kind, default=None, help=text)(
+            command
+        )
+    return command
+
+
+def changes(given: dict[str, Any], settings: tuple[str, ...]) -> dict[str, Any]:
+    """Return dotted configuration keys and values from options and ``--set``.
+
+    Raises
+    ------
+    ConfigError
+        When a ``--set`` has no ``=``.
+    """
+    found = {key.replace("__", "."): value for key, value in given.items() if value is not None}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set takes KEY=VALUE, such as search.parallel=1, not {setting!r}.")
+        found[key.strip()] = value
+    return found
+
+
+def storage_of(given: str | None) -> str:
+    """Return the storage given, or the default."""
+    from raymm.config import default_storage
+
+    return given or default_storage()

@@ -1,0 +1,327 @@
+"""What a person reads: progress while it works, tables at the end. And the JSON form."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from raymm.artifacts import (
+        Anomaly,
+        Explanation,
+        Frontier,
+        Notify,
+        Progress,
+        Schema,
+        Statistics,
+        Table,
+        Trials,
+    )
+    from raymm.lifecycle import Run
+
+_ROWS = 20
+_TITLES = {
+    "data": "data",
+    "search": "search",
+    "build": "build and compress",
+    "evaluate": "evaluate and bless",
+    "explain": "explain",
+    "audit": "audit",
+    "promote": "promote",
+}
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    click.echo(text)
+
+
+def as_json(value: Any) -> None:
+    """Print one JSON object of frozen types and plain values."""
+    from raymm.artifacts import as_record
+
+    click.echo(json.dumps(as_record(value), default=str))
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person says them.
+
+    >>> duration(75.2), duration(3.21)
+    ('1m15s', '3.2s')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def size(count: float) -> str:
+    """Return bytes as a person says them.
+
+    >>> size(512), size(2_345_678)
+    ('512 B', '2.3 MB')
+    """
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= step:
+            return f"{count / step:.1f} {unit}"
+    return f"{count:.0f} B"
+
+
+@contextmanager
+def progress(*, quiet: bool = False) -> Iterator[Notify]:
+    """Give a callable that shows progress: one live line on a terminal, else a line a change.
+
+    Trials are shown at most once a second where there is no terminal.
+    """
+    printer = _Printer()
+    try:
+        yield _silent if quiet else printer.show
+    finally:
+        printer.end()
+
+
+def _silent(event: Progress) -> None:
+    del event
+
+
+class _Printer:
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._live = click.get_text_stream("stderr").isatty()
+        self._at, self._stage, self._open = 0.0, "", 0
+
+    def show(self, event: Progress) -> None:
+        now = time.monotonic()
+        line = _line(event, now - self._started)
+        counting = event.stage == "search" and event.done > 0
+        fresh = event.stage != self._stage
+        if self._live:
+            self._overwrite(line, counting, fresh)
+        elif fresh or not counting or now - self._at >= 1 or event.done == event.total:
+            click.echo(line, err=True)
+            self._at = now
+        self._stage = event.stage
+
+    def _overwrite(self, line: str, counting: bool, fresh: bool) -> None:
+        clear = f"\r{' ' * self._open}\r" if self._open else ""
+        if fresh and self._open:
+            clear = "\n"
+        click.echo(clear + line, nl=not counting, err=True)
+        self._open = len(line) if counting else 0
+
+    def end(self) -> None:
+        if self._open:
+            click.echo("", err=True)
+            self._open = 0
+
+
+def _line(event: Progress, elapsed: float) -> str:
+    parts = [f"[{duration(elapsed):>6}] {_TITLES.get(event.stage, event.stage)}"]
+    if event.message:
+        parts.append(event.message)
+    if event.done:
+        parts.append(f"{event.done}{f'/{event.total}' if event.total else ''} trials")
+    if event.best is not None:
+        parts.append(f"best {event.best:.6g}")
+    if event.seconds_left is not None:
+        parts.append(f"{duration(max(0.0, event.seconds_left))} left")
+    return "  ".join(parts)
+
+
+def console() -> Console:
+    """Return a rich console of a readable width."""
+    from rich.console import Console
+
+    made = Console(highlight=False)
+    return made if made.is_terminal else Console(highlight=False, width=110)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table; numbers right-aligned, floats to six digits."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table as Grid
+
+    grid = Grid(title=title, box=box.SIMPLE, title_justify="left", pad_edge=False)
+    for index, column in enumerate(columns):
+        numeric = any(isinstance(row[index], int | float) for row in rows)
+        grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(escape(_cell(value)) for value in row))
+    console().print(grid)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def leaderboard(trials: Trials) -> None:
+    """Print the best trials, at most twenty."""
+    rows = [
+        (
+            place,
+            trial.number,
+            trial.family or "–",
+            trial.value,
+            trial.rounds,
+            trial.status,
+            round(trial.seconds, 2),
+            _settings(trial.config),
+        )
+        for place, trial in enumerate(trials.leaderboard[:_ROWS], start=1)
+    ]
+    more = len(trials.leaderboard) - len(rows)
+    better = "higher" if trials.direction == "maximize" else "lower"
+    title = f"Leaderboard: {trials.metric} on validation rows, {better} is better"
+    columns = ("", "trial", "family", trials.metric, "rounds", "status", "seconds", "configuration")
+    table(title, columns, rows)
+    failed = sum(trial.status == "failed" for trial in trials.trials)
+    if more > 0 or failed:
+        say(f"{more} more, {failed} failed")
+
+
+def _settings(config: Mapping[str, Any]) -> str:
+    prefix = f"{config.get('family')}."
+    return " ".join(
+        f"{key.removeprefix(prefix)}={_cell(value)}"
+        for key, value in config.items()
+        if key != "family"
+    )
+
+
+def frontier(found: Frontier) -> None:
+    """Print the candidates of compression."""
+    rows = [
+        (
+            "→" if one.chosen else "",
+            one.technique,
+            _settings(one.parameters),
+            one.score,
+            one.loss.value,
+            one.loss.high,
+            one.bytes,
+            one.row_microseconds,
+        )
+        for one in found.candidates
+    ]
+    columns = (
+        "",
+        "technique",
+        "parameters",
+        found.metric,
+        "loss",
+        "loss at most",
+        "bytes",
+        "row µs",
+    )
+    table(f"Compression on {found.rows:,} validation rows", columns, rows)
+
+
+def explanation(found: Explanation) -> None:
+    """Print the columns that matter most, and where contributions come from."""
+    rows = [(one.column, one.value, one.low, one.high) for one in found.importance[:_ROWS]]
+    table("Permutation importance: loss of the metric", ("column", "loss", "low", "high"), rows)
+    say(f"report: contributions of {len(found.outputs)} rows ({found.unit}; {found.method})")
+
+
+def run(done: Run) -> None:
+    """Print what a run has found."""
+    leaderboard(done.trials)
+    frontier(done.frontier)
+    explanation(done.explanation)
+    if done.audit.groups:
+        rows = [
+            (
+                one.column,
+                one.value,
+                one.rows,
+                one.score.metric,
+                one.score.value,
+                one.score.low,
+                one.score.high,
+            )
+            for one in done.audit.groups
+        ]
+        table("By group", ("column", "group", "rows", "metric", "value", "low", "high"), rows)
+    for anomaly in done.anomalies:
+        say(f"note  {anomaly.column or 'table'}: {anomaly.observed}. {anomaly.remedy}")
+    score = done.evaluation.score
+    others = "  ".join(f"{one.metric} {one.value:.4g}" for one in done.evaluation.others)
+    say(
+        f"\n{score.metric} {score.value:.6g} on {done.evaluation.rows:,} test rows "
+        f"({score.level:.0%} interval {score.low:.6g} to {score.high:.6g}; "
+        f"trivial baseline {done.evaluation.baseline:.6g})"
+    )
+    say(f"also  {others}")
+    for check in done.blessing.checks:
+        say(f"{'passed' if check.passed else 'FAILED'}  {check.statement}")
+    _closing(done)
+
+
+def _closing(done: Run) -> None:
+    version, trials = done.version, done.trials
+    state = "blessed" if version.blessed else "NOT blessed"
+    state += ", champion" if done.promoted else ", not promoted"
+    resumed = f", {trials.resumed} resumed" if trials.resumed else ""
+    say(f"\n{version.name} version {version.number}: {state}")
+    say(
+        f"  bundle   {size(version.bundle_bytes)} "
+        f"({size(done.uncompressed_bytes)} before compression)"
+    )
+    say(
+        f"  search   {len(trials.trials)} trials{resumed}, {duration(trials.seconds)}, "
+        f"ended by {trials.stopped_by}"
+    )
+    say(f"  whole    {duration(done.seconds)}")
+    say(f"  report   {done.report}")
+    say(f"  run      {done.run}")
+    if done.promoted:
+        say(f"next: raymm deploy {version.name}   or   raymm predict {version.name} DATA -o FILE")
+
+
+def validation(
+    read: Table, described: Statistics, columns: Schema, anomalies: Sequence[Anomaly]
+) -> None:
+    """Print what is known of a table."""
+    for note in read.notes:
+        say(f"read  {note}")
+    rows = []
+    for column in columns.columns:
+        found = next((one for one in described.columns if one.name == column.name), None)
+        rows.append(
+            (
+                column.name,
+                column.kind,
+                column.role,
+                found.missing if found else None,
+                found.distinct if found else None,
+                _range(column),
+                column.reason,
+            )
+        )
+    title = f"{described.rows:,} rows; {columns.task} of {columns.target}"
+    table(title, ("column", "kind", "role", "missing", "distinct", "values", "why"), rows)
+    for anomaly in anomalies:
+        place = f"{anomaly.column}: " if anomaly.column else ""
+        say(
+            f"{anomaly.severity}  {place}{anomaly.observed}; allowed: {anomaly.allowed}. "
+            f"{anomaly.remedy}"
+        )
+    if not anomalies:
+        say("no anomalies")
+
+
+def _range(column: Any) -> str:
+    if column.minimum is not None:
+        return f"{column.minimum:.6g} to {column.maximum:.6g}"
+    words = ", ".join(column.categories[:4])
+    return words + (", …" if len(column.categories) > 4 else "")

@@ -1,0 +1,245 @@
+"""Commands that read what is stored, and need no cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from raymm.cli import options, printing
+from raymm.errors import ConfigError, NotFound
+
+
+@click.command()
+@options.storage_option
+@options.json_option
+def runs(storage: str | None, as_json: bool) -> None:
+    """List the runs and how far they have come."""
+    from raymm.search.ledger import list_runs
+
+    rows = []
+    for name in list_runs(options.storage_of(storage)):
+        trials, stage = _trials(name, storage)
+        best = trials.best.value if trials.best else None
+        rows.append((name, len(trials.trials), trials.metric, best, stage))
+    columns = ("run", "trials", "metric", "best", "last stage")
+    if as_json:
+        printing.as_json({"runs": [dict(zip(columns, row, strict=True)) for row in rows]})
+    else:
+        printing.table("Runs", columns, rows)
+
+
+def _trials(run: str, storage: str | None) -> tuple[Any, str]:
+    """Return a run's trials so far, and the last stage it has finished."""
+    from raymm.artifacts import Trials
+    from raymm.search.ledger import Ledger
+
+    ledger = Ledger.read(options.storage_of(storage), run)
+    head = next(iter(ledger.records("run")), {})
+    stages = ledger.records("stage")
+    trials = Trials(
+        trials=ledger.trials(),
+        direction=head.get("direction", "maximize"),
+        metric=head.get("metric", "value"),
+        seconds=ledger.elapsed,
+    )
+    return trials, str(stages[-1]["name"]) if stages else "started"
+
+
+@click.command()
+@click.argument("run")
+@options.storage_option
+@options.json_option
+def leaderboard(run: str, storage: str | None, as_json: bool) -> None:
+    """Show the trials of RUN, best first."""
+    trials, _ = _trials(run, storage)
+    if as_json:
+        printing.as_json({"run": run, "trials": trials.leaderboard})
+    else:
+        printing.leaderboard(trials)
+
+
+def _version_of(run: str, storage: str | None) -> tuple[Any, Any]:
+    """Return the registry and the newest version that a run, or a model by its name, has made."""
+    from raymm.registry.versions import Registry
+
+    registry = Registry(options.storage_of(storage))
+    name = run if run in registry.models() else run.rpartition("-")[0]
+    if name in registry.models():
+        for version in reversed(registry.versions(name)):
+            if run in (version.run, version.name):
+                return registry, version
+    raise NotFound(f'run "{run}" has made no version. See the runs with: raymm runs')
+
+
+@click.command()
+@click.argument("run")
+@click.option("-o", "--output", default=None, help="Where to write it; default RUN.html.")
+@options.storage_option
+def report(run: str, output: str | None, storage: str | None) -> None:
+    """Write the HTML report of RUN (or of the newest version of a model)."""
+    from pathlib import Path
+
+    registry, version = _version_of(run, storage)
+    path = Path(output or f"{version.run}.html")
+    path.write_bytes(registry.part(version, "report.html"))
+    printing.say(str(path.resolve()))
+
+
+@click.command()
+@click.argument("run")
+@options.storage_option
+@options.json_option
+def explain(run: str, storage: str | None, as_json: bool) -> None:
+    """Show what the model of RUN (or the newest version of a model) rests on."""
+    import json
+
+    from raymm.artifacts import Explanation, from_record
+
+    registry, version = _version_of(run, storage)
+    record = json.loads(registry.part(version, "explanation.json"))
+    if as_json:
+        printing.as_json(record)
+    else:
+        printing.explanation(from_record(Explanation, record))
+
+
+@click.command()
+@click.argument("name", required=False)
+@options.storage_option
+@options.json_option
+def models(name: str | None, storage: str | None, as_json: bool) -> None:
+    """List the models, or the versions of NAME."""
+    from raymm.registry.versions import Registry
+
+    registry = Registry(options.storage_of(storage))
+    names = [name] if name else registry.models()
+    found = [version for one in names for version in registry.versions(one)]
+    champions = {one: registry.champion(one) for one in names}
+    if as_json:
+        numbers = {one: champion.number for one, champion in champions.items() if champion}
+        printing.as_json({"versions": found, "champions": numbers})
+        return
+    rows = [
+        (
+            v.name,
+            v.number,
+            "champion" if champions[v.name] == v else "",
+            _yes(v.blessed),
+            v.summary.get("metric"),
+            v.summary.get("score"),
+            (v.summary.get("best") or {}).get("family"),
+            printing.size(v.bundle_bytes),
+            v.created,
+        )
+        for v in found
+        if name or champions[v.name] in (v, None)
+    ]
+    columns = ("name", "version", "", "blessed", "metric", "score", "family", "bundle", "created")
+    printing.table("Models", columns, rows)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+@click.command()
+@click.argument("name")
+@click.argument("version", type=int)
+@click.option("--reason", default="by hand", help="Recorded in the history.")
+@click.option("--force", is_flag=True, help="Promote although it is not blessed.")
+@options.storage_option
+@options.json_option
+def promote(
+    name: str, version: int, reason: str, force: bool, storage: str | None, as_json: bool
+) -> None:
+    """Make VERSION of NAME the champion; a running service takes it over by itself."""
+    from raymm.registry.versions import Registry
+
+    done = Registry(options.storage_of(storage)).promote(name, version, reason=reason, force=force)
+    _promoted(name, done, as_json)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--reason", default="rolled back by hand", help="Recorded in the history.")
+@options.storage_option
+@options.json_option
+def rollback(name: str, reason: str, storage: str | None, as_json: bool) -> None:
+    """Make the champion before this one the champion of NAME again."""
+    from raymm.registry.versions import Registry
+
+    done = Registry(options.storage_of(storage)).rollback(name, reason=reason)
+    _promoted(name, done, as_json)
+
+
+def _promoted(name: str, done: Any, as_json: bool) -> None:
+    if as_json:
+        printing.as_json({"name": name, "champion": done.number, "reason": done.reason})
+    else:
+        printing.say(f"{name} version {done.number} is the champion ({done.reason})")
+
+
+@click.command()
+@click.option("--repair", is_flag=True, help="Remove what a kill has left half-written.")
+@options.storage_option
+@options.json_option
+def fsck(repair: bool, storage: str | None, as_json: bool) -> None:
+    """Check every record, hash and number; exits with 6 where something is damaged."""
+    from raymm.errors import RegistryError
+    from raymm.registry.fsck import fsck as check
+    from raymm.registry.versions import Registry
+
+    findings = check(Registry(options.storage_of(storage)), repair=repair)
+    damage = [one for one in findings if one.severity == "error"]
+    if as_json:
+        printing.as_json({"findings": findings, "damaged": bool(damage)})
+    else:
+        for one in findings:
+            printing.say(f"{one.severity}  {one.path}: {one.statement}")
+    if damage:
+        raise RegistryError(f"{len(damage)} records or blobs are damaged; see above.")
+    if not as_json:
+        printing.say("everything stored is whole")
+
+
+@click.command()
+@click.argument("version", metavar="NAME@VERSION")
+@click.option("--source", default=None, help="Where the same table is now.")
+@options.storage_option
+@options.json_option
+def replay(version: str, source: str | None, storage: str | None, as_json: bool) -> None:
+    """Rebuild NAME@VERSION from its lineage and compare the hashes."""
+    from raymm.lifecycle import replay as rebuild
+
+    name, at, number = version.partition("@")
+    if not at or not number.isdigit():
+        raise ConfigError(f'a version is written NAME@NUMBER, such as churn@3, not "{version}".')
+    same, stored, rebuilt = rebuild(options.storage_of(storage), name, int(number), source)
+    if as_json:
+        printing.as_json({"same": same, "stored": stored, "rebuilt": rebuilt})
+    else:
+        printing.say(f"stored   {stored}\nrebuilt  {rebuilt}")
+        printing.say("the same, byte for byte" if same else "they differ")
+    if not same:
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("data")
+@click.option("-o", "--output", required=True, help="Where to write predictions (CSV).")
+@click.option("--version", type=int, default=None, help="A version other than the champion.")
+@options.storage_option
+@options.json_option
+def predict(
+    name: str, data: str, output: str, version: int | None, storage: str | None, as_json: bool
+) -> None:
+    """Predict the rows of DATA with the champion of NAME, and write them to a CSV file."""
+    from raymm.prediction import predict_file
+
+    rows, number = predict_file(options.storage_of(storage), name, data, output, version=version)
+    if as_json:
+        printing.as_json({"rows": rows, "version": number, "output": output})
+    else:
+        printing.say(f"{rows:,} rows predicted by {name} version {number}, written to {output}")

@@ -1,0 +1,171 @@
+"""Commands that make models: run, demo, validate, tune, submit, retrain."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from raymm.cli import options, printing
+from raymm.errors import ConfigError, NotBlessed
+
+
+@click.command()
+@click.argument("source")
+@options.run_options
+@click.option("--deploy", is_flag=True, help="Serve the model when it is blessed.")
+@click.option("--detach", is_flag=True, help="With --deploy: leave the service running.")
+@options.json_option
+def run(
+    source: str,
+    settings: tuple[str, ...],
+    deploy: bool,
+    detach: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Find the best model for SOURCE, prove it and register it.
+
+    SOURCE is a configuration file (.yaml) or a table: CSV or Parquet, a folder or glob of them,
+    local or s3://, gs://, az://. The same command again goes on where it stopped.
+    """
+    _live(_config(source, options.changes(given, settings)), deploy, detach, as_json)
+
+
+def _config(source: str, changed: dict[str, Any]) -> Any:
+    from raymm import config
+
+    if source.endswith((".yaml", ".yml")):
+        return config.load(source, changed)
+    if "data.target" not in changed:
+        raise ConfigError(f"{source} needs a target column. Name it with --target COLUMN.")
+    return config.parse({"data": {"source": source}}, changed)
+
+
+def _live(config: Any, deploy: bool, detach: bool, as_json: bool) -> None:
+    from raymm.lifecycle import run as live
+
+    with printing.progress(quiet=as_json) as notify:
+        done = live(config, notify=notify)
+    if as_json:
+        printing.as_json(done.summary())
+    else:
+        printing.run(done)
+    if not done.blessing.blessed:
+        raise NotBlessed(
+            f"{config.name} version {done.version.number} is not blessed and was not promoted: "
+            + " ".join(check.statement for check in done.blessing.checks if not check.passed)
+        )
+    if deploy:
+        from raymm.cli.service import serve
+
+        serve(config.name, config.storage, config=config, detach=detach, as_json=as_json)
+
+
+@click.command()
+@options.json_option
+def demo(as_json: bool) -> None:
+    """Show a whole life on iris and breast cancer: tune, prove, serve, watch, stop."""
+    from raymm import demo as example
+
+    example.show(sys.stdout, as_json=as_json)
+
+
+@click.command()
+@click.argument("source")
+@click.option("--target", default=None, help="Column to predict.")
+@click.option("--schema", "schema_file", default=None, help="Schema file to hold the table to.")
+@click.option("-o", "--output", default=None, help="Where to write the schema (YAML).")
+@options.json_option
+def validate(
+    source: str, target: str | None, schema_file: str | None, output: str | None, as_json: bool
+) -> None:
+    """Show statistics, schema and anomalies of SOURCE, and write the schema to edit.
+
+    Give an edited schema back with --schema here, or as data.schema to raymm run.
+    """
+    from raymm.config import parse
+    from raymm.data import ingest, schema, statistics, validation
+
+    table = ingest.read(source)
+    described = statistics.describe(table)
+    if schema_file:
+        columns = schema.read(schema_file)
+    else:
+        if target is None:
+            raise ConfigError("validate needs --target COLUMN, or --schema FILE.")
+        config = parse({"data": {"source": source, "target": target}})
+        columns = schema.infer(table, described, config.data)
+    anomalies = validation.validate(table, columns, described)
+    if output:
+        schema.write(columns, output)
+    if as_json:
+        printing.as_json(
+            {"statistics": described, "schema": columns, "anomalies": anomalies, "written": output}
+        )
+    else:
+        printing.validation(table, described, columns, anomalies)
+        if output:
+            printing.say(f"schema written to {output}")
+    validation.require_valid(anomalies)
+
+
+@click.command()
+@click.argument("function", metavar="MODULE:FUNCTION")
+@click.argument("space", metavar="SPACE.yaml")
+@click.option("--metric", default="value", help="Key of the result to optimise.")
+@click.option("--mode", type=click.Choice(["min", "max"]), default="max")
+@click.option("--trials", type=int, default=None)
+@click.option("--time", default=None, help="Time for the search, such as 90s or 5m.")
+@click.option("--algorithm", default="auto")
+@click.option("--name", default=None)
+@click.option("--parallel", type=int, default=None)
+@click.option("--address", default="auto")
+@click.option("--seed", type=int, default=0)
+@options.storage_option
+@options.json_option
+def tune(function: str, space: str, as_json: bool, **given: Any) -> None:
+    """Tune MODULE:FUNCTION, which takes a configuration and returns a number or a mapping."""
+    from raymm import tuning
+
+    with printing.progress(quiet=as_json) as notify:
+        found = tuning.tune(tuning.load(function), space, notify=notify, **given)
+    if as_json:
+        printing.as_json(found.summary())
+    else:
+        printing.leaderboard(found.trials)
+        printing.say(f"run {found.run}")
+
+
+@click.command()
+@click.argument("file", metavar="FILE.yaml", type=click.Path(dir_okay=False))
+@click.option("--address", required=True, help="The job server, such as http://127.0.0.1:8265.")
+@click.option("--working-dir", default=".", help="Folder sent along; holds FILE and jobs/run.py.")
+def submit(file: str, address: str, working_dir: str) -> None:
+    """Run FILE.yaml as a Ray job and follow its logs; exits as the run does."""
+    import shlex
+
+    from raymm import cluster, config
+
+    config.load(file)
+    inside = Path(file).resolve()
+    top = Path(working_dir).resolve()
+    if not inside.is_relative_to(top):
+        raise ConfigError(f"{file} must lie in the working directory {top}, which is sent along.")
+    entry = f"python -m raymm run {shlex.quote(str(inside.relative_to(top)))}"
+    sys.exit(cluster.submit(entry, address, working_dir=working_dir))
+
+
+@click.command()
+@click.argument("name")
+@click.argument("source")
+@options.run_options
+@options.json_option
+def retrain(name: str, source: str, settings: tuple[str, ...], as_json: bool, **given: Any) -> None:
+    """Run again on SOURCE with the configuration that made the champion of NAME."""
+    from raymm.lifecycle import again
+
+    config = again(model, source, options.changes({**given, "name": None}, settings))
+    _live(config, deploy=False, detach=False, as_json=as_json)

@@ -1,0 +1,212 @@
+"""Commands about a model in service: deploy, stop, monitor, export."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from raymm.cli import options, printing
+from raymm.errors import ConfigError, NotFound
+
+
+@click.command()
+@click.argument("name")
+@click.option("--detach", is_flag=True, help="Leave the service running; raymm stop ends it.")
+@click.option("--port", type=int, default=None, help="Port to listen on (default 8000).")
+@click.option("--address", default="auto", help="Ray cluster to use: auto, local or an address.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set serving.* keys.")
+@options.storage_option
+@options.json_option
+def deploy(
+    name: str,
+    detach: bool,
+    port: int | None,
+    address: str,
+    settings: tuple[str, ...],
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    """Serve the champion of NAME over HTTP and watch it.
+
+    On a laptop it serves until Ctrl-C; with --detach, until raymm stop NAME. On a cluster
+    (RAY_ADDRESS, --address or inside a job) it deploys and returns.
+    """
+    changed = options.changes({"serving__port": port}, settings)
+    serve(
+        name,
+        options.storage_of(storage),
+        address=address,
+        changed=changed,
+        detach=detach,
+        as_json=as_json,
+    )
+
+
+def serve(
+    name: str,
+    storage: str,
+    *,
+    config: Any = None,
+    address: str = "auto",
+    changed: dict[str, Any] | None = None,
+    detach: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Serve a model in the foreground, or in a process of its own, and say how to use it."""
+    from raymm import service
+
+    if config is not None:
+        address = config.ray.address
+    ordered = service.order(name, storage, address=address, changes=changed)
+    if detach:
+        found = service.detach(ordered, changed or {}, notify=_quietly(as_json))
+        _announce(ordered, found, as_json, foreground=False)
+        return
+    _quietly(as_json)(f"starting the service of {name} (about half a minute)")
+    with service.serving(ordered) as found:
+        foreground = found.pid != 0
+        _announce(ordered, found, as_json, foreground=foreground)
+        if foreground:
+            service.wait_for_signal()
+            _quietly(as_json)("stopping")
+
+
+def _quietly(as_json: bool) -> Any:
+    return lambda text: None if as_json else click.echo(text, err=True)
+
+
+def _announce(ordered: Any, found: Any, as_json: bool, *, foreground: bool) -> None:
+    from raymm import service
+
+    champion = service.champion_of(ordered)
+    if as_json:
+        printing.as_json(
+            {
+                "name": found.name,
+                "url": found.url,
+                "token": found.token,
+                "pid": found.pid,
+                "version": champion.number,
+                "haproxy": found.haproxy,
+            }
+        )
+        sys.stdout.flush()
+        return
+    printing.say(f"{found.name} version {champion.number} is served at {found.url}")
+    if not found.haproxy:
+        printing.say("  HAProxy cannot be had here; Serve's Python proxy answers, more slowly")
+    printing.say(f"  documentation  {found.url}/docs")
+    if found.token:
+        printing.say(f"  token          {found.token}")
+    printing.say(f"  try            {curl(found)}")
+    printing.say(f"  watch          raymm monitor {found.name}")
+    end = "Ctrl-C" if foreground else f"raymm stop {found.name}"
+    printing.say(f"  stop           {end}")
+    sys.stdout.flush()
+
+
+def curl(found: Any) -> str:
+    """Return a command that asks the service for a prediction of its example row."""
+    from raymm import service
+
+    described = service.ask(found, f"/v1/models/{found.name}")
+    body = json.dumps({"records": [described["example"]]})
+    header = f"-H 'Authorization: Bearer {found.token}' " if found.token else ""
+    url = f"{found.url}/v1/models/{found.name}/predict"
+    return f"curl -s {header}-d {shlex.quote(body)} {url}"
+
+
+@click.command()
+@click.argument("name")
+@options.json_option
+def stop(name: str, as_json: bool) -> None:
+    """End the service of NAME that was left running."""
+    from raymm import service
+
+    ended = service.stop(name)
+    if as_json:
+        printing.as_json({"name": name, "stopped": True, "url": ended.url})
+    else:
+        printing.say(f"{name} is no longer served at {ended.url}")
+
+
+@click.command()
+@click.argument("name")
+@options.json_option
+def monitor(name: str, as_json: bool) -> None:
+    """Show what the monitor of NAME has seen: traffic, errors, latency, drift."""
+    from raymm import service
+
+    found = service.find(name)
+    if found is None:
+        raise NotFound(f"no service of {name} is recorded here. Start one: raymm deploy {name}")
+    report = service.ask(found, f"/v1/models/{name}/monitor")
+    if as_json:
+        printing.as_json(report)
+    else:
+        from raymm.cli.watching import show
+
+        show(name, report)
+
+
+@click.group()
+def export() -> None:
+    """Write the Ray Serve configuration of a model, or its ONNX graph."""
+
+
+@export.command("serve")
+@click.argument("name")
+@click.option("-o", "--output", default="-", help="File; default standard output.")
+@options.storage_option
+def export_serve(name: str, output: str, storage: str | None) -> None:
+    """Write the configuration for serve deploy and RayService."""
+    import yaml
+
+    from raymm import service
+
+    place = options.storage_of(storage)
+    ordered = service.order(name, place)
+    document = {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": ordered.serving.host, "port": ordered.serving.port},
+        "applications": [
+            {
+                "name": name,
+                "route_prefix": "/",
+                "import_path": "raymm.service:serve_application",
+                "args": {"name": name, "storage": place},
+            }
+        ],
+    }
+    _write(output, yaml.safe_dump(document, sort_keys=False).encode())
+
+
+@export.command("onnx")
+@click.argument("name")
+@click.option("-o", "--output", required=True, help="File to write.")
+@options.storage_option
+def export_onnx(name: str, output: str, storage: str | None) -> None:
+    """Write the champion's ONNX graph, for onnxruntime, Triton, phones and browsers."""
+    from raymm.bundle.packed import Bundle
+    from raymm.prediction import champion
+    from raymm.registry.versions import Registry
+
+    registry = Registry(options.storage_of(storage))
+    found = champion(registry, name)
+    _write(output, Bundle.from_bytes(registry.bundle(found), sha256=found.bundle).graph)
+    printing.say(f"{name} version {found.number} written to {output}")
+
+
+def _write(output: str, data: bytes) -> None:
+    if output == "-":
+        sys.stdout.buffer.write(data)
+        return
+    try:
+        Path(output).write_bytes(data)
+    except OSError as error:
+        raise ConfigError(f"{output} cannot be written: {error.strerror}.") from error

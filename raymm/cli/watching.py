@@ -1,0 +1,62 @@
+"""What a person reads of a monitor's report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from raymm.cli import printing
+
+_ROWS = 30
+
+
+def show(name: str, report: Mapping[str, Any]) -> None:
+    """Print a monitor's report: traffic, then each feature beside its reference."""
+    if not report:
+        printing.say(f"the monitor of {name} has not reported yet; ask again in a few seconds")
+        return
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(report["since"]))
+    printing.say(f"\n{name} version {report['version']}, watched since {since}")
+    printing.say(f"  {report['requests']:,} requests, {report['rows']:,} rows")
+    errors = ", ".join(f"{count} {kind}" for kind, count in report["errors"].items()) or "none"
+    printing.say(f"  errors   {errors}")
+    if report["latency"]["count"]:
+        figures = [f"{key} {1000 * report['latency'][key]:.2f} ms" for key in ("p50", "p95", "p99")]
+        printing.say(f"  latency  {'  '.join(figures)}")
+    window = report["window"]
+    printing.say(
+        f"  windows  {window['complete']} of {window['rows']:,} rows complete, "
+        f"{window['drifted']} drifted; the open one holds {window['filled']:,} rows"
+    )
+    drifted = report["drifted"]
+    if window["complete"]:
+        printing.say(f"  drift    {', '.join(drifted) if drifted else 'none in the last window'}")
+    else:
+        printing.say("  drift    not known before the first window is complete")
+    _features(report["features"])
+
+
+def _features(features: Mapping[str, Mapping[str, Any]]) -> None:
+    ordered = sorted(features.items(), key=lambda item: -_excess(item[1]))
+    rows = [
+        (
+            name,
+            one.get("statistic"),
+            one.get("threshold"),
+            "drifted" if one.get("drifted") else "",
+            f"{one.get('missing', 0.0):.1%}",
+            f"{one.get('missing_reference', 0.0):.1%}",
+            f"{one.get('unseen', 0.0):.1%}",
+        )
+        for name, one in ordered[:_ROWS]
+    ]
+    columns = ("feature", "PSI", "threshold", "", "missing", "in training", "unseen")
+    printing.table("Features, the furthest from training first", columns, rows)
+    if len(ordered) > _ROWS:
+        printing.say(f"{len(ordered) - _ROWS} more with --json")
+
+
+def _excess(feature: Mapping[str, Any]) -> float:
+    statistic, threshold = feature.get("statistic"), feature.get("threshold")
+    return float(statistic) / float(threshold) if statistic is not None and threshold else -1.0

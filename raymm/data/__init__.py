@@ -1,0 +1,1 @@
+"""From files to a dataset: ingest, statistics, schema, validation, split."""

@@ -1,0 +1,187 @@
+"""Decides what each column is and what is predicted, with a reason for each column left out."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Collection
+
+import numpy as np
+
+from raymm.artifacts import Column, ColumnStatistics, Kind, Role, Schema, Statistics, Table
+from raymm.config import DataConfig
+from raymm.data.kinds import Guess, guess
+from raymm.data.schema_file import read, write
+from raymm.data.target import target_of
+from raymm.errors import DataError
+
+__all__ = ["infer", "nearest", "read", "write"]
+
+CATEGORIES = 1000
+"""The most categories that a schema lists; the most frequent ones."""
+
+_ID = re.compile(r"(^|[_\W])(id|ids|uuid|guid|key|index|idx|rowid|row|no|nr|pk|unnamed)([_\W]|$)")
+_EPOCH = re.compile(r"timestamp|epoch|unix_?time|(^|_)ts($|_)")
+
+
+def infer(table: Table, statistics: Statistics, config: DataConfig) -> Schema:
+    """Return the schema of a table.
+
+    Parameters
+    ----------
+    table : Table
+        As `raymm.data.ingest.read` gives it.
+    statistics : Statistics
+        As `raymm.data.statistics.describe` gives them for this table.
+    config : DataConfig
+        Names the target and, where wanted, the task, positive class, time and group columns and
+        those to exclude.
+
+    Raises
+    ------
+    DataError
+        When a column that the configuration names is not there, or nothing can be learnt of the
+        target.
+    """
+    names = [str(name) for name in table.frame.columns]
+    named = {"target": config.target, "time": config.time, "group": config.group}
+    for key, name in named.items():
+        if name is not None and name not in names:
+            raise DataError(_absent(key, name, names))
+    for name in config.exclude:
+        if name not in names:
+            raise DataError(_absent("exclude", name, names))
+    roles = {str(name): key for key, name in named.items() if name is not None}
+    if len(roles) < sum(name is not None for name in named.values()):
+        raise DataError(
+            "data.target, data.time and data.group must be different columns, but are "
+            f"{config.target!r}, {config.time!r} and {config.group!r}."
+        )
+    if config.target in config.exclude:
+        raise DataError(f'data.exclude must not hold the target "{config.target}".')
+    target, task, classes = target_of(
+        guess(table.frame[config.target], keep_none=True), config, statistics.rows
+    )
+    columns = []
+    for name in names:
+        if name == config.target:
+            columns.append(target)
+            continue
+        found = guess(table.frame[name])
+        columns.append(_column(name, found, statistics.column(name), roles.get(name), config))
+    if not any(column.role == "feature" for column in columns):
+        columns = _spared(columns)
+    return Schema(columns=tuple(columns), target=config.target, task=task, classes=classes)
+
+
+def nearest(name: str, names: Collection[str]) -> str:
+    """Return the name nearest to one that is not there, capitals not counting, or ""."""
+    folded = {known.strip().casefold(): known for known in names}
+    near = difflib.get_close_matches(name.strip().casefold(), folded, n=1, cutoff=0.5)
+    return folded[near[0]] if near else ""
+
+
+def _absent(key: str, name: str, names: list[str]) -> str:
+    near = nearest(name, names)
+    hint = f'Did you mean "{near}"?' if near else ""
+    shown = ", ".join(names[:30]) + (", …" if len(names) > 30 else "")
+    return f'data.{key} "{name}" is not a column of the table. {hint} Its columns are: {shown}.'
+
+
+def _column(
+    name: str, found: Guess, counts: ColumnStatistics, given: str | None, config: DataConfig
+) -> Column:
+    kind: Kind = found.kind
+    style = found.format
+    role: Role = "feature"
+    reason = ""
+    if found.values is not None and _is_epoch(name, found):
+        kind, style = "datetime", "epoch"
+    if given == "time":
+        role, reason = "time", "orders the rows (data.time)"
+        if kind not in ("number", "datetime"):
+            raise DataError(
+                f'data.time "{name}" must hold dates or numbers, but holds {kind} such as '
+                f"{(found.words or [''])[0]!r}. Name another column, or mend its dates."
+            )
+    elif given == "group":
+        role, reason = "group", "rows of one group stay together (data.group)"
+    elif name in config.exclude:
+        role, reason = "ignored", "excluded by data.exclude"
+    else:
+        reason = _useless(name, found, counts)
+        role = "ignored" if reason else "feature"
+    values = found.values
+    categories = found.pair
+    if kind == "category":
+        order = sorted(range(len(found.words)), key=lambda i: (-int(found.rows[i]), found.words[i]))
+        categories = tuple(found.words[i] for i in order[:CATEGORIES])
+    return Column(
+        name=name,
+        kind=kind,
+        role=role,
+        missing=found.missing,
+        minimum=float(values.min()) if values is not None and len(values) else None,
+        maximum=float(values.max()) if values is not None and len(values) else None,
+        categories=categories,
+        format=style,
+        reason=reason,
+        example=_example(found, kind),
+    )
+
+
+def _example(found: Guess, kind: Kind) -> str | float | bool | None:
+    if not found.words:
+        return None
+    if kind == "number" and found.values is not None:
+        first = float(found.values[0])
+        return int(first) if first.is_integer() and abs(first) < 2**53 else first
+    if kind == "boolean":
+        return found.words[0].casefold() == found.pair[1].casefold()
+    return found.words[0][:200]
+
+
+def _is_epoch(name: str, found: Guess) -> bool:
+    if not (_EPOCH.search(name.casefold()) and found.whole and found.known):
+        return False
+    values = np.asarray(found.values)
+    low, high = float(values.min()), float(values.max())
+    return low > 3e8 and high < 4.2e9
+
+
+def _useless(name: str, found: Guess, counts: ColumnStatistics) -> str:
+    """Return why a column can teach nothing, or an empty string."""
+    rows, known, distinct = len(found.codes), found.known, len(found.words)
+    if known == 0:
+        return "empty: every value is missing"
+    if distinct == 1 and counts.missing == 0:
+        return f"constant: every value is {found.words[0][:50]!r}"
+    if rows >= 100 and known < 0.005 * rows:
+        return f"nearly empty: {known} of {rows} rows have a value"
+    if found.kind == "category" and known >= 10:
+        least = 0.5 if _is_id_name(name) else 0.95
+        if distinct >= least * known and distinct >= 10:
+            return f"id: {distinct} different values in {known} rows"
+    if found.whole and known >= 10 and distinct == known == rows:
+        if _is_id_name(name):
+            return "id: whole numbers without repetition, named like a key"
+        values = np.asarray(found.values)[found.codes]
+        if values[0] in (0.0, 1.0) and np.all(np.diff(values) == 1.0):
+            return f"id: numbers the rows from {values[0]:.0f} to {values[-1]:.0f}"
+    return ""
+
+
+def _is_id_name(name: str) -> bool:
+    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return bool(_ID.search(parts.casefold()))
+
+
+def _spared(columns: list[Column]) -> list[Column]:
+    """Take a lone running number as a feature after all where there is no other."""
+    return [
+        dataclasses.replace(column, role="feature", reason="")
+        if column.reason.startswith("id: numbers the rows")
+        else column
+        for column in columns
+    ]

@@ -1,0 +1,172 @@
+"""Writes a schema as a YAML file that a person can edit, and reads it back strictly."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from raymm.artifacts import Column, Kind, Role, Schema, Task, as_record
+from raymm.errors import DataError
+
+VERSION = 1
+
+_HEAD = """\
+# The schema of a table, written by raymm. Edit it and name it in data.schema.
+# kind:     number, boolean, category, datetime or text
+# role:     feature, target, time (orders the rows), group (rows kept together) or ignored
+# missing:  words that mean "missing", besides the empty text
+# format:   dates: a strptime format, ISO8601, epoch or epoch ms;
+#           numbers: decimal comma, thousands comma, signs (joined by ", ")
+# classes:  of the target, in the order of their codes; of two, the positive class is the last
+# Words such as No, yes or 1 must stand in quotes to be read as text.
+"""
+
+_ALLOWED: dict[str, tuple[str, ...]] = {
+    "kind": typing.get_args(Kind),
+    "role": typing.get_args(Role),
+    "task": typing.get_args(Task),
+}
+
+
+def write(schema: Schema, path: str | Path) -> None:
+    """Write a schema as YAML, leaving out what has its default.
+
+    Raises
+    ------
+    DataError
+        When the file cannot be written.
+    """
+    record: dict[str, Any] = {"version": VERSION, "target": schema.target, "task": schema.task}
+    if schema.classes:
+        record["classes"] = list(schema.classes)
+    plain = as_record(Column(name="", kind="number"))
+    record["columns"] = [
+        {
+            key: value
+            for key, value in as_record(column).items()
+            if key in ("name", "kind", "role") or value != plain[key]
+        }
+        for column in schema.columns
+    ]
+    text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=100)
+    try:
+        Path(path).write_text(_HEAD + text, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error}.") from error
+
+
+def read(path: str | Path) -> Schema:
+    """Read a schema file.
+
+    Raises
+    ------
+    DataError
+        When it cannot be read, holds an unknown key, a wrong value or a newer version.
+    """
+    try:
+        record = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"{path} cannot be read as a schema file: {error}") from error
+    if not isinstance(record, dict) or not isinstance(record.get("columns"), list):
+        raise DataError(f"{path} must hold version, target, task and columns, but does not.")
+    where = str(path)
+    _require_keys(record, Schema, where)
+    if record.get("version") != VERSION:
+        raise DataError(
+            f"{where} must have version {VERSION}, but has {record.get('version')!r}. Write it "
+            "anew with raymm validate."
+        )
+    columns = tuple(
+        _column(item, f"{where}, column {i + 1}") for i, item in enumerate(record["columns"])
+    )
+    _require_value(record, "task", where)
+    schema = Schema(
+        columns=columns,
+        target=_text(record.get("target"), "target", where),
+        task=record["task"],
+        classes=_texts(record.get("classes", ()), "classes", where),
+    )
+    _require_sound(schema, where)
+    return schema
+
+
+def _require_keys(record: dict[str, Any], kind: type, where: str) -> None:
+    fields = [f.name for f in dataclasses.fields(kind)]
+    for key in record:
+        if key not in fields:
+            raise DataError(f'{where}: "{key}" is not a key.{_near(str(key), fields)}')
+
+
+def _near(word: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f' Did you mean "{near[0]}"?' if near else f" Known: {', '.join(known)}."
+
+
+def _require_value(record: dict[str, Any], key: str, where: str) -> None:
+    value = record.get(key)
+    if value not in _ALLOWED[key]:
+        raise DataError(
+            f"{where}: {key} must be one of {', '.join(_ALLOWED[key])}, but got {value!r}."
+            f"{_near(str(value), _ALLOWED[key])}"
+        )
+
+
+def _text(value: Any, key: str, where: str) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"{where}: {key} must be text, but got {value!r}. Put it in quotes.")
+    return value
+
+
+def _texts(value: Any, key: str, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise DataError(f"{where}: {key} must be a list of words, but got {value!r}.")
+    return tuple(_text(item, f"each of {key}", where) for item in value)
+
+
+def _column(record: Any, where: str) -> Column:
+    if not isinstance(record, dict) or "name" not in record:
+        raise DataError(f"{where} must be a mapping with a name, but got {record!r}.")
+    _require_keys(record, Column, where)
+    made = {"role": "feature", **record}
+    _text(made["name"], "name", where)
+    _require_value(made, "kind", where)
+    _require_value(made, "role", where)
+    for key in ("missing", "categories"):
+        if key in made:
+            made[key] = _texts(made[key], key, where)
+    for key in ("minimum", "maximum"):
+        value = made.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise DataError(f"{where}: {key} must be a number, but got {value!r}.")
+    if not isinstance(made.get("nullable", True), bool):
+        raise DataError(f"{where}: nullable must be true or false, but got {made['nullable']!r}.")
+    if made.get("format") is not None:
+        _text(made["format"], "format", where)
+    _text(made.get("reason", ""), "reason", where)
+    return Column(**made)
+
+
+def _require_sound(schema: Schema, where: str) -> None:
+    names = [column.name for column in schema.columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{where}: each column must stand once, but {twice} stand twice.")
+    targets = [column.name for column in schema.columns if column.role == "target"]
+    if targets != [schema.target]:
+        raise DataError(
+            f'{where}: the one column with role target must be "{schema.target}", but there are '
+            f"{targets}."
+        )
+    least = {"binary": 2, "multiclass": 2, "regression": 0}[schema.task]
+    most = {"binary": 2, "multiclass": 10**6, "regression": 0}[schema.task]
+    if not least <= len(schema.classes) <= most:
+        raise DataError(
+            f"{where}: a {schema.task} task cannot have {len(schema.classes)} classes "
+            f"({', '.join(schema.classes[:5])})."
+        )

@@ -1,0 +1,181 @@
+"""Makes a table ready: encoded, its last rows for the final test put aside, and cut into folds."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from raymm.artifacts import Dataset, Fold, Indices, Schema, Table
+from raymm.config import DataConfig
+from raymm.errors import DataError
+from raymm.features.columns import encode, encode_target, tensor, words
+
+HOLDOUT = 0.2
+"""The share of training rows that a single fold validates on."""
+
+
+def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dataset:
+    """Return the rows whose target is known, encoded and split.
+
+    The test rows are those of scikit-learn's ``train_test_split(test_size=config.test,
+    random_state=seed, stratify=y)`` (no stratification for regression), so that scores compare
+    with what everyone computes; with ``config.time`` the latest rows, with ``config.group`` whole
+    groups. Folds are made of the training rows only: five below 5,000 of them, three below
+    12,000, else one that validates on a fifth; with ``config.time`` always one, on the latest.
+    Every class that the training rows hold is in every fold's training part.
+
+    Raises
+    ------
+    DataError
+        When the rows are too few, or there are not two groups to part.
+    """
+    if config.time and config.group:
+        raise DataError(
+            f'data.time "{config.time}" and data.group "{config.group}" cannot be used together. '
+            "Leave one of them out."
+        )
+    y, known = encode_target(table.frame, schema)
+    frame = table.frame[known].reset_index(drop=True)
+    y = y[known]
+    if len(y) < 10:
+        raise DataError(
+            f'At least 10 rows must have a target "{schema.target}", but {len(y)} do. Give more '
+            "rows."
+        )
+    labels = y if schema.task != "regression" else None
+    if config.time:
+        train, test, folds = _by_time(frame, schema, config)
+    elif config.group:
+        train, test, folds = _by_group(frame, schema, config, seed)
+    else:
+        train, test = _part(np.arange(len(y)), labels, config.test, seed)
+        folds = _folds(train, labels, seed)
+    return Dataset(
+        tensors=encode(frame, schema),
+        y=y,
+        frame=frame,
+        schema=schema,
+        train=_sorted(train),
+        test=_sorted(test),
+        folds=tuple(_complete(fold, labels) for fold in folds),
+        sha256=table.sha256,
+        source=table.source,
+    )
+
+
+def _sorted(rows: npt.NDArray[Any]) -> Indices:
+    return np.sort(rows).astype(np.int64)
+
+
+def _part(
+    rows: Indices, labels: npt.NDArray[Any] | None, share: float, seed: int
+) -> tuple[Indices, Indices]:
+    """Part rows as scikit-learn does, stratified where the classes' sizes allow it."""
+    from sklearn.model_selection import train_test_split
+
+    chosen = None if labels is None else labels[rows]
+    try:
+        train, rest = train_test_split(rows, test_size=share, random_state=seed, stratify=chosen)
+    except ValueError:  # a class of one row, or fewer rows on one side than classes
+        train, rest = train_test_split(rows, test_size=share, random_state=seed)
+    whole = _complete(Fold(train=_sorted(train), valid=_sorted(rest)), labels)
+    return whole.train, whole.valid
+
+
+def _folds(train: Indices, labels: npt.NDArray[Any] | None, seed: int) -> list[Fold]:
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    train = _sorted(train)
+    count = _fold_count(len(train))
+    if count == 1:
+        fit, valid = _part(train, labels, HOLDOUT, seed)
+        return [Fold(train=fit, valid=valid)]
+    if labels is None or np.bincount(labels[train]).max() < count:
+        parts = KFold(count, shuffle=True, random_state=seed).split(train)
+    else:
+        parts = StratifiedKFold(count, shuffle=True, random_state=seed).split(train, labels[train])
+    with warnings.catch_warnings():
+        # A class of fewer rows than folds is warned of; `_complete` sees to it.
+        warnings.simplefilter("ignore", UserWarning)
+        return [Fold(train=train[fit], valid=train[valid]) for fit, valid in parts]
+
+
+def _fold_count(rows: int) -> int:
+    if rows < 2:
+        raise DataError(
+            f"At least 2 rows must be left for training, but {rows} is. Give more rows, or make "
+            "data.test smaller."
+        )
+    if rows >= 12_000:
+        return 1
+    return 3 if rows >= 5_000 else min(5, rows)
+
+
+def _complete(fold: Fold, labels: npt.NDArray[Any] | None) -> Fold:
+    """Move one row of each class that only the validation part holds to the training part."""
+    if labels is None:
+        return fold
+    lacking = np.setdiff1d(labels[fold.valid], labels[fold.train])
+    moved = [fold.valid[labels[fold.valid] == code][:1] for code in lacking]
+    if not moved or len(moved) >= len(fold.valid):
+        return fold
+    rows = np.concatenate(moved)
+    return Fold(
+        train=_sorted(np.concatenate([fold.train, rows])),
+        valid=_sorted(np.setdiff1d(fold.valid, rows)),
+    )
+
+
+def _by_time(
+    frame: pd.DataFrame, schema: Schema, config: DataConfig
+) -> tuple[Indices, Indices, list[Fold]]:
+    """Put the latest rows aside; rows of one time keep their order, undated rows come first."""
+    column = schema.column(str(config.time))
+    times = tensor(frame[column.name], column)
+    if column.kind == "number":
+        times = np.nan_to_num(times, nan=-np.inf)
+    order = np.argsort(times, kind="stable").astype(np.int64)
+    cut = len(order) - math.ceil(config.test * len(order))
+    train, test = order[:cut], order[cut:]
+    _fold_count(len(train))
+    inner = len(train) - math.ceil(HOLDOUT * len(train))
+    return train, test, [Fold(train=_sorted(train[:inner]), valid=_sorted(train[inner:]))]
+
+
+def _by_group(
+    frame: pd.DataFrame, schema: Schema, config: DataConfig, seed: int
+) -> tuple[Indices, Indices, list[Fold]]:
+    from sklearn.model_selection import GroupKFold, GroupShuffleSplit
+
+    column = schema.column(str(config.group))
+    spelled = words(frame[column.name], column)
+    groups = pd.factorize(pd.Series(spelled, dtype=object))[0]
+    if len(np.unique(groups)) < 3:
+        raise DataError(
+            f'data.group "{column.name}" must hold at least three groups, to train, validate and '
+            f"test on, but holds {len(np.unique(groups))}. Name another column, or none."
+        )
+
+    def part(rows: Indices, share: float) -> tuple[Indices, Indices]:
+        shuffle = GroupShuffleSplit(n_splits=1, test_size=share, random_state=seed)
+        first, second = next(shuffle.split(rows, groups=groups[rows]))
+        return _sorted(rows[first]), _sorted(rows[second])
+
+    train, test = part(np.arange(len(frame), dtype=np.int64), config.test)
+    different = len(np.unique(groups[train]))
+    if different < 2:
+        raise DataError(
+            f'Two groups of "{column.name}" or more must be left for training, but {different} '
+            "is. Make data.test smaller."
+        )
+    count = min(_fold_count(len(train)), different)
+    if count == 1:
+        fit, valid = part(train, HOLDOUT)
+        return train, test, [Fold(train=fit, valid=valid)]
+    parts = GroupKFold(count).split(train, groups=groups[train])
+    return train, test, [Fold(train=_sorted(train[a]), valid=_sorted(train[b])) for a, b in parts]

@@ -1,0 +1,156 @@
+"""Counts what a table's columns hold: to decide on a schema, and as the reference for drift."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from raymm.artifacts import NO_TIME, Column, ColumnStatistics, Dataset, Statistics, Table
+from raymm.data.kinds import Guess, guess
+
+VALUES = 50
+"""The most values that are counted one by one."""
+
+QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+_DECILES = tuple(i / 10 for i in range(1, 10))
+
+
+def describe(table: Table) -> Statistics:
+    """Return the statistics of each column of a table, whose kinds are guessed."""
+    rows = len(table.frame)
+    columns = tuple(_described(str(name), guess(values)) for name, values in table.frame.items())
+    return Statistics(rows=rows, columns=columns)
+
+
+def reference(dataset: Dataset) -> Statistics:
+    """Return the statistics of each feature on the training rows, from the tensors.
+
+    Numbers and dates are counted in bins between their deciles, which are values that occur, so
+    that each bin holds about a tenth of the rows; texts are binned by their length in characters.
+    Booleans are counted as the words ``0`` and ``1``.
+    """
+    rows = dataset.train
+    return Statistics(
+        rows=len(rows),
+        columns=tuple(
+            of_tensor(dataset.tensors[column.name][rows], column)
+            for column in dataset.schema.features
+        ),
+    )
+
+
+def of_tensor(values: npt.NDArray[Any], column: Column) -> ColumnStatistics:
+    """Return the statistics of one column's tensor, shape (n,); see `reference`."""
+    kind = column.kind
+    if kind in ("number", "datetime"):
+        known = ~np.isnan(values) if kind == "number" else values != NO_TIME
+        return _numeric(column, len(values), values[known].astype(np.float64))
+    if kind == "boolean":
+        held = values[~np.isnan(values)]
+        words = np.where(held > 0.5, "1", "0").astype(object)
+    else:
+        words = values[values != ""]
+    if kind == "text":
+        return _text(column.name, words, len(values))
+    counted = pd.Series(words, dtype=object).value_counts()
+    return _counted(
+        column,
+        [str(word) for word in counted.index],
+        np.asarray(counted, dtype=np.int64),
+        len(values),
+    )
+
+
+def _described(name: str, found: Guess) -> ColumnStatistics:
+    rows = len(found.codes)
+    column = Column(name=name, kind=found.kind)
+    if found.values is not None:
+        return _numeric(column, rows, found.values[found.codes[found.codes >= 0]])
+    result = _counted(column, found.words, found.rows, rows)
+    if found.kind == "text":
+        lengths = np.array([len(word) for word in found.words], dtype=np.float64)
+        mean = float(np.average(lengths, weights=found.rows)) if len(lengths) else 0.0
+        return ColumnStatistics(
+            name=name,
+            kind="text",
+            rows=rows,
+            missing=result.missing,
+            distinct=result.distinct,
+            values=result.values,
+            counts=result.counts,
+            other=result.other,
+            mean_length=mean,
+        )
+    return result
+
+
+def _numeric(column: Column, rows: int, known: npt.NDArray[np.float64]) -> ColumnStatistics:
+    missing = rows - len(known)
+    known = known[np.isfinite(known)]
+    if not len(known):
+        return ColumnStatistics(
+            name=column.name, kind=column.kind, rows=rows, missing=missing, distinct=0, counts=(0,)
+        )
+    edges, counts = histogram(known)
+    return ColumnStatistics(
+        name=column.name,
+        kind=column.kind,
+        rows=rows,
+        missing=missing,
+        distinct=len(np.unique(known)),
+        mean=float(known.mean()),
+        deviation=float(known.std()),
+        quantiles=tuple(map(float, np.quantile(known, QUANTILES))),
+        edges=edges,
+        counts=counts,
+    )
+
+
+def histogram(values: npt.NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Return at most nine inner edges at distinct deciles, and the rows in each bin.
+
+    The edges are values that occur (inverse of the empirical distribution function), without the
+    largest, above which there is nothing. See `ColumnStatistics.edges` for the bins.
+    """
+    if not len(values):
+        return (), (0,)
+    edges = np.unique(np.quantile(values, _DECILES, method="inverted_cdf"))
+    edges = edges[edges < values.max()]
+    counts = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
+    return tuple(map(float, edges)), tuple(map(int, counts))
+
+
+def _text(name: str, words: npt.NDArray[Any], rows: int) -> ColumnStatistics:
+    lengths = np.array([len(word) for word in words], dtype=np.float64)
+    edges, counts = histogram(lengths)
+    return ColumnStatistics(
+        name=name,
+        kind="text",
+        rows=rows,
+        missing=rows - len(words),
+        distinct=len(set(words.tolist())),
+        edges=edges,
+        counts=counts,
+        mean_length=float(lengths.mean()) if len(lengths) else 0.0,
+    )
+
+
+def _counted(
+    column: Column, words: list[str], counts: npt.NDArray[np.int64], rows: int
+) -> ColumnStatistics:
+    order = sorted(range(len(words)), key=lambda i: (-int(counts[i]), words[i]))
+    first = order[:VALUES]
+    known = int(counts.sum())
+    return ColumnStatistics(
+        name=column.name,
+        kind=column.kind,
+        rows=rows,
+        missing=rows - known,
+        distinct=len(words),
+        values=tuple(words[i] for i in first),
+        counts=tuple(int(counts[i]) for i in first),
+        other=known - sum(int(counts[i]) for i in first),
+    )

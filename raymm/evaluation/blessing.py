@@ -1,0 +1,162 @@
+"""The blessing: the statistical statements that a model must pass to be promoted."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from raymm.artifacts import Blessing, Check, Evaluation, Score
+from raymm.config import Goal
+from raymm.evaluation.metrics import Metric
+from raymm.plugins import metrics
+
+MARGIN = 0.01
+"""How much worse than the champion a model may be and still count as no worse: an absolute
+difference for metrics on a fixed scale, a share of the champion's value for the rest. Without
+a margin, a model as good as the champion would pass one time in twenty."""
+
+
+def bless(
+    evaluation: Evaluation,
+    goal: Goal,
+    *,
+    bundle_bytes: int,
+    row_microseconds: float | None = None,
+    margin: float = MARGIN,
+) -> Blessing:
+    """Check an evaluation against the goal; blessed when every check passes.
+
+    A score passes a threshold when its one-sided confidence bound at ``goal.confidence`` does, so
+    a model is blessed by mistake in at most one of 1 / (1 - confidence) cases.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Made with ``confidence=goal.confidence``.
+    row_microseconds : float or None
+        Median time of one row through the graph, held against ``limits.latency_p99_ms``; None
+        where it was not measured.
+    margin : float
+        See `MARGIN`.
+
+    Raises
+    ------
+    ValueError
+        When the evaluation's intervals are narrower than the goal's confidence asks for.
+    """
+    if evaluation.score.level < 2 * goal.confidence - 1 - 1e-9:
+        raise ValueError(
+            f"the evaluation's level must be at least {2 * goal.confidence - 1:g}, but is "
+            f"{evaluation.score.level:g}. Evaluate with confidence={goal.confidence:g}."
+        )
+    checks = [_finite(evaluation), _baseline(evaluation)]
+    if goal.at_least is not None:
+        checks.append(_threshold(evaluation, goal.at_least))
+    if evaluation.champion_gain is not None:
+        made = metrics.get(evaluation.score.metric)
+        allowed = _allowed(evaluation, evaluation.champion_gain, made, margin)
+        checks.append(_champion(evaluation, evaluation.champion_gain, allowed))
+        checks.append(_slices(evaluation, allowed))
+    checks += _limits(goal, bundle_bytes, row_microseconds)
+    return Blessing(blessed=all(check.passed for check in checks), checks=tuple(checks))
+
+
+def _sure(score: Score) -> str:
+    return f"{100 * (1 + score.level) / 2:.4g} % confidence"
+
+
+def _finite(evaluation: Evaluation) -> Check:
+    score = evaluation.score
+    passed = bool(np.isfinite([score.value, score.low, score.high]).all())
+    if passed:
+        text = f"{score.metric} and its bounds could be computed on {evaluation.rows:,} test rows."
+    else:
+        text = (
+            f"{score.metric} could not be computed on {evaluation.rows:,} test rows: a prediction "
+            "is not a finite number, or the rows hold too few of a class. Use more test rows."
+        )
+    return Check(name="finite", passed=passed, statement=text)
+
+
+def _baseline(evaluation: Evaluation) -> Check:
+    gain = evaluation.gain
+    passed = gain.low > 0
+    verb = "better" if passed else "not shown to be better"
+    text = (
+        f"{gain.metric} is {verb} than the trivial prediction's {evaluation.baseline:.5g}: the "
+        f"gain is {gain.value:.5g}, at least {gain.low:.5g} with {_sure(gain)}."
+    )
+    if not passed:
+        text += " More test rows or more telling columns would mend this."
+    return Check(name="baseline", passed=passed, statement=text)
+
+
+def _threshold(evaluation: Evaluation, at_least: float) -> Check:
+    score = evaluation.score
+    higher = evaluation.direction == "maximize"
+    bound = score.low if higher else score.high
+    passed = bound >= at_least if higher else bound <= at_least
+    side = "least" if higher else "most"
+    text = (
+        f"{score.metric} is {score.value:.5g}, at {side} {bound:.5g} with {_sure(score)}; the "
+        f"goal asks for at {side} {at_least:.5g}."
+    )
+    near = score.value >= at_least if higher else score.value <= at_least
+    if not passed and near:
+        text += " The score itself reaches the goal: more test rows would tighten the bound."
+    elif not passed:
+        text += " Search longer, or set goal.at_least to what can be reached."
+    return Check(name="at_least", passed=passed, statement=text)
+
+
+def _allowed(evaluation: Evaluation, gain: Score, made: type[Metric], margin: float) -> float:
+    if made.bounded:
+        return margin
+    sign = 1 if evaluation.direction == "maximize" else -1
+    return margin * abs(evaluation.score.value - sign * gain.value)
+
+
+def _champion(evaluation: Evaluation, gain: Score, allowed: float) -> Check:
+    passed = gain.low > -allowed
+    verb = "no worse" if passed else "not shown to be no worse"
+    text = (
+        f"{gain.metric} is {verb} than the champion {evaluation.champion}: the gain is "
+        f"{gain.value:.5g}, at least {gain.low:.5g} with {_sure(gain)}; {-allowed:.5g} is allowed."
+    )
+    return Check(name="champion", passed=passed, statement=text)
+
+
+def _slices(evaluation: Evaluation, allowed: float) -> Check:
+    judged = [(one, one.champion_gain) for one in evaluation.slices if one.champion_gain]
+    worse = [(one, gain) for one, gain in judged if gain.high < -allowed]
+    if not worse:
+        text = f"None of {len(judged)} slices is shown to be worse than the champion."
+        return Check(name="slices", passed=True, statement=text)
+    one, gain = min(worse, key=lambda item: item[1].high)
+    text = (
+        f"{len(worse)} of {len(judged)} slices are worse than the champion, most of all "
+        f"{one.column} = {one.value} ({one.rows:,} rows): the gain is {gain.value:.5g}, at most "
+        f"{gain.high:.5g} after correction for the number of slices; {-allowed:.5g} is allowed."
+    )
+    return Check(name="slices", passed=False, statement=text)
+
+
+def _limits(goal: Goal, bundle_bytes: int, row_microseconds: float | None) -> list[Check]:
+    checks = []
+    if goal.limits.bundle_mb is not None:
+        size = bundle_bytes / 1e6
+        text = f"The bundle takes {size:.3g} MB; the limit is {goal.limits.bundle_mb:g} MB."
+        passed = size <= goal.limits.bundle_mb
+        checks.append(Check(name="bundle_mb", passed=passed, statement=text))
+    if goal.limits.latency_p99_ms is not None:
+        limit = goal.limits.latency_p99_ms
+        if row_microseconds is None:
+            passed, text = False, "The time of one row was not measured, so the limit is not shown."
+        else:
+            taken = row_microseconds / 1000
+            passed = taken <= limit
+            text = (
+                f"One row takes {taken:.3g} ms through the graph (median, one thread, without the "
+                f"network); the limit on the 99th percentile of a request is {limit:g} ms."
+            )
+        checks.append(Check(name="latency_p99_ms", passed=passed, statement=text))
+    return checks

@@ -1,0 +1,172 @@
+"""Scores of a bundle on its test rows, each with a bootstrap interval.
+
+Rows are drawn with replacement and every prediction is scored on the same draws, so that
+differences are paired; intervals are percentiles of the draws. Draws are not stratified by class:
+how many rows a class has is chance too. Source: Efron & Tibshirani 1993, chapters 8 and 13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm import bootstrap
+from raymm.artifacts import Evaluation, Score, SliceScore, Task
+from raymm.errors import DataError
+from raymm.evaluation.metrics import Metric, metric_for, suitable
+from raymm.features.groups import Group
+
+_COUNT = 1000
+"""Resamples behind the goal's metric: 50 lie beyond each end of a 90 % interval."""
+
+_FEW = 200
+"""Resamples behind the other metrics and the slices, which decide nothing alone."""
+
+_SEEN = 400_000_000
+"""Cells of predictions (all sides, all resamples) scored for one interval at most, so that large
+tests take seconds; where it binds, at least 100 resamples are drawn."""
+
+
+def evaluate(  # noqa: PLR0913  (one argument a thing that is compared)
+    truth: npt.NDArray[Any],
+    predictions: npt.NDArray[Any],
+    *,
+    task: Task,
+    metric: Metric,
+    baseline: npt.NDArray[Any],
+    seed: int,
+    champion: tuple[str, npt.NDArray[Any]] | None = None,
+    slices: Sequence[Group] = (),
+    confidence: float = 0.95,
+) -> Evaluation:
+    """Score predictions on test rows against the trivial prediction and the champion.
+
+    Parameters
+    ----------
+    truth : shape (n,)
+        Class codes or values.
+    predictions : shape (n, classes) or (n,)
+        Probabilities or values. Where any is not finite, every score is NaN and `bless` refuses.
+    baseline : same shape as predictions
+        The trivial prediction, see `raymm.evaluation.metrics.baseline_prediction`.
+    champion : (name, array of the same shape) or None
+        The reigning champion's predictions for the same rows.
+    slices : sequence of (column, value, mask)
+        From `raymm.evaluation.slices.slices`.
+    confidence : float
+        Of each end of an interval as a one-sided bound: 0.95 makes intervals of level 90 %.
+
+    Raises
+    ------
+    DataError
+        When there is no test row.
+    """
+    if len(truth) == 0:
+        raise DataError("an evaluation needs at least one test row. Set data.test higher.")
+    rivals = [baseline] if champion is None else [baseline, champion[1]]
+    contest = _Contest(truth, [predictions, *rivals], seed, round(2 * confidence - 1, 9))
+    score, *gains = contest.scores(metric, _COUNT)
+    return Evaluation(
+        direction=metric.direction,
+        rows=len(truth),
+        score=score,
+        others=_others(contest, metric, task),
+        baseline=_call(metric, truth, baseline),
+        gain=gains[0],
+        champion="" if champion is None else champion[0],
+        champion_gain=None if champion is None else gains[1],
+        slices=tuple(_slice(contest, metric, one, len(slices)) for one in slices),
+    )
+
+
+def _others(contest: _Contest, metric: Metric, task: Task) -> tuple[Score, ...]:
+    """Return the candidate's other scores, those left out that are not defined on these rows."""
+    names = (name for name in suitable(task) if name != metric.name)
+    scores = (contest.scores(metric_for(name, task), _FEW, 1)[0] for name in names)
+    return tuple(one for one in scores if np.isfinite(one.value))
+
+
+class _Contest:
+    """Predictions of the same rows: the candidate's first, then those it is compared with."""
+
+    def __init__(
+        self,
+        truth: npt.NDArray[Any],
+        predictions: Sequence[npt.NDArray[Any]],
+        seed: int,
+        level: float,
+    ) -> None:
+        self.truth = truth
+        self.predictions = predictions
+        self.seed = seed
+        self.level = level
+
+    def at(self, mask: npt.NDArray[np.bool_]) -> _Contest:
+        chosen = [one[mask] for one in self.predictions]
+        return _Contest(self.truth[mask], chosen, self.seed, self.level)
+
+    def values(self, metric: Metric) -> npt.NDArray[np.float64]:
+        return np.array([_call(metric, self.truth, one) for one in self.predictions])
+
+    def draws(
+        self, metric: Metric, count: int, sides: int | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Return bootstrap scores, shape (count, sides); NaN where a score cannot be had."""
+        chosen = self.predictions[:sides]
+        if not all(np.isfinite(one).all() for one in chosen):
+            return np.full((count, len(chosen)), np.nan)
+        cells = sum(one.size for one in chosen)
+        count = min(count, max(_SEEN // cells, 100))
+        generator = np.random.default_rng(self.seed)
+        return bootstrap.replicates(metric, self.truth, chosen, count=count, generator=generator)
+
+    def scores(self, metric: Metric, count: int, sides: int | None = None) -> list[Score]:
+        """Return the candidate's score, then its gain over each of the others."""
+        sign = 1.0 if metric.direction == "maximize" else -1.0
+        draws = self.draws(metric, count, sides)
+        values = self.values(metric)[:sides]
+        found = [_score(metric, values[0], self._ends(draws[:, 0]), self.level)]
+        for value, drawn in zip(values[1:], draws.T[1:], strict=True):
+            ends = self._ends(sign * (draws[:, 0] - drawn))
+            found.append(_score(metric, sign * (values[0] - value), ends, self.level))
+        return found
+
+    def _ends(self, draws: npt.NDArray[np.float64]) -> tuple[float, float]:
+        return bootstrap.interval(draws, self.level)
+
+
+def _slice(contest: _Contest, metric: Metric, group: Group, count: int) -> SliceScore:
+    part = contest.at(group.mask)
+    # The trivial prediction plays no part in a slice.
+    part.predictions = [part.predictions[0], *part.predictions[2:]]
+    draws, values = part.draws(metric, _FEW), part.values(metric)
+    score = _score(metric, values[0], bootstrap.interval(draws[:, 0], part.level), part.level)
+    gain = None
+    if len(values) == 2:
+        # Percentiles that far out would need many thousand draws; a normal curve through the
+        # draws' spread reaches there.
+        sign = 1.0 if metric.direction == "maximize" else -1.0
+        apart = draws[:, 0] - draws[:, 1]
+        known = apart[np.isfinite(apart)]
+        spread = float(known.std()) if len(known) * 2 > len(apart) else float("nan")
+        doubt = (1 - part.level) / count
+        reach = NormalDist().inv_cdf(1 - doubt / 2) * spread
+        value = sign * float(values[0] - values[1])
+        gain = _score(metric, value, (value - reach, value + reach), 1 - doubt)
+    rows = int(group.mask.sum())
+    return SliceScore(
+        column=group.column, value=group.value, rows=rows, score=score, champion_gain=gain
+    )
+
+
+def _call(metric: Metric, truth: npt.NDArray[Any], prediction: npt.NDArray[Any]) -> float:
+    return metric(truth, prediction) if np.isfinite(prediction).all() else float("nan")
+
+
+def _score(metric: Metric, value: float, ends: tuple[float, float], level: float) -> Score:
+    low, high = ends
+    return Score(metric=metric.name, value=float(value), low=low, high=high, level=level)

@@ -1,0 +1,283 @@
+"""Turns the columns of a table into the tensors that the graph takes, and its target into codes.
+
+The one function `encode` serves at training and for whole tables at prediction, on text as it
+stands in a CSV file and on the typed columns of Parquet or JSON records, so that the same cell
+gives the same tensor wherever it comes from. Each column is reduced to its distinct values first
+and only those are parsed, which makes a table of 40,000 rows a matter of milliseconds a column.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from raymm.artifacts import NO_TIME, Column, Schema
+from raymm.errors import DataError
+
+SIGNS = "$€£¥₹%"
+"""Currency and percent signs that the word ``signs`` in a number column's format takes away."""
+
+
+def encode(frame: pd.DataFrame, schema: Schema) -> dict[str, npt.NDArray[Any]]:
+    """Return the tensors of the schema's features, each of shape (n,); see `Tensors`.
+
+    The empty string, blanks, None, NaN and the column's own words for missing are missing, and so
+    is what cannot be read as the column's kind. Infinite numbers, and numbers beyond the range of
+    float32, are missing too: no model family takes infinities, and a tree that learnt from a
+    clipped value would split on the clip. Surrounding blanks do not count. Dates without an
+    offset are UTC; fractions of a second are cut off.
+
+    Raises
+    ------
+    DataError
+        When the frame lacks a feature.
+    """
+    absent = [column.name for column in schema.features if column.name not in frame.columns]
+    if absent:
+        raise DataError(
+            f"The table must hold every feature, but lacks {', '.join(map(repr, absent))}. "
+            "Add the missing columns; a value that is not known may be left empty."
+        )
+    return {column.name: tensor(frame[column.name], column) for column in schema.features}
+
+
+def tensor(values: pd.Series[Any], column: Column) -> npt.NDArray[Any]:
+    """Return one column's tensor, shape (n,), dtype by its kind as in `Tensors`."""
+    if column.kind == "number":
+        with np.errstate(over="ignore"):
+            narrow = numbers(values, column).astype(np.float32)
+        narrow[~np.isfinite(narrow)] = np.nan
+        return narrow
+    readers: dict[str, Callable[[pd.Series[Any], Column], npt.NDArray[Any]]] = {
+        "boolean": booleans,
+        "datetime": times,
+        "category": words,
+        "text": words,
+    }
+    return readers[column.kind](values, column)
+
+
+def encode_target(
+    frame: pd.DataFrame, schema: Schema
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """Return the target and which rows have one, both of shape (n,).
+
+    The target is int64 class codes (-1 where unknown), or float64 values (NaN where unknown). A
+    class that the schema does not hold is unknown. Where all classes are numbers they are
+    compared as numbers, so ``1`` and ``1.0`` are one class.
+
+    Raises
+    ------
+    DataError
+        When the frame lacks the target.
+    """
+    if schema.target not in frame.columns:
+        raise DataError(
+            f'The table must hold the target "{schema.target}", but does not. Its columns are: '
+            f"{', '.join(map(str, frame.columns))}."
+        )
+    column = schema.column(schema.target)
+    values = frame[schema.target]
+    if schema.task == "regression":
+        y = numbers(values, column)
+        y[~np.isfinite(y)] = np.nan
+        return y, ~np.isnan(y)
+    codes, found = distinct(values)
+    spelled = _words(found, column)
+    known = {name: code for code, name in enumerate(schema.classes)}
+    lookup = np.array([known.get(word, -1) for word in spelled], dtype=np.int64)
+    by_value = {number(name): code for name, code in known.items()}
+    if None not in by_value:
+        near = [by_value.get(number(word), -1) for word in spelled]
+        lookup = np.where(lookup < 0, np.array(near, dtype=np.int64), lookup)
+    y = np.append(lookup, -1)[codes]
+    return y, y >= 0
+
+
+def distinct(values: pd.Series[Any]) -> tuple[npt.NDArray[np.int64], list[Any]]:
+    """Return each row's position among the distinct values, and those in order of appearance.
+
+    The position of a missing value (None, NaN, NaT) is -1. Values that cannot be hashed, such as
+    lists, count as their text.
+    """
+    try:
+        codes, found = pd.factorize(values)
+    except TypeError:
+        plain = values.map(lambda value: value if isinstance(value, Hashable) else str(value))
+        codes, found = pd.factorize(plain)
+    return codes.astype(np.int64), list(found)
+
+
+def number(word: str) -> float | None:
+    """Return a plain decimal number in text as a float, or None where it is not one.
+
+    >>> number("1.50"), number("1,5"), number("nan")
+    (1.5, None, None)
+    """
+    try:
+        value = float(word)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) and "_" not in word else None
+
+
+def numbers(values: pd.Series[Any], column: Column) -> npt.NDArray[np.float64]:
+    """Return a column as float64, shape (n,), NaN where missing or not a number.
+
+    ``column.format`` may hold, joined by ", ": ``decimal comma`` (1.234,5), ``thousands comma``
+    (1,234.5) and ``signs`` (currency or percent signs around the number).
+    """
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return np.full(len(values), np.nan)
+    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_complex_dtype(
+        values.dtype
+    ):
+        return np.array(values.to_numpy(dtype=np.float64, na_value=np.nan))
+    codes, found = distinct(values)
+    return np.append(parse_numbers(found, column.missing, column.format), np.nan)[codes]
+
+
+def parse_numbers(
+    found: list[Any], missing: tuple[str, ...] = (), style: str | None = None
+) -> npt.NDArray[np.float64]:
+    """Return distinct values as float64, NaN where missing or not a number; see `numbers`."""
+    if not found:
+        return np.empty(0)
+    absent = {word.strip() for word in missing}
+    marks = set(style.split(", ")) if style else set()
+    cells: list[Any] = []
+    for value in found:
+        if not isinstance(value, str):
+            plain = isinstance(value, datetime.date | datetime.timedelta | bytes)
+            cells.append(None if plain else _real(value))
+            continue
+        cell = value.strip()
+        if marks and cell not in absent:
+            cell = _plain(cell, marks)
+        cells.append(None if cell in absent else cell)
+    read = pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce")
+    return np.array(read.to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def _real(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _plain(cell: str, marks: set[str]) -> str:
+    if "signs" in marks:
+        cell = cell.strip(SIGNS + " \u00a0")
+        cell = "-" + cell[1:].lstrip(SIGNS + " ") if cell.startswith("-") else cell
+    if "decimal comma" in marks:
+        return cell.translate(_SPACED).replace(".", "").replace(",", ".")
+    return cell.replace(",", "") if "thousands comma" in marks else cell
+
+
+_SPACED = str.maketrans("", "", " \u00a0\u202f'")
+
+
+def booleans(values: pd.Series[Any], column: Column) -> npt.NDArray[np.float32]:
+    """Return a column as float32, shape (n,): 0, 1, and NaN where missing or neither.
+
+    ``column.categories`` are the words for false and true, capitals not counting; real booleans
+    and the numbers 0 and 1 are understood as well.
+    """
+    known = {"false": 0.0, "true": 1.0, "0": 0.0, "1": 1.0}
+    if column.categories:
+        given = zip(column.categories[:2], (0.0, 1.0), strict=False)
+        taken = {word.strip().casefold(): value for word, value in given}
+        known |= taken
+    absent = {word.strip() for word in column.missing}
+    codes, found = distinct(values)
+    read = [
+        np.nan if word in absent else known.get(word.casefold(), np.nan)
+        for word in map(spell, found)
+    ]
+    return np.array([*read, np.nan], dtype=np.float32)[codes]
+
+
+def words(values: pd.Series[Any], column: Column) -> npt.NDArray[Any]:
+    """Return a column as an object array of str, shape (n,), the empty string where missing."""
+    codes, found = distinct(values)
+    lookup = np.empty(len(found) + 1, dtype=object)
+    lookup[:-1] = _words(found, column)
+    lookup[-1] = ""
+    return lookup[codes]
+
+
+def _words(found: list[Any], column: Column) -> list[str]:
+    absent = {word.strip() for word in column.missing}
+    spelled = map(spell, found)
+    return ["" if word in absent else word for word in spelled] if absent else list(spelled)
+
+
+def spell(value: Any) -> str:
+    """Return a value as text without surrounding blanks; whole numbers without a decimal point.
+
+    >>> spell(3.0), spell(" a "), spell(True), spell(2.5)
+    ('3', 'a', 'True', '2.5')
+    """
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    if isinstance(value, np.generic):
+        value = value.item()
+    return str(value).strip()
+
+
+def times(values: pd.Series[Any], column: Column) -> npt.NDArray[np.int64]:
+    """Return a column as int64 seconds since 1970 UTC, shape (n,); `NO_TIME` where missing.
+
+    ``column.format`` is a strptime format, ``ISO8601`` (also for None), ``epoch`` (seconds) or
+    ``epoch ms``. Text that does not follow the format is tried as ISO 8601.
+    """
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return _seconds(values)
+    if column.format in ("epoch", "epoch ms") and pd.api.types.is_numeric_dtype(values.dtype):
+        return _epochs(numbers(values, column), column.format)
+    codes, found = distinct(values)
+    return np.append(parse_times(found, column.missing, column.format), NO_TIME)[codes]
+
+
+def parse_times(
+    found: list[Any], missing: tuple[str, ...] = (), style: str | None = None
+) -> npt.NDArray[np.int64]:
+    """Return distinct values as int64 seconds since 1970 UTC, `NO_TIME` where none; see `times`."""
+    seconds = np.full(len(found), NO_TIME, dtype=np.int64)
+    if not found:
+        return seconds
+    absent = {"", *(word.strip() for word in missing)}
+    cells = [value.strip() if isinstance(value, str) else value for value in found]
+    if style in ("epoch", "epoch ms"):
+        seconds = _epochs(parse_numbers(cells, missing), style)
+    text = [
+        None if isinstance(cell, int | float | np.number) or str(cell) in absent else str(cell)
+        for cell in cells
+    ]
+    for form in dict.fromkeys((style or "ISO8601", "ISO8601")):
+        left = [i for i, cell in enumerate(text) if cell is not None and seconds[i] == NO_TIME]
+        if left and not form.startswith("epoch"):
+            column = pd.Series([text[i] for i in left], dtype=object)
+            seconds[left] = _seconds(pd.to_datetime(column, format=form, utc=True, errors="coerce"))
+    return seconds
+
+
+def _seconds(stamps: pd.Series[Any]) -> npt.NDArray[np.int64]:
+    if getattr(stamps.dt, "tz", None) is not None:
+        stamps = stamps.dt.tz_convert(None)
+    # A missing numpy date is the smallest int64 in every unit, which is what NO_TIME is.
+    return stamps.to_numpy().astype("datetime64[s]").astype(np.int64)
+
+
+def _epochs(values: npt.NDArray[np.float64], style: str) -> npt.NDArray[np.int64]:
+    scaled = np.floor(values / 1000.0 if style == "epoch ms" else values)
+    fits = np.abs(scaled) < 2.0**53
+    return np.where(fits, np.where(fits, scaled, 0.0).astype(np.int64), NO_TIME)

@@ -1,0 +1,184 @@
+"""All features of a table: one transform a column, put side by side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.artifacts import Encoding, Kind, Schema, Tensors
+from raymm.errors import DataError
+from raymm.features.transform import Transform
+from raymm.onnx_builder import GraphBuilder
+from raymm.plugins import transforms
+
+TRANSFORMS: Mapping[Encoding, Mapping[Kind, str]] = {
+    "ordinal": {
+        "number": "number",
+        "boolean": "number",
+        "category": "ordinal_category",
+        "datetime": "datetime",
+        "text": "text",
+    },
+    "dense": {
+        "number": "scaled_number",
+        "boolean": "scaled_number",
+        "category": "onehot_category",
+        "datetime": "scaled_datetime",
+        "text": "scaled_text",
+    },
+}
+"""Which transform serves which kind of column in each encoding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """Fitted transforms, and which of their features are kept.
+
+    Attributes
+    ----------
+    transforms : tuple of Transform
+        In the order of the schema; each keeps at least one feature.
+    kept : tuple of int64 arrays
+        For each transform, the sorted positions of the features that differ between training
+        rows.
+    names : tuple of str, length d
+        For a person.
+    safe_names : tuple of str, length d
+        The names in ASCII letters, digits and underscores; no two are equal.
+    columns : tuple of str, length d
+        The raw column that each feature is made of.
+    """
+
+    transforms: tuple[Transform, ...]
+    kept: tuple[npt.NDArray[np.int64], ...]
+    names: tuple[str, ...]
+    safe_names: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    def transform(self, tensors: Tensors) -> npt.NDArray[np.float32]:
+        """Return the features, shape (n, d), C order."""
+        rows = len(tensors[self.transforms[0].column.name])
+        result = np.empty((rows, len(self.names)), dtype=np.float32)
+        start = 0
+        for part, kept in zip(self.transforms, self.kept, strict=True):
+            made = part.transform(tensors[part.column.name])
+            result[:, start : start + len(kept)] = _keep(made, kept)
+            start += len(kept)
+        return result
+
+    def to_onnx(self, builder: GraphBuilder, inputs: Mapping[str, str]) -> str:
+        """Add every transform's nodes.
+
+        ``inputs`` names the tensor of shape (n, 1) of each raw column. Returns the name of a
+        float32 tensor of shape (n, d).
+        """
+        parts = []
+        for part, kept in zip(self.transforms, self.kept, strict=True):
+            made = part.to_onnx(builder, inputs[part.column.name])
+            if len(kept) < len(part.names):
+                made = builder.node("Gather", [made, builder.constant(kept, np.int64)], axis=1)
+            parts.append(made)
+        return builder.node("Concat", parts, axis=1)
+
+
+def fit_features(
+    tensors: Tensors, y: npt.NDArray[Any], schema: Schema, encoding: Encoding
+) -> Features:
+    """Fit a transform on each feature column.
+
+    Parameters
+    ----------
+    tensors : mapping of column name to array, shape (n,)
+        Training rows only.
+    y : int64 or float64, shape (n,)
+        Their class codes or values.
+    schema : Schema
+    encoding : "ordinal" or "dense"
+        What the model family takes.
+
+    Returns
+    -------
+    Features
+        Features that are constant in training are left out.
+
+    Raises
+    ------
+    DataError
+        When the schema has no feature column, or none differs between the rows.
+    """
+    if not schema.features:
+        raise DataError(
+            "at least one column must be a feature, but the schema has none. "
+            "Look at the roles and reasons that raymm validate prints."
+        )
+    fitted: list[Transform] = []
+    kept: list[npt.NDArray[np.int64]] = []
+    for column in schema.features:
+        part = transforms.get(TRANSFORMS[encoding][column.kind])(column)
+        part.fit(tensors[column.name], y)
+        varying = _varying(part.transform(tensors[column.name]))
+        if varying.size:
+            fitted.append(part)
+            kept.append(varying)
+    if not fitted:
+        shown = ", ".join(f'"{column.name}"' for column in schema.features[:10])
+        raise DataError(
+            f"at least one feature must differ between training rows, but none does: {shown}. "
+            "Add columns or rows."
+        )
+    return _describe(fitted, kept)
+
+
+def _describe(fitted: Sequence[Transform], kept: Sequence[npt.NDArray[np.int64]]) -> Features:
+    pairs = [
+        (part, place) for part, keep in zip(fitted, kept, strict=True) for place in keep.tolist()
+    ]
+    described = {id(part): part.names for part in fitted}
+    names = tuple(described[id(part)][place] for part, place in pairs)
+    return Features(
+        transforms=tuple(fitted),
+        kept=tuple(kept),
+        names=names,
+        safe_names=safe_names(names),
+        columns=tuple(part.column.name for part, _ in pairs),
+    )
+
+
+def safe_names(names: Sequence[str], reserved: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return names of ASCII letters, digits and underscores, no two equal and none in ``reserved``.
+
+    >>> safe_names(["age", "a b", "a-b", "", "ü"])
+    ('age', 'a_b', 'a_b_2', 'column', 'column_2')
+    """
+    taken = set(reserved)
+    result = []
+    for name in names:
+        stem = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_") or "column"
+        stem = f"column_{stem}" if stem[0].isdigit() else stem
+        if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            stem = name
+        safe, number = stem, 1
+        while safe in taken:
+            number += 1
+            safe = f"{stem}_{number}"
+        taken.add(safe)
+        result.append(safe)
+    return tuple(result)
+
+
+def _keep(made: npt.NDArray[np.float32], kept: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    return made if len(kept) == made.shape[1] else made[:, kept]
+
+
+def _varying(made: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Return the positions of columns with two different values, missing counting as one."""
+    if made.shape[0] == 0:
+        return np.zeros(0, dtype=np.int64)
+    first = made[:1]
+    differs = (made != first) & ~(np.isnan(made) & np.isnan(first))
+    return np.flatnonzero(differs.any(axis=0)).astype(np.int64)

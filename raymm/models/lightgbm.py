@@ -1,0 +1,204 @@
+"""Gradient boosted trees by LightGBM.
+
+The search ranges follow those that published studies of tuned boosting use (Gorishniy et al.
+2021, "Revisiting deep learning models for tabular data"; Shwartz-Ziv & Armon 2022), narrowed
+where a table is small. Categories come as ordinal codes and are split as numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.artifacts import Categorical, Config, Float, Int, Shape, Space, Task
+from raymm.errors import BundleError
+from raymm.models import trees
+from raymm.models.family import Family, Fitting, Matrix
+from raymm.models.heads import Head
+from raymm.onnx_builder import GraphBuilder
+from raymm.plugins import family
+
+OBJECTIVES = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}
+SMALL = 10_000
+"""Rows under which small trees are tried first."""
+DEFAULT_LEFT = 2
+MISSING_ZERO, MISSING_NAN = 1, 2
+ZERO = np.float32(1e-35)
+"""LightGBM takes every value from -ZERO to ZERO for 0 (kZeroThreshold)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Boosted:
+    """A booster with its training rows, so that more rounds can be added.
+
+    ``exhausted`` is set where no tree can be split any further; more rounds change nothing.
+    """
+
+    booster: Any
+    head: Head
+    threads: int
+    exhausted: bool = False
+
+
+@family("lightgbm")
+class LightGBM(Family):
+    """Leaf-wise gradient boosting on histograms."""
+
+    encoding = "ordinal"
+
+    def space(self, task: Task, shape: Shape) -> Space:
+        """Return the parameters to search; fewer and larger leaves where rows are few."""
+        leaves = int(np.clip(shape.rows // 20, 8, 255))
+        smallest = int(np.clip(shape.rows // 20, 5, 200))
+        return {
+            "learning_rate": Float(0.02, 0.2, log=True),
+            "num_leaves": Int(min(7, leaves), leaves, log=True),
+            "min_child_samples": Int(2, smallest, log=True),
+            "feature_fraction": Float(0.3, 1.0),
+            "bagging_fraction": Float(0.5, 1.0),
+            "lambda_l1": Float(1e-4, 10.0, log=True),
+            "lambda_l2": Float(1e-4, 10.0, log=True),
+            "max_bin": Int(63, 511, log=True),
+            "extra_trees": Categorical((False, True)),
+        }
+
+    def portfolio(self, task: Task, shape: Shape) -> Sequence[Config]:
+        """Return LightGBM's own defaults at a slower rate, small trees, and large ones.
+
+        Small trees come before the default where rows are few.
+        """
+        space = self.space(task, shape)
+        plain: dict[str, Any] = {
+            "learning_rate": 0.05,
+            "num_leaves": _within(space["num_leaves"], 31),
+            "min_child_samples": _within(space["min_child_samples"], 20),
+            "feature_fraction": 0.8,
+            "bagging_fraction": 0.9,
+            "lambda_l1": 1e-3,
+            "lambda_l2": 0.1,
+            "max_bin": 255,
+            "extra_trees": False,
+        }
+        large = {"num_leaves": _within(space["num_leaves"], 96), "feature_fraction": 0.6}
+        small = {
+            "learning_rate": 0.03,
+            "num_leaves": _within(space["num_leaves"], 8),
+            "min_child_samples": _within(space["min_child_samples"], 40),
+            "feature_fraction": 0.4,
+            "bagging_fraction": 0.7,
+            "lambda_l2": 10.0,
+        }
+        if shape.rows < SMALL:
+            return {**plain, **small}, plain, {**plain, **large}
+        return plain, {**plain, **large}, {**plain, **small}
+
+    def max_rounds(self, config: Config) -> int:
+        """Return 2,000 at the slowest learning rate, and fewer in proportion to a faster one."""
+        return round(min(2000.0, max(300.0, 60.0 / float(config.get("learning_rate") or 0.1))))
+
+    def fit(self, config: Config, train: Matrix, how: Fitting) -> Boosted:
+        """Train a booster; see `Family.fit`."""
+        import lightgbm as lgb
+
+        head = Head.fit(how, train.y)
+        parameters = {
+            **config,
+            "objective": OBJECTIVES[how.task],
+            "bagging_freq": 1 if float(config.get("bagging_fraction") or 1.0) < 1 else 0,
+            "num_threads": how.threads,
+            "seed": how.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+        }
+        if how.task == "multiclass":
+            parameters["num_class"] = how.classes
+        target = head.target(train.y)
+        rows = lgb.Dataset(train.x, target, params=parameters, free_raw_data=True)
+        model = Boosted(booster=lgb.Booster(parameters, rows), head=head, threads=how.threads)
+        return self.extend(model, how.rounds)
+
+    def extend(self, model: Boosted, rounds: int) -> Boosted:
+        """Train on up to ``rounds`` rounds in all; see `Family.extend`."""
+        while not model.exhausted and model.booster.current_iteration() < rounds:
+            model.exhausted = bool(model.booster.update())
+        return model
+
+    def predict(self, model: Boosted, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return probabilities or values; see `Family.predict`."""
+        raw = model.booster.predict(x, raw_score=True, num_threads=model.threads)
+        return model.head.predict(np.reshape(raw, (len(x), model.head.outputs)))
+
+    def to_onnx(self, model: Boosted, builder: GraphBuilder, features: str) -> str:
+        """Add the trees and the head; see `Family.to_onnx`."""
+        return model.head.to_onnx(builder, ensemble(model).to_onnx(builder, features))
+
+    def contributions(
+        self, model: Boosted, x: npt.NDArray[np.float32], rounds: int | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Return TreeSHAP values as LightGBM computes them; see `Family.contributions`."""
+        shares = model.booster.predict(
+            x, pred_contrib=True, num_iteration=rounds or -1, num_threads=model.threads
+        )
+        if model.head.outputs > 1:
+            shares = np.reshape(shares, (len(x), model.head.outputs, -1))
+        return model.head.contributions(shares)
+
+
+def _within(parameter: Any, value: int) -> int:
+    return int(min(max(value, parameter.low), parameter.high))
+
+
+def ensemble(model: Boosted) -> trees.TreeEnsemble:
+    """Read the trees out of LightGBM's own text format (version 4)."""
+    outputs = model.head.outputs
+    blocks = model.booster.model_to_string().split("\nTree=")[1:]
+    made = [_tree(block, number % outputs) for number, block in enumerate(blocks)]
+    return trees.join(made, np.zeros(outputs), trees_per_round=outputs)
+
+
+def _tree(block: str, output: int) -> trees.Tree:
+    """Read one tree.
+
+    LightGBM sends a row left where float64 x <= threshold. Its missing type says what NaN means:
+    with "NaN" the node's default side, with "None" the value 0. Thresholds within ZERO of 0 are
+    moved to its ends, so that all values taken for 0 stay together.
+    """
+    fields = dict(line.split("=", 1) for line in block.split("\n") if "=" in line)
+
+    def read(name: str, dtype: type) -> npt.NDArray[Any]:
+        return np.array(fields.get(name, "").split(), dtype=dtype)
+
+    inner = int(fields["num_leaves"]) - 1
+    leaves = inner + 1
+    decision = read("decision_type", np.int64)[:inner]
+    missing = decision >> 2
+    if (decision & 1).any() or (missing == MISSING_ZERO).any():
+        raise BundleError("a LightGBM tree holds categorical or zero-as-missing splits")
+    exact = read("threshold", np.float64)[:inner]
+    bound = trees.round_down(exact)
+    bound = np.where((exact >= -ZERO) & (exact < 0), np.nextafter(-ZERO, np.float32(-1)), bound)
+    bound = np.where((exact >= 0) & (exact < ZERO), ZERO, bound)
+    default_left = (decision & DEFAULT_LEFT) > 0
+    blank = np.zeros(leaves)
+    value = np.concatenate([np.zeros(inner), read("leaf_value", np.float64)])
+
+    def children(name: str) -> npt.NDArray[np.int64]:
+        child = read(name, np.int64)[:inner]
+        return np.concatenate([np.where(child < 0, inner + ~child, child), blank - 1]).astype(int)
+
+    return trees.Tree(
+        feature=np.concatenate([read("split_feature", np.int64)[:inner], blank - 1]).astype(int),
+        threshold=np.concatenate([bound, blank.astype(np.float32)]),
+        missing_left=np.concatenate(
+            [np.where(missing == MISSING_NAN, default_left, exact >= 0), blank > 0]
+        ),
+        left=children("left_child"),
+        right=children("right_child"),
+        value=value.astype(np.float32)[:, None],
+        outputs=(output,),
+    )

@@ -1,0 +1,309 @@
+"""The monitors of a model in one Ray actor, and the watcher through which a replica reaches it.
+
+The actor has a name, belongs to no driver, and is restarted whenever it dies; it goes on from the
+state that it flushed last. ``state_dir`` must be reachable from every node that the actor may be
+restarted on. A replica never waits for it: batches go into a bounded buffer that a thread sends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util import metrics
+
+from raymm.artifacts import Batch, Statistics, as_record
+from raymm.config import NAME_PATTERN, MonitoringConfig
+from raymm.errors import ConfigError, NotFound, RegistryError, ServingError
+from raymm.monitoring.observer import Observer
+
+NAMESPACE = "raymm"
+MOST_ROWS = 200_000
+"""Rows that a watcher holds at most before it drops batches."""
+
+_log = logging.getLogger(__name__)
+_GAUGES = ("statistic", "threshold", "drifted", "missing", "unseen")
+
+
+def actor_name(name: str) -> str:
+    """Return the name of a model's actor; raises ConfigError when the model's is not allowed."""
+    if not re.fullmatch(NAME_PATTERN.strip("^$"), name):
+        raise ConfigError(f"A model's name must match {NAME_PATTERN}, but got {name[:80]!r}.")
+    return f"raymm-monitor-{name}"
+
+
+class MonitorActor:
+    """What runs in the actor: an `Observer`, flushed and shown to Ray's metrics by a thread."""
+
+    def __init__(self, name: str, config: Mapping[str, Any], state_dir: str) -> None:
+        settings = MonitoringConfig.model_validate(config)
+        self._period = settings.flush or 5.0
+        path = Path(state_dir) / f"{actor_name(name)}.json"
+        self._observer = Observer(name, config=settings, path=path, clock=time.time)
+        self._shown = _Shown(name)
+        self._shown.start_from(self._observer.report())
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(self._period)
+            try:
+                self.flush()
+                self._shown.show(self._observer.report())
+            except Exception:  # the thread must live on; the next round tries again
+                _log.exception("The monitor's flush failed.")
+
+    def flush(self) -> None:
+        """Write the state now."""
+        self._observer.flush()
+
+    def configure(self, config: Mapping[str, Any]) -> None:
+        """Take over a configuration."""
+        settings = MonitoringConfig.model_validate(config)
+        self._period = settings.flush or 5.0
+        self._observer.configure(settings)
+
+    def watch(self, version: int, statistics: Mapping[str, Any], take_over: bool = True) -> None:
+        """See `Observer.watch`; the version is durable when this returns."""
+        self._observer.watch(version, statistics, take_over=take_over)
+        self._observer.flush()
+
+    def tell(self, batches: Sequence[Batch], client: str = "", sequence: int = 0) -> int | None:
+        """See `Observer.tell`."""
+        return self._observer.tell(batches, client=client, sequence=sequence)
+
+    def report(self) -> dict[str, Any]:
+        """See `Observer.report`."""
+        return self._observer.report()
+
+    def metrics_text(self) -> str:
+        """See `Observer.metrics_text`."""
+        return self._observer.metrics_text()
+
+    def pid(self) -> int:
+        """Return the actor's process id."""
+        return os.getpid()
+
+
+class _Shown:
+    """The report as Ray's own metrics; labels are the model and the feature only."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._counted = {"requests": 0, "rows": 0, "errors": 0}
+        self._counters = {
+            key: metrics.Counter(f"raymm_{key}_total", f"Monitored {key}.", tag_keys=("model",))
+            for key in self._counted
+        }
+        self._gauges = {
+            key: metrics.Gauge(f"raymm_feature_{key}", tag_keys=("model", "feature"))
+            for key in _GAUGES
+        }
+        self._latency = metrics.Gauge(
+            "raymm_latency_p99_seconds", "99 % quantile of a request's time.", tag_keys=("model",)
+        )
+
+    def start_from(self, report: Mapping[str, Any]) -> None:
+        """Count from here: what a life before this one counted was shown then."""
+        self._counted = _totals(report)
+
+    def show(self, report: Mapping[str, Any]) -> None:
+        """Bring Ray's metrics up to the report."""
+        if not report:
+            return
+        totals = _totals(report)
+        for key, counter in self._counters.items():
+            # A newly watched version counts from nothing.
+            before = self._counted[key] if totals[key] >= self._counted[key] else 0
+            if totals[key] > before:
+                counter.inc(totals[key] - before, tags={"model": self._name})
+        self._counted = totals
+        if report["latency"]["p99"] is not None:
+            self._latency.set(report["latency"]["p99"], tags={"model": self._name})
+        for feature, figures in report["features"].items():
+            for key, gauge in self._gauges.items():
+                if figures.get(key) is not None:
+                    gauge.set(float(figures[key]), tags={"model": self._name, "feature": feature})
+
+
+def _totals(report: Mapping[str, Any]) -> dict[str, int]:
+    errors = sum(report["errors"].values()) if report else 0
+    return {"requests": report.get("requests", 0), "rows": report.get("rows", 0), "errors": errors}
+
+
+def start(name: str, *, config: MonitoringConfig, state_dir: str, timeout: float = 60.0) -> Any:
+    """Return the handle of a model's monitor, started where it does not run yet.
+
+    Parameters
+    ----------
+    state_dir : str
+        The folder of its state.
+    timeout : float
+        How long to wait for it to answer, in seconds.
+
+    Raises
+    ------
+    ServingError
+        When it does not answer in time.
+    """
+    record = config.model_dump(mode="json")
+    handle: Any = (
+        ray.remote(MonitorActor)
+        .options(
+            name=actor_name(name),
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            max_restarts=-1,
+            num_cpus=0,
+        )
+        .remote(name, record, str(Path(state_dir).absolute()))
+    )
+    try:
+        ray.get(handle.configure.remote(record), timeout=timeout)
+    except (ray.exceptions.RayError, TimeoutError) as error:
+        raise ServingError(f'The monitor of "{name}" did not start: {error}') from error
+    return handle
+
+
+def find(name: str) -> Any:
+    """Return the handle of a model's running monitor; raises NotFound when there is none."""
+    try:
+        return ray.get_actor(actor_name(name), namespace=NAMESPACE)
+    except ValueError as error:
+        raise NotFound(f'No monitor of "{name}" runs. Deploy the model first.') from error
+
+
+def stop(name: str) -> None:
+    """Flush and end a model's monitor; one that does not run is no error."""
+    try:
+        handle = find(name)
+    except NotFound:
+        return
+    with contextlib.suppress(ray.exceptions.RayError, RegistryError, TimeoutError):
+        ray.get(handle.flush.remote(), timeout=10)
+    ray.kill(handle, no_restart=True)
+
+
+class ActorWatcher:
+    """A replica's way to its model's monitor (see `raymm.artifacts.Watcher`).
+
+    `tell` puts a batch into a bounded buffer and returns in microseconds. A thread sends the
+    buffer twice a second, each time under a number that makes a repetition harmless, and fetches
+    the report every few seconds. When the actor is away, batches wait; when the buffer is full
+    they are dropped and counted (``dropped`` in the report).
+
+    Parameters
+    ----------
+    name : str
+        The model's name.
+    period, refresh : float
+        Seconds between sending, and between fetching the report.
+    """
+
+    def __init__(self, name: str, *, period: float = 0.5, refresh: float = 3.0) -> None:
+        self._name = name
+        self._period = period
+        self._refresh = refresh
+        self._client = uuid.uuid4().hex
+        self._lock = threading.Lock()
+        self._buffer: deque[Batch] = deque()
+        self._rows = 0
+        self._dropped = 0
+        self._sending: list[Batch] = []
+        self._sequence = 0
+        self._served: tuple[int, Statistics] | None = None
+        self._announce: bool | None = None  # take over, ensure only, or nothing to say
+        self._report: Mapping[str, Any] = {}
+        self._fetched = 0.0
+        self._handle: Any = None
+        self._wake = threading.Event()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def watch(self, version: int, statistics: Statistics) -> None:
+        """Say which version is served now; it is sent before the next batches."""
+        with self._lock:
+            self._served, self._announce = (version, statistics), True
+        self._begin()
+
+    def tell(self, batch: Batch) -> None:
+        """Put a batch into the buffer, or drop it where that is full."""
+        rows = max(batch.rows, 1)
+        with self._lock:
+            if self._rows + rows > MOST_ROWS:
+                self._dropped += 1
+                return
+            self._buffer.append(batch)
+            self._rows += rows
+        self._begin()
+
+    def report(self) -> Mapping[str, Any]:
+        """Return the latest report fetched, with ``dropped``; empty before the first."""
+        return {**self._report, "dropped": self._dropped} if self._report else {}
+
+    def close(self) -> None:
+        """Send what is there once more and end the thread."""
+        self._closed = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    def _begin(self) -> None:
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, daemon=True)
+                    self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(self._period)
+            closing = self._closed
+            try:
+                self._exchange()
+            except Exception as error:  # whatever failed, serving goes on and this tries again
+                self._handle = None
+                _log.debug("The monitor of %s is away: %s", self._name, error)
+            if closing:
+                return
+
+    def _exchange(self) -> None:
+        """Send what waits, in order, and fetch the report when it is old."""
+        if self._handle is None:
+            self._handle = find(self._name)
+        with self._lock:
+            served, announce = self._served, self._announce
+        if served is not None and announce is not None:
+            record = as_record(served[1])
+            ray.get(self._handle.watch.remote(served[0], record, announce), timeout=10)
+            with self._lock:
+                if self._served is served:
+                    self._announce = None
+        with self._lock:
+            if not self._sending and self._buffer:
+                self._sending = list(self._buffer)
+                self._sequence += 1
+                self._buffer.clear()
+                self._rows = 0
+        if self._sending:
+            told = self._handle.tell.remote(self._sending, self._client, self._sequence)
+            if ray.get(told, timeout=10) is None:
+                with self._lock:
+                    # The actor has lost its state; another replica may have told it by then.
+                    self._announce = False if self._announce is None else self._announce
+                return
+            self._sending = []
+        if time.monotonic() - self._fetched > self._refresh:
+            self._report = ray.get(self._handle.report.remote(), timeout=10)
+            self._fetched = time.monotonic()

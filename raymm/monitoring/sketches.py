@@ -1,0 +1,184 @@
+"""Counters of bounded size that can be added up: cells of values, and a latency histogram."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.artifacts import NO_TIME, ColumnStatistics
+
+Counts = npt.NDArray[np.int64]
+_FALSE_WORDS = {"0", "0.0", "false", "f", "no", "n", "off", "-1"}
+
+
+class Cells(Protocol):
+    """Counts of a column's values, in cells laid down by the reference statistics.
+
+    Attributes
+    ----------
+    reference, counts : int64, shape (cells,)
+        Rows a cell in the reference and seen. The last cell holds missing values, the one
+        before it values that none of the others holds (0 for bins, which hold all numbers).
+    """
+
+    reference: Counts
+    counts: Counts
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        """Count values, shape (n,), as `raymm.artifacts.Tensors` says."""
+        ...
+
+
+def cells_of(column: ColumnStatistics) -> Cells:
+    """Return an empty counter for a column, whose reference is that column's statistics."""
+    if column.kind in ("number", "datetime"):
+        return BinCounts(column)
+    if column.kind == "boolean":
+        return FlagCounts(column)
+    if column.kind == "text" and not column.values:
+        return LengthCounts(column)
+    return ValueCounts(column)
+
+
+class BinCounts:
+    """Numbers and dates by the reference's bins.
+
+    Numbers come as float32 while the edges were found in float64. Rounding keeps the order, so
+    both are compared in float32: a value that was at or under an edge stays so. Bins that
+    rounding makes one are added up.
+    """
+
+    def __init__(self, column: ColumnStatistics) -> None:
+        edges = np.asarray(column.edges, dtype=np.float64)
+        kept = np.asarray(column.counts if column.counts else [0] * (len(edges) + 1), np.int64)
+        self._single = column.kind == "number"
+        if self._single:
+            edges = edges.astype(np.float32).astype(np.float64)
+        self._edges, place = np.unique(edges, return_inverse=True)
+        bins = np.zeros(len(self._edges) + 1, np.int64)
+        np.add.at(bins, np.append(place, len(self._edges)), kept)
+        self.reference: Counts = np.append(bins, [0, column.missing]).astype(np.int64)
+        self.counts: Counts = np.zeros_like(self.reference)
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        """Count values, shape (n,): floats (missing NaN) or int64 seconds (missing NO_TIME)."""
+        if values.dtype.kind == "f":
+            missing = np.isnan(values)
+            if self._single:
+                values = values.astype(np.float32)
+        else:
+            missing = values == NO_TIME
+        there = values[~missing].astype(np.float64)
+        cells = np.searchsorted(self._edges, there, side="left")
+        self.counts += np.bincount(cells, minlength=len(self.counts))
+        self.counts[-1] += int(missing.sum())
+
+
+class LengthCounts(BinCounts):
+    """Texts by their length in characters, in the reference's bins."""
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        """Count texts, shape (n,), of str; the empty string is missing."""
+        lengths = np.array([len(value) if value else np.nan for value in values], np.float64)
+        super().add(lengths)
+
+
+class ValueCounts:
+    """Categories and text by the reference's most frequent values."""
+
+    def __init__(self, column: ColumnStatistics) -> None:
+        self._place = {value: place for place, value in enumerate(column.values)}
+        self.reference: Counts = np.array([*column.counts, column.other, column.missing], np.int64)
+        self.counts: Counts = np.zeros_like(self.reference)
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        """Count values, shape (n,), of str; the empty string is missing."""
+        other = len(self._place)
+        for value, count in Counter(values.tolist()).items():
+            known = self._place.get(value)
+            place = known if known is not None else other + (value in ("", None))
+            self.counts[place] += count
+
+
+class FlagCounts:
+    """Booleans, which come as 0, 1 and NaN, while the reference counts words.
+
+    The word for false is one of the usual ones, or else the first in the alphabet.
+    """
+
+    def __init__(self, column: ColumnStatistics) -> None:
+        words = sorted(column.values)
+        false = [word for word in words if word.strip().lower() in _FALSE_WORDS]
+        first = false[0] if false else (words[0] if len(words) > 1 else None)
+        flags = [0, 0]
+        for word, count in zip(column.values, column.counts, strict=True):
+            flags[word != first] += count
+        self.reference: Counts = np.array([*flags, column.other, column.missing], np.int64)
+        self.counts: Counts = np.zeros_like(self.reference)
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        """Count values, shape (n,): 0, 1 or NaN."""
+        missing = np.isnan(values)
+        cells = np.where(values == 0, 0, np.where(values == 1, 1, 2))
+        self.counts += np.bincount(np.where(missing, 3, cells).astype(np.int64), minlength=4)
+
+
+class Latencies:
+    """Durations in buckets whose bounds grow by a constant factor.
+
+    A quantile is off by at most `ERROR` of its true value, for durations of 1 µs to 10⁵ s;
+    shorter and longer ones count as these. There are at most 1,267 buckets.
+
+    Source: Masson, Rim & Lee 2019, DDSketch, VLDB 12(12), section 2.1.
+    """
+
+    ERROR = 0.01
+    _GAMMA = (1 + ERROR) / (1 - ERROR)
+    _SHORTEST, _LONGEST = 1e-6, 1e5
+
+    def __init__(self) -> None:
+        self.buckets: dict[int, int] = {}
+        self.sum = 0.0
+
+    @property
+    def count(self) -> int:
+        """How many durations were added."""
+        return sum(self.buckets.values())
+
+    def add(self, seconds: float) -> None:
+        """Count one duration in seconds; one that is not finite is passed over."""
+        if not math.isfinite(seconds):
+            return
+        bounded = min(max(seconds, self._SHORTEST), self._LONGEST)
+        bucket = math.ceil(math.log(bounded) / math.log(self._GAMMA))
+        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
+        self.sum += max(seconds, 0.0)
+
+    def quantile(self, share: float) -> float | None:
+        """Return the duration that ``share`` (0 to 1) of them do not exceed, or None if empty.
+
+        It is the one at rank floor(share · (count - 1)) from 0, as in the source.
+        """
+        rank = math.floor(share * (self.count - 1))
+        passed = 0
+        for bucket in sorted(self.buckets):
+            passed += self.buckets[bucket]
+            if passed > rank:
+                return float(2 * self._GAMMA**bucket / (self._GAMMA + 1))
+        return None
+
+    def state(self) -> dict[str, Any]:
+        """Return the counts as plain JSON values."""
+        return {"buckets": {str(b): c for b, c in sorted(self.buckets.items())}, "sum": self.sum}
+
+    def merge(self, state: Mapping[str, Any]) -> Self:
+        """Add another histogram's state."""
+        for bucket, count in state["buckets"].items():
+            self.buckets[int(bucket)] = self.buckets.get(int(bucket), 0) + int(count)
+        self.sum += state["sum"]
+        return self

@@ -1,0 +1,76 @@
+"""How much is asked, how fast it is answered, and what fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from raymm.artifacts import Batch, Statistics
+from raymm.config import MonitoringConfig
+from raymm.monitoring.monitor import Monitor
+from raymm.monitoring.sketches import Latencies
+from raymm.plugins import monitor
+
+MOST_ERRORS = 50
+_OTHER = "other"
+
+
+@monitor("traffic")
+class Traffic(Monitor):
+    """Requests, rows, errors by class (at most 50, then "other") and latency in seconds."""
+
+    def __init__(
+        self, statistics: Statistics, *, config: MonitoringConfig, clock: Callable[[], float]
+    ) -> None:
+        super().__init__(statistics, config=config, clock=clock)
+        self._since = clock()
+        self._requests = 0
+        self._rows = 0
+        self._errors: dict[str, int] = {}
+        self._latencies = Latencies()
+
+    def update(self, batch: Batch) -> None:
+        """Count one request; rows only where it was answered."""
+        self._requests += 1
+        self._latencies.add(batch.seconds)
+        if batch.error:
+            self._fail(batch.error, 1)
+        else:
+            self._rows += batch.rows
+
+    def _fail(self, error: str, count: int) -> None:
+        if error not in self._errors and len(self._errors) >= MOST_ERRORS:
+            error = _OTHER
+        self._errors[error] = self._errors.get(error, 0) + count
+
+    def report(self) -> Mapping[str, Any]:
+        """Return requests, rows, errors, latency quantiles (seconds) and since when (seconds)."""
+        quantiles = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+        latency = {name: self._latencies.quantile(share) for name, share in quantiles.items()}
+        return {
+            "since": self._since,
+            "requests": self._requests,
+            "rows": self._rows,
+            "errors": dict(self._errors),
+            "latency": {**latency, "sum": self._latencies.sum, "count": self._latencies.count},
+        }
+
+    def state(self) -> Mapping[str, Any]:
+        """Return the counts."""
+        return {
+            "since": self._since,
+            "requests": self._requests,
+            "rows": self._rows,
+            "errors": dict(self._errors),
+            "latencies": self._latencies.state(),
+        }
+
+    def merge(self, state: Mapping[str, Any]) -> Self:
+        """Add another's counts; the earlier start holds."""
+        self._since = min(self._since, state["since"])
+        self._requests += state["requests"]
+        self._rows += state["rows"]
+        for error, count in state["errors"].items():
+            self._fail(error, count)
+        self._latencies.merge(state["latencies"])
+        return self

@@ -1,0 +1,1 @@
+"""Create-only storage of blobs, versions and promotions."""

@@ -1,0 +1,167 @@
+"""The end of a run: its report, its version in the registry, and its promotion."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from raymm import stages
+from raymm.artifacts import (
+    Anomaly,
+    Audit,
+    Explanation,
+    Progress,
+    Trial,
+    Trials,
+    Version,
+    as_record,
+)
+from raymm.bundle.run import Runner
+from raymm.config import default_storage
+from raymm.report import html
+from raymm.stages import Built, Life, Proof
+
+
+def summary(life: Life, best: Trial, built: Built, proof: Proof) -> dict[str, Any]:
+    """Return what a version is known by: its score, its winner, its sizes, as plain JSON."""
+    evaluation, sizes = proof.evaluation, life.registry.store
+    prefix = f"{best.family}."
+    return {
+        "task": life.dataset.schema.task,
+        "target": life.dataset.schema.target,
+        "metric": evaluation.score.metric,
+        "direction": evaluation.direction,
+        "score": evaluation.score.value,
+        "score_low": evaluation.score.low,
+        "score_high": evaluation.score.high,
+        "baseline": evaluation.baseline,
+        "metrics": {score.metric: score.value for score in (evaluation.score, *evaluation.others)},
+        "best": {
+            "family": best.family,
+            "configuration": {
+                key.removeprefix(prefix): value
+                for key, value in best.config.items()
+                if key != "family"
+            },
+            "rounds": best.rounds,
+            "validation": best.value,
+        },
+        "rows": len(life.dataset.y),
+        "features": len(life.dataset.schema.features),
+        "uncompressed_bytes": len(sizes.get_blob(built.full)),
+        "source": life.dataset.source,
+        "settings": {
+            "serving": life.config.serving.model_dump(mode="json"),
+            "monitoring": life.config.monitoring.model_dump(mode="json"),
+        },
+    }
+
+
+def register(
+    life: Life,
+    trials: Trials,
+    built: Built,
+    proof: Proof,
+    explanation: Explanation,
+    audit: Audit,
+    anomalies: tuple[Anomaly, ...],
+) -> tuple[Version, str]:
+    """Write the report and put the version and all that proves it into the registry.
+
+    Returns
+    -------
+    Version, str
+        The version, the same one when it is there already, and the report's path.
+    """
+    best = trials.leaderboard[0]
+    page = _report(life, trials, built, proof, explanation, audit, anomalies)
+    records = {
+        "trials": trials,
+        "evaluation": proof.evaluation,
+        "blessing": proof.blessing,
+        "frontier": built.frontier,
+        "explanation": explanation,
+        "audit": audit,
+        "anomalies": anomalies,
+    }
+    parts = {
+        f"{name}.json": json.dumps(as_record(value)).encode() for name, value in records.items()
+    }
+    version = life.registry.register(
+        life.config.name,
+        life.registry.store.get_blob(proof.bundle),
+        run=life.run,
+        blessed=proof.blessing.blessed,
+        summary=summary(life, best, built, proof),
+        parts={**parts, "report.html": page.encode()},
+    )
+    return version, _written(life, page)
+
+
+def _report(
+    life: Life,
+    trials: Trials,
+    built: Built,
+    proof: Proof,
+    explanation: Explanation,
+    audit: Audit,
+    anomalies: tuple[Anomaly, ...],
+) -> str:
+    bundle = stages.load(life, proof.bundle)
+    rows = life.dataset.test
+    return html.render(
+        html.ReportInputs(
+            name=life.config.name,
+            facts=_facts(life, trials),
+            schema=life.dataset.schema,
+            anomalies=anomalies,
+            trials=trials,
+            frontier=built.frontier,
+            evaluation=proof.evaluation,
+            blessing=proof.blessing,
+            explanation=explanation,
+            audit=audit,
+            lineage=bundle.lineage,
+            truth=life.dataset.y[rows],
+            predictions=Runner(bundle).predict(life.dataset.rows(rows)),
+        )
+    )
+
+
+def _facts(life: Life, trials: Trials) -> dict[str, Any]:
+    dataset, budget = life.dataset, life.config.search
+    return {
+        "run": life.run,
+        "data": dataset.source,
+        "data SHA-256": dataset.sha256,
+        "rows": f"{len(dataset.y):,} ({len(dataset.train):,} training, {len(dataset.test):,} test)",
+        "folds": len(dataset.folds),
+        "features": len(dataset.schema.features),
+        "search": f"{budget.algorithm}, {len(trials.trials)} trials, ended by {trials.stopped_by}",
+        "seed": life.config.seed,
+        "ledger": life.ledger.digest(),
+    }
+
+
+def _written(life: Life, page: str) -> str:
+    """Write the page beside the run where storage is a folder here, else in the home folder."""
+    storage = life.config.storage
+    home = default_storage() if "://" in storage else storage
+    path = Path(home).expanduser() / "runs" / life.run / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    return str(path)
+
+
+def promote(life: Life, version: Version) -> bool:
+    """Make a blessed version the champion; returns whether it is the champion now."""
+    if not version.blessed:
+        return False
+    champion = life.registry.champion(life.config.name)
+    if champion is None or champion.number != version.number:
+        metric, score = version.summary["metric"], version.summary["score"]
+        reason = f"blessed by run {life.run}: {metric} {score:.6g}"
+        life.registry.promote(life.config.name, version.number, reason=reason)
+        life.notify(Progress(stage="promote", message=f"{version.name}@{version.number}"))
+    return True

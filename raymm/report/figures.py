@@ -1,0 +1,244 @@
+"""Figures as inline SVG, made by pure functions.
+
+Colours come from the page's style sheet by class, so figures follow its light and dark forms.
+Every figure has a title and a description, which screen readers tell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import pairwise
+from typing import Literal
+
+WIDTH, HEIGHT = 480, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 14, 14, 50
+_ROW = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """Points drawn in one way; ``marked`` layers take the accent colour and larger dots."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    style: Literal["line", "step", "dots"] = "line"
+    marked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axes:
+    """What a plot shows: its title, and each axis's label with its unit.
+
+    ``diagonal`` draws the line where both are equal. ``log_x`` needs values above 0.
+    """
+
+    title: str
+    x: str
+    y: str
+    log_x: bool = False
+    diagonal: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One bar and, where ``low`` and ``high`` are given, its interval."""
+
+    label: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Return round numbers from ``low`` to ``high``, about ``count``, at least one.
+
+    >>> ticks(0, 1)
+    [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    """
+    if not high > low:
+        return [low]
+    raw = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = min((factor * power for factor in (1, 2, 2.5, 5, 10)), key=lambda size: abs(size - raw))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(number * step, 12) for number in range(first, last + 1)] or [low]
+
+
+def shown(value: float) -> str:
+    """Write a number shortly.
+
+    >>> shown(0.25), shown(1234567.0), shown(12345.0), shown(-0.0)
+    ('0.25', '1.23M', '12.3k', '0')
+    """
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= size:
+            return f"{value / (1e3 if letter == 'k' else size):.3g}{letter}"
+    return f"{value + 0.0:.4g}"
+
+
+def bars(values: Sequence[Bar], *, title: str, unit: str) -> str:
+    """Draw horizontal bars with their intervals; an empty text where there are none.
+
+    Values that are not finite are left out.
+    """
+    kept = [bar for bar in values if math.isfinite(bar.value)]
+    if not kept:
+        return ""
+    ends = [_end for bar in kept for _end in (bar.value, bar.low, bar.high)]
+    finite = [end for end in ends if end is not None and math.isfinite(end)]
+    low, high = min(0.0, *finite), max(0.0, *finite)
+    high = high if high > low else low + 1
+    left = 18 + 7.8 * min(22, max(len(bar.label) for bar in kept))
+    height = _ROW * len(kept) + 50
+
+    def at(value: float) -> float:
+        return left + (value - low) / (high - low) * (WIDTH - left - 20)
+
+    parts = [
+        f'<line class="grid" x1="{at(t):.1f}" x2="{at(t):.1f}" y1="6" y2="{height - 42}"/>'
+        f'<text x="{at(t):.1f}" y="{height - 27}" text-anchor="middle">{shown(t)}</text>'
+        for t in ticks(low, high, 4)
+    ]
+    for place, bar in enumerate(kept):
+        parts.append(_bar(bar, 8 + place * _ROW, at, left))
+    middle = (left + WIDTH - 20) / 2
+    parts.append(f'<text x="{middle}" y="{height - 6}" text-anchor="middle">{escape(unit)}</text>')
+    told = ", ".join(f"{bar.label} {shown(bar.value)}" for bar in kept[:10])
+    return _svg(title, f"Bars: {told}.", parts, height)
+
+
+def _bar(bar: Bar, top: float, at: Callable[[float], float], left: float) -> str:
+    start, end = sorted((at(0.0), at(bar.value)))
+    label = bar.label if len(bar.label) <= 22 else bar.label[:21] + "…"
+    text = f'<text x="{left - 8}" y="{top + 13}" text-anchor="end">{escape(label)}</text>'
+    told = f"<title>{escape(bar.label)}: {shown(bar.value)}</title>"
+    drawn = (
+        f'<rect class="bar" x="{start:.1f}" y="{top}" width="{max(end - start, 1):.1f}" '
+        f'height="{_ROW - 8}">{told}</rect>'
+    )
+    if bar.low is None or bar.high is None or not math.isfinite(bar.low + bar.high):
+        return text + drawn
+    middle = top + (_ROW - 8) / 2
+    return (
+        text
+        + drawn
+        + (
+            f'<line class="whisker" x1="{at(bar.low):.1f}" x2="{at(bar.high):.1f}" '
+            f'y1="{middle}" y2="{middle}"/>'
+        )
+    )
+
+
+def plot(layers: Sequence[Layer], axes: Axes) -> str:
+    """Draw layers of points on common axes; an empty text where no point is finite."""
+    kept = [_finite(layer, axes.log_x) for layer in layers]
+    xs = [x for layer in kept for x in layer.x]
+    ys = [y for layer in kept for y in layer.y]
+    if not xs:
+        return ""
+    if axes.diagonal:
+        xs = ys = xs + ys
+    places = [math.log10(x) for x in xs] if axes.log_x else xs
+    across, down = _Scale(places, _LEFT, WIDTH - _RIGHT), _Scale(ys, HEIGHT - _BOTTOM, _TOP)
+    parts = [_grid(axes, across, down)]
+    if axes.diagonal:
+        ends = (across.low, across.high)
+        parts.append(
+            f'<line class="diagonal" x1="{across(ends[0]):.1f}" y1="{down(ends[0]):.1f}" '
+            f'x2="{across(ends[1]):.1f}" y2="{down(ends[1]):.1f}"/>'
+        )
+    for layer in kept:
+        x = [math.log10(one) for one in layer.x] if axes.log_x else layer.x
+        points = [(across(a), down(b)) for a, b in zip(x, layer.y, strict=True)]
+        parts.append(_drawn(layer, points))
+    told = f"{axes.y} against {axes.x}. " + "; ".join(
+        f"{one.name}: {len(one.x)} points, {shown(min(one.y))} to {shown(max(one.y))}"
+        for one in kept
+        if len(one.y)
+    )
+    return _svg(axes.title, told, parts, HEIGHT)
+
+
+class _Scale:
+    """From values to pixels, with a little room at both ends."""
+
+    def __init__(self, values: Sequence[float], start: float, end: float) -> None:
+        low, high = min(values), max(values)
+        room = (high - low) * 0.04 or max(abs(high) * 0.1, 0.1)
+        self.low, self.high = low - room, high + room
+        self._start, self._end = start, end
+
+    def __call__(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return self._start + share * (self._end - self._start)
+
+
+def _finite(layer: Layer, log_x: bool) -> Layer:
+    points = [
+        (float(x), float(y))
+        for x, y in zip(layer.x, layer.y, strict=True)
+        if math.isfinite(x) and math.isfinite(y) and (x > 0 or not log_x)
+    ]
+    x, y = [p[0] for p in points], [p[1] for p in points]
+    return Layer(name=layer.name, x=x, y=y, style=layer.style, marked=layer.marked)
+
+
+def _grid(axes: Axes, across: _Scale, down: _Scale) -> str:
+    parts = []
+    for t in ticks(down.low, down.high):
+        y = f"{down(t):.1f}"
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
+        parts.append(
+            f'<text x="{_LEFT - 6}" y="{down(t) + 4:.1f}" text-anchor="end">{shown(t)}</text>'
+        )
+    for t in (_log_ticks if axes.log_x else ticks)(across.low, across.high):
+        value = shown(10**t if axes.log_x else t)
+        parts.append(
+            f'<text x="{across(t):.1f}" y="{HEIGHT - _BOTTOM + 18}" text-anchor="middle">'
+            f"{value}</text>"
+        )
+    floor = HEIGHT - _BOTTOM
+    middle, half = (_LEFT + WIDTH - _RIGHT) / 2, (_TOP + floor) / 2
+    parts.append(
+        f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{floor}" y2="{floor}"/>'
+    )
+    parts.append(
+        f'<text x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(axes.x)}</text>'
+        f'<text transform="translate(13 {half}) rotate(-90)" text-anchor="middle">'
+        f"{escape(axes.y)}</text>"
+    )
+    return "".join(parts)
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Return logarithms of 1, 2 and 5 times powers of ten, or of powers alone where many."""
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    factors = (1, 2, 5) if high - low < 2.5 else (1,)
+    found = [power + math.log10(factor) for power in powers for factor in factors]
+    return [tick for tick in found if low <= tick <= high] or [(low + high) / 2]
+
+
+def _drawn(layer: Layer, points: Sequence[tuple[float, float]]) -> str:
+    mark = " marked" if layer.marked else ""
+    name = f"<title>{escape(layer.name)}</title>"
+    if layer.style == "dots":
+        size = 5 if layer.marked else 3.5
+        dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size}"/>' for x, y in points)
+        return f'<g class="dots{mark}">{name}{dots}</g>'
+    path = list(points[:1])
+    for before, after in pairwise(points):
+        path += [(after[0], before[1])] if layer.style == "step" else []
+        path.append(after)
+    text = " ".join(f"{x:.1f},{y:.1f}" for x, y in path)
+    return f'<polyline class="line{mark}" points="{text}">{name}</polyline>'
+
+
+def _svg(title: str, description: str, parts: Sequence[str], height: float) -> str:
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}: '
+        f'{escape(description)}">{"".join(parts)}</svg>'
+    )

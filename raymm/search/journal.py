@@ -1,0 +1,194 @@
+"""Where a ledger's lines lie: a local file, or create-only objects in a bucket."""
+
+from __future__ import annotations
+
+import errno
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from raymm.errors import RegistryError, SearchError
+
+_MEMORY: dict[str, Any] = {}
+
+
+class Journal(ABC):
+    """An append-only sequence of lines."""
+
+    @abstractmethod
+    def lines(self) -> Iterator[tuple[bytes, str]]:
+        """Return each line and where it stands, in order."""
+
+    @abstractmethod
+    def append(self, line: bytes, number: int) -> None:
+        """Write a line (ending in a newline) as the given number; durable on return."""
+
+    def close(self) -> None:  # noqa: B027 - not every place holds something open
+        """Let go of what is held open."""
+
+
+class LocalJournal(Journal):
+    """One file, locked by its one writer."""
+
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        self._path = path
+        self._file = self._lock = -1
+        try:
+            if writable:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock = _lock(path.with_name("lock"))
+                fresh = not path.exists()
+                self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+                if fresh:
+                    _sync_folders(path.parent, 3)
+            content = path.read_bytes()
+            whole = content.rfind(b"\n") + 1
+            if writable and whole < len(content):
+                os.ftruncate(self._file, whole)
+                os.fsync(self._file)
+        except OSError as error:
+            self.close()
+            raise _refused(path, error) from error
+        except BaseException:
+            self.close()
+            raise
+        self._size = whole
+        self._content = content[:whole]
+
+    def lines(self) -> Iterator[tuple[bytes, str]]:
+        """Return each line and where it stands; they can be read once."""
+        content, self._content = self._content, b""
+        for number, line in enumerate(content.splitlines(keepends=True), start=1):
+            yield line, f"{self._path}, line {number},"
+
+    def append(self, line: bytes, number: int) -> None:
+        """Write the line at the end; after a failure the file is as it was."""
+        try:
+            written = os.write(self._file, line)
+            if written < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._file)
+        except OSError as error:
+            try:
+                os.ftruncate(self._file, self._size)
+            except OSError:
+                # A torn line has no newline and is cut off when the file is opened next; going
+                # on behind it would damage the file.
+                self.close()
+            raise _refused(self._path, error) from error
+        self._size += len(line)
+
+    def close(self) -> None:
+        """Close the file and let go of the lock."""
+        for handle in (self._file, self._lock):
+            if handle >= 0:
+                os.close(handle)
+        self._file = self._lock = -1
+
+
+class RemoteJournal(Journal):
+    """One object a line, ``PREFIX/000000000000`` and on, each created once."""
+
+    def __init__(self, storage: str, prefix: str) -> None:
+        self._store, self._prefix, self._place = _store(storage), prefix, f"{storage}/{prefix}"
+
+    def lines(self) -> Iterator[tuple[bytes, str]]:
+        """Return each object's content and its address."""
+        import obstore
+
+        try:
+            batches = obstore.list(self._store, prefix=self._prefix)
+            paths = sorted(str(item["path"]) for batch in batches for item in batch)
+            with ThreadPoolExecutor(max_workers=32) as pool:
+                contents = list(pool.map(self._get, paths))
+        except Exception as error:
+            raise RegistryError(f"{self._place} cannot be read: {error}") from error
+        yield from ((content, path) for content, path in zip(contents, paths, strict=True))
+
+    def _get(self, path: str) -> bytes:
+        import obstore
+
+        return bytes(obstore.get(self._store, path).bytes())
+
+    def append(self, line: bytes, number: int) -> None:
+        """Create the object of that number."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        path = f"{self._prefix}/{number:012d}"
+        try:
+            obstore.put(self._store, path, line, mode="create")
+        except AlreadyExistsError as error:
+            raise SearchError(
+                f"Another process writes to {self._place}: record {number} is there already. "
+                "Let it end, then run the command again to go on from there."
+            ) from error
+        except Exception as error:
+            raise RegistryError(f"{self._place} cannot be written: {error}") from error
+
+
+def is_remote(storage: str) -> bool:
+    """Return whether a storage is a URL of a bucket rather than a local folder."""
+    return "://" in storage
+
+
+def remote_runs(storage: str) -> Sequence[str]:
+    """Return the names of the runs in a bucket, sorted."""
+    import obstore
+
+    try:
+        found = obstore.list_with_delimiter(_store(storage), prefix="runs")["common_prefixes"]
+    except Exception as error:
+        raise RegistryError(f"{storage} cannot be read: {error}") from error
+    return sorted(str(prefix).rstrip("/").rsplit("/", 1)[-1] for prefix in found)
+
+
+def _store(storage: str) -> Any:
+    from obstore.store import from_url
+
+    try:
+        if storage.startswith("memory://"):
+            # Each memory store is empty when made; one a URL lets a process find its own again.
+            return _MEMORY.setdefault(storage, from_url("memory:///"))
+        return from_url(storage)
+    except Exception as error:
+        raise RegistryError(f"{storage} cannot be used as storage: {error}") from error
+
+
+def _lock(path: Path) -> int:
+    import fcntl
+
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+        os.close(handle)
+        raise SearchError(
+            f"The run in {path.parent} is being worked on by process {holder}. "
+            "Wait for it or end it, then run the command again to go on from there."
+        ) from error
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    return handle
+
+
+def _sync_folders(folder: Path, levels: int) -> None:
+    for place in (folder, *folder.parents)[:levels]:
+        handle = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _refused(path: Path, error: OSError) -> RegistryError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RegistryError(
+            f"The disk that holds {path} is full. Everything before is safe: free some space, "
+            "then run the command again to go on from there."
+        )
+    return RegistryError(f"{path} cannot be used: {error.strerror or error}")

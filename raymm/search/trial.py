@@ -1,0 +1,234 @@
+"""One trial, without Ray: features once a fold, then models trained step by step.
+
+`prepare` does what all trials share. A `TrialRun` trains one configuration on every fold, a
+step of the ladder at a time, and scores it after each full step: that is a rung. A trial whose
+last three rungs brought nothing better has ended by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from raymm.artifacts import Config, Dataset, Encoding, MetricLike, Task
+from raymm.bundle.pipeline import family_config
+from raymm.errors import ConfigError
+from raymm.features.pipeline import fit_features
+from raymm.models.family import Family, Fitting, Matrix
+
+FIRST = 20
+GROWTH = 1.5
+PATIENCE = 3
+FLOOR = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """A full step: the mean over the folds, in the metric's unit, at ``rounds`` of training."""
+
+    rounds: int
+    value: float
+    fold_values: tuple[float, ...] = ()
+    done: bool = False
+
+
+class Run(Protocol):
+    """What a worker drives: each call does a short piece of work."""
+
+    def advance(self) -> Rung | None:
+        """Work on; None where a rung is not complete yet. Not called after a rung is done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What all trials of a search share.
+
+    Attributes
+    ----------
+    folds : mapping of encoding to ((train, valid), ...)
+        The matrices of each fold; transforms are fitted on the fold's training rows alone.
+    """
+
+    folds: Mapping[Encoding, tuple[tuple[Matrix, Matrix], ...]]
+    task: Task
+    classes: int
+
+
+def prepare(dataset: Dataset, families: Iterable[Family | type[Family]]) -> Prepared:
+    """Make the matrices that these families train on.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Only rows of its folds are read; test rows are not.
+    families : iterable of Family
+        Each encoding that one of them needs is made once.
+
+    Raises
+    ------
+    ConfigError
+        When no family is given, or the dataset has no folds.
+    """
+    encodings: tuple[Encoding, ...] = tuple(dict.fromkeys(part.encoding for part in families))
+    if not encodings or not dataset.folds:
+        raise ConfigError(
+            "A search needs at least one model family and one fold, but got "
+            f"{len(encodings)} encodings and {len(dataset.folds)} folds."
+        )
+    made: dict[Encoding, tuple[tuple[Matrix, Matrix], ...]] = {}
+    for encoding in encodings:
+        pairs = []
+        for fold in dataset.folds:
+            y = dataset.y[fold.train]
+            tensors = dataset.rows(fold.train)
+            features = fit_features(tensors, y, dataset.schema, encoding)
+            names = tuple(features.safe_names)
+            train = Matrix(x=_matrix(features.transform(tensors)), y=y, names=names)
+            x_valid = _matrix(features.transform(dataset.rows(fold.valid)))
+            pairs.append((train, Matrix(x=x_valid, y=dataset.y[fold.valid], names=names)))
+        made[encoding] = tuple(pairs)
+    classes = len(dataset.schema.classes)
+    return Prepared(folds=made, task=dataset.schema.task, classes=classes)
+
+
+def _matrix(x: Any) -> Any:
+    return np.ascontiguousarray(x, dtype=np.float32)
+
+
+def ladder(largest: int) -> tuple[int, ...]:
+    """Return the amounts of training at which a trial is scored, up to ``largest`` (at least 1).
+
+    >>> ladder(1), ladder(20), ladder(60)
+    ((1,), (20,), (20, 30, 45, 60))
+    """
+    steps: list[int] = []
+    step = float(FIRST)
+    while round(step) < largest:
+        steps.append(round(step))
+        step *= GROWTH
+    return (*steps, largest)
+
+
+class Trend:
+    """The best rung so far, and whether training on is worth it.
+
+    Training has ended when `PATIENCE` rungs in a row were no better than the best. Below `FLOOR`
+    rounds it goes on all the same: a slow learner predicts the same class for every row there,
+    and its accuracy stands still.
+    """
+
+    def __init__(self, maximize: bool) -> None:
+        self._sign = 1.0 if maximize else -1.0
+        self.best: Rung | None = None
+        self._since = 0
+
+    def add(self, rung: Rung) -> bool:
+        """Take in a rung and return whether training on is worth it."""
+        if self.best is None or self._sign * rung.value > self._sign * self.best.value:
+            self.best, self._since = rung, 0
+        else:
+            self._since += 1
+        return self._since < PATIENCE or rung.rounds < FLOOR
+
+
+class TrialRun:
+    """Trains one configuration on every fold, step by step.
+
+    Parameters
+    ----------
+    config : mapping
+        With the family's name in it, as a searcher suggests it.
+    seed, threads : int
+        As in `raymm.models.family.Fitting`.
+    limit : float or None
+        The largest amount of training allowed; None for as much as the family thinks worth it.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        config: Config,
+        metric: MetricLike,
+        *,
+        seed: int,
+        threads: int = 1,
+        limit: float | None = None,
+    ) -> None:
+        self._family, self._config = family_config(config)
+        self._folds = prepared.folds[self._family.encoding]
+        largest = self._family.max_rounds(self._config)
+        if limit is not None:
+            largest = max(1, min(largest, math.ceil(limit)))
+        self._ladder = ladder(largest)
+        self._fitting: Callable[[int], Fitting] = lambda rounds: Fitting(
+            task=prepared.task,
+            classes=prepared.classes,
+            seed=seed,
+            rounds=rounds,
+            threads=threads,
+        )
+        self._metric = metric
+        self._models: list[Any] = []
+        self._values: list[float] = []
+        self._step = 0
+        self._trend = Trend(metric.direction == "maximize")
+
+    def advance(self) -> Rung | None:
+        """Train one fold to the next amount of training; a rung once all folds are there.
+
+        Raises
+        ------
+        ValueError
+            When the metric of a fold is not a finite number.
+        """
+        rounds, fold = self._ladder[self._step], len(self._values)
+        train, valid = self._folds[fold]
+        if self._step == 0:
+            model = self._family.fit(self._config, train, self._fitting(rounds))
+            self._models.append(model)
+        else:
+            self._models[fold] = self._family.extend(self._models[fold], rounds)
+        prediction = self._family.predict(self._models[fold], valid.x)
+        value = float(self._metric(valid.y, prediction))
+        if not math.isfinite(value):
+            raise ValueError(
+                f"{self._metric.name} must be finite, but it is {value} on fold {fold}"
+            )
+        self._values.append(value)
+        if len(self._values) < len(self._folds):
+            return None
+        return self._rung(rounds)
+
+    def _rung(self, rounds: int) -> Rung:
+        values, self._values = tuple(self._values), []
+        rung = Rung(rounds=rounds, value=float(np.mean(values)), fold_values=values)
+        worth = self._trend.add(rung)
+        self._step += 1
+        done = not worth or self._step == len(self._ladder)
+        return Rung(rounds=rounds, value=rung.value, fold_values=values, done=done)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeTrial:
+    """Makes the run of a suggestion, on a worker."""
+
+    prepared: Prepared
+    metric: MetricLike
+    seed: int
+    threads: int
+
+    def __call__(self, number: int, config: Config, budget: float | None) -> Run:
+        """Return a run that has not begun."""
+        return TrialRun(
+            self.prepared,
+            config,
+            self.metric,
+            seed=self.seed,
+            threads=self.threads,
+            limit=budget,
+        )

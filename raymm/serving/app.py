@@ -1,0 +1,317 @@
+"""The service as a plain FastAPI application, which runs on Ray Serve or any ASGI server.
+
+Routes are Starlette routes that take the request and return a response as they are: for one row,
+FastAPI's own reading and checking of a body would cost more than the model.
+
+::
+
+    GET  /                              what is here
+    GET  /docs, /openapi.json           each model's own schema, with an example row
+    GET  /metrics                       Prometheus
+    GET  /v1/models[/NAME[/monitor]]    versions, schema, the monitor's report
+    POST /v1/models/NAME/predict        {"records": [{"column": value, …}, …]}
+    GET  /v2/health/live, /v2/health/ready, /v2/models/NAME[/versions/N][/ready]
+    POST /v2/models/NAME[/versions/N]/infer    Open Inference Protocol, JSON tensors
+
+Every error is ``{"error": {"type", "message", …}}`` with the error tree's HTTP status. With
+tokens given, all but ``/``, ``/docs`` and the health routes need one.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from raymm.artifacts import Watcher, as_record
+from raymm.config import ServingConfig
+from raymm.errors import (
+    InputError,
+    NotFound,
+    Overloaded,
+    RaymmError,
+    ServingError,
+    TooLarge,
+    Unauthorized,
+)
+from raymm.serving import inference_protocol, openapi
+from raymm.serving.predicting import Service
+from raymm.serving.protocol import encode, example
+from raymm.serving.sources import ModelSource, Served
+from raymm.serving.tokens import Guard
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+Handler = Callable[["Request"], Awaitable["Response"]]
+
+_log = logging.getLogger("raymm.serving")
+
+
+def create_app(
+    models: ModelSource,
+    *,
+    config: ServingConfig,
+    tokens: Mapping[str, str],
+    watcher_for: Callable[[str], Watcher] | None = None,
+) -> FastAPI:
+    """Make the application.
+
+    Parameters
+    ----------
+    models : ModelSource
+        Asked at each request, so a version that is swapped in answers the next one.
+    config : ServingConfig
+        Limits of body, rows and requests held at once.
+    tokens : mapping of name to token
+        Any one of them admits a request; empty asks for none.
+    watcher_for : callable or None
+        Returns the watcher of a model; asked once a model.
+
+    Raises
+    ------
+    ConfigError
+        When a token is empty.
+    """
+    from fastapi import FastAPI
+    from starlette.exceptions import HTTPException
+
+    app = FastAPI(
+        title="raymm", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
+    guard = Guard(tokens)
+    service = Service(models, config=config, watcher_for=watcher_for)
+    secured, opened = _routes(service, secured=bool(tokens))
+    for (method, path), handler in secured.items():
+        app.add_route(path, _endpoint(handler, guard), methods=[method])
+    for (method, path), handler in opened.items():
+        app.add_route(path, _endpoint(handler, None), methods=[method])
+    app.add_exception_handler(HTTPException, _unrouted)
+    app.state.models = models
+    _shortcut(app, _endpoint(service.predict, guard))
+    return app
+
+
+def _shortcut(app: FastAPI, predict: Handler) -> None:
+    """Answer the one busy route before FastAPI's middleware and routing.
+
+    They take a fifth of the time of a small request. Whatever is not plainly
+    ``POST /v1/models/NAME/predict`` goes their way, to the same handler.
+    """
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    def around(inner: ASGIApp) -> ASGIApp:
+        async def stack(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and scope["method"] == "POST":
+                start, _, name = scope["path"].removesuffix("/predict").rpartition("/")
+                if start == "/v1/models" and name and scope["path"].endswith("/predict"):
+                    scope["path_params"] = {"name": name}
+                    response = await predict(Request(scope, receive))
+                    await response(scope, receive, send)
+                    return
+            await inner(scope, receive, send)
+
+        return stack
+
+    app.middleware_stack = around(app.build_middleware_stack())
+
+
+def _routes(
+    service: Service, *, secured: bool
+) -> tuple[dict[tuple[str, str], Handler], dict[tuple[str, str], Handler]]:
+    """Return the handlers of routes that need a token, the busiest first, and of open routes."""
+    views = _Views(service, secured=secured)
+    model = "/v2/models/{name}"
+    guarded: dict[tuple[str, str], Handler] = {
+        ("POST", "/v1/models/{name}/predict"): service.predict,
+        ("POST", f"{model}/infer"): service.infer,
+        ("POST", f"{model}/versions/{{version}}/infer"): service.infer,
+        ("GET", "/metrics"): views.metrics,
+        ("GET", "/openapi.json"): views.openapi,
+        ("GET", "/v1/models"): views.models,
+        ("GET", "/v1/models/{name}"): views.model,
+        ("GET", "/v1/models/{name}/monitor"): views.monitor,
+        ("GET", model): views.metadata,
+        ("GET", f"{model}/versions/{{version}}"): views.metadata,
+    }
+    opened: dict[tuple[str, str], Handler] = {
+        ("GET", "/"): views.index,
+        ("GET", "/docs"): views.docs,
+        ("GET", "/v2"): views.server,
+        ("GET", "/v2/health/live"): views.live,
+        ("GET", "/v2/health/ready"): views.ready,
+        ("GET", f"{model}/ready"): views.model_ready,
+        ("GET", f"{model}/versions/{{version}}/ready"): views.model_ready,
+    }
+    return guarded, opened
+
+
+def _endpoint(handler: Handler, guard: Guard | None) -> Handler:
+    """Return a handler that admits, answers, and turns every error into its JSON form."""
+    from starlette.requests import ClientDisconnect
+    from starlette.responses import Response
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            if guard is not None:
+                guard.admit(_header(request, b"authorization"))
+            return await handler(request)
+        except RaymmError as error:
+            return failure(error)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception as error:
+            _log.exception("%s %s failed", request.method, request.url.path)
+            return failure(
+                ServingError(f"the service failed: {type(error).__name__}. See the replica's log.")
+            )
+
+    return endpoint
+
+
+def _header(request: Request, name: bytes) -> bytes | None:
+    return next((value for key, value in request.scope["headers"] if key == name), None)
+
+
+def failure(error: RaymmError) -> Response:
+    """Return an error's answer: its HTTP status and ``{"error": {"type", "message", …}}``."""
+    from starlette.responses import Response
+
+    told = {"type": type(error).__name__, "message": str(error)}
+    if isinstance(error, InputError):
+        told |= {"field": error.field, "observed": error.observed, "allowed": error.allowed}
+    headers = {}
+    if isinstance(error, Unauthorized):
+        headers["www-authenticate"] = 'Bearer realm="raymm"'
+    if isinstance(error, Overloaded):
+        headers["retry-after"] = "1"
+    if isinstance(error, TooLarge):
+        headers["connection"] = "close"  # the rest of the body is not read
+    return Response(
+        encode({"error": told}),
+        status_code=error.http_status,
+        headers=headers,
+        media_type="application/json",
+    )
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    """Answer an unknown path or method as JSON."""
+    from starlette.responses import Response
+
+    status = getattr(error, "status_code", 500)
+    path = request.url.path[:200]
+    message = f"{path} is not a path of this service. See /docs."
+    if status == 405:
+        message = f"{path} does not take {request.method}. See /docs."
+    told = {"type": "NotFound" if status == 404 else "MethodNotAllowed", "message": message}
+    return Response(
+        encode({"error": told}),
+        status_code=status,
+        headers=getattr(error, "headers", None),
+        media_type="application/json",
+    )
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    from starlette.responses import Response
+
+    return Response(encode(value), status_code=status, media_type="application/json")
+
+
+class _Views:
+    """What is answered besides predictions."""
+
+    def __init__(self, service: Service, *, secured: bool) -> None:
+        self._service = service
+        self._models = service.models
+        self._secured = secured
+
+    def _loaded(self) -> list[Served]:
+        loaded = []
+        for name in self._models.names():
+            try:
+                loaded.append(self._models.get(name))
+            except NotFound:
+                continue
+        return loaded
+
+    async def index(self, request: Request) -> Response:
+        """Point at the documentation."""
+        return _json({"service": "raymm", "docs": "/docs", "openapi": "/openapi.json"})
+
+    async def docs(self, request: Request) -> Response:
+        """Return the page that shows the OpenAPI document."""
+        from starlette.responses import HTMLResponse
+
+        return HTMLResponse(openapi.PAGE)
+
+    async def openapi(self, request: Request) -> Response:
+        """Return the OpenAPI document of the models as they are now."""
+        rows = self._service.config.max_rows
+        return _json(openapi.document(self._loaded(), secured=self._secured, max_rows=rows))
+
+    async def metrics(self, request: Request) -> Response:
+        """Return the figures of this process and of the monitors."""
+        from starlette.responses import PlainTextResponse
+
+        versions = {served.name: served.number for served in self._loaded()}
+        reports = {name: self._service.report(name) for name in versions}
+        text = self._service.telemetry.text(versions, reports)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def models(self, request: Request) -> Response:
+        """List the models."""
+        return _json({"models": [_summary(served) for served in self._loaded()]})
+
+    async def model(self, request: Request) -> Response:
+        """Return one model's schema."""
+        served = self._models.get(request.path_params["name"])
+        about = _summary(served) | {"example": {"records": [example(served.schema)]}}
+        return _json(about | {"schema": as_record(served.schema)})
+
+    async def monitor(self, request: Request) -> Response:
+        """Return the monitor's report."""
+        served = self._models.get(request.path_params["name"])
+        report = as_record(self._service.report(served.name))
+        return _json({"model": served.name, "version": served.number, "report": report})
+
+    async def server(self, request: Request) -> Response:
+        """Return the server's metadata."""
+        return _json(
+            {"name": "raymm", "version": importlib.metadata.version("raymm"), "extensions": []}
+        )
+
+    async def live(self, request: Request) -> Response:
+        """Say that the process answers."""
+        return _json({"live": True})
+
+    async def ready(self, request: Request) -> Response:
+        """Say whether every model is loaded."""
+        ready = len(self._loaded()) == len(self._models.names())
+        return _json({"ready": ready}, 200 if ready else 503)
+
+    async def model_ready(self, request: Request) -> Response:
+        """Say whether a model is loaded."""
+        served = self._service.served(request)
+        return _json({"name": served.name, "ready": True})
+
+    async def metadata(self, request: Request) -> Response:
+        """Return a model's metadata."""
+        served = self._service.served(request)
+        return _json(inference_protocol.metadata(served.name, served.number, served.schema))
+
+
+def _summary(served: Served) -> dict[str, Any]:
+    return {
+        "name": served.name,
+        "version": served.number,
+        "sha256": served.sha256,
+        "task": served.schema.task,
+        "target": served.schema.target,
+        "classes": list(served.schema.classes),
+    }

@@ -1,0 +1,186 @@
+"""Answers prediction requests: reads, checks, runs the graph once, counts and tells the monitor.
+
+A small request is answered on the event loop, since handing it to a thread would take longer
+than the graph does. A large body, or a model slow on one row, is answered in a thread, so that
+health checks and other requests are not held up; onnxruntime lets go of the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from raymm.artifacts import Batch, Tensors, Watcher
+from raymm.config import ServingConfig
+from raymm.errors import InputError, NotFound, RaymmError
+from raymm.serving import inference_protocol, protocol
+from raymm.serving.columns import shown
+from raymm.serving.limits import Room, read_body
+from raymm.serving.sources import ModelSource, Served
+from raymm.serving.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+INLINE_BYTES = 16_384
+"""Larger bodies are answered in a thread: reading and predicting so much takes milliseconds."""
+INLINE_SECONDS = 0.002
+"""A model that takes longer for one row is always run in a thread."""
+
+Answer = tuple[bytes, Tensors, npt.NDArray[Any]]
+"""The response's body, the tensors of shape (n,), and the predictions."""
+
+
+class Service:
+    """Answers prediction requests for the models of a source.
+
+    Parameters
+    ----------
+    models : ModelSource
+    config : ServingConfig
+    watcher_for : callable or None
+        Returns the watcher of a model.
+    """
+
+    def __init__(
+        self,
+        models: ModelSource,
+        *,
+        config: ServingConfig,
+        watcher_for: Callable[[str], Watcher] | None,
+    ) -> None:
+        self.models = models
+        self.config = config
+        self.telemetry = Telemetry()
+        self._watcher_for = watcher_for
+        self._watchers: dict[str, Watcher] = {}
+        self._watched: dict[str, int] = {}
+        self._room = Room(config.max_queued)
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="raymm-predict")
+
+    async def predict(self, request: Request) -> Response:
+        """Answer a request in raymm's own protocol."""
+        return await self._answered(request, self._records)
+
+    async def infer(self, request: Request) -> Response:
+        """Answer a request of the Open Inference Protocol."""
+        return await self._answered(request, self._tensors)
+
+    def served(self, request: Request) -> Served:
+        """Return the version that a request's path names; raises NotFound."""
+        served = self.models.get(request.path_params["name"])
+        wanted = request.path_params.get("version")
+        if wanted is not None and wanted != str(served.number):
+            raise NotFound(
+                f'version {wanted[:20]} of "{served.name}" is not served. '
+                f"Version {served.number} is."
+            )
+        return served
+
+    def report(self, name: str) -> Mapping[str, Any]:
+        """Return the monitor's report of a model that is served; empty where none watches."""
+        watcher = self._watcher(self.models.get(name))
+        return watcher.report() if watcher is not None else {}
+
+    async def _answered(
+        self, request: Request, answer: Callable[[Served, bytes], Answer]
+    ) -> Response:
+        from starlette.responses import Response
+
+        start = time.perf_counter()
+        served = self.served(request)
+        try:
+            with self._room:
+                limit = self.config.max_body_kb * 1024
+                body = await read_body(request.scope, request.receive, limit)
+                if len(body) <= INLINE_BYTES and served.row_seconds <= INLINE_SECONDS:
+                    content, tensors, predictions = answer(served, body)
+                else:
+                    loop = asyncio.get_running_loop()
+                    content, tensors, predictions = await loop.run_in_executor(
+                        self._threads, answer, served, body
+                    )
+        except Exception as error:
+            self._tell_failure(served, start, error)
+            raise
+        rows, seconds = len(predictions), time.perf_counter() - start
+        self.telemetry.answered(served.name, served.number, rows, seconds)
+        watcher = self._watcher(served)
+        if watcher is not None:
+            watcher.tell(
+                Batch(
+                    rows=rows,
+                    version=served.number,
+                    seconds=seconds,
+                    tensors=tensors,
+                    predictions=predictions,
+                )
+            )
+        return Response(
+            content,
+            media_type="application/json",
+            headers={"x-raymm-version": str(served.number)},
+        )
+
+    def _tell_failure(self, served: Served, start: float, error: Exception) -> None:
+        kind = type(error).__name__ if isinstance(error, RaymmError) else "Exception"
+        self.telemetry.failed(served.name, served.number, kind)
+        watcher = self._watcher(served)
+        if watcher is not None:
+            seconds = time.perf_counter() - start
+            watcher.tell(Batch(rows=0, version=served.number, seconds=seconds, error=kind))
+
+    def _watcher(self, served: Served) -> Watcher | None:
+        """Return the model's watcher, told which version is served."""
+        if self._watcher_for is None:
+            return None
+        watcher = self._watchers.get(served.name)
+        if watcher is None:
+            watcher = self._watchers[served.name] = self._watcher_for(served.name)
+        if self._watched.get(served.name) != served.number and served.statistics is not None:
+            self._watched[served.name] = served.number
+            watcher.watch(served.number, served.statistics)
+        return watcher
+
+    def _records(self, served: Served, body: bytes) -> Answer:
+        records = served.reader.records(protocol.document(body), self.config.max_rows)
+        tensors = served.reader.tensors(records)
+        predictions = served.runner.predict(tensors)
+        about = {"model": served.name, "version": served.number}
+        labels = served.runner.labels(predictions)
+        made = protocol.answer(served.schema, labels, predictions, about)
+        return protocol.encode(made), tensors, predictions
+
+    def _tensors(self, served: Served, body: bytes) -> Answer:
+        document = protocol.document(body)
+        tensors = inference_protocol.tensors(served.schema, document, self.config.max_rows)
+        predictions = served.runner.predict(tensors)
+        about = {"model_name": served.name, "model_version": str(served.number)}
+        if "id" in document:
+            about["id"] = document["id"]
+        labels = served.runner.labels(predictions)
+        made = inference_protocol.answer(served.schema, labels, predictions, about)
+        made["outputs"] = _wanted(made["outputs"], document.get("outputs"))
+        return protocol.encode(made), tensors, predictions
+
+
+def _wanted(outputs: list[dict[str, Any]], asked: Any) -> list[dict[str, Any]]:
+    """Return the outputs that the request asked for; all where it asked for none in particular."""
+    if asked is None or asked == []:
+        return outputs
+    names = {output["name"]: output for output in outputs}
+    if type(asked) is not list:
+        raise InputError(field="outputs", observed=shown(asked), allowed="a list of outputs")
+    for position, output in enumerate(asked):
+        name = output.get("name") if type(output) is dict else None
+        if type(name) is not str or name not in names:
+            raise InputError(
+                field=f"outputs[{position}].name", observed=shown(name), allowed=" or ".join(names)
+            )
+    return [names[output["name"]] for output in asked]

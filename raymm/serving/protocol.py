@@ -1,0 +1,239 @@
+"""raymm's own protocol: JSON records in, tensors to the graph, JSON predictions out.
+
+A request is ``{"records": [{"column": value, …}, …]}``; `raymm.serving.columns` says what each
+kind of column takes. A column that is left out counts as null, which is an error where the
+schema allows no missing value. Columns that the schema knows and the model does not read (the
+target, ignored ones) are passed over; any other column is an error that names the nearest one.
+
+Checks are written by hand: for one row of twenty columns they take some 10 µs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.artifacts import Schema
+from raymm.errors import InputError, ServingError, TooLarge
+from raymm.serving.columns import Misfit, reader, shown
+
+
+def document(body: bytes) -> Any:
+    """Read a request body as JSON, more strictly than Python does by itself.
+
+    NaN and infinities, an object with two equal keys, numbers of thousands of digits, text that
+    is not UTF-8 and nesting beyond Python's limit are refused.
+
+    Raises
+    ------
+    InputError
+        With field "body".
+    """
+    try:
+        return _DECODER.decode(body.decode("utf-8"))
+    except json.JSONDecodeError as error:
+        observed = f"{error.msg} at line {error.lineno} column {error.colno}"
+    except UnicodeDecodeError as error:
+        observed = f"bytes that are not UTF-8 at position {error.start}"
+    except RecursionError:
+        observed = "lists or objects nested too deeply"
+    except ValueError:
+        observed = "a number of too many digits"
+    raise InputError(field="body", observed=observed, allowed="a JSON document")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise InputError(
+            field="body",
+            observed=f"the key {shown(twice)} twice in one object",
+            allowed="a JSON document whose objects have different keys",
+        )
+    return made
+
+
+def _refuse(word: str) -> Any:
+    raise InputError(
+        field="body", observed=word, allowed="JSON, which has no such number (use null for missing)"
+    )
+
+
+_ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
+
+
+def encode(value: Any) -> bytes:
+    """Write plain values as compact UTF-8 JSON.
+
+    Raises
+    ------
+    ServingError
+        When a number is NaN or infinite, which JSON cannot hold.
+    """
+    try:
+        text = _ENCODE(value)
+    except ValueError as error:
+        raise ServingError(
+            "the model's prediction is not a finite number. Roll back to another version."
+        ) from error
+    return text.encode()
+
+
+class RecordReader:
+    """Reads the records of one schema.
+
+    Parameters
+    ----------
+    schema : Schema
+        Of the bundle that is served.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self._readers = tuple((column.name, reader(column)) for column in schema.features)
+        self._known = frozenset(column.name for column in schema.columns) | {schema.target}
+
+    def records(self, body: Any, max_rows: int) -> list[dict[str, Any]]:
+        """Return the records of a request document.
+
+        Raises
+        ------
+        InputError
+            When it is not ``{"records": [{…}, …]}`` with at least one record.
+        TooLarge
+            When there are more than ``max_rows``.
+        """
+        if type(body) is not dict:
+            raise InputError(
+                field="body", observed=shown(body), allowed='an object {"records": [...]}'
+            )
+        if "records" not in body or len(body) > 1:
+            other = next((key for key in body if key != "records"), None)
+            observed = "no records" if other is None else f"the key {shown(other)}"
+            raise InputError(
+                field="body", observed=observed, allowed='an object with the one key "records"'
+            )
+        records = body["records"]
+        if type(records) is not list or not records:
+            observed = "an empty list" if records == [] else shown(records)
+            raise InputError(
+                field="records", observed=observed, allowed="a list of one or more rows"
+            )
+        check_rows(len(records), max_rows)
+        return records
+
+    def tensors(self, records: Sequence[Any]) -> dict[str, npt.NDArray[Any]]:
+        """Turn n records into tensors of shape (n,), as `raymm.artifacts.Tensors` describes.
+
+        Raises
+        ------
+        InputError
+            For the first wrong field found, column by column; ``field`` is say
+            ``records[3].age``.
+        """
+        known = self._known
+        for row, record in enumerate(records):
+            if type(record) is not dict:
+                raise InputError(
+                    field=f"records[{row}]",
+                    observed=shown(record),
+                    allowed="an object with the model's columns",
+                )
+            if not known.issuperset(record):
+                self._unknown(row, next(key for key in record if key not in known))
+        made: dict[str, npt.NDArray[Any]] = {}
+        for name, read in self._readers:
+            try:
+                made[name] = read([record.get(name) for record in records])
+            except Misfit as misfit:
+                absent = misfit.value is None and name not in records[misfit.row]
+                raise InputError(
+                    field=f"records[{misfit.row}].{name}",
+                    observed="nothing" if absent else shown(misfit.value),
+                    allowed=misfit.allowed,
+                ) from None
+        return made
+
+    def _unknown(self, row: int, key: str) -> None:
+        names = [column.name for column in self.schema.features]
+        raise InputError(
+            field=f"records[{row}].{key[:60]}",
+            observed="an unknown column",
+            allowed=f"a column of the model{nearest(key, names)}",
+        )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint at the known name nearest to ``name``, or at all of them (ten at most).
+
+    >>> nearest("agee", ["age", "city"])
+    ' (did you mean "age"?)'
+    """
+    names = list(known)
+    near = difflib.get_close_matches(name[:200], names, n=1)
+    if near:
+        return f' (did you mean "{near[0]}"?)'
+    told = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+    return f" ({told})"
+
+
+def check_rows(rows: int, max_rows: int) -> None:
+    """Raise TooLarge when there are more rows than ``serving.max_rows``."""
+    if rows > max_rows:
+        raise TooLarge(
+            f"a request may hold {max_rows} rows at most, but this one holds {rows}. "
+            "Split it, or raise serving.max_rows."
+        )
+
+
+def answer(
+    schema: Schema, labels: Any, predictions: npt.NDArray[Any], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the answer to a request as plain JSON values.
+
+    Parameters
+    ----------
+    labels : sequence of str or float, length n
+        What the runner makes of the predictions: classes or values.
+    predictions : float32, shape (n, classes) or (n,)
+        Probabilities or values.
+    about : mapping
+        The model's name and version, put first.
+    """
+    plain = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
+    made: dict[str, Any] = {**about, "predictions": plain}
+    if schema.classes:
+        classes = schema.classes
+        made["probabilities"] = [
+            dict(zip(classes, row, strict=True)) for row in predictions.tolist()
+        ]
+    return made
+
+
+def example(schema: Schema) -> dict[str, Any]:
+    """Return one record that the model accepts, made of the real values kept in the schema."""
+    row: dict[str, Any] = {}
+    for column in schema.features:
+        value = column.example
+        if value is None and not column.nullable:
+            value = _substitute(column.kind, column.minimum, column.categories)
+        row[column.name] = value
+    return row
+
+
+def _substitute(kind: str, minimum: float | None, categories: Sequence[str]) -> Any:
+    if kind == "number":
+        return minimum or 0.0
+    if kind == "boolean":
+        return False
+    if kind == "datetime":
+        return int(minimum or 0)
+    return categories[0] if categories else "text"

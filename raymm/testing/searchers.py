@@ -1,0 +1,229 @@
+"""Laws that every search algorithm keeps, to be run on one's own.
+
+In the test of a searcher::
+
+    from raymm.testing.searchers import check_searcher
+
+    def test_laws() -> None:
+        check_searcher(MySearcher)
+
+The spaces are made by Hypothesis (the extra ``dev``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from raymm.artifacts import Categorical, Config, Direction, Float, Int, Parameter, Space
+from raymm.errors import MissingExtra
+from raymm.search import space as spaces
+from raymm.search.searcher import Result, Searcher, Suggestion
+
+
+class Make(Protocol):
+    """A searcher's class, or a function that makes one."""
+
+    def __call__(
+        self, space: Space, *, mode: Direction, generator: np.random.Generator
+    ) -> Searcher:
+        """Return a fresh searcher."""
+        ...
+
+
+EXAMPLE: Space = {
+    "solver": Categorical(("adam", "sgd")),
+    "rate": Float(1e-4, 1.0, log=True),
+    "momentum": Float(0.0, 1.0, when={"solver": ("sgd",)}),
+    "layers": Int(1, 64, log=True),
+}
+FINITE: Space = {"a": Int(0, 2), "b": Categorical(("x", "y")), "c": Int(1, 2, when={"b": ("y",)})}
+
+
+def check_searcher(make: Make, *, examples: int = 10) -> None:
+    """Check every law of this module; ``examples`` spaces are made for each that needs them.
+
+    Raises
+    ------
+    AssertionError
+        When a law is broken; the law is named.
+    MissingExtra
+        When Hypothesis is not installed.
+    """
+    for law in (check_nothing, check_distinct, check_exhaustion, check_failures, check_strangers):
+        law(make)
+    try:
+        from hypothesis import HealthCheck, given, settings
+    except ImportError as error:
+        raise MissingExtra("hypothesis", "dev") from error
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(space=made_spaces())
+    def over_spaces(space: Space) -> None:
+        check_inside(make, space)
+        check_replay(make, space)
+        check_symmetry(make, space)
+
+    over_spaces()
+
+
+# ----------------------------------------------------------------------------------------- laws
+
+
+def check_nothing(make: Make) -> None:
+    """Asked for no suggestion, it gives none; told of no result, it does nothing."""
+    searcher = _fresh(make, EXAMPLE)
+    searcher.observe([])
+    _require(searcher.suggest(0) == [], "suggest(0) must return an empty list")
+
+
+def check_distinct(make: Make) -> None:
+    """Suggestions made at once, before any result, have ids and configurations of their own."""
+    made = _fresh(make, EXAMPLE).suggest(16)
+    _require(len({s.id for s in made}) == len(made) > 0, "ids of suggestions must differ")
+    keys = {spaces.key(s.config) for s in made}
+    _require(len(keys) == len(made), "suggestions made at once must differ")
+
+
+def check_exhaustion(make: Make) -> None:
+    """It tries a finite space whole before it repeats anything; then it may end."""
+    searcher = _fresh(make, FINITE)
+    made = _run(searcher, rounds=10, count=3)
+    whole = spaces.size(FINITE, 100)
+    seen = [spaces.key(s.config) for s in made]
+    _require(len(seen) >= len(set(seen)) == whole, "a finite space must be tried whole in time")
+    _require(len(set(seen[:whole])) == whole, "nothing may be repeated while anything is left")
+
+
+def check_failures(make: Make) -> None:
+    """It goes on where every trial fails, or gives NaN, and where only some do."""
+    for fails in (lambda number: True, lambda number: number % 2 == 0):
+        for failure in (None, math.nan):
+            searcher = _fresh(make, EXAMPLE)
+            for number in range(30):
+                made = searcher.suggest(1)
+                _require(len(made) == 1, "failures must not end a search")
+                value = failure if fails(number) else _value(made[0].config)
+                searcher.observe([Result(made[0].id, made[0].config, value)])
+
+
+def check_strangers(make: Make) -> None:
+    """It takes results of earlier runs, out of order, first looks, and values at budgets."""
+    searcher = _fresh(make, EXAMPLE)
+    other = np.random.default_rng(1)
+    configs = [spaces.sample(EXAMPLE, other) for _ in range(20)]
+    searcher.observe([Result(f"old-{n}", c, _value(c)) for n, c in enumerate(configs)])
+    made = searcher.suggest(8)
+    first = [Result(s.id, s.config, _value(s.config), budget=1.0, final=False) for s in made]
+    last = [Result(s.id, s.config, _value(s.config), budget=9.0) for s in reversed(made)]
+    searcher.observe(first)
+    searcher.observe(last)
+    again = searcher.suggest(4)
+    _require(len(again) == 4, "results of earlier runs must not end a search")
+    known = {spaces.key(c) for c in configs} | {spaces.key(s.config) for s in made}
+    repeated = [s.config for s in again if spaces.key(s.config) in known]
+    _require(not repeated, f"what was tried must not be tried again, but got {repeated}")
+
+
+def check_inside(make: Make, space: Space) -> None:
+    """Every suggestion lies in the space, in plain Python values; ids are never used twice."""
+    made = _run(_fresh(make, space), rounds=8, count=3)
+    for suggestion in made:
+        inside = spaces.contains(space, suggestion.config)
+        _require(inside, f"{suggestion.config} is not a configuration of {space}")
+        plain = all(type(v) in (str, int, float, bool) for v in suggestion.config.values())
+        _require(plain, f"{suggestion.config} must hold plain Python values")
+    _require(len({s.id for s in made}) == len(made) > 0, "ids of suggestions must differ")
+
+
+def check_replay(make: Make, space: Space) -> None:
+    """Asked and told the same in the same order, a fresh searcher gives the same suggestions."""
+    first, second = (_run(_fresh(make, space), rounds=6, count=3) for _ in range(2))
+    _require(first == second, "a replayed search must give the same suggestions")
+
+
+def check_symmetry(make: Make, space: Space) -> None:
+    """Maximising -f suggests what minimising f does."""
+    low = _run(_fresh(make, space, "minimize"), rounds=6, count=3)
+    high = _run(_fresh(make, space, "maximize"), rounds=6, count=3, sign=-1.0)
+    _require(low == high, "maximising -f must suggest what minimising f does")
+
+
+# -------------------------------------------------------------------------------------- material
+
+
+def made_spaces() -> Any:
+    """Return a Hypothesis strategy of search spaces: one to five parameters, some conditional."""
+    from hypothesis import strategies as st
+
+    @st.composite
+    def strategy(draw: Any) -> Space:
+        space: dict[str, Parameter] = {}
+        for number in range(draw(st.integers(1, 5))):
+            parents = {n: p.choices for n, p in space.items() if isinstance(p, Categorical)}
+            when = {}
+            if parents and draw(st.booleans()):
+                parent = draw(st.sampled_from(sorted(parents)))
+                when = {parent: (draw(st.sampled_from(parents[parent])),)}
+            space[f"p{number}"] = draw(_parameters(when))
+        return space
+
+    return strategy()
+
+
+def _parameters(when: Any) -> Any:
+    from hypothesis import strategies as st
+
+    def numbers(kind: Any, bounds: list[Any], log: bool) -> Parameter:
+        made: Parameter = kind(min(bounds), max(bounds), log, when)
+        return made
+
+    floats = st.floats(1e-6, 1e6)
+    wholes = st.integers(1, 1000)
+    scalars = st.one_of(st.text(max_size=3), st.integers(-3, 3), st.booleans())
+    return st.one_of(
+        st.builds(numbers, st.just(Float), st.lists(floats, min_size=2, max_size=2), st.booleans()),
+        st.builds(numbers, st.just(Int), st.lists(wholes, min_size=2, max_size=2), st.booleans()),
+        st.builds(
+            lambda choices: Categorical(choices, when),
+            st.lists(scalars, min_size=1, max_size=4, unique_by=repr),
+        ),
+    )
+
+
+def _fresh(make: Make, space: Space, mode: Direction = "minimize") -> Searcher:
+    return make(space, mode=mode, generator=np.random.default_rng(0))
+
+
+def _run(searcher: Searcher, *, rounds: int, count: int, sign: float = 1.0) -> Sequence[Suggestion]:
+    made: list[Suggestion] = []
+    for _ in range(rounds):
+        asked = searcher.suggest(count)
+        _require(len(asked) <= count, f"suggest({count}) gave {len(asked)} suggestions")
+        made += asked
+        searcher.observe([Result(s.id, s.config, sign * _value(s.config)) for s in asked])
+    return made
+
+
+def _value(config: Config) -> float:
+    """Return a value that depends on every active parameter and has few ties."""
+    value = 0.0
+    for number, (name, entry) in enumerate(sorted(config.items())):
+        known = isinstance(entry, int | float)
+        at = float(entry) if isinstance(entry, int | float) and known else float(len(str(entry)))
+        value += math.sin(at + number) + 0.01 * len(name)
+    return value
+
+
+def _require(holds: bool, law: str) -> None:
+    if not holds:
+        raise AssertionError(law)

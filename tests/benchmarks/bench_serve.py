@@ -1,0 +1,305 @@
+"""What serving costs: raymm on Ray Serve, against a bare server and against scikit-learn.
+
+In one run, in alternating rounds, the same LightGBM model answers
+
+- bare: a minimal FastAPI application under uvicorn, the bundle in onnxruntime;
+- raymm: the bundle on Ray Serve, with all its checks;
+- sklearn: a FastAPI application that predicts with the unpickled scikit-learn pipeline.
+
+One row over HTTP: the median time at one client, and requests a second at 16. The client is a
+process of its own that keeps raw sockets open. Ends with 1 unless raymm's median is at most twice
+the bare server's and a fifth of scikit-learn's, and its requests a second at least 0.7 times the
+bare server's.
+
+    python tests/benchmarks/bench_serve.py [ROUNDS]
+"""
+
+import argparse
+import contextlib
+import json
+import pickle
+import select
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+SECONDS = 2.0
+CLIENTS = 16
+ROWS = 4000
+NUMBERS = [f"number_{i}" for i in range(6)]
+WORDS = [f"word_{i}" for i in range(4)]
+
+
+# ------------------------------------------------------------------------------------ the client
+
+
+def measure(port, path, body, clients, seconds):
+    """Keep ``clients`` requests in flight; returns the times of all answers in seconds."""
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    poll, sockets, started = select.epoll(), {}, {}
+    for _ in range(clients):
+        link = socket.create_connection(("127.0.0.1", port))
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        poll.register(link, select.EPOLLIN)
+        sockets[link.fileno()] = link
+    times, end = [], time.perf_counter() + seconds
+    parts = dict.fromkeys(sockets, b"")
+    for key, link in sockets.items():
+        started[key] = time.perf_counter()
+        link.sendall(request)
+    while time.perf_counter() < end:
+        for key, _ in poll.poll(1):
+            part = sockets[key].recv(65536)
+            if not part:
+                raise SystemExit("the server closed the connection")
+            parts[key] += part
+            if not _complete(parts[key]):
+                continue
+            now = time.perf_counter()
+            times.append(now - started[key])
+            parts[key], started[key] = b"", now
+            sockets[key].sendall(request)
+    return times
+
+
+def _complete(answer):
+    head, found, rest = answer.partition(b"\r\n\r\n")
+    if not found:
+        return False
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise SystemExit(f"not a prediction: {answer[:300]!r}")
+    length = next(
+        int(line.split(b":")[1])
+        for line in head.split(b"\r\n")
+        if line.lower().startswith(b"content-length")
+    )
+    return len(rest) >= length
+
+
+# ----------------------------------------------------------------------------------- the servers
+
+
+def bare_app(folder):
+    """A minimal application around the bundle's runner."""
+    from fastapi import FastAPI, Request
+    from fastapi.responses import JSONResponse
+
+    from raymm.bundle.packed import Bundle
+    from raymm.bundle.run import Runner
+
+    runner = Runner(Bundle.from_bytes((Path(folder) / "1.bundle").read_bytes()))
+    kinds = {c.name: np.float32 if c.kind == "number" else object for c in runner.schema.features}
+    app = FastAPI()
+
+    @app.post("/predict")
+    async def predict(request: Request):
+        records = (await request.json())["records"]
+        columns = {
+            name: np.array([record[name] for record in records], dtype=kind)
+            for name, kind in kinds.items()
+        }
+        predictions = runner.predict(columns)
+        labels = runner.labels(predictions)
+        return JSONResponse({"predictions": labels, "probabilities": predictions.tolist()})
+
+    return app
+
+
+def sklearn_app(folder):
+    """An application as it is commonly written around a pickled pipeline."""
+    import pandas as pd
+    from fastapi import FastAPI, Request
+    from fastapi.responses import JSONResponse
+
+    pipeline = pickle.loads((Path(folder) / "pipeline.pickle").read_bytes())
+    app = FastAPI()
+
+    @app.post("/predict")
+    async def predict(request: Request):
+        frame = pd.DataFrame((await request.json())["records"])
+        probabilities = pipeline.predict_proba(frame)
+        labels = pipeline.classes_[probabilities.argmax(axis=1)]
+        return JSONResponse(
+            {"predictions": labels.tolist(), "probabilities": probabilities.tolist()}
+        )
+
+    return app
+
+
+def serve_plain(which, port, folder):
+    import uvicorn
+
+    app = {"bare": bare_app, "sklearn": sklearn_app}[which](folder)
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", access_log=False)
+
+
+# ------------------------------------------------------------------------------------- the model
+
+
+def _table():
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(ROWS, len(NUMBERS))).astype(np.float32), columns=NUMBERS)
+    for name in WORDS:
+        frame[name] = rng.choice(["red", "green", "blue", "grey"], ROWS)
+    signal = frame[NUMBERS[0]] * frame[NUMBERS[1]] + (frame[WORDS[0]] == "red")
+    y = np.where(signal + rng.normal(size=ROWS) > 0, "yes", "no")
+    return frame, y
+
+
+def make_models(folder):
+    """Write the bundle and the pickled pipeline of the same LightGBM; returns one record."""
+    from lightgbm import LGBMClassifier
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OrdinalEncoder
+
+    frame, y = _table()
+    (folder / "1.bundle").write_bytes(_bundle(frame, y))
+    encode = ColumnTransformer(
+        [("words", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), WORDS)],
+        remainder="passthrough",
+    ).set_output(transform="pandas")
+    trees = LGBMClassifier(n_estimators=200, num_leaves=31, n_jobs=1, verbose=-1)
+    pipeline = make_pipeline(encode, trees).fit(frame, y)
+    (folder / "pipeline.pickle").write_bytes(pickle.dumps(pipeline))
+    return json.loads(frame.head(1).to_json(orient="records"))[0]
+
+
+def _bundle(frame, y):
+    from raymm.artifacts import Column, Dataset, Lineage, Schema, Statistics, Trial
+    from raymm.bundle.build import build
+    from raymm.features.columns import encode
+
+    columns = [
+        *(Column(name=name, kind="number", example=0.0) for name in NUMBERS),
+        *(Column(name=name, kind="category", categories=("red", "green", "blue", "grey"))
+          for name in WORDS),
+        Column(name="y", kind="category", role="target"),
+    ]  # fmt: skip
+    schema = Schema(columns=tuple(columns), target="y", task="binary", classes=("no", "yes"))
+    rows = np.arange(ROWS)
+    dataset = Dataset(
+        tensors=encode(frame, schema), y=(y == "yes").astype(np.int64), frame=frame,
+        schema=schema, train=rows, test=rows[:0], folds=(), sha256="0" * 64, source="made",
+    )  # fmt: skip
+    config = {"family": "lightgbm", "learning_rate": 0.1, "num_leaves": 31}
+    trial = Trial(id="0", number=0, config=config, status="finished", value=0.0, rounds=200)
+    lineage = Lineage(
+        run="bench", data_sha256="0" * 64, source="made", seed=0, ledger="0" * 64,
+        configuration={}, trial={}, packages={},
+    )  # fmt: skip
+    bundle, _ = build(
+        dataset, trial, rows=rows, statistics=Statistics(rows=ROWS, columns=()),
+        lineage=lineage, threads=1, check_rows=rows[:200],
+    )  # fmt: skip
+    return bundle.to_bytes()
+
+
+# --------------------------------------------------------------------------------------- the run
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _client(port, path, clients, body_file):
+    command = [sys.executable, __file__, "client", str(port), path, str(clients), str(body_file)]
+    return json.loads(subprocess.check_output(command))
+
+
+def _await_port(port, process):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    raise SystemExit("a server did not start")
+
+
+def run(rounds):
+    """Measure all three in alternating rounds; returns medians by server."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        body_file = folder / "body.json"
+        body_file.write_text(json.dumps({"records": [make_models(folder)]}))
+        servers = {}
+        for which in ("bare", "sklearn"):
+            port = _free_port()
+            command = [sys.executable, __file__, which, str(port), str(folder)]
+            process = subprocess.Popen(command)
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+            _await_port(port, process)
+            servers[which] = (port, "/predict")
+        servers["raymm"] = (_deploy(stack, folder), "/v1/models/bench/predict")
+        found = {name: ([], []) for name in servers}
+        for _ in range(rounds):
+            for name, (port, path) in servers.items():
+                found[name][0].append(_client(port, path, 1, body_file)["median"])
+                found[name][1].append(_client(port, path, CLIENTS, body_file)["rate"])
+        return {
+            name: (statistics.median(times), statistics.median(rates))
+            for name, (times, rates) in found.items()
+        }
+
+
+def _deploy(stack, folder):
+    from raymm.cluster import connect
+    from raymm.config import RayConfig, ServingConfig
+    from raymm.serving import deployment
+
+    stack.enter_context(connect(RayConfig(address="local"), cpus=2))
+    config = ServingConfig(port=_free_port())
+
+    def load(known):  # taken to the workers by value, since this file is no module there
+        from pathlib import Path
+
+        return None if known == 1 else (1, (Path(folder) / "1.bundle").read_bytes())
+
+    app = deployment.application("bench", load, None, config=config, tokens={})
+    deployment.deploy(app, name="bench", config=config)
+    print("HAProxy:", deployment.uses_haproxy())
+    return config.port
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("rounds", nargs="?", type=int, default=5)
+    measured = run(parser.parse_args().rounds)
+    for name, (median, rate) in measured.items():
+        print(f"{name:8} median {median * 1e3:7.3f} ms   {rate:8.0f} requests/s")
+    (bare, bare_rate), (ours, our_rate) = measured["bare"], measured["raymm"]
+    sklearn = measured["sklearn"][0]
+    checks = {
+        f"raymm / bare median       {ours / bare:5.2f}  (at most 2)": ours <= 2 * bare,
+        f"sklearn / raymm median    {sklearn / ours:5.2f}  (at least 5)": sklearn >= 5 * ours,
+        f"raymm / bare requests/s   {our_rate / bare_rate:5.2f}  (at least 0.7)": (
+            our_rate >= 0.7 * bare_rate
+        ),
+    }
+    for line, held in checks.items():
+        print(line, "" if held else "  NOT HELD")
+    return 0 if all(checks.values()) else 1
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["client", port, path, clients, body_file]:
+            times = measure(int(port), path, Path(body_file).read_bytes(), int(clients), SECONDS)
+            kept = times[len(times) // 10 :]  # the first tenth warms up
+            print(json.dumps({"median": statistics.median(kept), "rate": len(times) / SECONDS}))
+        case ["bare" | "sklearn" as which, port, folder]:
+            serve_plain(which, int(port), folder)
+        case _:
+            sys.exit(main())

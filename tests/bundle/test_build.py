@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from raymm.bundle.build import build
+from raymm.bundle.parity import BOUND, check
+from raymm.bundle.run import Runner
+
+TASKS = ("binary", "multiclass", "regression")
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", ["tiny_for_tests", "lightgbm", "xgboost", "linear", "forest"])
+def test_bundle_predicts_as_the_pipeline_on_new_rows(
+    name, task, make_dataset, make_trial, statistics, lineage
+):
+    dataset = make_dataset(task, rows=400)
+    bundle, pipeline = build(
+        dataset,
+        make_trial(name),
+        rows=dataset.train,
+        statistics=statistics,
+        lineage=lineage,
+        threads=1,
+        check_rows=dataset.test,
+    )
+    fresh = make_dataset(task, rows=200, seed=9).tensors
+    assert check(pipeline, Runner(bundle), fresh) <= BOUND
+    predictions = Runner(bundle).predict(dataset.rows(dataset.test))
+    truth = dataset.y[dataset.test]
+    if task == "regression":
+        assert np.mean((predictions - truth) ** 2) < np.var(truth)
+    else:
+        shares = np.bincount(truth) / len(truth)
+        assert np.mean(predictions.argmax(axis=1) == truth) > shares.max() + 0.1
+
+
+def test_building_twice_gives_the_same_file(make_dataset, make_trial, statistics, lineage):
+    dataset = make_dataset("binary", rows=200)
+    made = [
+        build(
+            dataset,
+            make_trial("tiny_for_tests"),
+            rows=dataset.train,
+            statistics=statistics,
+            lineage=lineage,
+            threads=1,
+            check_rows=dataset.test,
+        )[0].to_bytes()
+        for _ in range(2)
+    ]
+    assert made[0] == made[1]
+
+
+def test_targets_of_check_rows_are_not_looked_at(make_dataset, make_trial, statistics, lineage):
+    import dataclasses
+
+    dataset = make_dataset("binary", rows=200)
+    y = dataset.y.copy()
+    y[dataset.test] = 1 - y[dataset.test]
+    files = [
+        build(
+            given,
+            make_trial("tiny_for_tests"),
+            rows=dataset.train,
+            statistics=statistics,
+            lineage=lineage,
+            threads=1,
+            check_rows=dataset.test,
+        )[0].sha256
+        for given in (dataset, dataclasses.replace(dataset, y=y))
+    ]
+    assert files[0] == files[1]

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from raymm.bundle.pipeline import family_config, fit
+from raymm.errors import ConfigError
+from raymm.plugins import families
+
+
+def test_a_family_gets_its_own_keys_without_their_prefix():
+    config = {"family": "tiny_for_tests", "tiny_for_tests.a": 1, "lightgbm.a": 2, "free": 3}
+    family, own = family_config(config)
+    assert isinstance(family, families.get("tiny_for_tests"))
+    assert own == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("config", "rule"), [({}, 'must name its "family"'), ({"family": "tiny_for_test"}, "mean")]
+)
+def test_a_family_must_be_named_and_known(config, rule):
+    with pytest.raises(ConfigError, match=rule):
+        family_config(config)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_predictions_have_the_shape_of_the_task_and_learn(task, make_dataset):
+    dataset = make_dataset(task)
+    config = {"family": "tiny_for_tests"}
+    pipeline = fit(dataset, dataset.train, config, rounds=1, seed=0, threads=1)
+    predictions = pipeline.predict(dataset.rows(dataset.test))
+    truth = dataset.y[dataset.test]
+    assert predictions.dtype == np.float64
+    if task == "regression":
+        assert predictions.shape == truth.shape
+        assert np.corrcoef(predictions, truth)[0, 1] > 0.8
+    else:
+        assert predictions.shape == (len(truth), len(dataset.schema.classes))
+        np.testing.assert_allclose(predictions.sum(axis=1), 1, atol=1e-9)
+        # Chance is one in the number of classes.
+        right = np.mean(predictions.argmax(axis=1) == truth)
+        assert right > 1.5 / len(dataset.schema.classes)
+
+
+def test_rows_outside_the_training_rows_change_nothing(make_dataset):
+    first, second = make_dataset("binary", rows=200), make_dataset("binary", rows=200)
+    for name, values in second.tensors.items():
+        values[second.test] = values[0]
+        assert values is second.tensors[name]
+    made = [
+        fit(d, d.train, {"family": "tiny_for_tests"}, rounds=1, seed=0, threads=1)
+        for d in (first, second)
+    ]
+    rows = first.rows(first.test)
+    np.testing.assert_array_equal(made[0].predict(rows), made[1].predict(rows))

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from raymm.bundle.safety import require_safe
+from raymm.errors import BundleError
+
+
+def external() -> TensorProto:
+    tensor = numpy_helper.from_array(np.zeros(3, dtype=np.float32), "weights")
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../../etc/passwd"
+    return tensor
+
+
+def model(nodes=(), initializers=(), opsets=("",)) -> onnx.ModelProto:
+    value = helper.make_tensor_value_info("y", TensorProto.FLOAT, [3])
+    graph = helper.make_graph(list(nodes), "g", [], [value], list(initializers))
+    domains = [helper.make_opsetid(domain, 20) for domain in opsets]
+    return helper.make_model(graph, opset_imports=domains)
+
+
+def constant(tensor, **more):
+    return helper.make_node("Constant", [], ["y"], value=tensor, **more)
+
+
+def branch(node):
+    return helper.make_graph([node], "branch", [], [])
+
+
+def within_if(node):
+    return helper.make_node("If", ["c"], ["y"], then_branch=branch(node), else_branch=branch(node))
+
+
+def sparse():
+    indices = numpy_helper.from_array(np.zeros(3, dtype=np.int64), "i")
+    made = onnx.SparseTensorProto(dims=[3], indices=indices)
+    made.values.CopyFrom(external())
+    return made
+
+
+def with_function(node):
+    made = model()
+    function = helper.make_function("", "f", [], ["y"], [node], [helper.make_opsetid("", 20)])
+    made.functions.append(function)
+    return made
+
+
+def with_training(node):
+    made = model()
+    made.training_info.add().algorithm.CopyFrom(branch(node))
+    return made
+
+
+def with_sparse_initializer():
+    made = model()
+    made.graph.sparse_initializer.append(sparse())
+    return made
+
+
+CUSTOM = helper.make_node("Evil", [], ["y"], domain="com.example")
+PLAIN = numpy_helper.from_array(np.zeros(3, dtype=np.float32), "weights")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        model(initializers=[external()]),
+        model([constant(external())]),
+        model([within_if(constant(external()))]),
+        model([within_if(within_if(constant(external())))]),
+        model([helper.make_node("Constant", [], ["y"], sparse_value=sparse())]),
+        model([helper.make_node("Any", [], ["y"], several=[external()])]),
+        with_function(constant(external())),
+        with_function(within_if(constant(external()))),
+        with_training(constant(external())),
+        with_sparse_initializer(),
+    ],
+)
+def test_external_data_is_refused_wherever_it_hides(made):
+    with pytest.raises(BundleError, match="refers to a file"):
+        require_safe(made.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        model([CUSTOM]),
+        model([within_if(CUSTOM)]),
+        model(opsets=("", "com.microsoft")),
+        with_function(CUSTOM),
+    ],
+)
+def test_other_domains_are_refused(made):
+    with pytest.raises(BundleError, match="domains"):
+        require_safe(made.SerializeToString())
+
+
+@pytest.mark.parametrize("data", [b"", b"not a model", b"\xff" * 50])
+def test_other_bytes_are_refused(data):
+    with pytest.raises(BundleError, match="graph"):
+        require_safe(data)
+
+
+def test_a_plain_graph_passes():
+    require_safe(model([within_if(constant(PLAIN))], [PLAIN]).SerializeToString())

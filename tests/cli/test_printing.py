@@ -1,0 +1,70 @@
+"""What a person reads."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raymm.artifacts import Progress, Trial, Trials
+from raymm.cli import printing
+
+
+@given(st.floats(0, 1e6))
+def test_durations_read_back_to_within_their_precision(seconds):
+    text = printing.duration(seconds)
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0}
+    total, number = 0.0, ""
+    for letter in text:
+        if letter in units:
+            total += float(number) * units[letter]
+            number = ""
+        else:
+            number += letter
+    # The last unit shown is rounded: a tenth of a second, a second, or a minute.
+    assert abs(total - seconds) <= (0.051 if seconds < 60 else 1 if seconds < 3600 else 60)
+
+
+@given(st.integers(0, 10**12))
+def test_sizes_read_back_to_within_their_precision(count):
+    number, unit = printing.size(count).split()
+    scale = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}[unit]
+    assert abs(float(number) * scale - count) <= 0.051 * scale
+
+
+def test_progress_is_told_once_a_stage_where_there_is_no_terminal(capsys):
+    with printing.progress() as notify:
+        notify(Progress(stage="search"))
+        for done in range(1, 4):
+            notify(Progress(stage="search", done=done, total=3, best=0.5, seconds_left=9))
+    lines = capsys.readouterr().err.splitlines()
+    assert "search" in lines[0]
+    assert "3/3 trials  best 0.5  9.0s left" in lines[-1]
+
+
+def test_quiet_progress_prints_nothing(capsys):
+    with printing.progress(quiet=True) as notify:
+        notify(Progress(stage="search"))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_brackets_in_names_are_text_not_markup(capsys):
+    printing.table("T", ("a",), [("[red]x[/red]",)])
+    assert "[red]x[/red]" in capsys.readouterr().out
+
+
+def test_the_leaderboard_shows_twenty_and_counts_the_rest(capsys):
+    trials = tuple(
+        Trial(id=str(i), number=i, config={"family": "linear"}, status="finished", value=float(i))
+        for i in range(25)
+    )
+    printing.leaderboard(Trials(trials=trials, direction="minimize", metric="rmse"))
+    out = capsys.readouterr().out
+    assert "lower is better" in out
+    assert "5 more, 0 failed" in out
+
+
+def test_json_is_one_line(capsys):
+    printing.as_json({"a": (1, float("nan"))})
+    assert json.loads(capsys.readouterr().out) == {"a": [1, None]}

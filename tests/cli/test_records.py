@@ -1,0 +1,105 @@
+"""Commands that read what is stored."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+
+def test_models_and_their_versions(raymm, home):
+    assert "loans" in raymm("models").out
+    told = json.loads(raymm("models", "loans", "--json").out)
+    assert [version["number"] for version in told["versions"]] == [1, 2]
+    assert told["champions"] == {"loans": 2}
+
+
+def test_runs_and_leaderboards(raymm, finished, home):
+    told = json.loads(raymm("runs", "--json").out)["runs"]
+    assert {one["run"]: one["trials"] for one in told} == {
+        run.run: len(run.trials.trials) for run in finished.runs
+    }
+    run = finished.runs[1]
+    board = json.loads(raymm("leaderboard", run.run, "--json").out)["trials"]
+    assert [one["id"] for one in board] == [trial.id for trial in run.trials.leaderboard]
+    assert "roc_auc on validation rows" in raymm("leaderboard", run.run).out
+
+
+@pytest.mark.parametrize("by", ["run", "name"])
+def test_reports_are_written(raymm, finished, home, tmp_path, by):
+    which = finished.runs[1].run if by == "run" else "loans"
+    done = raymm("report", which, "-o", tmp_path / "r.html")
+    assert done.code == 0
+    assert "<html" in (tmp_path / "r.html").read_text()
+
+
+def test_explanations_are_shown(raymm, home):
+    assert "income" in raymm("explain", "loans").out
+    told = json.loads(raymm("explain", "loans", "--json").out)
+    sums = [told["base"] + sum(row) for row in told["contributions"]]
+    assert sums == pytest.approx(told["outputs"], abs=1e-6)
+
+
+def test_promotion_and_rollback_go_to_and_fro(raymm, home):
+    assert json.loads(raymm("promote", "loans", 1, "--json").out)["champion"] == 1
+    assert json.loads(raymm("rollback", "loans", "--json").out)["champion"] == 2
+
+
+def test_predictions_are_written_row_by_row(raymm, finished, home, tmp_path):
+    done = raymm("predict", "loans", finished.csv, "-o", tmp_path / "out.csv", "--json")
+    assert json.loads(done.out) == {"rows": 2000, "version": 2, "output": str(tmp_path / "out.csv")}
+    written = pd.read_csv(tmp_path / "out.csv")
+    assert list(written) == ["prediction", "probability_no", "probability_yes"]
+    truth = pd.read_csv(finished.csv)["approved"]
+    assert (written["prediction"] == truth).mean() > 0.8
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_predictions_of_a_table_without_a_column_are_refused(raymm, finished, home, tmp_path):
+    pd.read_csv(finished.csv).drop(columns="income").to_csv(tmp_path / "less.csv", index=False)
+    done = raymm("predict", "loans", tmp_path / "less.csv", "-o", tmp_path / "out.csv")
+    assert (done.code, "income" in done.err) == (3, True)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_fsck_finds_damage_and_exits_with_6(raymm, finished, home, tmp_path):
+    assert raymm("fsck").code == 0
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(home, copy)
+    blob = max((copy / "blobs").rglob("*"), key=lambda p: p.stat().st_size if p.is_file() else 0)
+    blob.chmod(0o600)
+    blob.write_bytes(b"x" + blob.read_bytes()[1:])
+    done = raymm("fsck", "--storage", copy)
+    assert done.code == 6
+    assert blob.name in done.out
+
+
+def test_replay_rebuilds_the_same_bytes(raymm, home):
+    done = raymm("replay", "loans@2")
+    assert (done.code, "byte for byte" in done.out) == (0, True)
+    assert raymm("replay", "loans").code == 2
+
+
+@pytest.mark.parametrize("command", ["models", "runs", "validate", "predict", "leaderboard"])
+def test_commands_without_a_cluster_do_not_import_ray(finished, home, tmp_path, command):
+    arguments = {
+        "models": ["models"],
+        "runs": ["runs"],
+        "validate": ["validate", str(finished.csv), "--target", "approved"],
+        "predict": ["predict", "loans", str(finished.csv), "-o", str(tmp_path / "o.csv")],
+        "leaderboard": ["leaderboard", finished.runs[0].run],
+    }[command]
+    code = (
+        "import sys\nfrom raymm.cli import main\n"
+        f"try: main({arguments!r})\n"
+        "except SystemExit as end: assert end.code == 0, end.code\n"
+        "assert 'ray' not in sys.modules\n"
+        "assert not {'lightgbm', 'xgboost', 'hyperopt'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,196 @@
+"""raymm run, validate, tune, submit, retrain: what they print, and twenty kinds of bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+
+
+def write(path, text):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def rows(line, count=40):
+    return "\n".join([line] * count)
+
+
+GOOD = "x,y\n" + "\n".join(f"{i},{i % 2}" for i in range(40))
+
+BAD_TABLES = {
+    "an empty file": ("", 3, "empty"),
+    "a header alone": ("x,y\n", 3, "no rows"),
+    "no such target": ("x,z\n1,2\n3,4\n", 3, "y"),
+    "one class only": ("x,y\n" + "\n".join(f"{i},a" for i in range(40)), 3, "class"),
+    "a target that is blank": ("x,y\n" + "\n".join(f"{i}," for i in range(40)), 3, "y"),
+    "too few rows": ("x,y\n1,a\n2,b\n3,a\n", 3, "row"),
+    "nothing but a constant": ("x,y\n" + "\n".join(f"7,{i % 2}" for i in range(40)), 3, "column"),
+    "nothing but ids": (
+        "id,y\n" + "\n".join(f"a{i:05d}z,{i % 2}" for i in range(400)),
+        3,
+        "column",
+    ),
+    "bytes that are no text": (bytes(range(256)) * 20, 3, "bad.csv"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_TABLES)
+def test_bad_tables_exit_with_3_and_say_what_is_wrong(raymm, tmp_path, kind):
+    text, code, words = BAD_TABLES[kind]
+    path = write(tmp_path / "bad.csv", text)
+    done = raymm("run", path, "--target", "y", "--trials", 1, "--storage", tmp_path / "home")
+    assert (done.code, "Traceback" in done.err) == (code, False), done.err
+    assert words in done.err
+    assert not (tmp_path / "home" / "models").exists()
+
+
+BAD_CALLS = {
+    "no such file": (["run", "none.csv", "--target", "y"], 3, "none.csv"),
+    "no target": (["run", "good.csv"], 2, "--target"),
+    "no such command": (["rnu", "good.csv"], 2, 'Did you mean "run"'),
+    "no such option": (["run", "good.csv", "--tarjet", "y"], 2, "--target"),
+    "a time that is none": (["run", "good.csv", "--target", "y", "--time", "soon"], 2, "90s"),
+    "no trials": (["run", "good.csv", "--target", "y", "--trials", "0"], 2, "search.trials"),
+    "a metric of another task": (
+        ["run", "good.csv", "--target", "y", "--metric", "rmse"],
+        2,
+        "roc_auc",
+    ),
+    "an unknown metric": (["run", "good.csv", "--target", "y", "--metric", "auc"], 2, "roc_auc"),
+    "an unknown algorithm": (["run", "good.csv", "--target", "y", "--algorithm", "x"], 2, "tpe"),
+    "an unknown family": (
+        ["run", "good.csv", "--target", "y", "--set", "search.families=[lightgbmm]"],
+        2,
+        "lightgbm",
+    ),
+    "an unknown key": (
+        ["run", "good.csv", "--target", "y", "--set", "serach.trials=1"],
+        2,
+        "search",
+    ),
+    "a setting without a value": (
+        ["run", "good.csv", "--target", "y", "--set", "seed"],
+        2,
+        "KEY=VALUE",
+    ),
+    "a name that is none": (["run", "good.csv", "--target", "y", "--name", "../up"], 2, "name"),
+    "a file that is no YAML": (["run", "bad.yaml"], 2, "bad.yaml"),
+    "a file without data": (["run", "empty.yaml"], 2, "data"),
+    "an unknown key in a file": (["run", "odd.yaml"], 2, "target"),
+    "no such configuration": (["run", "none.yaml"], 2, "none.yaml"),
+    "no such model": (["predict", "nobody", "good.csv", "-o", "out.csv"], 6, "nobody"),
+    "no such run": (["leaderboard", "nobody-1"], 6, "nobody-1"),
+    "no such version": (["promote", "nobody", "3"], 6, "nobody"),
+    "a storage that is a file": (
+        ["run", "good.csv", "--target", "y", "--storage", "good.csv"],
+        6,
+        "good.csv",
+    ),
+    "no such service": (["stop", "nobody"], 6, "nobody"),
+    "a schema that is none": (["validate", "good.csv", "--schema", "bad.yaml"], 3, "bad.yaml"),
+    "no such function": (["tune", "nowhere:f", "empty.yaml"], 2, "nowhere"),
+    "a protected column that is none": (
+        ["run", "good.csv", "--target", "y", "--trials", "1", "--set", "goal.protected=[sex]"],
+        2,
+        "sex",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_CALLS)
+def test_bad_calls_exit_with_their_code_and_say_what_to_do(
+    raymm, tmp_path, monkeypatch, searching_here, kind
+):
+    arguments, code, words = BAD_CALLS[kind]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(os.environ, "RAYMM_HOME", str(tmp_path / "home"))
+    write(tmp_path / "good.csv", GOOD)
+    write(tmp_path / "bad.yaml", "a: [1, 2\n")
+    write(tmp_path / "empty.yaml", "{}\n")
+    write(tmp_path / "odd.yaml", "data: {source: good.csv, target: y, taget: z}\n")
+    done = raymm(*arguments)
+    assert (done.code, "Traceback" in done.err) == (code, False), done.err
+    assert words in done.err
+    assert not (tmp_path / "home" / "models").exists()
+
+
+def test_errors_are_json_too(raymm, tmp_path):
+    done = raymm("run", tmp_path / "none.csv", "--target", "y", "--json")
+    told = json.loads(done.out)["error"]
+    assert (told["type"], told["exit_code"], done.code) == ("DataError", 3, 3)
+
+
+def test_run_prints_one_json_object(raymm, finished, tmp_path, searching_here):
+    done = raymm(
+        "run", finished.csv, "--target", "approved", "--trials", 1, "--storage", tmp_path,
+        "--set", "search.families=[linear]", "--json",
+    )  # fmt: skip
+    assert done.code == 0
+    summary = json.loads(done.out)
+    assert summary["blessed"] is True
+    assert summary["best"]["family"] == "linear"
+    assert os.path.exists(summary["report"])
+
+
+def test_run_tells_a_person_what_it_found(raymm, finished, tmp_path, searching_here):
+    done = raymm(
+        "run", finished.csv, "--target", "approved", "--trials", 2, "--storage", tmp_path,
+        "--set", "search.families=[linear, forest]",
+    )  # fmt: skip
+    assert done.code == 0
+    for words in ("Leaderboard", "Compression", "importance", "blessed, champion", "next: raymm"):
+        assert words in done.out
+    assert "build and compress" in done.err
+
+
+def test_a_model_that_misses_its_goal_exits_with_5(raymm, finished, tmp_path, searching_here):
+    done = raymm(
+        "run", finished.csv, "--target", "approved", "--trials", 1, "--storage", tmp_path,
+        "--set", "search.families=[linear]", "--set", "goal.at_least=0.9999",
+    )  # fmt: skip
+    assert done.code == 5
+    assert "not blessed and was not promoted" in done.err
+    assert "champion" not in raymm("models", "--storage", tmp_path).out.split()
+
+
+def test_validate_writes_a_schema_that_can_be_given_back(raymm, finished, tmp_path):
+    schema = tmp_path / "schema.yaml"
+    done = raymm("validate", finished.csv, "--target", "approved", "-o", schema)
+    assert done.code == 0
+    assert "binary of approved" in done.out
+    again = raymm("validate", finished.csv, "--schema", schema, "--json")
+    assert again.code == 0
+    columns = json.loads(again.out)["schema"]["columns"]
+    assert {column["name"]: column["kind"] for column in columns}["income"] == "number"
+
+
+def test_validate_finds_what_a_schema_forbids(raymm, finished, tmp_path):
+    schema = tmp_path / "schema.yaml"
+    raymm("validate", finished.csv, "--target", "approved", "-o", schema)
+    frame = pd.read_csv(finished.csv, dtype=str).assign(income=np.repeat("much", 2000))
+    frame.to_csv(tmp_path / "odd.csv", index=False)
+    done = raymm("validate", tmp_path / "odd.csv", "--schema", schema)
+    assert "income" in done.out + done.err
+    assert "much" in done.out + done.err
+
+
+def test_submit_refuses_a_file_that_is_not_sent_along(raymm, tmp_path):
+    path = write(tmp_path / "a.yaml", "data: {source: a.csv, target: y}\n")
+    (tmp_path / "inside").mkdir()
+    done = raymm(
+        "submit", path, "--address", "http://127.0.0.1:1", "--working-dir", tmp_path / "inside"
+    )
+    assert done.code == 2
+    assert "working directory" in done.err
+
+
+def test_retrain_uses_the_champions_configuration(raymm, finished, home, tmp_path, searching_here):
+    frame = pd.read_csv(finished.csv, dtype=str)
+    frame.iloc[:1500].to_csv(tmp_path / "newer.csv", index=False)
+    done = raymm("retrain", "nobody", tmp_path / "newer.csv")
+    assert done.code == 6
+    assert "loans" in done.err

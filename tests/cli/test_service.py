@@ -1,0 +1,58 @@
+"""Commands about services, without one."""
+
+from __future__ import annotations
+
+import json
+
+import yaml
+
+
+def test_nothing_is_served_of_a_model_that_is_not_there(raymm, home):
+    done = raymm("deploy", "nobody")
+    assert (done.code, "loans" in done.err) == (6, True)
+
+
+def test_wrong_settings_are_refused_before_anything_starts(raymm, home):
+    done = raymm("deploy", "loans", "--set", "serving.prot=1")
+    assert (done.code, '"port"' in done.err) == (2, True)
+
+
+def test_a_service_that_is_not_there_cannot_be_stopped_or_watched(raymm, home):
+    for command in ("stop", "monitor"):
+        done = raymm(command, "loans")
+        assert (done.code, "raymm deploy loans" in done.err) == (6, True)
+
+
+def test_the_serve_configuration_is_what_ray_reads(raymm, home):
+    from ray.serve.schema import ServeDeploySchema
+
+    done = raymm("export", "serve", "loans")
+    document = yaml.safe_load(done.out)
+    checked = ServeDeploySchema.model_validate(document)
+    assert checked.applications[0].import_path == "raymm.service:serve_application"
+    assert document["applications"][0]["args"] == {"name": "loans", "storage": str(home)}
+
+
+def test_the_exported_graph_runs_in_plain_onnxruntime(raymm, home, tmp_path):
+    import numpy as np
+    import onnxruntime
+
+    path = tmp_path / "loans.onnx"
+    assert raymm("export", "onnx", "loans", "-o", path).code == 0
+    session = onnxruntime.InferenceSession(path.read_bytes())
+    values = {
+        "tensor(float)": np.ones((2, 1), np.float32),
+        "tensor(int64)": np.ones((2, 1), np.int64),
+        "tensor(string)": np.array([["Oslo"], [""]], dtype=object),
+    }
+    feed = {one.name: values[one.type] for one in session.get_inputs()}
+    probabilities = session.run(["probabilities"], feed)[0]
+    assert probabilities.shape == (2, 2)
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+def test_help_names_every_command(raymm):
+    out = raymm("--help").out
+    for name in ("run", "demo", "validate", "tune", "deploy", "monitor", "rollback", "fsck"):
+        assert f"\n  {name} " in out
+    assert json.dumps(out)

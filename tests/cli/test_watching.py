@@ -1,0 +1,40 @@
+"""A monitor's report, as a person reads it."""
+
+from __future__ import annotations
+
+from raymm.cli import watching
+
+
+def report(complete):
+    return {
+        "version": 2,
+        "since": 0.0,
+        "requests": 3,
+        "rows": 1200,
+        "errors": {"InputError": 1},
+        "latency": {"p50": 0.001, "p95": 0.002, "p99": 0.003, "sum": 1.0, "count": 3},
+        "window": {"rows": 1000, "filled": 200, "complete": complete, "drifted": complete},
+        "drifted": ["age"] if complete else [],
+        "features": {
+            "calm": {"statistic": 0.01, "threshold": 0.1, "drifted": False, "missing": 0.0},
+            "age": {"statistic": 0.9, "threshold": 0.1, "drifted": True, "missing": 0.25},
+        },
+    }
+
+
+def test_drift_is_named_and_the_worst_feature_comes_first(capsys):
+    watching.show("loans", report(1))
+    out = capsys.readouterr().out
+    for words in ("1,200 rows", "1 InputError", "p99 3.00 ms", "drift    age", "25.0%"):
+        assert words in out
+    assert out.index("0.9") < out.index("calm")
+
+
+def test_nothing_is_claimed_before_the_first_window(capsys):
+    watching.show("loans", report(0))
+    assert "not known before the first window" in capsys.readouterr().out
+
+
+def test_a_monitor_that_has_not_reported_says_so(capsys):
+    watching.show("loans", {})
+    assert "has not reported yet" in capsys.readouterr().out

@@ -1,0 +1,137 @@
+"""The cluster files, against Ray's own validators and the shape of KubeRay's resources."""
+
+import importlib.metadata
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.specifiers import SpecifierSet
+
+CLUSTER = Path(__file__).parents[2] / "cluster"
+KUBERAY = ("raycluster", "rayjob", "rayservice")
+
+
+def _yaml(path):
+    return yaml.safe_load((CLUSTER / path).read_text())
+
+
+def _cluster_spec(document):
+    spec = document["spec"]
+    return spec.get("rayClusterSpec") or spec.get("rayClusterConfig") or spec
+
+
+def test_aws_passes_rays_validator():
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    config = prepare_config(_yaml("cloud/aws.yaml"))
+    validate_config(config)
+    kinds = config["available_node_types"]
+    assert config["head_node_type"] in kinds
+    spot = kinds["spot"]["node_config"]["InstanceMarketOptions"]["MarketType"]
+    assert spot == "spot"
+    assert kinds["spot"]["max_workers"] <= config["max_workers"]
+
+
+@pytest.mark.parametrize("name", KUBERAY)
+def test_kuberay_shape(name):
+    document = _yaml(f"kuberay/{name}.yaml")
+    assert document["apiVersion"] == "ray.io/v1"
+    assert document["kind"].lower() == name
+    # names are DNS labels, and KubeRay adds suffixes of up to 16 characters
+    assert re.fullmatch(r"[a-z]([a-z0-9-]{0,45}[a-z0-9])?", document["metadata"]["name"])
+    spec = _cluster_spec(document)
+    assert spec["rayVersion"] in SpecifierSet(_ray_requirement())
+    groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
+    for group in groups:
+        # every value of rayStartParams is text, or the API server refuses it
+        assert all(type(value) is str for value in group["rayStartParams"].values())
+        pod = group["template"]["spec"]
+        for container in pod["containers"]:
+            assert container["name"] in {"ray-head", "ray-worker"}
+            assert container["image"]
+            for kind in ("requests", "limits"):
+                assert set(container["resources"][kind]) >= {"cpu", "memory"}
+            mounted = {mount["name"] for mount in container.get("volumeMounts", ())}
+            assert mounted == {volume["name"] for volume in pod.get("volumes", ())}
+    for group in spec["workerGroupSpecs"]:
+        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+    names = [group["groupName"] for group in spec["workerGroupSpecs"]]
+    assert len(set(names)) == len(names)
+
+
+def _ray_requirement():
+    found = [r for r in importlib.metadata.requires("raymm") or () if r.startswith("ray[")]
+    return found[0].split("]")[1].split(";")[0]
+
+
+@pytest.mark.parametrize("name", KUBERAY)
+def test_start_parameters_are_rays_options(name):
+    spec = _cluster_spec(_yaml(f"kuberay/{name}.yaml"))
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        for option in group["rayStartParams"]:
+            assert f"--{option}" in _start_options()
+
+
+def _start_options():
+    from ray.scripts.scripts import start
+
+    return {option for parameter in start.params for option in parameter.opts}
+
+
+def test_the_service_is_a_valid_serve_configuration():
+    from ray.serve.schema import ServeDeploySchema
+
+    document = _yaml("kuberay/rayservice.yaml")
+    config = ServeDeploySchema.model_validate(yaml.safe_load(document["spec"]["serveConfigV2"]))
+    (application,) = config.applications
+    assert application.import_path == "raymm.lifecycle:serve_application"
+    assert set(application.args) == {"name", "storage"}
+    # its deployments are those that raymm makes
+    assert [deployment.name for deployment in application.deployments] == ["model"]
+
+
+def test_the_job_runs_a_command_that_exists():
+    words = shlex.split(_yaml("kuberay/rayjob.yaml")["spec"]["entrypoint"])
+    assert words[:2] == ["raymm", "run"]
+
+
+@pytest.mark.parametrize("path", ["local.sh", "cloud/aws.yaml"])
+def test_ray_start_is_given_options_it_has(path):
+    text = (CLUSTER / path).read_text().replace("\\\n", " ")
+    given = re.findall(r"(--[a-z-]+)", " ".join(re.findall(r"ray start ([^#;]*)", text)))
+    assert {"--head", "--disable-usage-stats"} <= set(given)
+    assert set(given) <= _start_options()
+
+
+def test_the_local_cluster_keeps_to_loopback():
+    text = (CLUSTER / "local.sh").read_text()
+    hosts = re.findall(r"--(?:node-ip-address|dashboard-host)=(\S+)", text)
+    assert hosts == ["127.0.0.1", "127.0.0.1"]
+    ports = [int(port) for port in re.findall(r"-port=(\d+)", text)]
+    assert len(set(ports)) == len(ports) == 11
+    assert "RAY_AUTH_MODE" in text
+
+
+def _metric_names():
+    from raymm.serving.telemetry import Telemetry
+
+    telemetry = Telemetry()
+    telemetry.answered("m", 1, 1, 0.1)
+    telemetry.failed("m", 1, "InputError")
+    text = telemetry.text({"m": 1}, {"m": {"drift": 1}}).decode()
+    return set(re.findall(r"^(raymm_\w+)", text, re.MULTILINE))
+
+
+def test_dashboard_and_alerts_use_figures_that_exist():
+    dashboard = json.loads((CLUSTER / "grafana/raymm.json").read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    rules = [rule for group in _yaml("alerts.yml")["groups"] for rule in group["rules"]]
+    for query in (*queries, *(rule["expr"] for rule in rules)):
+        named = set(re.findall(r"raymm_\w+", query))
+        assert named <= _metric_names()
+        assert named or "up{" in query
+    assert len({rule["alert"] for rule in rules}) == len(rules)
+    assert _yaml("prometheus.yml")["rule_files"] == ["alerts.yml"]

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import pytest
+
+from raymm.compression.compressor import Compressor
+from raymm.plugins import compressors
+
+
+def test_a_technique_needs_both_methods():
+    class Half(Compressor):
+        def recipes(self, bundle):
+            return ()
+
+    with pytest.raises(TypeError, match="apply"):
+        Half()
+
+
+def test_techniques_are_found_by_name():
+    assert "truncate" in compressors.names()

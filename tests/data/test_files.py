@@ -1,0 +1,56 @@
+import gzip
+from pathlib import Path
+
+import obstore
+import pandas as pd
+import pytest
+
+from raymm.data.files import files, memory
+from raymm.data.ingest import read
+from raymm.errors import DataError
+
+
+def test_missing_places_are_data_errors(tmp_path: Path) -> None:
+    for source in (str(tmp_path / "no.csv"), str(tmp_path / "*.csv"), str(tmp_path), "", " "):
+        with pytest.raises(DataError):
+            read(source)
+
+
+def test_the_limit_counts_unpacked_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n" + b"1,x\n" * 100_000))
+    assert path.stat().st_size < 10_000
+    with pytest.raises(DataError, match="at most"):
+        read(str(path), limit_bytes=10_000)
+
+
+def test_a_folder_a_glob_and_urls_give_one_table(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1, 2, 3, 4], "b": ["x", None, "z", "w"]})
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    frame.iloc[:2].to_parquet(folder / "part-0.parquet", index=False)
+    frame.iloc[2:].to_parquet(folder / "part-1.parquet", index=False)
+    (folder / "_SUCCESS").write_text("")
+    (folder / ".hidden.csv").write_text("nothing")
+    tables = [read(str(folder)), read(f"{folder}/*.parquet"), read(folder.as_uri())]
+    for path in sorted(folder.glob("*.parquet")):
+        obstore.put(memory(), f"bucket/{path.name}", path.read_bytes())
+    tables += [read("memory://bucket"), read("memory://bucket/part-?.parquet")]
+    whole = tmp_path / "whole.parquet"
+    frame.to_parquet(whole, index=False)
+    tables.append(read(str(whole)))
+    for table in tables:
+        pd.testing.assert_frame_equal(table.frame, frame, check_dtype=False)
+    assert len({table.sha256 for table in tables}) == 1
+    assert read("memory://bucket/part-1.parquet").frame["a"].tolist() == [3, 4]
+    with pytest.raises(DataError, match="memory://nowhere"):
+        read("memory://nowhere")
+
+
+def test_files_come_unpacked_in_the_order_of_their_names(tmp_path: Path) -> None:
+    (tmp_path / "b.csv").write_bytes(b"second")
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"first"))
+    (tmp_path / "notes.md").write_bytes(b"no table")
+    assert [file.data for file in files(str(tmp_path), 100)] == [b"first", b"second"]
+    with pytest.raises(DataError, match="at most"):
+        list(files(str(tmp_path), 5))

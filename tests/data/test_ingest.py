@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from raymm.data.ingest import content_hash, read
+from raymm.errors import DataError
+
+
+def test_files_with_other_columns_do_not_join(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("a,b\n1,x\n")
+    (tmp_path / "2.csv").write_text("b,a\ny,2\n")
+    assert read(str(tmp_path)).frame["a"].tolist() == ["1", "2"]
+    (tmp_path / "3.csv").write_text("a,c\n1,x\n")
+    with pytest.raises(DataError, match=r"lacks \['b'\] and has besides \['c'\]"):
+        read(str(tmp_path))
+
+
+def test_parquet_keeps_types_and_drops_the_index(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"n": [1.5, 2.5], "t": pd.to_datetime(["2020-01-01", None])}, index=[7, 9])
+    frame.to_parquet(tmp_path / "t.parquet")
+    table = read(str(tmp_path / "t.parquet"))
+    assert list(table.frame.columns) == ["n", "t"]
+    assert table.frame["t"].dtype.kind == "M"
+
+
+def test_the_hash_depends_on_names_and_cells_and_their_order_only(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,b\n1,x\n2,y\n")
+    (tmp_path / "b.txt").write_text("a;b\r\n1;x\r\n2;y\r\n")
+    first, second = read(str(tmp_path / "a.csv")), read(str(tmp_path / "b.txt"))
+    assert first.sha256 == second.sha256
+    assert len(first.sha256) == 64
+    frame = first.frame
+    others = [
+        frame.rename(columns={"a": "c"}),
+        frame.iloc[::-1].reset_index(drop=True),
+        frame[["b", "a"]],
+        frame.assign(a=["1", "3"]),
+    ]
+    hashes = {content_hash(other) for other in (frame, *others)}
+    assert len(hashes) == 5
+    assert len(content_hash(pd.DataFrame({"a": [[1], [2]]}))) == 64

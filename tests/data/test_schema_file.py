@@ -1,0 +1,68 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from raymm.data import schema as schemas
+from raymm.errors import DataError
+
+Maker = Callable[..., Any]
+N = 200
+RNG = np.random.default_rng(0)
+
+
+def plain(**columns: Any) -> dict[str, Any]:
+    base = {"x": RNG.normal(size=N).round(3).astype(str), "y": np.tile(["no", "yes"], N // 2)}
+    return {**base, **columns}
+
+
+def repeat(*words: Any) -> list[Any]:
+    return [words[i % len(words)] for i in range(N)]
+
+
+def test_a_schema_file_reads_back_what_was_written(made: Maker, tmp_path: Path) -> None:
+    columns = {
+        "day": repeat("31/12/2020", "01/02/2021"),
+        "price": repeat("1,5", "2,25", "?"),
+        "flag": repeat("Yes", "No", ""),
+        "word": repeat("yes", "1", "null", "é"),
+        "same": ["x"] * N,
+        "note": [f"many words of {i}" for i in range(N)],
+    }
+    for options in ({}, {"positive": "no"}):
+        schema = made(plain(**columns), **options).schema
+        schemas.write(schema, tmp_path / "schema.yaml")
+        assert schemas.read(tmp_path / "schema.yaml") == schema
+    assert (tmp_path / "schema.yaml").read_text().startswith("#")
+
+
+EDITS: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
+    (lambda r: r.update(clases=[]), 'Did you mean "classes"'),
+    (lambda r: r["columns"][0].update(rol="feature"), 'Did you mean "role"'),
+    (lambda r: r["columns"][0].update(kind="numbr"), 'Did you mean "number"'),
+    (lambda r: r["columns"][0].update(missing="NA"), "list of words"),
+    (lambda r: r["columns"][0].update(minimum="low"), "must be a number"),
+    (lambda r: r["columns"].append(r["columns"][0]), "once"),
+    (lambda r: r.update(version=2), "version 1"),
+    (lambda r: r.update(classes=[False, True]), "quotes"),
+    (lambda r: r.update(classes=["a"]), "cannot have 1 classes"),
+    (lambda r: r.update(task="clustering"), "must be one of"),
+    (lambda r: r.update(target="x"), "role target"),
+    (lambda r: r.pop("columns"), "must hold"),
+]
+
+
+@pytest.mark.parametrize(("edit", "words"), EDITS)
+def test_a_wrongly_edited_schema_file_says_where(
+    edit: Callable[[dict[str, Any]], Any], words: str, made: Maker, tmp_path: Path
+) -> None:
+    path = tmp_path / "schema.yaml"
+    schemas.write(made(plain()).schema, path)
+    record = yaml.safe_load(path.read_text())
+    edit(record)
+    path.write_text(yaml.safe_dump(record))
+    with pytest.raises(DataError, match=words):
+        schemas.read(path)

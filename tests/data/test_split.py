@@ -1,0 +1,134 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import train_test_split
+
+from raymm.artifacts import Dataset
+from raymm.errors import ConfigError, DataError
+
+Maker = Callable[..., Any]
+
+
+def columns(rows: int, classes: int = 2, seed: int = 0) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, rows) if classes else rng.normal(size=rows).round(4)
+    names = [f"c{v}" for v in y] if classes else [str(v) for v in y]
+    return {
+        "x": rng.normal(size=rows),
+        "y": names,
+        "g": [f"g{v}" for v in rng.integers(0, 9, rows)],
+    }
+
+
+def check(data: Dataset, *, disjoint: bool = True) -> None:
+    everything = np.sort(np.concatenate([data.train, data.test]))
+    assert everything.tolist() == list(range(len(data.y)))
+    validated = []
+    for fold in data.folds:
+        both = np.concatenate([fold.train, fold.valid])
+        assert np.sort(both).tolist() == data.train.tolist()
+        for rows in (fold.train, fold.valid, data.train, data.test):
+            assert rows.dtype == np.int64
+            assert len(rows) > 0
+            assert (np.diff(rows) > 0).all()
+        validated.append(fold.valid)
+    together = np.concatenate(validated)
+    assert len(together) == len(np.unique(together))
+
+
+def test_test_rows_are_those_of_scikit_learn(made: Maker) -> None:
+    for classes in (2, 5, 0):
+        given = made(columns(300, classes))
+        data = given.dataset(seed=7)
+        expected = train_test_split(
+            np.arange(300), test_size=0.2, random_state=7, stratify=data.y if classes else None
+        )
+        assert data.test.tolist() == sorted(expected[1].tolist())
+        check(data)
+
+
+@pytest.mark.parametrize(("rows", "folds"), [(100, 5), (7000, 3), (16000, 1)])
+def test_the_number_of_folds_follows_the_rows(rows: int, folds: int, made: Maker) -> None:
+    for classes in (3, 0):
+        data = made(columns(rows, classes)).dataset()
+        assert len(data.folds) == folds
+        check(data)
+        share = 0.2 if folds == 1 else 1 / folds
+        assert all(abs(len(f.valid) / len(data.train) - share) < 0.02 for f in data.folds)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(sizes=st.lists(st.integers(2, 9), min_size=2, max_size=6), seed=st.integers(0, 99))
+def test_every_class_is_in_every_training_part(sizes: list[int], seed: int, made: Maker) -> None:
+    y = [f"c{i}" for i, size in enumerate([*sizes, 9]) for _ in range(size)]
+    data = made({"x": np.random.default_rng(seed).normal(size=len(y)), "y": y}).dataset(seed)
+    check(data)
+    every = set(range(len(sizes) + 1))
+    assert set(data.y[data.train].tolist()) == every
+    for fold in data.folds:
+        assert set(data.y[fold.train].tolist()) == every
+
+
+def test_the_same_seed_gives_the_same_split_and_another_another(made: Maker) -> None:
+    first, same, other = (made(columns(300)).dataset(seed) for seed in (1, 1, 2))
+    assert first.test.tolist() == same.test.tolist()
+    assert [f.valid.tolist() for f in first.folds] == [f.valid.tolist() for f in same.folds]
+    assert first.test.tolist() != other.test.tolist()
+
+
+def test_rows_without_target_are_dropped_and_the_rest_stay_aligned(made: Maker) -> None:
+    given = columns(100)
+    given["y"][3] = ""
+    given["y"][50] = "?"
+    data = made(given).dataset()
+    assert len(data.y) == len(data.frame) == len(data.tensors["x"]) == 98
+    assert np.allclose(data.tensors["x"], data.frame["x"])
+    assert [data.schema.classes[code] for code in data.y] == data.frame["y"].tolist()
+    check(data)
+
+
+def test_with_time_no_row_is_tested_on_its_future(made: Maker) -> None:
+    given = columns(200)
+    days = np.random.default_rng(1).permutation(200)
+    given["when"] = np.datetime64("2020-01-01") + days.astype("timedelta64[D]")
+    data = made(given, time="when").dataset()
+    check(data)
+    kept = data.frame["when"].to_numpy()
+    assert kept[data.train].max() < kept[data.test].min()
+    (fold,) = data.folds
+    assert kept[fold.train].max() < kept[fold.valid].min()
+    assert (len(data.test), len(fold.valid)) == (40, 32)
+    assert "when" not in data.tensors
+
+
+def test_with_groups_no_group_is_on_two_sides(made: Maker) -> None:
+    for rows in (200, 16_000):
+        data = made(columns(rows), group="g").dataset()
+        check(data)
+        groups = data.frame["g"].to_numpy()
+        for one, two in [(data.train, data.test), *((f.train, f.valid) for f in data.folds)]:
+            assert not set(groups[one]) & set(groups[two])
+
+
+def test_what_cannot_be_split_is_a_data_error(made: Maker) -> None:
+    few = columns(100) | {"g": ["a", "b"] * 50}
+    with pytest.raises(DataError, match="three groups"):
+        made(few, group="g").dataset()
+    both = columns(100) | {"t": list(range(0, 200, 2))}
+    with pytest.raises((DataError, ConfigError), match="together"):
+        made(both, group="g", time="t").dataset()
+
+
+def test_the_smallest_table_can_be_split(made: Maker) -> None:
+    for share in (0.01, 0.2, 0.89):
+        if share < 0.8:
+            check(made(columns(10, 0), task="regression", test=share).dataset())
+        else:
+            with pytest.raises(DataError, match="training"):
+                made(columns(10, 0), task="regression", test=share).dataset()

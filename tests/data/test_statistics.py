@@ -1,0 +1,94 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from raymm.artifacts import NO_TIME, Column, Statistics, as_record, from_record
+from raymm.data.statistics import histogram, of_tensor, reference
+
+Maker = Callable[..., Any]
+
+
+@given(arrays.arrays(np.float64, st.integers(1, 60), elements=st.floats(-1e6, 1e6, width=32)))
+def test_bins_are_between_values_that_occur_and_count_every_row(values: Any) -> None:
+    edges, counts = histogram(values)
+    assert len(counts) == len(edges) + 1 <= 10
+    assert sum(counts) == len(values)
+    assert set(edges) <= set(values.tolist())
+    assert list(edges) == sorted(set(edges))
+    lower, upper = [-np.inf, *edges], [*edges, np.inf]
+    for count, low, high in zip(counts, lower, upper, strict=True):
+        assert count == ((values > low) & (values <= high)).sum() > 0
+
+
+def test_distinct_values_fall_into_tenths() -> None:
+    _, counts = histogram(np.random.default_rng(0).permutation(1000).astype(float))
+    assert counts == (100,) * 10
+
+
+def test_reference_counts_the_training_rows_only(made: Maker) -> None:
+    rng = np.random.default_rng(0)
+    n = 300
+    data = made(
+        {
+            "x": [*rng.normal(size=n - 1).round(2).astype(str), ""],
+            "flag": rng.choice(["yes", "no", ""], n),
+            "word": [f"w{v}" for v in rng.integers(0, 80, n)],
+            "day": np.datetime64("2020-01-01") + rng.integers(0, 50, n).astype("timedelta64[D]"),
+            "note": [f"some words and {i}" for i in range(n)],
+            "y": rng.choice(["a", "b"], n),
+        }
+    ).dataset()
+    found = reference(data)
+    assert found.rows == len(data.train)
+    for column in data.schema.features:
+        counts = found.column(column.name)
+        assert counts.kind == column.kind
+        assert counts.rows == counts.missing + sum(counts.counts) + counts.other
+    assert {c.kind for c in found.columns} == {"number", "boolean", "category", "datetime", "text"}
+    x = data.tensors["x"][data.train].astype(float)
+    x = x[~np.isnan(x)]
+    assert found.column("x").mean == pytest.approx(x.mean())
+    assert found.column("x").deviation == pytest.approx(x.std())
+    assert found.column("x").quantiles[4] == pytest.approx(np.median(x))
+    words = found.column("word")
+    assert len(words.values) == 50
+    assert words.other > 0
+    assert list(words.counts) == sorted(words.counts, reverse=True)
+    assert set(found.column("flag").values) == {"0", "1"}
+    note = found.column("note")
+    assert note.values == ()
+    assert note.mean_length == pytest.approx(
+        np.mean([len(text) for text in data.tensors["note"][data.train]])
+    )
+    assert from_record(Statistics, as_record(found)) == found
+
+
+def test_columns_without_values_have_statistics_too() -> None:
+    for kind, empty in (("number", np.nan), ("boolean", np.nan), ("datetime", NO_TIME),
+                        ("category", ""), ("text", "")):  # fmt: skip
+        dtype = {"datetime": np.int64, "category": object, "text": object}.get(kind, np.float32)
+        found = of_tensor(np.array([empty] * 3, dtype=dtype), Column(name="v", kind=kind))
+        assert (found.rows, found.missing, found.distinct, sum(found.counts)) == (3, 3, 0, 0)
+
+
+def test_describe_counts_what_is_there(made: Maker) -> None:
+    n = 100
+    found = made(
+        {
+            "x": ["1", "3", "?", ""] * 25,
+            "word": ["b", "a", "a", "?"] * 25,
+            "note": [f"some words and {i:03d}" for i in range(n)],
+            "y": ["no", "yes"] * 50,
+        }
+    ).statistics
+    x, word = found.column("x"), found.column("word")
+    assert (x.kind, x.missing, x.distinct, x.mean, x.deviation) == ("number", 50, 2, 2.0, 1.0)
+    assert (x.edges, x.counts) == ((1.0,), (25, 25))
+    assert (word.values, word.counts, word.missing) == (("a", "b"), (50, 25), 25)
+    assert found.column("note").mean_length == len("some words and 000")
+    assert (found.rows, found.column("y").kind) == (n, "boolean")

@@ -1,0 +1,97 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from raymm.artifacts import Table
+from raymm.data import statistics
+from raymm.data.ingest import content_hash
+from raymm.data.validation import require_valid, sentence, validate
+from raymm.errors import DataError
+
+Maker = Callable[..., Any]
+N = 200
+
+
+def columns(**more: Any) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    return {
+        "x": rng.normal(size=N).astype(str),
+        "word": rng.choice(["a", "b", "c"], N),
+        "y": rng.choice(["no", "yes"], N),
+        **more,
+    }
+
+
+def rules(made: Any, frame: pd.DataFrame | None = None) -> set[tuple[str, str, str]]:
+    table = made.table
+    if frame is not None:
+        table = Table(frame=frame, source="memory", sha256=content_hash(frame))
+    found = validate(table, made.schema, statistics.describe(table))
+    assert all(sentence(anomaly).endswith(".") for anomaly in found)
+    return {(anomaly.rule, anomaly.column, anomaly.severity) for anomaly in found}
+
+
+def test_a_sound_table_has_no_anomalies(made: Maker) -> None:
+    assert rules(made(columns())) == set()
+
+
+def test_each_anomaly_is_found_on_the_table_itself(made: Maker) -> None:
+    rare = ["yes"] * 5 + ["no"] * (N - 5)
+    cases: list[tuple[dict[str, Any], tuple[str, str, str]]] = [
+        ({"k": ["same"] * N}, ("ignored column", "k", "warning")),
+        ({"x": ["1"] * N}, ("duplicate rows", "", "warning")),
+        ({"gap": ["1", "2", "", "", ""] * (N // 5)}, ("missing values", "gap", "warning")),
+        ({"y": rare}, ("class imbalance", "y", "warning")),
+        ({"y": ["", *columns()["y"][1:]]}, ("target left out", "y", "warning")),
+        ({"y": ["lonely", *columns()["y"][1:]]}, ("target left out", "y", "warning")),
+        ({"copy": columns()["y"]}, ("suspected leak", "copy", "warning")),
+        ({"x": ["same"] * N, "word": ["w"] * N}, ("no features", "", "error")),
+    ]
+    for more, expected in cases:
+        assert expected in rules(made(columns(**more)))
+    few = {name: values[:20] for name, values in columns().items()}
+    assert ("few rows", "", "warning") in rules(made(few))
+
+
+def test_each_anomaly_of_another_table_is_found(made: Maker) -> None:
+    known = made(columns(day=["2020-01-01", "2020-01-02"] * (N // 2)))
+    frame = known.table.frame
+    cases = [
+        (frame.drop(columns="x"), ("missing column", "x", "error")),
+        (frame.drop(columns="y"), ("missing column", "y", "error")),
+        (frame.assign(more="1"), ("unknown column", "more", "warning")),
+        (frame.assign(x=["x", *frame["x"][1:]]), ("unreadable values", "x", "warning")),
+        (frame.assign(x="much"), ("unreadable values", "x", "error")),
+        (frame.assign(day="soon"), ("unreadable values", "day", "error")),
+        (frame.assign(word=["z", *frame["word"][1:]]), ("unseen categories", "word", "warning")),
+        (frame.assign(word="z"), ("unseen categories", "word", "error")),
+        (frame.assign(y="other"), ("target", "y", "error")),
+        (frame.iloc[:5], ("few rows", "", "error")),
+    ]
+    for other, expected in cases:
+        assert expected in rules(known, other)
+
+
+def test_errors_raise_and_warnings_pass(made: Maker) -> None:
+    known = made(columns(k=["same"] * N))
+    found = validate(known.table, known.schema, known.statistics)
+    assert found
+    require_valid(found)
+    frame = known.table.frame.drop(columns=["x", "word"])
+    table = Table(frame=frame, source="memory", sha256="")
+    with pytest.raises(DataError) as error:
+        require_valid(validate(table, known.schema, statistics.describe(table)))
+    assert '"x"' in str(error.value)
+    assert '"word"' in str(error.value)
+    assert '"k"' not in str(error.value)
+
+
+def test_the_shared_tables_are_valid(shared: Maker) -> None:
+    for name in ("adult", "california_housing", "elec2", "iris", "letter", "telco_churn"):
+        known = shared(name)
+        found = validate(known.table, known.schema, known.statistics)
+        require_valid(found)
+        assert not [anomaly for anomaly in found if anomaly.rule == "suspected leak"]

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raymm.artifacts import Batch, ColumnStatistics, Statistics
+from raymm.config import MonitoringConfig
+from raymm.errors import ConfigError, NotFound
+from raymm.monitoring.actor import MOST_ROWS, ActorWatcher, actor_name, find, start, stop
+
+COLUMN = ColumnStatistics(
+    name="x", kind="number", rows=400, missing=0, distinct=400, edges=(0.0,), counts=(200, 200)
+)
+STATISTICS = Statistics(rows=400, columns=(COLUMN,))
+
+
+def told(rows: int = 10) -> Batch:
+    values = np.linspace(-1, 1, rows, dtype=np.float32)
+    return Batch(rows=rows, version=1, seconds=0.1, tensors={"x": values}, predictions=values)
+
+
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"not true within {seconds} s")
+
+
+def test_a_bad_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match="must match"):
+        actor_name("../x")
+
+
+def test_telling_is_fast_never_raises_and_drops_what_is_too_much() -> None:
+    watcher = ActorWatcher("nobody", period=1000)
+    began = time.perf_counter()
+    for _ in range(1000):
+        watcher.tell(told(1))
+    # Some ten microseconds a call; the bound is a hundred times that, for a busy machine.
+    assert time.perf_counter() - began < 1.0
+    for _ in range(3):
+        watcher.tell(Batch(rows=MOST_ROWS, version=1, seconds=0.1))
+    assert watcher._rows == 1000
+    assert watcher._dropped == 3
+    assert watcher.report() == {}
+
+
+@pytest.mark.ray
+def test_the_actor_counts_what_it_is_told_and_survives_a_kill(
+    ray_cluster: object, tmp_path: Path
+) -> None:
+    import ray
+
+    config = MonitoringConfig(window=50, flush=0.2)
+    handle = start("churn", config=config, state_dir=str(tmp_path))
+    assert start("churn", config=config, state_dir=str(tmp_path))._actor_id == handle._actor_id
+    watcher = ActorWatcher("churn", period=0.1, refresh=0.1)
+    watcher.watch(1, STATISTICS)
+    for _ in range(100):
+        watcher.tell(told())
+
+    def requests() -> int:
+        return int(watcher.report().get("requests", 0))
+
+    until(lambda: requests() == 100)
+    assert watcher.report()["rows"] == 1000
+    assert watcher.report()["window"]["complete"] == 20
+    time.sleep(1.0)  # several flushes: all of it is durable
+    pid = ray.get(handle.pid.remote())
+    os.kill(pid, signal.SIGKILL)
+    for _ in range(50):
+        watcher.tell(told())
+        time.sleep(0.01)
+    until(lambda: requests() == 150)
+    assert ray.get(handle.pid.remote()) != pid
+    assert watcher.report()["rows"] == 1500
+    assert "raymm_monitored_requests_total" in ray.get(handle.metrics_text.remote())
+
+    # With the state gone too, the watcher says again what it serves.
+    os.kill(ray.get(handle.pid.remote()), signal.SIGKILL)
+    (tmp_path / "raymm-monitor-churn.json").unlink()  # long before the actor is up again
+    watcher.tell(told())
+    until(lambda: requests() == 1)
+    assert watcher.report()["dropped"] == 0
+    watcher.close()
+    stop("churn")
+    stop("churn")
+    until(lambda: _gone("churn"))
+
+
+def _gone(name: str) -> bool:
+    try:
+        find(name)
+    except NotFound:
+        return True
+    return False

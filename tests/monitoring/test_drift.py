@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chi2, fisher_exact
+
+from raymm.artifacts import Batch, ColumnStatistics, Statistics
+from raymm.config import MonitoringConfig
+from raymm.monitoring.drift import (
+    Drift,
+    judge,
+    pooled,
+    predicted,
+    stability_index,
+    surplus,
+    threshold,
+)
+from raymm.monitoring.sketches import cells_of
+
+COUNTS = st.lists(st.integers(0, 500), min_size=1, max_size=12)
+
+
+def batch(values: dict[str, np.ndarray], predictions: np.ndarray | None = None) -> Batch:
+    rows = len(next(iter(values.values())))
+    kept = np.empty(0) if predictions is None else predictions
+    return Batch(rows=rows, version=1, seconds=0.01, tensors=values, predictions=kept)
+
+
+@given(COUNTS, st.data())
+def test_pooling_keeps_rows_and_leaves_no_thin_cell(first: list[int], data: st.DataObject) -> None:
+    second = data.draw(st.lists(st.integers(0, 500), min_size=len(first), max_size=len(first)))
+    reference, counts = np.array(first), np.array(second)
+    a, b = pooled(reference, counts)
+    assert (a.sum(), b.sum()) == (reference.sum(), counts.sum())
+    n, m = counts.sum(), reference.sum()
+    if len(a) > 1:
+        assert ((a + b) * min(n, m) / (n + m) >= 10 - 1e-9).all()
+
+
+@given(COUNTS)
+def test_the_index_is_zero_for_equals_and_positive_else(counts: list[int]) -> None:
+    values = np.array(counts)
+    assert stability_index(values, values) == 0
+    assert stability_index(values, values[::-1]) >= 0
+
+
+def test_the_threshold_is_the_chi_square_quantile() -> None:
+    expected = (1 / 700 + 1 / 9000) * chi2.isf(1e-4, 7)
+    assert threshold(700, 9000, 8, 1e-4) == pytest.approx(expected, rel=1e-9)
+
+
+@given(st.integers(0, 40), st.integers(1, 60), st.integers(0, 40), st.integers(1, 60))
+def test_surplus_is_fishers_exact_test(k: int, rest: int, l: int, others: int) -> None:  # noqa: E741
+    reference, counts = np.array([others, l]), np.array([rest, k])
+    found = surplus(reference, counts, 1)
+    if k * (l + others) <= l * (k + rest):
+        assert found == 1.0
+    else:
+        exact = fisher_exact([[k, rest], [l, others]], alternative="greater").pvalue
+        assert found == pytest.approx(exact, rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize("rows", [50, 200, 1000])
+def test_chance_alarms_no_oftener_than_accepted(rows: int) -> None:
+    """Ten deciles and 2 % missing, at α = 0.02: binomial bound of six standard deviations."""
+    generator = np.random.default_rng(0)
+    alpha, rounds, m = 0.02, 3000, 5000
+    shares = np.array([0.098] * 10 + [0.0, 0.02])
+    base = ColumnStatistics(
+        name="x", kind="number", rows=m, missing=0, distinct=m, edges=tuple(range(9)), counts=()
+    )
+    alarms = 0
+    cells = cells_of(base)
+    for _ in range(rounds):
+        cells.reference = generator.multinomial(m, shares)
+        cells.counts = generator.multinomial(rows, shares)
+        alarms += bool(judge(cells, alpha).reasons)
+    assert alarms <= rounds * alpha + 6 * np.sqrt(rounds * alpha * (1 - alpha))
+
+
+def shifted(
+    statistics_of: Callable[..., Statistics], clock: Any, shift: float, windows: int
+) -> tuple[int, Drift]:
+    """Serve windows of 2,000 rows with 20 features, the first of them shifted; one an hour."""
+    generator = np.random.default_rng(1)
+    names = [f"f{i}" for i in range(20)]
+    training = {name: generator.normal(size=10_000) for name in names}
+    config = MonitoringConfig(window=2000)
+    drift = Drift(statistics_of(**training), config=config, clock=clock)
+    found = 0
+    for _ in range(windows):
+        clock.now += 3600
+        rows = {name: generator.normal(size=2000).astype(np.float32) for name in names}
+        rows["f0"] += np.float32(shift)
+        drift.update(batch(rows))
+        found += "f0" in drift.report()["drifted"]
+    return found, drift
+
+
+def test_a_shift_of_a_fifth_of_a_deviation_is_found_at_2000_rows(
+    statistics_of: Callable[..., Statistics], clock: Any
+) -> None:
+    """PSI ≈ δ² = 0.04 gives a noncentrality of about 0.04 / (1/2000 + 1/10000) ≈ 65 over a
+    threshold of χ²₉(1 − 10⁻⁵) ≈ 40: found with a probability of about 0.97, so missing more than
+    5 of 20 has a probability under 10⁻⁴. The reference is one, hence the slack.
+    """
+    found, drift = shifted(statistics_of, clock, 0.2, 20)
+    assert found >= 15
+    assert drift.report()["features"]["f0"]["reasons"] == ["distribution"]
+
+
+def test_no_shift_no_alarm_in_four_days(
+    statistics_of: Callable[..., Statistics], clock: Any
+) -> None:
+    """At 0.01 accepted a day, 4 days may spend 0.05: the expected number of false alarms."""
+    _, drift = shifted(statistics_of, clock, 0.0, 96)
+    report = drift.report()
+    assert report["window"]["complete"] == 96
+    assert report["window"]["drifted"] <= 1  # two or more have a probability of about 0.001
+
+
+@given(
+    gaps=st.lists(st.floats(0, 200_000), min_size=1, max_size=200),
+    daily=st.floats(0.001, 1),
+)
+def test_windows_never_spend_more_than_accepted(gaps: list[float], daily: float) -> None:
+    now = [0.0]
+    config = MonitoringConfig(false_alarms_per_day=daily)
+    drift = Drift(Statistics(rows=0, columns=()), config=config, clock=lambda: now[0])
+    spent = 0.0
+    for gap in gaps:
+        now[0] += gap
+        spent += drift._spend()
+    assert spent <= daily * (1 + now[0] / 86400) * (1 + 1e-9)
+
+
+def test_a_few_missing_values_where_there_were_none_are_found(
+    statistics_of: Callable[..., Statistics], clock: Any
+) -> None:
+    generator = np.random.default_rng(2)
+    drift = Drift(
+        statistics_of(x=generator.normal(size=10_000)), config=MonitoringConfig(), clock=clock
+    )
+    values = generator.normal(size=1000).astype(np.float32)
+    values[:30] = np.nan
+    drift.update(batch({"x": values}))
+    assert "missing" in drift.report()["features"]["x"]["reasons"]
+
+
+def test_a_new_category_is_found(clock: Any) -> None:
+    column = ColumnStatistics(
+        name="c",
+        kind="category",
+        rows=900,
+        missing=0,
+        distinct=2,
+        values=("a", "b"),
+        counts=(600, 300),
+    )
+    drift = Drift(Statistics(rows=900, columns=(column,)), config=MonitoringConfig(), clock=clock)
+    values = np.array(["a"] * 650 + ["b"] * 310 + ["new"] * 40, object)
+    drift.update(batch({"c": values}))
+    assert "unlisted" in drift.report()["features"]["c"]["reasons"]
+
+
+@given(cuts=st.lists(st.integers(1, 400), min_size=1, max_size=20))
+def test_how_rows_are_cut_into_batches_does_not_matter(cuts: list[int]) -> None:
+    generator = np.random.default_rng(3)
+    column = ColumnStatistics(
+        name="x", kind="number", rows=400, missing=0, distinct=400, edges=(0.0,), counts=(200, 200)
+    )
+    statistics = Statistics(rows=400, columns=(column,))
+    config = MonitoringConfig(window=100)
+    values = generator.normal(0.3, size=sum(cuts)).astype(np.float32)
+    whole = Drift(statistics, config=config, clock=lambda: 0.0)
+    whole.update(batch({"x": values}, values))
+    parts = Drift(statistics, config=config, clock=lambda: 0.0)
+    for part in np.split(values, np.cumsum(cuts)[:-1]):
+        parts.update(batch({"x": part}, part))
+    assert parts.report() == whole.report()
+
+
+@given(first=st.integers(1, 350), second=st.integers(1, 350))
+def test_a_restart_changes_nothing(first: int, second: int) -> None:
+    generator = np.random.default_rng(4)
+    column = ColumnStatistics(
+        name="x", kind="number", rows=400, missing=0, distinct=400, edges=(0.0,), counts=(200, 200)
+    )
+    statistics = Statistics(rows=400, columns=(column,))
+    config = MonitoringConfig(window=100)
+    one = batch({"x": generator.normal(size=first).astype(np.float32)}, generator.random(first))
+    two = batch({"x": generator.normal(size=second).astype(np.float32)}, generator.random(second))
+    steady = Drift(statistics, config=config, clock=lambda: 5.0)
+    steady.update(one)
+    restarted = Drift(statistics, config=config, clock=lambda: 5.0)
+    restarted.merge(json.loads(json.dumps(steady.state())))
+    steady.update(two)
+    restarted.update(two)
+    assert restarted.report() == steady.report()
+    json.dumps(steady.report(), allow_nan=False)
+
+
+def test_predictions_are_compared_with_their_first_window(clock: Any) -> None:
+    generator = np.random.default_rng(5)
+    config = MonitoringConfig(window=1000)
+    drift = Drift(Statistics(rows=0, columns=()), config=config, clock=clock)
+
+    def serve(a: float) -> Any:
+        clock.now += 86400
+        p = generator.beta(a, 2, size=1000)
+        drift.update(batch({"x": np.zeros(1000, np.float32)}, np.column_stack([1 - p, p])))
+        return drift.report()["prediction"]
+
+    assert serve(2)["drifted"] is False
+    assert serve(2)["drifted"] is False
+    assert serve(3)["drifted"] is True
+
+
+def test_one_number_stands_for_each_prediction() -> None:
+    assert predicted(np.array([1.5, 2.5])).tolist() == [1.5, 2.5]
+    assert predicted(np.array([[0.9, 0.1], [0.2, 0.8]])).tolist() == [0.1, 0.8]
+    assert predicted(np.array([[0.1, 0.2, 0.7], [0.5, 0.3, 0.2]])).tolist() == [2.0, 0.0]
+
+
+def test_failed_requests_are_passed_over(clock: Any) -> None:
+    drift = Drift(Statistics(rows=0, columns=()), config=MonitoringConfig(), clock=clock)
+    drift.update(Batch(rows=10, version=1, seconds=0.1, error="InputError"))
+    assert drift.report()["window"]["filled"] == 0

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raymm.artifacts import Batch, ColumnStatistics, Statistics, as_record
+from raymm.config import MonitoringConfig
+from raymm.errors import RegistryError
+from raymm.monitoring.observer import Observer
+
+COLUMN = ColumnStatistics(
+    name="x", kind="number", rows=400, missing=0, distinct=400, edges=(0.0,), counts=(200, 200)
+)
+RECORD = as_record(Statistics(rows=400, columns=(COLUMN,)))
+
+
+def told(rows: int = 10, version: int = 1) -> Batch:
+    values = np.linspace(-1, 1, rows, dtype=np.float32)
+    return Batch(rows=rows, version=version, seconds=0.1, tensors={"x": values}, predictions=values)
+
+
+def observer(path: Path, clock: Any, window: int = 1000) -> Observer:
+    config = MonitoringConfig(window=window)
+    return Observer("churn", config=config, path=path / "state.json", clock=clock)
+
+
+def test_it_goes_on_from_what_it_flushed(tmp_path: Path, clock: Any) -> None:
+    first = observer(tmp_path, clock)
+    assert first.report() == {}
+    assert first.tell([told()]) is None
+    first.watch(1, RECORD)
+    assert first.tell([told(), told()], client="a", sequence=4) == 1
+    first.flush()
+    report = first.report()
+    first.tell([told()])  # what is not flushed is lost, and no more
+    second = observer(tmp_path, clock)
+    assert second.report() == report
+    assert (report["model"], report["version"], report["requests"]) == ("churn", 1, 2)
+    assert report["window"]["filled"] == 20
+    second.tell([told()], client="a", sequence=4)
+    assert second.report()["requests"] == 2
+    json.dumps(report, allow_nan=False)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 5)), max_size=30))
+def test_a_repeated_telling_counts_once(sent: list[tuple[str, int]]) -> None:
+    watched = observer(Path("nowhere"), lambda: 0.0)
+    watched.watch(1, RECORD)
+    expected, last = 0, {"a": -1, "b": -1}
+    for client, sequence in sent:
+        watched.tell([told()], client=client, sequence=sequence)
+        expected += sequence > last[client]
+        last[client] = max(last[client], sequence)
+    assert watched.report()["requests"] == expected
+
+
+def test_another_version_counts_as_traffic_only(tmp_path: Path, clock: Any) -> None:
+    watched = observer(tmp_path, clock)
+    watched.watch(2, RECORD)
+    watched.tell([told(version=1), told(version=2)])
+    assert watched.report()["requests"] == 2
+    assert watched.report()["window"]["filled"] == 10
+
+
+def test_a_new_version_begins_from_nothing_unless_only_ensured(tmp_path: Path, clock: Any) -> None:
+    watched = observer(tmp_path, clock)
+    watched.watch(1, RECORD)
+    watched.tell([told()])
+    watched.watch(1, RECORD)
+    watched.watch(2, RECORD, take_over=False)
+    assert (watched.version, watched.report()["requests"]) == (1, 1)
+    watched.watch(2, RECORD)
+    assert (watched.version, watched.report()["requests"]) == (2, 0)
+
+
+def test_a_new_configuration_keeps_the_counts(tmp_path: Path, clock: Any) -> None:
+    watched = observer(tmp_path, clock)
+    watched.watch(1, RECORD)
+    watched.tell([told(60)])
+    watched.configure(MonitoringConfig(window=50))
+    report = watched.report()
+    assert (report["requests"], report["window"]["complete"]) == (1, 1)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[]", None])
+def test_a_damaged_state_is_put_aside_and_told(
+    tmp_path: Path, clock: Any, damage: bytes | None
+) -> None:
+    first = observer(tmp_path, clock)
+    first.watch(1, RECORD)
+    first.flush()
+    file = tmp_path / "state.json"
+    data = file.read_bytes()
+    file.write_bytes(data.replace(b"churn", b"x", 1)[:-40] if damage is None else damage)
+    second = observer(tmp_path, clock)
+    assert second.version is None
+    second.watch(1, RECORD)
+    assert "damaged" in second.report()["note"]
+    assert (tmp_path / "state.damaged").exists()
+
+
+def test_the_state_is_private_and_whole(tmp_path: Path, clock: Any) -> None:
+    watched = observer(tmp_path / "new", clock)
+    watched.watch(1, RECORD)
+    watched.flush()
+    watched.flush()
+    assert os.listdir(tmp_path / "new") == ["state.json"]
+    assert stat.S_IMODE((tmp_path / "new" / "state.json").stat().st_mode) == 0o600
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, clock: Any) -> None:
+    (tmp_path / "file").write_text("")
+    watched = observer(tmp_path / "file", clock)
+    watched.watch(1, RECORD)
+    with pytest.raises(RegistryError, match="could not be written"):
+        watched.flush()
+
+
+def test_the_figures_are_those_that_prometheus_reads(tmp_path: Path, clock: Any) -> None:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    watched = observer(tmp_path, clock, window=50)
+    assert watched.metrics_text() == ""
+    watched.watch(1, RECORD)
+    watched.tell([told(60), Batch(rows=1, version=1, seconds=0.3, error="InputError")])
+    samples = {
+        (s.name, s.labels.get("feature") or s.labels.get("error")): s.value
+        for family in text_string_to_metric_families(watched.metrics_text())
+        for s in family.samples
+        if s.labels["model"] == "churn"
+    }
+    assert samples["raymm_monitored_requests_total", None] == 2
+    assert samples["raymm_monitored_rows_total", None] == 60
+    assert samples["raymm_monitored_errors_total", "InputError"] == 1
+    assert samples["raymm_monitored_latency_seconds_sum", None] == pytest.approx(0.4)
+    assert samples["raymm_drift_psi", "x"] >= 0
+    assert samples["raymm_missing_ratio", "x"] == 0

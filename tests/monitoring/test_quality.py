@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from raymm.artifacts import NO_TIME, Batch, ColumnStatistics, Statistics
+from raymm.config import MonitoringConfig
+from raymm.monitoring.quality import Quality
+
+STATISTICS = Statistics(
+    rows=100,
+    columns=(
+        ColumnStatistics(
+            name="age", kind="number", rows=100, missing=5, distinct=50,
+            quantiles=(0.1, 1, 2, 3, 4, 5, 6, 7, 70.7), edges=(4.0,), counts=(50, 45),
+        ),
+        ColumnStatistics(
+            name="city", kind="category", rows=100, missing=0, distinct=3, values=("a", "b"),
+            counts=(60, 30), other=10,
+        ),
+        ColumnStatistics(
+            name="day", kind="datetime", rows=100, missing=0, distinct=50,
+            quantiles=(1e9, 1e9, 1e9, 1e9, 1e9, 1e9, 1e9, 1e9, 1.5e9), edges=(1.2e9,),
+            counts=(50, 50),
+        ),
+    ),
+)  # fmt: skip
+
+
+def told() -> Batch:
+    return Batch(
+        rows=4,
+        version=1,
+        seconds=0.1,
+        tensors={
+            "age": np.array([0.1, 70.7, np.nan, 71.0], np.float32),
+            "city": np.array(["a", "zz", "", "yy"], object),
+            "day": np.array([10**9, NO_TIME, 15 * 10**8, 16 * 10**8], np.int64),
+            "unheard": np.zeros(4, np.float32),
+        },
+    )
+
+
+def quality(clock: Any) -> Quality:
+    return Quality(STATISTICS, config=MonitoringConfig(), clock=clock)
+
+
+def test_shares_of_missing_and_unseen_values(clock: Any) -> None:
+    watched = quality(clock)
+    watched.update(told())
+    features = watched.report()["features"]
+    assert set(features) == {"age", "city", "day"}
+    # The ends of the training range are seen, although float32 rounds them outwards.
+    assert features["age"] == {
+        "missing": 0.25, "missing_reference": 0.05, "unseen": 0.25, "unseen_reference": 0.0,
+    }  # fmt: skip
+    assert (features["city"]["missing"], features["city"]["unseen"]) == (0.25, 0.5)
+    assert features["city"]["unseen_reference"] == 0.1
+    assert (features["day"]["missing"], features["day"]["unseen"]) == (0.25, 0.25)
+
+
+def test_merged_is_the_sum_and_failures_do_not_count(clock: Any) -> None:
+    one, two, both = quality(clock), quality(clock), quality(clock)
+    one.update(told())
+    two.update(told())
+    both.update(told())
+    both.update(told())
+    both.update(Batch(rows=4, version=1, seconds=0.1, tensors=told().tensors, error="E"))
+    assert one.merge(json.loads(json.dumps(two.state()))).report() == both.report()

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import dataclasses
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from raymm.report.html import ReportInputs, interval, number, render, settings
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+SELF_CLOSED = {"line", "rect", "circle", "polyline"}
+
+
+class Reader(HTMLParser):
+    """Reads a page strictly: every element is closed in order, and its words are kept."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data) -> None:
+        self.words.append(data)
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.tags)
+
+
+def test_the_page_is_well_formed_and_stands_alone(inputs: ReportInputs) -> None:
+    page = render(inputs)
+    reader = Reader(page)
+    assert reader.count("script") == 0
+    assert reader.count("h1") == 1
+    for _, attributes in reader.tags:
+        assert not {"src", "href", "onclick"} & set(attributes)
+    assert "http" not in page
+    assert "url(" not in page
+
+
+def test_tables_have_captions_and_figures_have_descriptions(inputs: ReportInputs) -> None:
+    reader = Reader(render(inputs))
+    assert reader.count("table") == reader.count("caption") > 5
+    figures = [attributes for tag, attributes in reader.tags if tag == "svg"]
+    assert len(figures) == 4 + 4  # history, frontier, importance, calibration; four rows
+    assert all(one["role"] == "img" and len(one["aria-label"] or "") > 20 for one in figures)
+
+
+def test_every_artefact_is_told(inputs: ReportInputs) -> None:
+    text = " ".join(" ".join(Reader(render(inputs)).words).split())
+    told = ["churn", "version 4", "not blessed", "0.8502", "churn@3", "7,043", "7 of them read"]
+    told += [
+        "prune + quantize (chosen)",
+        "TotalCharges",
+        "every value differs",
+        "roc_auc by gender",
+    ]
+    told += ["cd" * 32, "lightgbm 4.7.0", "ValueError: <no rows>", "41 trials"]
+    for words in told:
+        assert words in text, words
+
+
+def test_values_are_escaped(inputs: ReportInputs) -> None:
+    evil = "<script>alert(1)</script>"
+    assert evil not in render(inputs)
+    explanation = dataclasses.replace(
+        inputs.explanation,
+        unit=evil,
+        importance=(dataclasses.replace(inputs.explanation.importance[0], column=evil[:20]),),
+    )
+    page = render(
+        dataclasses.replace(inputs, name=evil, explanation=explanation, facts={evil: evil})
+    )
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(ReportInputs)][1:])
+def test_a_part_that_is_missing_is_passed_over(inputs: ReportInputs, field: str) -> None:
+    empty = getattr(ReportInputs(name="x"), field)
+    Reader(render(dataclasses.replace(inputs, **{field: empty})))
+
+
+def test_a_name_alone_is_a_page() -> None:
+    assert "only me" in "".join(Reader(render(ReportInputs(name="only me"))).words)
+
+
+def test_regression_and_many_classes_have_their_figure(inputs: ReportInputs) -> None:
+    truth = np.arange(700.0)
+    page = render(dataclasses.replace(inputs, truth=truth, predictions=truth + 1))
+    assert "actual Churn" in page
+    classes = np.random.default_rng(0).dirichlet(np.ones(3), 50)
+    page = render(
+        dataclasses.replace(inputs, truth=np.zeros(50, dtype=np.int64), predictions=classes)
+    )
+    assert "probability of the predicted class" in page
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (float("nan"), "–"),
+        (True, "yes"),
+        (12345, "12,345"),
+        (0.123456, "0.12346"),
+        (123456.7, "123,457"),
+        ("words", "words"),
+        (np.int64(1000), "1,000"),
+    ],
+)
+def test_numbers_are_written_for_a_person(value: object, text: str) -> None:
+    assert number(value) == text
+
+
+def test_settings_and_intervals_are_one_line(inputs: ReportInputs) -> None:
+    assert settings({"family": "svm", "c": 0.5, "on": True}) == "c 0.5, on yes"
+    assert interval(inputs.evaluation.score) == "0.8502 (0.8302 to 0.8702)"

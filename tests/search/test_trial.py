@@ -1,0 +1,132 @@
+"""Trials: the ladder, the best rung, and that stepping gives what one fit gives."""
+
+from __future__ import annotations
+
+import itertools
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raymm.models.family import Matrix
+from raymm.search import trial as trials
+from raymm.search.trial import FLOOR, PATIENCE, Prepared, Rung, Trend, TrialRun, ladder
+
+
+@given(st.integers(1, 5000))
+def test_the_ladder_climbs_to_its_top(largest: int) -> None:
+    steps = ladder(largest)
+    assert steps[-1] == largest
+    assert list(steps) == sorted(set(steps))
+    # Each step is half as much again, give or take the rounding of both ends.
+    assert all(high <= 1.5 * low + 2 for low, high in itertools.pairwise(steps))
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), st.booleans())
+def test_the_trend_keeps_the_best_and_ends_after_patience(
+    values: list[float], maximize: bool
+) -> None:
+    trend, best = Trend(maximize), max if maximize else min
+    for position, value in enumerate(values):
+        go_on = trend.add(Rung(rounds=FLOOR + position, value=value))
+        assert trend.best is not None
+        assert trend.best.value == best(values[: position + 1])
+        since = position - values.index(trend.best.value)
+        assert go_on == (since < PATIENCE)
+
+
+def test_below_the_floor_a_flat_curve_does_not_end_a_trial() -> None:
+    trend = Trend(maximize=True)
+    assert all(trend.add(Rung(rounds=rounds, value=0.9)) for rounds in (20, 30, 45, 68, 90))
+
+
+class Counting:
+    """A family whose model is its number of rounds and whose prediction is 1 / rounds."""
+
+    encoding = "ordinal"
+
+    def max_rounds(self, config: Any) -> int:
+        return int(config["most"])
+
+    def fit(self, config: Any, train: Matrix, how: Any) -> int:
+        return int(how.rounds)
+
+    def extend(self, model: int, rounds: int) -> int:
+        assert rounds > model
+        return rounds
+
+    def predict(self, model: int, x: Any) -> Any:
+        return np.full(len(x), 1.0 / model)
+
+
+@pytest.fixture
+def prepared(monkeypatch: pytest.MonkeyPatch) -> Prepared:
+    monkeypatch.setattr(trials, "family_config", lambda config: (Counting(), config))
+    x = np.zeros((4, 1), dtype=np.float32)
+    pairs = [
+        (Matrix(x=x, y=np.zeros(4), names=("a",)), Matrix(x=x, y=np.full(4, shift), names=("a",)))
+        for shift in (0.0, 0.01)
+    ]
+    return Prepared(folds={"ordinal": tuple(pairs)}, task="regression", classes=0)
+
+
+class Mae:
+    name, direction = "mae", "minimize"
+
+    def __call__(self, truth: Any, prediction: Any) -> float:
+        return float(np.abs(truth - prediction).mean())
+
+
+def run_of(prepared: Prepared, most: int, **how: Any) -> list[Rung]:
+    run = TrialRun(prepared, {"most": most}, Mae(), seed=0, **how)  # type: ignore[arg-type]
+    told: list[Rung] = []
+    while not (told and told[-1].done):
+        assert run.advance() is None
+        rung = run.advance()
+        assert rung is not None
+        told.append(rung)
+    return told
+
+
+def test_a_rung_is_the_mean_over_all_folds(prepared: Prepared) -> None:
+    for rung in run_of(prepared, 60):
+        folds = (1 / rung.rounds, abs(1 / rung.rounds - 0.01))
+        assert rung.fold_values == pytest.approx(folds)
+        assert rung.value == pytest.approx(np.mean(folds))
+    assert [rung.rounds for rung in run_of(prepared, 60)] == [20, 30, 45, 60]
+
+
+def test_a_trial_ends_by_itself_after_its_best(prepared: Prepared) -> None:
+    told = run_of(prepared, 10**9)
+    best = min(range(len(told)), key=lambda place: told[place].value)
+    assert best == len(told) - 1 - PATIENCE
+
+
+def test_a_budget_limits_the_training(prepared: Prepared) -> None:
+    assert [rung.rounds for rung in run_of(prepared, 60, limit=30.0)] == [20, 30]
+    assert [rung.rounds for rung in run_of(prepared, 1)] == [1]
+
+
+def test_features_are_fitted_on_training_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Any, Any]] = []
+
+    def fit_features(tensors: Any, y: Any, schema: Any, encoding: str) -> Any:
+        seen.append((tensors["a"].tolist(), y.tolist()))
+        return SimpleNamespace(safe_names=("a",), transform=lambda t: t["a"][:, None])
+
+    monkeypatch.setattr(trials, "fit_features", fit_features)
+    values = np.arange(6, dtype=np.float32)
+    fold = SimpleNamespace(train=np.array([0, 2, 3]), valid=np.array([1]))
+    dataset = SimpleNamespace(
+        folds=(fold,),
+        y=values * 10,
+        schema=SimpleNamespace(classes=(), task="regression"),
+        rows=lambda rows: {"a": values[rows]},
+    )
+    made = trials.prepare(dataset, [Counting, Counting])  # type: ignore[arg-type, list-item]
+    assert seen == [([0, 2, 3], [0, 20, 30])]
+    train, valid = made.folds["ordinal"][0]
+    assert (train.x.tolist(), valid.x.tolist(), valid.y.tolist()) == ([[0], [2], [3]], [[1]], [10])

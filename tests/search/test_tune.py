@@ -1,0 +1,167 @@
+"""Searches on a real cluster of two CPUs: order, deadlines, failures, kills and resuming."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raymm.artifacts import Float, Space, Trials
+from raymm.errors import SearchError
+from raymm.search.ledger import Ledger
+from raymm.search.random import Random
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
+
+SPACE: Space = {"x": Float(-1.0, 1.0)}
+
+
+def go(storage: Path, function: Callable[..., Any], run: str = "run", **how: Any) -> Trials:
+    from raymm.search.tune import tune_function
+
+    options: dict[str, Any] = {"trials": None, "seconds": None, "parallel": 2, **how}
+    searcher = Random(SPACE, mode="minimize", generator=np.random.default_rng(0))
+    with Ledger.open(str(storage), run) as ledger:
+        return tune_function(
+            function, SPACE, searcher, ledger, metric="loss", mode="minimize", **options
+        )
+
+
+def test_one_worker_gives_the_same_leaderboard_each_time(tmp_path: Path) -> None:
+    first = go(tmp_path, lambda c: c["x"] ** 2, "a", trials=8, parallel=1)
+    second = go(tmp_path, lambda c: c["x"] ** 2, "b", trials=8, parallel=1)
+    assert len(first.trials) == 8
+    assert [(t.number, t.config, t.value) for t in first.leaderboard] == [
+        (t.number, t.config, t.value) for t in second.leaderboard
+    ]
+    assert Ledger.read(str(tmp_path), "a").digest() == Ledger.read(str(tmp_path), "b").digest()
+
+
+def test_finished_trials_are_never_run_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    def function(config: dict[str, Any]) -> float:
+        with log.open("a") as file:
+            file.write("x\n")
+        return float(config["x"])
+
+    go(tmp_path, function, trials=4)
+    trials = go(tmp_path, function, trials=6)
+    assert (len(trials.trials), trials.resumed) == (6, 4)
+    assert len(log.read_text().splitlines()) == 6
+
+
+def test_the_deadline_is_hard_and_keeps_what_was_reported(tmp_path: Path) -> None:
+    def endless(config: dict[str, Any]) -> Iterator[float]:
+        yield 1.0
+        time.sleep(600)
+
+    began = time.monotonic()
+    trials = go(tmp_path, endless, seconds=25.0)
+    assert time.monotonic() - began < 25.0 * 1.05 + 1.0
+    assert trials.stopped_by == "time"
+    assert {(t.status, t.value) for t in trials.trials} == {("stopped", 1.0)}
+
+
+def test_failures_are_recorded_and_the_run_goes_on(tmp_path: Path) -> None:
+    def function(config: dict[str, Any]) -> float:
+        if config["x"] < 0:
+            raise ValueError("x is below zero")
+        return float(config["x"])
+
+    trials = go(tmp_path, function, trials=10)
+    failed = [t for t in trials.trials if t.status == "failed"]
+    assert 0 < len(failed) < 10
+    assert all(t.error.startswith("ValueError: x is below zero") for t in failed)
+    assert all(t.error.endswith("in function") for t in failed)
+
+
+def test_a_function_that_always_fails_ends_the_search(tmp_path: Path) -> None:
+    def function(config: dict[str, Any]) -> float:
+        raise KeyError("nothing works")
+
+    with pytest.raises(SearchError, match="nothing works"):
+        go(tmp_path, function, trials=50)
+    assert 5 <= len(Ledger.read(str(tmp_path), "run").trials()) <= 6
+
+
+def test_a_worker_that_dies_is_retried_once(tmp_path: Path) -> None:
+    mark = tmp_path / "died"
+
+    def function(config: dict[str, Any]) -> float:
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return float(config["x"])
+
+    trials = go(tmp_path, function, trials=3, parallel=1)
+    assert [t.status for t in trials.trials] == ["finished"] * 3
+
+
+def test_a_hanging_trial_is_killed_and_fails(tmp_path: Path) -> None:
+    def function(config: dict[str, Any]) -> float:
+        if config["x"] < 0:
+            time.sleep(600)
+        return float(config["x"])
+
+    trials = go(tmp_path, function, trials=6, trial_timeout=3.0)
+    failed = [t for t in trials.trials if t.status == "failed"]
+    assert failed
+    assert all("longer than 3 s" in t.error for t in failed)
+
+
+DRIVER = """
+import sys, time, numpy as np
+from raymm.artifacts import Float
+from raymm.cluster import connect
+from raymm.config import RayConfig
+from raymm.search.ledger import Ledger
+from raymm.search.random import Random
+from raymm.search.tune import tune_function
+
+def function(config):
+    time.sleep(0.3)
+    return config["x"] ** 2
+
+space = {"x": Float(-1.0, 1.0)}
+searcher = Random(space, mode="minimize", generator=np.random.default_rng(0))
+with connect(RayConfig(address=sys.argv[2])), Ledger.open(sys.argv[1], "run") as ledger:
+    tune_function(function, space, searcher, ledger, metric="loss", mode="minimize",
+                  trials=12, seconds=None, parallel=1,
+                  notify=lambda p: print(p.done, flush=True))
+"""
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_driver_goes_on_exactly(
+    tmp_path: Path, ray_cluster: Any, number: signal.Signals
+) -> None:
+    arguments = [sys.executable, "-c", DRIVER, str(tmp_path), ray_cluster.address]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    told = 0
+    for line in process.stdout:
+        told = int(line) if line.strip().isdigit() else told
+        if told == 5:
+            break
+    process.send_signal(number)
+    process.wait(60)
+    process.stdout.close()
+    kept = Ledger.read(str(tmp_path), "run").trials()
+    assert len(kept) >= 5
+    trials = go(tmp_path, lambda c: c["x"] ** 2, trials=12, parallel=1)
+    whole = go(tmp_path, lambda c: c["x"] ** 2, "whole", trials=12, parallel=1)
+    assert trials.resumed == len(kept)
+    assert json.dumps([(t.config, t.value) for t in trials.leaderboard]) == json.dumps(
+        [(t.config, t.value) for t in whole.leaderboard]
+    )

@@ -1,0 +1,150 @@
+"""A small model of every kind of column, written as a graph by hand, and clients for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import numpy as np
+import pytest
+
+from raymm.artifacts import Column, Lineage, Schema, Statistics
+from raymm.bundle.packed import Bundle
+from raymm.bundle.run import Runner
+from raymm.onnx_builder import FLOAT, INT64, STRING, GraphBuilder
+
+COLUMNS = (
+    Column(name="age", kind="number", nullable=False, minimum=0, maximum=99, example=41),
+    Column(name="income", kind="number", missing=("?",), example=1.5),
+    Column(name="member", kind="boolean", categories=("No", "Yes"), example="Yes"),
+    Column(name="city", kind="category", categories=("Rome", "Oslo"), example="Rome"),
+    Column(name="since", kind="datetime", format="%d/%m/%Y", example="01/02/2020"),
+    Column(name="note", kind="text", example="nothing special"),
+    Column(name="row_id", kind="number", role="ignored"),
+    Column(name="left", kind="boolean", role="target", categories=("no", "yes")),
+)
+ELEMENT = {"number": FLOAT, "boolean": FLOAT, "category": STRING, "datetime": INT64, "text": STRING}
+
+
+def _schema(task):
+    classes = () if task == "regression" else ("no", "yes")
+    return Schema(columns=COLUMNS, target="left", task=task, classes=classes)
+
+
+def _graph(schema, shift):
+    """P(yes) = sigmoid(age / 100 + shift), or the value age + shift."""
+    builder = GraphBuilder()
+    for column in schema.features:
+        builder.input(column.name, ELEMENT[column.kind])
+    scale = 1.0 if schema.task == "regression" else 0.01
+    score = builder.node("Mul", ["age", builder.constant(np.float32(scale))])
+    score = builder.node("Add", [score, builder.constant(np.float32(shift))])
+    if schema.task == "regression":
+        model = builder.model([(score, "prediction", FLOAT, ["n", 1])])
+    else:
+        yes = builder.node("Sigmoid", [score])
+        no = builder.node("Sub", [builder.constant(np.float32(1)), yes])
+        both = builder.node("Concat", [no, yes], axis=1)
+        best = builder.node("ArgMax", [both], axis=1, keepdims=0)
+        names = builder.constant(np.array(schema.classes, dtype=object), object)
+        label = builder.node("Gather", [names, best], axis=0)
+        model = builder.model(
+            [(label, "prediction", STRING, ["n"]), (both, "probabilities", FLOAT, ["n", 2])]
+        )
+    return model.SerializeToString()
+
+
+class Client:
+    """Asks an ASGI application without a socket."""
+
+    def __init__(self, app):
+        self.app = app
+
+    def request(self, method, path, **how):
+        async def ask():
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                return await client.request(method, path, **how)
+
+        return asyncio.run(ask())
+
+    def get(self, path, **how):
+        return self.request("GET", path, **how)
+
+    def post(self, path, **how):
+        return self.request("POST", path, **how)
+
+
+@pytest.fixture(scope="session")
+def make_bundle():
+    def make(shift=0.0, task="binary"):
+        schema = _schema(task)
+        lineage = Lineage(
+            run="r", data_sha256="0", source="s", seed=0, ledger="", configuration={}, trial={},
+            packages={},
+        )  # fmt: skip
+        statistics = Statistics(rows=0, columns=())
+        return Bundle(
+            graph=_graph(schema, shift), schema=schema, statistics=statistics, lineage=lineage
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def schema():
+    return _schema("binary")
+
+
+@pytest.fixture
+def record():
+    return {
+        "age": 41,
+        "income": 1.5,
+        "member": True,
+        "city": "Rome",
+        "since": "01/02/2020",
+        "note": "hi",
+    }
+
+
+@pytest.fixture
+def make_served(make_bundle):
+    from raymm.serving.sources import warmed
+
+    def make(name="churn", number=1, shift=0.0, task="binary"):
+        bundle = make_bundle(shift, task)
+        return warmed(name, number, "ab" * 32, Runner(bundle), statistics=bundle.statistics)
+
+    return make
+
+
+@pytest.fixture
+def make_client(make_served):
+    from raymm.config import ServingConfig
+    from raymm.serving.app import create_app
+    from raymm.serving.sources import FixedModels
+
+    def make(*served, tokens=None, watcher_for=None, **settings):
+        app = create_app(
+            FixedModels(*(served or (make_served(),))),
+            config=ServingConfig(**settings),
+            tokens=tokens or {},
+            watcher_for=watcher_for,
+        )
+        return Client(app)
+
+    return make
+
+
+@pytest.fixture
+def post():
+    """Post any bytes or value as JSON to a path; returns (status, document)."""
+
+    def send(client, body, path="/v1/models/churn/predict"):
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        answer = client.post(path, content=data)
+        return answer.status_code, answer.json()
+
+    return send

@@ -1,0 +1,231 @@
+import json
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from raymm.artifacts import Batch
+
+
+def test_predicts_what_the_runner_predicts(make_client, make_served, record, post):
+    served = make_served(number=7)
+    status, answer = post(make_client(served), {"records": [record, record | {"age": -400}]})
+    assert status == 200
+    yes = 1 / (1 + np.exp(-np.array([0.41, -4.0])))
+    assert (answer["model"], answer["version"]) == ("churn", 7)
+    assert answer["predictions"] == ["yes", "no"]
+    got = [row["yes"] for row in answer["probabilities"]]
+    # float32 has 24 bits: a few units in the last place of numbers below 1
+    np.testing.assert_allclose(got, yes, atol=4 * 2**-24)
+
+
+def test_regression_has_no_probabilities(make_client, make_served, record, post):
+    client = make_client(make_served(task="regression", shift=1))
+    status, answer = post(client, {"records": [record]})
+    assert (status, answer) == (200, {"model": "churn", "version": 1, "predictions": [42.0]})
+
+
+def test_version_is_in_the_header(make_client, record):
+    answer = make_client().post("/v1/models/churn/predict", json={"records": [record]})
+    assert answer.headers["x-raymm-version"] == "1"
+
+
+def test_example_in_openapi_is_accepted(make_client, post):
+    client = make_client()
+    document = client.get("/openapi.json").json()
+    operation = document["paths"]["/v1/models/churn/predict"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert post(client, schema["example"])[0] == 200
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = ["age", "income", "member", "city", "since", "note", "agee"]
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    body=st.one_of(
+        st.binary(max_size=60),
+        JSON.map(lambda value: json.dumps(value).encode()),
+        st.lists(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=6), max_size=3).map(
+            lambda rows: json.dumps({"records": rows}).encode()
+        ),
+    ),
+    path=st.sampled_from(["/v1/models/churn/predict", "/v2/models/churn/infer"]),
+)
+def test_no_body_makes_a_server_error(make_client, post, body, path):
+    status, answer = post(make_client(), body, path)
+    assert status in {200, 413, 422}
+    assert status == 200 or set(answer["error"]) >= {"type", "message"}
+
+
+def test_too_many_rows(make_client, record, post):
+    client = make_client(max_rows=3)
+    assert post(client, {"records": [record] * 3})[0] == 200
+    status, answer = post(client, {"records": [record] * 4})
+    assert (status, answer["error"]["type"]) == (413, "TooLarge")
+
+
+def test_large_batches_give_the_same_rows(make_client, record, post):
+    """Bodies beyond the inline size are answered in a thread."""
+    rows = [record | {"age": age} for age in range(1000)]
+    client = make_client()
+    _, whole = post(client, {"records": rows})
+    _, single = post(client, {"records": rows[500:501]})
+    assert whole["probabilities"][500] == single["probabilities"][0]
+    assert len(whole["predictions"]) == 1000
+
+
+def test_tokens(make_client, record):
+    client = make_client(tokens={"alice": "s3cret", "bob": "other"})
+    path = "/v1/models/churn/predict"
+    for header in (None, "Bearer wrong", "Bearer", "Basic s3cret", "s3cret", "Bearer s3cre"):
+        headers = {"authorization": header} if header else {}
+        answer = client.post(path, json={"records": [record]}, headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert answer.json()["error"]["type"] == "Unauthorized"
+    for token in ("s3cret", "other"):
+        headers = {"authorization": f"bearer {token}"}
+        assert client.post(path, json={"records": [record]}, headers=headers).status_code == 200
+    assert client.get("/v2/health/live").status_code == 200
+    assert client.get("/v2/health/ready").json() == {"ready": True}
+    for guarded in ("/metrics", "/openapi.json", "/v1/models", "/v1/models/churn/monitor"):
+        assert client.get(guarded).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("GET", "/v1/models/other", 404),
+        ("POST", "/v1/models/other/predict", 404),
+        ("GET", "/v1/models/churn/predict", 405),
+        ("DELETE", "/v1/models", 405),
+        ("GET", "/v2/models/churn/versions/2", 404),
+    ],
+)
+def test_wrong_paths_answer_json(make_client, method, path, status):
+    answer = make_client().request(method, path)
+    assert answer.status_code == status
+    assert set(answer.json()["error"]) == {"type", "message"}
+
+
+def test_describes_the_models(make_client, make_served):
+    client = make_client(make_served("a"), make_served("b", number=3))
+    assert [m["name"] for m in client.get("/v1/models").json()["models"]] == ["a", "b"]
+    about = client.get("/v1/models/b").json()
+    assert (about["version"], about["sha256"], about["classes"]) == (3, "ab" * 32, ["no", "yes"])
+    assert about["schema"]["target"] == "left"
+    assert client.get("/docs").text.startswith("<!doctype html>")
+    assert "http" not in client.get("/docs").text.replace("<!doctype html>", "")
+    assert client.get("/").json()["openapi"] == "/openapi.json"
+
+
+class Recorder:
+    def __init__(self):
+        self.watched, self.told = [], []
+
+    def watch(self, version, statistics):
+        self.watched.append(version)
+
+    def tell(self, batch: Batch):
+        self.told.append(batch)
+
+    def report(self):
+        return {"drift": {"age": {"psi": 0.25}}, "rows": len(self.told)}
+
+
+def test_the_monitor_is_told(make_client, record, post):
+    recorder = Recorder()
+    client = make_client(watcher_for=lambda name: recorder)
+    post(client, {"records": [record] * 2})
+    post(client, {"records": [{}]})
+    assert recorder.watched == [1]
+    good, bad = recorder.told
+    assert (good.rows, good.error, good.predictions.shape) == (2, "", (2, 2))
+    assert good.tensors["city"].tolist() == ["Rome", "Rome"]
+    assert good.seconds > 0
+    assert (bad.rows, bad.error) == (0, "InputError")
+    report = client.get("/v1/models/churn/monitor").json()["report"]
+    assert report["drift"]["age"]["psi"] == 0.25
+
+
+def test_metrics_count(make_client, record, post):
+    client = make_client(watcher_for=lambda name: Recorder())
+    post(client, {"records": [record] * 5})
+    post(client, b"{")
+    post(client, b"{}", "/v1/models/unknown/predict")
+    text = client.get("/metrics").text
+    assert 'raymm_requests_total{model="churn",version="1"} 2.0' in text
+    assert 'raymm_rows_total{model="churn",version="1"} 5.0' in text
+    assert 'raymm_errors_total{error="InputError",model="churn"} 1.0' in text
+    assert 'raymm_request_seconds_count{model="churn",version="1"} 1.0' in text
+    assert 'raymm_monitor{measure="drift.age.psi",model="churn"} 0.25' in text
+    assert "unknown" not in text
+
+
+def test_a_failing_model_is_a_json_error(make_client, make_served, record, post):
+    served = make_served()
+
+    class Broken:
+        schema = served.schema
+
+        def predict(self, tensors):
+            raise RuntimeError("boom")
+
+    from dataclasses import replace
+
+    status, answer = post(make_client(replace(served, runner=Broken())), {"records": [record]})
+    assert status == 500
+    assert answer["error"]["type"] == "ServingError"
+
+
+async def _post_slowly(app, started, release):
+    import anyio
+
+    async def body():
+        started.set()
+        yield b"{"
+        with anyio.fail_after(5):
+            await release.wait()
+        yield b"}"
+
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        return await client.post("/v1/models/churn/predict", content=body())
+
+
+def test_a_full_service_says_when_to_come_back(make_client, record):
+    import anyio
+
+    app = make_client(max_queued=1).app
+
+    async def main():
+        started, release = anyio.Event(), anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_post_slowly, app, started, release)
+            await started.wait()
+            transport = httpx.ASGITransport(app=app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                path = "/v1/models/churn/predict"
+                refused = await client.post(path, json={"records": [record]})
+                release.set()
+                await anyio.sleep(0.05)
+                later = await client.post(path, json={"records": [record]})
+        return refused, later
+
+    refused, later = anyio.run(main)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert refused.json()["error"]["type"] == "Overloaded"
+    assert later.status_code == 200

@@ -1,0 +1,98 @@
+import pytest
+
+from raymm.serving.inference_protocol import metadata, tensors
+
+PATH = "/v2/models/churn/infer"
+
+
+def _inputs(rows=1, **changes):
+    age = {"name": "age", "shape": [rows, 1], "datatype": "FP32", "data": [41] * rows}
+    return {"inputs": [age | changes]}
+
+
+def test_metadata_describes_a_request_that_works(make_client, make_served, post):
+    client = make_client()
+    about = client.get("/v2/models/churn").json()
+    data = {"FP32": 41, "BOOL": True, "INT64": 0, "BYTES": "Rome"}
+    inputs = [
+        {**told, "shape": [1, 1], "data": [data[told["datatype"]]]} for told in about["inputs"]
+    ]
+    status, answer = post(client, {"id": "a-1", "inputs": inputs}, PATH)
+    assert status == 200
+    assert (answer["id"], answer["model_name"], answer["model_version"]) == ("a-1", "churn", "1")
+    for output, told in zip(answer["outputs"], about["outputs"], strict=True):
+        assert (output["name"], output["datatype"]) == (told["name"], told["datatype"])
+        assert output["shape"][1:] == told["shape"][1:]
+
+
+def test_agrees_with_records(make_client, record, post):
+    client = make_client()
+    _, by_record = post(client, {"records": [{"age": 41}, {"age": 41}]})
+    _, by_tensor = post(client, _inputs(rows=2), PATH)
+    prediction, probabilities = by_tensor["outputs"]
+    assert prediction["data"] == by_record["predictions"]
+    assert probabilities["shape"] == [2, 2]
+    flat = [row[name] for row in by_record["probabilities"] for name in ("no", "yes")]
+    assert probabilities["data"] == flat
+
+
+@pytest.mark.parametrize("data", [[[41], [41]], [41, 41]])
+@pytest.mark.parametrize("shape", [[2], [2, 1]])
+def test_shapes_of_one_column(schema, data, shape):
+    body = _inputs(data=data, shape=shape)
+    assert tensors(schema, body, 10)["age"].tolist() == [41, 41]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ([], "body"),
+        ({}, "inputs"),
+        ({"inputs": []}, "inputs"),
+        ({"inputs": [1]}, "inputs[0]"),
+        ({"inputs": [{}]}, "inputs[0].name"),
+        ({"inputs": _inputs()["inputs"] * 2}, "inputs[1].name"),
+        ({"id": 1, **_inputs()}, "id"),
+        (_inputs(name="agee"), "inputs.agee"),
+        (_inputs(datatype="BYTES"), "inputs.age.datatype"),
+        (_inputs(datatype=None), "inputs.age.datatype"),
+        (_inputs(datatype=["FP32"]), "inputs.age.datatype"),
+        (_inputs(shape=[1, 2]), "inputs.age.shape"),
+        (_inputs(shape=[0, 1]), "inputs.age.shape"),
+        (_inputs(shape=[-1, 1]), "inputs.age.shape"),
+        (_inputs(shape=[True]), "inputs.age.shape"),
+        (_inputs(shape=None), "inputs.age.shape"),
+        (_inputs(shape=[2, 1]), "inputs.age.data"),
+        (_inputs(data=[]), "inputs.age.data"),
+        (_inputs(data=None), "inputs.age.data"),
+        (_inputs(data=[[1, 2]]), "inputs.age.data"),
+        (_inputs(data=["x"]), "inputs.age.data[0]"),
+        (_inputs() | {"outputs": [{"name": "other"}]}, "outputs[0].name"),
+        (_inputs() | {"outputs": 3}, "outputs"),
+        ({"inputs": [{"name": "income", "shape": [1], "datatype": "FP32", "data": [1]}]},
+         "inputs.age"),
+    ],
+)  # fmt: skip
+def test_wrong_requests_name_the_field(make_client, post, body, field):
+    status, answer = post(make_client(), body, PATH)
+    assert (status, answer["error"]["field"]) == (422, field)
+
+
+def test_rows_are_bounded(make_client, post):
+    assert post(make_client(max_rows=5), _inputs(rows=6), PATH)[0] == 413
+    # a shape that promises more rows than the data holds costs nothing
+    assert post(make_client(), _inputs(shape=[10**12, 1]), PATH)[0] == 413
+
+
+def test_versions_and_outputs(make_client, make_served, post):
+    client = make_client(make_served(number=4))
+    body = _inputs() | {"outputs": [{"name": "probabilities"}]}
+    status, answer = post(client, body, "/v2/models/churn/versions/4/infer")
+    assert (status, [o["name"] for o in answer["outputs"]]) == (200, ["probabilities"])
+    assert post(client, body, "/v2/models/churn/versions/3/infer")[0] == 404
+    assert client.get("/v2/models/churn/ready").json() == {"name": "churn", "ready": True}
+
+
+def test_regression_has_one_output(make_served):
+    schema = make_served(task="regression").schema
+    assert [o["name"] for o in metadata("m", 1, schema)["outputs"]] == ["prediction"]

@@ -1,0 +1,129 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raymm.errors import InputError, ServingError, TooLarge
+from raymm.serving import protocol
+from raymm.serving.protocol import RecordReader, document, encode
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)  # fmt: skip
+
+
+@given(PLAIN)
+def test_documents_come_back(value):
+    assert document(encode(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("body", "observed"),
+    [
+        (b"", "Expecting value"),
+        (b"{", "line 1"),
+        (b'{"a": NaN}', "NaN"),
+        (b"[-Infinity]", "-Infinity"),
+        (b'{"a": 1, "a": 2}', "twice"),
+        (b"[" * 200_000, "nested"),
+        (b"9" * 5000, "digits"),
+        (b"\xff\xfe", "UTF-8"),
+        (b'{"a": 1} x', "Extra data"),
+    ],
+)
+def test_unsound_json_is_refused(body, observed):
+    with pytest.raises(InputError) as caught:
+        document(body)
+    assert caught.value.field == "body"
+    assert observed in caught.value.observed
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ([], "body"),
+        (None, "body"),
+        ({}, "body"),
+        ({"records": [{}], "more": 1}, "body"),
+        ({"record": [{}]}, "body"),
+        ({"records": []}, "records"),
+        ({"records": {}}, "records"),
+        ({"records": "text"}, "records"),
+    ],
+)
+def test_outline(schema, body, field):
+    with pytest.raises(InputError) as caught:
+        RecordReader(schema).records(body, 10)
+    assert caught.value.field == field
+
+
+def test_rows_are_bounded(schema):
+    rows = [{}] * 11
+    assert RecordReader(schema).records({"records": rows[:10]}, 10) == rows[:10]
+    with pytest.raises(TooLarge, match=r"10 rows at most.* 11"):
+        RecordReader(schema).records({"records": rows}, 10)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "observed", "allowed"),
+    [
+        ({"age": "abc"}, "records[1].age", "'abc' (text)", "a number"),
+        ({"age": None}, "records[1].age", "null", "no missing value"),
+        ({"agee": 1}, "records[1].agee", "unknown", 'did you mean "age"?'),
+        ({"since": "31/31/2020"}, "records[1].since", "31/31", "%d/%m/%Y"),
+    ],
+)
+def test_wrong_fields_are_named(schema, record, change, field, observed, allowed):
+    with pytest.raises(InputError) as caught:
+        RecordReader(schema).tensors([record, record | change])
+    assert caught.value.field == field
+    assert observed in caught.value.observed
+    assert allowed in caught.value.allowed
+
+
+def test_columns_left_out(schema, record):
+    reader = RecordReader(schema)
+    tensors = reader.tensors([{"age": 1}])
+    assert np.isnan(tensors["income"][0])
+    assert (tensors["city"][0], tensors["age"][0]) == ("", 1)
+    with pytest.raises(InputError) as caught:
+        reader.tensors([{"income": 1}])
+    assert caught.value.observed == "nothing"
+
+
+def test_target_and_ignored_columns_are_passed_over(schema, record):
+    reader = RecordReader(schema)
+    tensors = reader.tensors([record | {"left": "yes", "row_id": 7}])
+    assert list(tensors) == [column.name for column in schema.features]
+
+
+def test_records_must_be_objects(schema):
+    with pytest.raises(InputError) as caught:
+        RecordReader(schema).tensors([{"age": 1}, [1]])
+    assert caught.value.field == "records[1]"
+
+
+def test_example_is_accepted(schema):
+    from dataclasses import replace
+
+    RecordReader(schema).tensors([protocol.example(schema)])
+    bare = [replace(c, example=None, nullable=False) for c in schema.columns]
+    strict = replace(schema, columns=tuple(bare))
+    RecordReader(strict).tensors([protocol.example(strict)])
+
+
+def test_answer_holds_only_json(schema):
+    predictions = np.array([[0.25, 0.75]], dtype=np.float32)
+    made = protocol.answer(schema, ["yes"], predictions, {"version": 1})
+    assert json.loads(encode(made)) == {
+        "version": 1,
+        "predictions": ["yes"],
+        "probabilities": [{"no": 0.25, "yes": 0.75}],
+    }
+    with pytest.raises(ServingError, match="finite"):
+        encode({"predictions": [float("nan")]})

@@ -1,0 +1,45 @@
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from raymm.serving.telemetry import MOST_MEASURES, Telemetry, measures
+
+REPORT = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=12,
+)
+
+
+def _samples(text):
+    families = text_string_to_metric_families(text.decode())
+    return [sample for family in families for sample in family.samples]
+
+
+@given(st.dictionaries(st.text(max_size=3), REPORT))
+def test_any_report_is_written_in_prometheus_form(report):
+    text = Telemetry().text({"m": 3}, {"m": report})
+    told = [s for s in _samples(text) if s.name == "raymm_monitor"]
+    # labels that differ only where dots stand meet in one series
+    assert {s.labels["measure"] for s in told} == {path for path, _ in measures(report)}
+
+
+def test_counts():
+    telemetry = Telemetry()
+    for rows in (1, 2, 3):
+        telemetry.answered("m", 1, rows, 0.004)
+    telemetry.failed("m", 1, "InputError")
+    found = {(s.name, s.labels.get("le")): s.value for s in _samples(telemetry.text({"m": 1}, {}))}
+    assert found["raymm_requests_total", None] == 4
+    assert found["raymm_rows_total", None] == 6
+    assert found["raymm_errors_total", None] == 1
+    assert found["raymm_request_seconds_bucket", "0.0025"] == 0
+    assert found["raymm_request_seconds_bucket", "0.005"] == 3
+
+
+def test_series_are_bounded_and_leave_with_the_report():
+    telemetry = Telemetry()
+    huge = {"m": {str(i): i for i in range(10 * MOST_MEASURES)}}
+    told = [s for s in _samples(telemetry.text({}, huge)) if s.name == "raymm_monitor"]
+    assert len(told) == MOST_MEASURES
+    assert not [s for s in _samples(telemetry.text({}, {})) if s.name == "raymm_monitor"]

@@ -1,0 +1,145 @@
+"""The whole life: what is finished is read and not done anew, and the same seed makes the same."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from raymm import config, lifecycle, stages
+from raymm.artifacts import as_record
+from raymm.errors import ConfigError, DataError, NotFound
+
+
+def made(finished, storage, **search):
+    return config.parse(
+        {
+            "name": "loans",
+            "data": {"source": str(finished.csv), "target": "approved"},
+            "goal": {"protected": ["city"]},
+            "search": {"trials": 1, "families": ["forest"], "parallel": 1, **search},
+            "storage": str(storage),
+        }
+    )
+
+
+def test_a_run_carries_what_every_stage_made(finished):
+    run = finished.runs[1]
+    assert run.blessing.blessed
+    assert run.promoted
+    assert run.evaluation.rows == len(run.dataset.test) == 400
+    assert run.evaluation.score.low <= run.evaluation.score.value <= run.evaluation.score.high
+    assert {one.column for one in run.explanation.importance} == {
+        "income",
+        "city",
+        "opened",
+        "children",
+    }
+    assert run.explanation.importance[0].column == "income"
+    assert {one.value for one in run.audit.groups if one.column == "city"} == {
+        "Bern",
+        "Oslo",
+        "Rome",
+    }
+    assert run.bundle.sha256 == run.version.bundle
+
+
+def test_the_summary_holds_every_promised_key(finished):
+    summary = json.loads(json.dumps(finished.runs[1].summary()))
+    promised = (
+        "run name version blessed metric direction score baseline trials resumed_trials seconds "
+        "bundle_bytes uncompressed_bytes best report"
+    )
+    assert set(promised.split()) <= set(summary)
+    assert summary["metric"] == "roc_auc"
+    assert summary["best"]["family"] in ("lightgbm", "linear")
+    assert summary["trials"] == 3
+
+
+def test_the_same_call_again_reads_everything_and_changes_nothing(
+    finished, searching_here, monkeypatch
+):
+    def never(*args, **kwargs):
+        raise AssertionError("a finished stage was done anew")
+
+    first = finished.runs[1]
+    monkeypatch.setattr(stages.building, "build", never)
+    monkeypatch.setattr(stages.evaluations, "evaluate", never)
+    monkeypatch.setattr("raymm.searching.tune.search", never)
+    second = lifecycle.run(first.config)
+    assert second.version == first.version
+    assert second.trials.resumed == len(first.trials.trials)
+    # Records, for the metric is NaN on slices of one class, and NaN differs from itself.
+    assert as_record(second.evaluation) == as_record(first.evaluation)
+
+
+def test_the_same_seed_and_data_give_the_same_bundle_elsewhere(finished, tmp_path, searching_here):
+    again = lifecycle.run(made(finished, tmp_path))
+    assert again.version.bundle == finished.runs[0].version.bundle
+    assert [t.config for t in again.trials.leaderboard] == [
+        t.config for t in finished.runs[0].trials.leaderboard
+    ]
+
+
+def test_another_seed_gives_another_run(finished):
+    one = made(finished, "a")
+    other = one.model_copy(update={"seed": 1})
+    assert one.run_id("x") != other.run_id("x")
+
+
+def test_a_second_model_is_held_against_the_champion(finished):
+    first, second = (run.evaluation for run in finished.runs)
+    assert first.champion == ""
+    assert second.champion == "loans@1"
+    assert second.champion_gain is not None
+
+
+def test_a_model_that_misses_its_goal_is_kept_but_not_promoted(finished, tmp_path, searching_here):
+    wanted = made(finished, tmp_path)
+    goal = wanted.goal.model_copy(update={"at_least": 0.9999})
+    run = lifecycle.run(wanted.model_copy(update={"goal": goal}))
+    assert not run.blessing.blessed
+    assert not run.promoted
+    assert run.version.number == 1
+    with pytest.raises(NotFound, match="no champion"):
+        lifecycle.again("loans", "x.csv", {"storage": str(tmp_path)})
+
+
+def test_a_version_is_rebuilt_byte_for_byte(finished):
+    same, stored, rebuilt = lifecycle.replay(str(finished.home), "loans", 2)
+    assert same
+    assert stored == rebuilt
+
+
+def test_replay_refuses_another_table(finished, tmp_path):
+    other = tmp_path / "other.csv"
+    other.write_text(finished.csv.read_text().replace("Bern", "Bonn"))
+    with pytest.raises(DataError, match="its content has changed"):
+        lifecycle.replay(str(finished.home), "loans", 1, str(other))
+
+
+def test_retraining_takes_the_champions_configuration(finished):
+    again = lifecycle.again("loans", "newer.csv", {"storage": str(finished.home), "seed": 5})
+    assert again.data.source == "newer.csv"
+    assert again.data.target == "approved"
+    assert again.search.families == ("lightgbm", "linear")
+    assert (again.seed, again.storage) == (5, str(finished.home))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"data.target": "aproved"}, "approved"),
+        ({"goal.metric": "rmse"}, "rmse"),
+        ({"goal.metric": "roc_aux"}, "roc_auc"),
+        ({"search.families": "[lightgmb]"}, "lightgbm"),
+        ({"search.algorithm": "bayes"}, "tpe"),
+        ({"compression.techniques": "[shrink]"}, "truncate"),
+    ],
+)
+def test_wrong_names_are_answered_with_the_right_ones(
+    finished, tmp_path, searching_here, change, words
+):
+    raw = made(finished, tmp_path).model_dump(mode="json", by_alias=True)
+    with pytest.raises((ConfigError, DataError), match=words):
+        lifecycle.run(config.parse(raw, change))

@@ -1,0 +1,62 @@
+"""What the search stage hands to the searcher."""
+
+from __future__ import annotations
+
+import pytest
+
+from raymm import lifecycle, searching
+from raymm.artifacts import Categorical, Trial, Trials
+from raymm.config import parse
+from raymm.errors import SearchError
+from raymm.plugins import families
+from raymm.search.space import contains
+
+
+@pytest.fixture
+def asked(finished, tmp_path, monkeypatch):
+    """Catch what the search is called with, and let it find nothing."""
+    caught = {}
+
+    def search(prepared, space, searcher, halving, ledger, **how):
+        caught.update(space=space, searcher=searcher, halving=halving, prepared=prepared, **how)
+        failed = Trial(id="a", number=0, config={}, status="failed", error="ValueError: no luck")
+        return Trials(trials=(failed,), direction="maximize", metric="roc_auc")
+
+    from contextlib import nullcontext
+
+    monkeypatch.setattr(searching, "connect", lambda config: nullcontext())
+    monkeypatch.setattr(searching.tune, "search", search)
+    source = {"source": str(finished.csv), "target": "approved"}
+    raw = {"data": source, "storage": str(tmp_path)}
+
+    def run(**changes):
+        with pytest.raises(SearchError, match="no luck"):
+            lifecycle.run(parse(raw, {key.replace("__", "."): v for key, v in changes.items()}))
+        return caught
+
+    return run
+
+
+def test_every_family_is_searched_as_one_conditional_space(asked):
+    space = asked()["space"]
+    assert isinstance(space["family"], Categorical)
+    assert set(space["family"].choices) == set(families.names())
+    assert set(asked()["prepared"].folds) == {"ordinal", "dense"}
+
+
+def test_strong_configurations_come_first_one_family_after_another(asked):
+    caught = asked()
+    first = caught["searcher"].suggest(len(families.names()))
+    assert {one.config["family"] for one in first} == set(families.names())
+    assert all(contains(caught["space"], one.config) for one in first)
+
+
+def test_grid_keeps_its_own_order_and_schedulers_can_be_left_out(asked):
+    caught = asked(search__algorithm="grid", search__scheduler="none")
+    assert caught["searcher"].name == "grid"
+    assert caught["halving"] is None
+
+
+def test_budgets_are_handed_over(asked):
+    caught = asked(search__trials=7, search__time="9s", search__parallel=3)
+    assert (caught["trials"], caught["seconds"], caught["parallel"]) == (7, 9.0, 3)

@@ -1,0 +1,66 @@
+"""Stages are kept under a hash of what decides them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from raymm import stages
+from raymm.artifacts import Check
+from raymm.config import parse
+from raymm.search.ledger import Ledger
+
+
+@pytest.fixture
+def life(tmp_path):
+    with Ledger.open(str(tmp_path), "r-1") as ledger:
+        yield SimpleNamespace(ledger=ledger, notify=lambda progress: None)
+
+
+def test_a_stage_is_done_once_for_what_decides_it(life):
+    made = []
+
+    def make():
+        made.append(1)
+        return Check(name="n", passed=True, statement="s")
+
+    results = [stages.kept(life, "s", {"a": a}, Check, make) for a in (1, 1, 2, 1)]
+    assert len(made) == 2
+    assert len(set(results)) == 1
+
+
+def test_one_worker_means_one_thread(monkeypatch):
+    raw = {"data": {"source": "a", "target": "y"}}
+    assert stages.threads(parse(raw, {"search.parallel": 1, "ray.cpus": 8})) == 1
+    assert stages.threads(parse(raw, {"ray.cpus": 8})) == 8
+
+
+def test_lineage_holds_no_clock_and_no_folder(finished):
+    record = str(finished.runs[1].bundle.lineage)
+    assert "seconds" not in record
+    assert str(finished.home) not in record
+    assert str(finished.csv.parent) not in record
+
+
+def test_the_chosen_candidate_is_one_and_what_is_shipped(finished):
+    for run in finished.runs:
+        assert sum(one.chosen for one in run.frontier.candidates) == 1
+        shipped = run.version.bundle_bytes
+        assert shipped <= run.uncompressed_bytes
+        if stages.chosen(run.frontier).technique == "none":
+            assert shipped == run.uncompressed_bytes
+
+
+def test_contributions_add_up_to_what_the_bundle_answers(finished):
+    run = finished.runs[1]
+    if "log-odds" not in run.explanation.unit:
+        pytest.skip("the winner has no exact contributions")
+    rows = run.dataset.test[: len(run.explanation.outputs)]
+    from raymm.bundle.run import Runner
+
+    answered = Runner(run.bundle).predict(run.dataset.rows(rows))[:, -1]
+    told = 1 / (1 + np.exp(-np.array(run.explanation.outputs)))
+    # Float32 sums of some hundred trees stay below 1e-5 in probability.
+    assert np.abs(answered - told).max() < 1e-4

@@ -1,0 +1,103 @@
+"""The conformance suite passes the built-in searchers and finds broken ones out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from raymm.plugins import searchers
+from raymm.search.random import Random
+from raymm.search.searcher import Result, Suggestion
+from raymm.testing.searchers import (
+    EXAMPLE,
+    check_failures,
+    check_inside,
+    check_replay,
+    check_searcher,
+    check_symmetry,
+)
+
+
+@pytest.mark.parametrize("name", ["auto", "grid", "random", "tpe"])
+def test_every_built_in_searcher_keeps_the_laws(name: str) -> None:
+    assert name in searchers.names()
+    check_searcher(searchers.get(name), examples=6)
+
+
+class Repeats(Random):
+    def suggest(self, count: int) -> list[Suggestion]:
+        made = super().suggest(count)
+        return [Suggestion("same", s.config) for s in made]
+
+
+class Outside(Random):
+    def suggest(self, count: int) -> list[Suggestion]:
+        return [Suggestion(s.id, {**s.config, "alien": 1}) for s in super().suggest(count)]
+
+
+class Forgets(Random):
+    def __init__(self, space, *, mode, generator) -> None:
+        super().__init__(space, mode=mode, generator=np.random.default_rng())
+
+
+class OneSided(Random):
+    def observe(self, results: Sequence[Result]) -> None:
+        for result in results:
+            if result.value is not None and result.value > 0:
+                self.generator.random()
+        super().observe(results)
+
+
+class GivesUp(Random):
+    failed = False
+
+    def observe(self, results: Sequence[Result]) -> None:
+        self.failed = self.failed or any(r.value is None for r in results)
+
+    def suggest(self, count: int) -> list[Suggestion]:
+        return [] if self.failed else super().suggest(count)
+
+
+class Deaf(Random):
+    """Suggests configurations that it has been told of."""
+
+    told: list[Suggestion] = []  # noqa: RUF012
+
+    def observe(self, results: Sequence[Result]) -> None:
+        self.told = [Suggestion(f"again-{r.id}", r.config) for r in results]
+
+    def suggest(self, count: int) -> list[Suggestion]:
+        return self.told[:count] or super().suggest(count)
+
+
+@pytest.mark.parametrize(
+    ("broken", "check", "law"),
+    [
+        (Outside, check_inside, "is not a configuration"),
+        (Forgets, check_replay, "replayed"),
+        (OneSided, check_symmetry, "maximising"),
+    ],
+)
+def test_each_law_over_spaces_finds_its_breaker(broken, check, law) -> None:
+    check(Random, EXAMPLE)
+    with pytest.raises(AssertionError, match=law):
+        check(broken, EXAMPLE)
+
+
+@pytest.mark.parametrize(
+    ("broken", "law"),
+    [(Repeats, "ids of suggestions must differ"), (GivesUp, "failures must not end")],
+)
+def test_a_broken_searcher_is_found_out(broken: type[Random], law: str) -> None:
+    with pytest.raises(AssertionError, match=law):
+        check_searcher(broken)
+
+
+def test_a_searcher_that_repeats_is_found_out() -> None:
+    with pytest.raises(AssertionError, match=r"repeated|tried"):
+        check_searcher(Deaf)
+
+
+def test_one_law_can_be_run_alone() -> None:
+    check_failures(Random)
+    assert "solver" in EXAMPLE
