@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def _report(
             facts=_facts(life, trials),
             schema=life.dataset.schema,
             anomalies=anomalies,
-            trials=trials,
+            trials=replace(trials, resumed=0),
             frontier=built.frontier,
             evaluation=proof.evaluation,
             blessing=proof.blessing,

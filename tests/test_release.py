@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from raymm.artifacts import Audit, Blessing, Evaluation, Explanation, Frontier, Trials, from_record
 from raymm.registry.versions import Registry
@@ -30,7 +31,7 @@ def test_every_proof_can_be_read_back_from_the_registry(finished, home):
 def test_the_report_is_the_same_beside_the_run_and_in_the_registry(finished, home):
     run = finished.runs[1]
     page = Registry(str(home)).part(run.version, "report.html").decode()
-    assert open(run.report, encoding="utf-8").read() == page
+    assert Path(run.report).read_text(encoding="utf-8") == page
     for words in (run.run, "income", "blessed", "Leaderboard"):
         assert words.lower() in page.lower()
 

@@ -75,7 +75,7 @@ def test_wider_than_loopback_needs_a_token():
 
     service._require_safe(ServingConfig(auth="none"))
     service._require_safe(ServingConfig(host="0.0.0.0"))
-    with pytest.raises(ServingError, match="serving.auth to token"):
+    with pytest.raises(ServingError, match=r"serving\.auth to token"):
         service._require_safe(ServingConfig(host="0.0.0.0", auth="none"))
 
 

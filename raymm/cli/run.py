@@ -159,11 +159,13 @@ def submit(file: str, address: str, working_dir: str) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("model", metavar="NAME")
 @click.argument("source")
 @options.run_options
 @options.json_option
-def retrain(name: str, source: str, settings: tuple[str, ...], as_json: bool, **given: Any) -> None:
+def retrain(
+    model: str, source: str, settings: tuple[str, ...], as_json: bool, **given: Any
+) -> None:
     """Run again on SOURCE with the configuration that made the champion of NAME."""
     from raymm.lifecycle import again
 
