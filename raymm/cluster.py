@@ -33,6 +33,11 @@ ENVIRONMENT: Mapping[str, str] = {
     # mode Ray writes a token file that everyone on the machine can read.
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # A replica behind HAProxy goes on for 30 s after it was taken out, so that balancers outside
+    # notice; on one machine HAProxy is told at once.
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
+    # A monitor's thread that outlives its cluster must not start another one.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 """Set before Ray starts, where the user has not set them."""
@@ -86,6 +91,7 @@ def connect(
     """
     import ray
 
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     if ray.is_initialized():
         yield _connection(started=False)
         return

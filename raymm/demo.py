@@ -83,7 +83,7 @@ def _serve(name: str, storage: str, out: IO[str], as_json: bool) -> dict[str, An
     with service.serving(ordered) as found:
         described = service.ask(found, f"/v1/models/{name}")
         path = f"/v1/models/{name}/predict"
-        answer = service.ask(found, path, {"records": [described["example"]]})
+        answer = service.ask(found, path, described["example"])
         proxy = "HAProxy" if found.haproxy else "Serve's Python proxy"
         _say(out, as_json, f"served at {found.url} behind {proxy}")
         _say(out, as_json, f"POST {path} with one row answers {answer}")
@@ -120,7 +120,7 @@ def _watched(found: service.Service, name: str, rows: int) -> dict[str, Any]:
     """Wait until the monitor has counted every row sent, and return its report."""
     deadline = time.monotonic() + _PATIENCE
     while True:
-        report: dict[str, Any] = service.ask(found, f"/v1/models/{name}/monitor")
+        report: dict[str, Any] = service.ask(found, f"/v1/models/{name}/monitor")["report"]
         if counted(report) >= rows or time.monotonic() > deadline:
             return report
         time.sleep(0.5)

@@ -115,7 +115,7 @@ def curl(found: Any) -> str:
     from raymm import service
 
     described = service.ask(found, f"/v1/models/{found.name}")
-    body = json.dumps({"records": [described["example"]]})
+    body = json.dumps(described["example"])
     header = f"-H 'Authorization: Bearer {found.token}' " if found.token else ""
     url = f"{found.url}/v1/models/{found.name}/predict"
     return f"curl -s {header}-d {shlex.quote(body)} {url}"
@@ -145,7 +145,7 @@ def monitor(name: str, as_json: bool) -> None:
     found = service.find(name)
     if found is None:
         raise NotFound(f"no service of {name} is recorded here. Start one: raymm deploy {name}")
-    report = service.ask(found, f"/v1/models/{name}/monitor")
+    report = service.ask(found, f"/v1/models/{name}/monitor")["report"]
     if as_json:
         printing.as_json(report)
     else:
