@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -82,20 +83,19 @@ def progress(*, quiet: bool = False) -> Iterator[Notify]:
     """
     printer = _Printer()
     try:
-        yield _silent if quiet else printer.show
+        yield printer.hide if quiet else printer.show
     finally:
         printer.end()
-
-
-def _silent(event: Progress) -> None:
-    del event
 
 
 class _Printer:
     def __init__(self) -> None:
         self._started = time.monotonic()
-        self._live = click.get_text_stream("stderr").isatty()
+        self._live = sys.stderr.isatty()
         self._at, self._stage, self._open = 0.0, "", 0
+
+    def hide(self, event: Progress) -> None:
+        """Print nothing."""
 
     def show(self, event: Progress) -> None:
         now = time.monotonic()

@@ -240,7 +240,9 @@ class Session:
         )
         if status == "failed":
             return trial
-        best = min(opened.rungs, key=lambda rung: (sign * rung.value, rung.rounds))
+        # Of equal rungs the later one: a metric that counts stands still while probabilities
+        # still improve.
+        best = min(opened.rungs, key=lambda rung: (sign * rung.value, -rung.rounds))
         return replace(trial, value=best.value, rounds=best.rounds, fold_values=best.fold_values)
 
     def _keep(self, ended: Trial) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,10 +58,14 @@ class Tiny(Family):
         return builder.node("Softmax", [raw], axis=1) if soft else raw
 
 
-@pytest.fixture(scope="session", autouse=True)
-def tiny() -> None:
+@pytest.fixture(scope="package", autouse=True)
+def tiny() -> Iterator[None]:
+    """File the tiny family for this folder's tests, and take it out again."""
     families.names()  # the built-in parts first, as in a running program
     family("tiny_for_tests")(Tiny)
+    yield
+    for kept in (families._parts, families._traits):
+        kept.pop("tiny_for_tests")
 
 
 CLASSES = {"binary": ("no", "yes"), "multiclass": ("a", "b", "ü"), "regression": ()}

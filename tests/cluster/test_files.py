@@ -87,7 +87,7 @@ def test_the_service_is_a_valid_serve_configuration():
     document = _yaml("kuberay/rayservice.yaml")
     config = ServeDeploySchema.model_validate(yaml.safe_load(document["spec"]["serveConfigV2"]))
     (application,) = config.applications
-    assert application.import_path == "raymm.lifecycle:serve_application"
+    assert application.import_path == "raymm.service:serve_application"
     assert set(application.args) == {"name", "storage"}
     # its deployments are those that raymm makes
     assert [deployment.name for deployment in application.deployments] == ["model"]

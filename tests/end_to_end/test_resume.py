@@ -1,0 +1,91 @@
+"""A killed run goes on where it stopped, and ends as an undisturbed one does."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+
+import numpy as np
+import pytest
+
+TRIALS = 14
+SETTINGS = ("--target", "approved", "--trials", TRIALS, "--seed", 3, "--set", "search.parallel=1")
+
+
+def records(home, kind):
+    """Return the whole records of a kind in the one ledger below a home folder."""
+    found = []
+    for path in home.glob("runs/*/ledger.jsonl"):
+        for line in path.read_bytes().split(b"\n"):
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if record.get("kind") == kind:
+                found.append(record)
+    return found
+
+
+def kill_when(command, home, csv, count):
+    """Start the run and send SIGKILL once ``count`` trials are in the ledger."""
+    process = command.start("run", csv, *SETTINGS, "--json", home=home)
+    deadline = time.monotonic() + 120
+    while len(records(home, "trial")) < count and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return len(records(home, "trial"))
+
+
+def check_kills(command, tmp_path, csv, counts):
+    calm = command.json("run", csv, *SETTINGS, home=tmp_path / "calm")
+    board = command.json("leaderboard", calm["run"], home=tmp_path / "calm")["trials"]
+    for index, count in enumerate(counts):
+        home = tmp_path / f"home{index}"
+        kept = kill_when(command, home, csv, count)
+        done = command.json("run", csv, *SETTINGS, home=home)
+        assert done["resumed_trials"] == kept
+        assert done["trials"] == TRIALS
+        numbers = [record["trial"]["number"] for record in records(home, "trial")]
+        assert sorted(numbers) == list(range(TRIALS)), "a finished trial was run again"
+        resumed = command.json("leaderboard", done["run"], home=home)["trials"]
+        assert [t["config"] for t in resumed] == [t["config"] for t in board]
+        same = ("score", "best", "bundle_bytes", "blessed", "promoted", "stopped_by")
+        assert {key: done[key] for key in same} == {key: calm[key] for key in same}
+        versions = [
+            command.json("models", "loans", home=where)["versions"][0]["bundle"]
+            for where in (home, tmp_path / "calm")
+        ]
+        assert versions[0] == versions[1]
+
+
+@pytest.mark.ray
+def test_a_killed_driver_resumes_and_ends_as_an_undisturbed_one(command, tmp_path, loans_csv):
+    check_kills(command, tmp_path, loans_csv, [5])
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+def test_twenty_kills_at_random_moments(command, tmp_path, loans_csv):
+    counts = np.random.default_rng(0).integers(0, TRIALS, size=20).tolist()
+    check_kills(command, tmp_path, loans_csv, counts)
+
+
+@pytest.mark.ray
+def test_ctrl_c_says_how_to_resume_and_keeps_what_was_found(command, loans_csv):
+    process = command.start("run", loans_csv, "--target", "approved", "--trials", 4000)
+    deadline = time.monotonic() + 120
+    while len(records(command.home, "trial")) < 2:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "same command" in err
+    assert "Traceback" not in err
+    kept = len(records(command.home, "trial"))
+    done = command.json("run", loans_csv, "--target", "approved", "--trials", kept)
+    assert done["resumed_trials"] == kept
