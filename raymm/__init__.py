@@ -2,7 +2,7 @@
 
 >>> import raymm
 >>> sorted(name for name in dir(raymm) if not name.startswith("_"))
-['load', 'run', 'tune']
+['Categorical', 'Float', 'Int', 'load', 'run', 'tune']
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from raymm.artifacts import Categorical, Float, Int
     from raymm.lifecycle import Run
     from raymm.prediction import Model
     from raymm.tuning import Tuned
 
-__all__ = ["load", "run", "tune"]
+__all__ = ["Categorical", "Float", "Int", "load", "run", "tune"]
 
 
 def __dir__() -> list[str]:
@@ -29,6 +30,10 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("raymm")
+    if name in ("Categorical", "Float", "Int"):
+        from raymm import artifacts
+
+        return getattr(artifacts, name)
     raise AttributeError(f"module 'raymm' has no attribute {name!r}")
 
 

@@ -31,6 +31,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -202,8 +203,8 @@ class RayConfig(_Section):
 
 
 def default_storage() -> str:
-    """Return ``RAYMM_HOME`` where it is set, else ``~/.raymm``."""
-    return os.environ.get("RAYMM_HOME") or str(Path.home() / ".raymm")
+    """Return ``RAYMM_HOME`` where it is set, else ``~/.raymm``, as an absolute path."""
+    return os.path.abspath(os.path.expanduser(os.environ.get("RAYMM_HOME") or "~/.raymm"))
 
 
 class RunConfig(_Section):
@@ -219,6 +220,11 @@ class RunConfig(_Section):
     ray: RayConfig = RayConfig()
     storage: str = Field(default_factory=default_storage)
     seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @field_validator("storage")
+    @classmethod
+    def _placed(cls, value: str) -> str:
+        return value if "://" in value else os.path.abspath(os.path.expanduser(value))
 
     @model_validator(mode="before")
     @classmethod

@@ -10,7 +10,9 @@ from raymm.errors import ConfigError, DataError
 
 
 def test_the_public_names_are_these():
-    assert {name for name in dir(raymm) if not name.startswith("_")} == {"run", "tune", "load"}
+    public = {"run", "tune", "load", "Float", "Int", "Categorical"}
+    assert {name for name in dir(raymm) if not name.startswith("_")} == public
+    assert all(callable(getattr(raymm, name)) for name in public)
     assert raymm.__version__
 
 

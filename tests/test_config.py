@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,3 +103,16 @@ def test_any_source_gives_a_legal_name(source):
 def test_the_schema_for_editors_names_every_section():
     properties = config.json_schema()["properties"]
     assert {"data", "goal", "search", "compression", "serving", "monitoring"} <= set(properties)
+
+
+def test_a_folder_is_the_same_from_everywhere(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert config.parse({**LEAST, "storage": "~/a"}).storage == str(tmp_path / "a")
+    assert config.parse({**LEAST, "storage": "b"}).storage == str(tmp_path / "b")
+    assert config.parse({**LEAST, "storage": "s3://bucket/c"}).storage == "s3://bucket/c"
+
+
+def test_the_schema_in_the_documentation_is_the_one_that_is_obeyed():
+    path = Path(__file__).parents[1] / "docs" / "raymm.schema.json"
+    assert json.loads(path.read_text()) == json.loads(json.dumps(config.json_schema()))

@@ -19,7 +19,8 @@ class Batch:
 
     ``predictions`` are probabilities (n, classes) or values (n,); ``seconds`` is the time the
     request took; ``error`` is the exception's class name where it failed, else empty;
-    ``version`` is the number of the version that answered.
+    ``version`` is the number of the version that answered. Where several requests were put
+    together, ``merged`` holds the seconds of each and ``seconds`` their sum.
     """
 
     rows: int
@@ -28,6 +29,7 @@ class Batch:
     tensors: Tensors = field(default_factory=dict)
     predictions: npt.NDArray[Any] = field(default_factory=lambda: np.empty(0))
     error: str = ""
+    merged: tuple[float, ...] = ()
 
 
 class Watcher(Protocol):

@@ -66,7 +66,11 @@ def changes(given: dict[str, Any], settings: tuple[str, ...]) -> dict[str, Any]:
 
 
 def storage_of(given: str | None) -> str:
-    """Return the storage given, or the default."""
+    """Return the storage given, a folder as an absolute path, or the default."""
+    from os.path import abspath, expanduser
+
     from raymm.config import default_storage
 
+    if given and "://" not in given:
+        return abspath(expanduser(given))
     return given or default_storage()

@@ -25,6 +25,7 @@ from ray.util import metrics
 from raymm.artifacts import Batch, Statistics, as_record
 from raymm.config import NAME_PATTERN, MonitoringConfig
 from raymm.errors import ConfigError, NotFound, RegistryError, ServingError
+from raymm.monitoring.merging import merge
 from raymm.monitoring.observer import Observer
 
 NAMESPACE = "raymm"
@@ -292,7 +293,7 @@ class ActorWatcher:
                     self._announce = None
         with self._lock:
             if not self._sending and self._buffer:
-                self._sending = list(self._buffer)
+                self._sending = merge(list(self._buffer))
                 self._sequence += 1
                 self._buffer.clear()
                 self._rows = 0

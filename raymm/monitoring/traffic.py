@@ -30,11 +30,13 @@ class Traffic(Monitor):
         self._latencies = Latencies()
 
     def update(self, batch: Batch) -> None:
-        """Count one request; rows only where it was answered."""
-        self._requests += 1
-        self._latencies.add(batch.seconds)
+        """Count requests; rows only where they were answered."""
+        told = batch.merged or (batch.seconds,)
+        self._requests += len(told)
+        for seconds in told:
+            self._latencies.add(seconds)
         if batch.error:
-            self._fail(batch.error, 1)
+            self._fail(batch.error, len(told))
         else:
             self._rows += batch.rows
 

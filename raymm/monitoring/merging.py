@@ -1,0 +1,52 @@
+"""Puts requests together before they are told, so that a monitor works a column at a time.
+
+Counting one row costs a monitor about as much as counting a thousand: some 20 µs a feature. A
+service that answers 2,000 rows a second, one by one, would keep a core busy with being watched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from raymm.artifacts import Batch
+
+
+def merge(batches: Sequence[Batch]) -> list[Batch]:
+    """Put batches of one version, one outcome and the same columns together.
+
+    Parameters
+    ----------
+    batches : sequence of Batch
+        In the order in which they came.
+
+    Returns
+    -------
+    list of Batch
+        Groups in the order of their first batch; rows keep their order within a group, and every
+        request's seconds are kept in ``merged``.
+    """
+    groups: dict[tuple[object, ...], list[Batch]] = {}
+    for batch in batches:
+        kind = (batch.version, batch.error, tuple(batch.tensors), batch.predictions.shape[1:])
+        groups.setdefault(kind, []).append(batch)
+    return [_joined(group) for group in groups.values()]
+
+
+def _joined(group: Sequence[Batch]) -> Batch:
+    first = group[0]
+    if len(group) == 1:
+        return first
+    seconds = tuple(one for batch in group for one in (batch.merged or (batch.seconds,)))
+    return Batch(
+        rows=sum(batch.rows for batch in group),
+        version=first.version,
+        seconds=sum(seconds),
+        tensors={
+            name: np.concatenate([batch.tensors[name] for batch in group]) for name in first.tensors
+        },
+        predictions=np.concatenate([batch.predictions for batch in group]),
+        error=first.error,
+        merged=seconds,
+    )

@@ -1,0 +1,87 @@
+"""Merged batches tell a monitor the same as the batches themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raymm.artifacts import Batch, ColumnStatistics, Statistics
+from raymm.config import MonitoringConfig
+from raymm.monitoring.merging import merge
+from raymm.plugins import monitors
+
+STATISTICS = Statistics(
+    rows=100,
+    columns=(
+        ColumnStatistics(
+            name="x", kind="number", rows=100, missing=0, distinct=4, edges=(0.0,), counts=(50, 50)
+        ),
+        ColumnStatistics(
+            name="c", kind="category", rows=100, missing=0, distinct=2, values=("a", "b"),
+            counts=(60, 40),
+        ),
+    ),
+)  # fmt: skip
+
+
+@st.composite
+def batches(draw):
+    made = []
+    for _ in range(draw(st.integers(0, 12))):
+        seconds = draw(st.sampled_from([0.001, 0.01, 0.5]))
+        if draw(st.booleans()):
+            error = draw(st.sampled_from(["InputError", "TooLarge"]))
+            made.append(Batch(rows=0, version=1, seconds=seconds, error=error))
+            continue
+        rows = draw(st.integers(1, 40))
+        x = np.array(draw(st.lists(st.sampled_from([-1, 1, np.nan]), min_size=rows, max_size=rows)))
+        c = draw(st.lists(st.sampled_from(["a", "b", "z", ""]), min_size=rows, max_size=rows))
+        made.append(
+            Batch(
+                rows=rows,
+                version=draw(st.integers(1, 2)),
+                seconds=seconds,
+                tensors={"x": x.astype(np.float32), "c": np.array(c, dtype=object)},
+                predictions=np.tile(np.float32([0.25, 0.75]), (rows, 1)),
+            )
+        )
+    return made
+
+
+def reports(told, name):
+    config = MonitoringConfig(window=10_000)
+    monitor = monitors.get(name)(STATISTICS, config=config, clock=lambda: 0.0)
+    for batch in told:
+        monitor.update(batch)
+    return monitor.state()
+
+
+@given(batches())
+def test_traffic_and_quality_are_the_same(told):
+    for name in ("traffic", "quality"):
+        one, other = reports(told, name), reports(merge(told), name)
+        if name == "traffic":
+            # The sum of the same seconds in another order differs by rounding alone.
+            sums = [float(state["latencies"].pop("sum")) for state in (one, other)]
+            assert abs(sums[0] - sums[1]) < 1e-9
+        assert one == other
+
+
+@given(batches())
+def test_nothing_is_lost_and_versions_stay_apart(told):
+    merged = merge(told)
+    assert sum(batch.rows for batch in merged) == sum(batch.rows for batch in told)
+    assert len({(b.version, b.error) for b in merged}) == len(merged)
+    requests = sum(len(batch.merged) or 1 for batch in merged)
+    assert requests == len(told)
+    for batch in merged:
+        assert all(len(values) == batch.rows for values in batch.tensors.values())
+
+
+@given(batches())
+def test_merging_twice_changes_nothing_more(told):
+    once = merge(told)
+    assert [b.merged or (b.seconds,) for b in merge(once)] == [
+        b.merged or (b.seconds,) for b in once
+    ]
