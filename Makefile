@@ -36,10 +36,10 @@ check: setup
 	$(BIN)/python -m pytest -q tests/architecture
 
 quick: setup
-	$(BIN)/python -m pytest -q -m "not ray and not slow and not chaos" tests
-	$(BIN)/python -m pytest -q --doctest-modules raymm
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not ray and not slow and not chaos" tests
 
 test: check quick
+	$(BIN)/python -m pytest -q --doctest-modules raymm
 	$(BIN)/python -m pytest -q -m "(ray or slow) and not chaos" tests
 
 bench: setup

@@ -18,9 +18,10 @@ import contextlib
 import difflib
 import hashlib
 import json
+import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -52,7 +53,7 @@ def seconds(value: Any) -> Any:
     >>> seconds("1h30m"), seconds(5)
     (5400.0, 5.0)
     """
-    if value is None or isinstance(value, bool):
+    if value is None:
         return value
     if isinstance(value, str):
         text = value.strip().lower()
@@ -63,7 +64,9 @@ def seconds(value: Any) -> Any:
             value = sum(float(number) * _UNITS[unit] for number, unit in parts)
         else:
             raise ValueError(f'must be a duration such as 90s, 5m or 1h30m, but got "{value}"')
-    if value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"must be a duration such as 90s, 5m or 1h30m, but got {value!r}")
+    if not 0 < value < math.inf:
         raise ValueError(f"must be a duration above 0, but got {value}")
     return float(value)
 
@@ -92,7 +95,7 @@ class Goal(_Section):
     """
 
     metric: str = "auto"
-    at_least: float | None = None
+    at_least: float | None = Field(default=None, allow_inf_nan=False)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     limits: Limits = Limits()
     protected: tuple[str, ...] = ()
@@ -135,8 +138,7 @@ class SearchConfig(_Section):
     @model_validator(mode="before")
     @classmethod
     def _budget(cls, value: Any) -> Any:
-        given = isinstance(value, Mapping) and {value.get("trials"), value.get("time")} != {None}
-        if isinstance(value, Mapping) and not given:
+        if isinstance(value, Mapping) and value.get("trials") is value.get("time") is None:
             return {**value, "trials": 100, "time": 600.0}
         return value
 
@@ -192,6 +194,12 @@ class MonitoringConfig(_Section):
     flush: Duration = 5.0
     retrain: Literal["off", "drift"] = "off"
 
+    @field_validator("retrain", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        # YAML reads an unquoted off as false.
+        return "off" if value is False else value
+
 
 class RayConfig(_Section):
     """``address``: "auto" joins a cluster that is there (RAY_ADDRESS, or inside a job) and else
@@ -203,8 +211,12 @@ class RayConfig(_Section):
 
 
 def default_storage() -> str:
-    """Return ``RAYMM_HOME`` where it is set, else ``~/.raymm``, as an absolute path."""
-    return os.path.abspath(os.path.expanduser(os.environ.get("RAYMM_HOME") or "~/.raymm"))
+    """Return ``RAYMM_HOME`` where it is set, else ``~/.raymm``, as an absolute path or a URL."""
+    return _absolute(os.environ.get("RAYMM_HOME") or "~/.raymm")
+
+
+def _absolute(storage: str) -> str:
+    return storage if "://" in storage else os.path.abspath(os.path.expanduser(storage))
 
 
 class RunConfig(_Section):
@@ -224,7 +236,7 @@ class RunConfig(_Section):
     @field_validator("storage")
     @classmethod
     def _placed(cls, value: str) -> str:
-        return value if "://" in value else os.path.abspath(os.path.expanduser(value))
+        return _absolute(value)
 
     @model_validator(mode="before")
     @classmethod
@@ -249,6 +261,10 @@ class RunConfig(_Section):
         for key in ("trials", "time", "parallel", "trial_timeout"):
             deciding["search"].pop(key)
         deciding["data"]["source"] = data_sha256
+        if self.data.schema_file is not None:
+            # An edited schema makes other results, wherever the file lies.
+            content = Path(self.data.schema_file).read_bytes()
+            deciding["data"]["schema"] = hashlib.sha256(content).hexdigest()
         text = json.dumps(deciding, sort_keys=True)
         return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
@@ -271,7 +287,8 @@ def load(path: str | Path, changes: Mapping[str, Any] | None = None) -> RunConfi
     path : str or Path
         A YAML file.
     changes : mapping of dotted key to value
-        As from ``--set search.trials=20``; text values are read as YAML.
+        As from ``--set search.trials=20``; text is read as YAML, except for keys that hold text,
+        so that a column may be called 2015 or Yes.
 
     Raises
     ------
@@ -316,7 +333,7 @@ def _set(merged: dict[str, Any], key: str, value: Any) -> None:
         place = place.setdefault(section, {})
         if not isinstance(place, dict):
             raise ConfigError(f'"{key}" cannot be set: "{section}" holds a value, not a section.')
-    if isinstance(value, str):
+    if isinstance(value, str) and not _keeps_text(sections, last, value):
         with contextlib.suppress(yaml.YAMLError):
             value = yaml.safe_load(value) if value else value
         if value is not None and not isinstance(value, str | int | float | bool | list | dict):
@@ -324,7 +341,22 @@ def _set(merged: dict[str, Any], key: str, value: Any) -> None:
     place[last] = value
 
 
+def _keeps_text(sections: list[str], last: str, value: str) -> bool:
+    """Whether a change's text is the value itself: not in quotes, and not null where that may be."""
+    fields = {info.alias or name: info for name, info in _model(sections).model_fields.items()}
+    kind = fields[last].annotation if last in fields else None
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+    if quoted or (kind == str | None and value in ("null", "~")):
+        return False
+    return kind is str or kind == str | None
+
+
 def _keys(path: tuple[str | int, ...]) -> list[str]:
+    return [info.alias or name for name, info in _model(path).model_fields.items()]
+
+
+def _model(path: Sequence[str | int]) -> type[BaseModel]:
+    """Return the section that a path leads to, as far as there is one."""
     model: type[BaseModel] = RunConfig
     for part in path:
         if not isinstance(part, str):
@@ -332,7 +364,7 @@ def _keys(path: tuple[str | int, ...]) -> list[str]:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             model = annotation
-    return [info.alias or name for name, info in model.model_fields.items()]
+    return model
 
 
 def _sentence(item: Mapping[str, Any]) -> str:

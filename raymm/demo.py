@@ -19,6 +19,7 @@ from raymm import lifecycle, service
 from raymm.cli import printing
 from raymm.cli.watching import show as show_monitor
 from raymm.config import default_storage
+from raymm.endpoint import Service, ask
 
 _TRIALS = {"demo-iris": 12, "demo-breast-cancer": 24}
 _ROWS_A_REQUEST = 50
@@ -81,9 +82,9 @@ def _serve(name: str, storage: str, out: IO[str], as_json: bool) -> dict[str, An
     _say(out, as_json, f"\n== raymm deploy {name}")
     ordered = service.order(name, storage, changes={"serving.port": free_port()})
     with service.serving(ordered) as found:
-        described = service.ask(found, f"/v1/models/{name}")
+        described = ask(found, f"/v1/models/{name}")
         path = f"/v1/models/{name}/predict"
-        answer = service.ask(found, path, described["example"])
+        answer = ask(found, path, described["example"])
         proxy = "HAProxy" if found.haproxy else "Serve's Python proxy"
         _say(out, as_json, f"served at {found.url} behind {proxy}")
         _say(out, as_json, f"POST {path} with one row answers {answer}")
@@ -106,21 +107,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _traffic(found: service.Service, path: str, frame: pd.DataFrame) -> int:
+def _traffic(found: Service, path: str, frame: pd.DataFrame) -> int:
     """Send rows drawn from the table, one column grown by a fifth; returns how many."""
     generator = np.random.default_rng(0)
     frame = frame.assign(**{"mean radius": frame["mean radius"] * 1.2})
     for _ in range(_WATCHED_ROWS // _ROWS_A_REQUEST):
         rows = frame.iloc[generator.integers(len(frame), size=_ROWS_A_REQUEST)]
-        service.ask(found, path, {"records": rows.to_dict(orient="records")})
+        ask(found, path, {"records": rows.to_dict(orient="records")})
     return _WATCHED_ROWS
 
 
-def _watched(found: service.Service, name: str, rows: int) -> dict[str, Any]:
+def _watched(found: Service, name: str, rows: int) -> dict[str, Any]:
     """Wait until the monitor has counted every row sent, and return its report."""
     deadline = time.monotonic() + _PATIENCE
     while True:
-        report: dict[str, Any] = service.ask(found, f"/v1/models/{name}/monitor")["report"]
+        report: dict[str, Any] = ask(found, f"/v1/models/{name}/monitor")["report"]
         if counted(report) >= rows or time.monotonic() > deadline:
             return report
         time.sleep(0.5)

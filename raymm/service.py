@@ -1,13 +1,8 @@
-"""A model in service: started, found again, stopped.
-
-A service that runs on this machine leaves a record in ``HOME/services/NAME.json`` (readable by
-its owner alone: it holds the token), where HOME is RAYMM_HOME or ``~/.raymm``.
-"""
+"""A model in service: ordered, started, stopped."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import signal
@@ -15,8 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -24,41 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from raymm import prediction
-from raymm.artifacts import Version, as_record, from_record
+from raymm.artifacts import Version
 from raymm.config import MonitoringConfig, RayConfig, ServingConfig, default_storage
+from raymm.endpoint import Service, alive, find, path_of, record, started_at
 from raymm.errors import Conflict, NotFound, ServingError
 from raymm.registry.versions import Registry
 
 _START_SECONDS = 180.0
 _STOP_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
-    """Where a service is and who runs it.
-
-    Attributes
-    ----------
-    url : str
-        Without a slash at the end.
-    token : str
-        Empty where none is asked for.
-    pid : int
-        The process that holds it; 0 on a cluster, where Ray does.
-    started : float
-        The process's start, in the kernel's ticks, so that another process that was given the
-        same number later is not taken for it.
-    """
-
-    name: str
-    url: str
-    token: str
-    storage: str
-    pid: int = 0
-    started: float = 0.0
-    address: str = ""
-    haproxy: bool = False
-    version: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,18 +168,18 @@ def serving(ordered: Order) -> Iterator[Service]:
             token=token,
             storage=ordered.storage,
             pid=os.getpid() if connection.started else 0,
-            started=_started(os.getpid()) if connection.started else 0.0,
+            started=started_at(os.getpid()) if connection.started else 0.0,
             address=connection.address,
             haproxy=deployment.uses_haproxy(),
         )
-        _record(service)
+        record(service)
         try:
             yield service
         finally:
             if connection.started:
                 deployment.undeploy(ordered.name)
                 actor.stop(ordered.name)
-                _path(ordered.name).unlink(missing_ok=True)
+                path_of(ordered.name).unlink(missing_ok=True)
 
 
 def _require_safe(config: ServingConfig) -> None:
@@ -239,7 +205,7 @@ def detach(ordered: Order, changes: Mapping[str, Any], *, notify: Callable[[str]
     ServingError
         When it ends, or does not answer in time; its last lines are told.
     """
-    log = _path(ordered.name).with_suffix(".log")
+    log = path_of(ordered.name).with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", "raymm", "deploy", ordered.name, "--storage", ordered.storage]
     command += ["--address", ordered.ray.address]
@@ -288,7 +254,7 @@ def stop(name: str) -> Service:
             if time.monotonic() > deadline:
                 raise ServingError(f"process {service.pid} that serves {name} does not end.")
             time.sleep(0.1)
-    _path(name).unlink(missing_ok=True)
+    path_of(name).unlink(missing_ok=True)
     return service
 
 
@@ -315,80 +281,6 @@ def wait_for_signal() -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-# ------------------------------------------------------------------------------ find and ask
-
-
-def _path(name: str) -> Path:
-    return Path(default_storage()).expanduser() / "services" / f"{name}.json"
-
-
-def _record(service: Service) -> None:
-    path = _path(service.name)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial_path = path.with_suffix(".partial")
-    with os.fdopen(os.open(partial_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-        json.dump(as_record(service), out)
-        out.flush()
-        os.fsync(out.fileno())
-    partial_path.replace(path)
-
-
-def find(name: str) -> Service | None:
-    """Return the record of a service started from this machine, or None."""
-    try:
-        return from_record(Service, json.loads(_path(name).read_text()))
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def alive(service: Service) -> bool:
-    """Return whether the process that holds a service runs; for a cluster's, whether it answers."""
-    if service.pid == 0:
-        try:
-            ask(service, "/v2/health/live", timeout=2)
-        except ServingError:
-            return False
-        return True
-    return _started(service.pid) == service.started != 0.0
-
-
-def _started(pid: int) -> float:
-    """Return when a process started, in ticks since boot; 0 where there is none (or no /proc)."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return 0.0
-    state, *rest = stat.rpartition(")")[2].split()
-    return 0.0 if state == "Z" else float(rest[18])
-
-
-def ask(
-    service: Service, path: str, body: Mapping[str, Any] | None = None, *, timeout: float = 10
-) -> Any:
-    """Send a request to a service and return the JSON it answers.
-
-    Raises
-    ------
-    ServingError
-        When it does not answer, or answers with an error; its message is told.
-    """
-    request = urllib.request.Request(  # noqa: S310 - a URL of our own record
-        service.url + path,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"content-type": "application/json"},
-    )
-    if service.token:
-        request.add_header("authorization", f"Bearer {service.token}")
-    try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
-            return json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        told = error.read().decode(errors="replace")
-        raise ServingError(f"{service.url}{path} answered {error.code}: {told}") from error
-    except (OSError, ValueError) as error:
-        raise ServingError(f"{service.url}{path} does not answer: {error}") from error
 
 
 def champion_of(ordered: Order) -> Version:

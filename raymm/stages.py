@@ -104,7 +104,10 @@ def threads(config: RunConfig) -> int:
     """Return how many threads a fit in this process may use: one in deterministic mode."""
     if config.search.parallel == 1:
         return 1
-    return config.ray.cpus or len(os.sched_getaffinity(0))
+    if config.ray.cpus:
+        return config.ray.cpus
+    given = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    return len(given(0)) if given else os.cpu_count() or 1
 
 
 # ------------------------------------------------------------------------------- build, compress

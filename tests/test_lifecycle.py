@@ -73,6 +73,7 @@ def test_the_same_call_again_reads_everything_and_changes_nothing(
     assert as_record(second.evaluation) == as_record(first.evaluation)
 
 
+@pytest.mark.slow
 def test_the_same_seed_and_data_give_the_same_bundle_elsewhere(finished, tmp_path, searching_here):
     again = lifecycle.run(made(finished, tmp_path))
     assert again.version.bundle == finished.runs[0].version.bundle
@@ -94,6 +95,7 @@ def test_a_second_model_is_held_against_the_champion(finished):
     assert second.champion_gain is not None
 
 
+@pytest.mark.slow
 def test_a_model_that_misses_its_goal_is_kept_but_not_promoted(finished, tmp_path, searching_here):
     wanted = made(finished, tmp_path)
     goal = wanted.goal.model_copy(update={"at_least": 0.9999})

@@ -112,9 +112,9 @@ def _announce(ordered: Any, found: Any, as_json: bool, *, foreground: bool) -> N
 
 def curl(found: Any) -> str:
     """Return a command that asks the service for a prediction of its example row."""
-    from raymm import service
+    from raymm import endpoint
 
-    described = service.ask(found, f"/v1/models/{found.name}")
+    described = endpoint.ask(found, f"/v1/models/{found.name}")
     body = json.dumps(described["example"])
     header = f"-H 'Authorization: Bearer {found.token}' " if found.token else ""
     url = f"{found.url}/v1/models/{found.name}/predict"
@@ -140,12 +140,12 @@ def stop(name: str, as_json: bool) -> None:
 @options.json_option
 def monitor(name: str, as_json: bool) -> None:
     """Show what the monitor of NAME has seen: traffic, errors, latency, drift."""
-    from raymm import service
+    from raymm import endpoint
 
-    found = service.find(name)
+    found = endpoint.find(name)
     if found is None:
         raise NotFound(f"no service of {name} is recorded here. Start one: raymm deploy {name}")
-    report = service.ask(found, f"/v1/models/{name}/monitor")["report"]
+    report = endpoint.ask(found, f"/v1/models/{name}/monitor")["report"]
     if as_json:
         printing.as_json(report)
     else:

@@ -3,7 +3,7 @@
 In one run, in alternating rounds, the same LightGBM model answers
 
 - bare: a minimal FastAPI application under uvicorn, the bundle in onnxruntime;
-- raymm: the bundle on Ray Serve, with all its checks;
+- raymm: the bundle on Ray Serve, with all its checks, and its monitor watching;
 - sklearn: a FastAPI application that predicts with the unpickled scikit-learn pipeline.
 
 One row over HTTP: the median time at one client, and requests a second at 16. The client is a
@@ -175,8 +175,9 @@ def make_models(folder):
 
 
 def _bundle(frame, y):
-    from raymm.artifacts import Column, Dataset, Lineage, Schema, Statistics, Trial
+    from raymm.artifacts import Column, Dataset, Lineage, Schema, Trial
     from raymm.bundle.build import build
+    from raymm.data.statistics import reference
     from raymm.features.columns import encode
 
     columns = [
@@ -198,7 +199,7 @@ def _bundle(frame, y):
         configuration={}, trial={}, packages={},
     )  # fmt: skip
     bundle, _ = build(
-        dataset, trial, rows=rows, statistics=Statistics(rows=ROWS, columns=()),
+        dataset, trial, rows=rows, statistics=reference(dataset),
         lineage=lineage, threads=1, check_rows=rows[:200],
     )  # fmt: skip
     return bundle.to_bytes()
@@ -256,7 +257,9 @@ def run(rounds):
 
 def _deploy(stack, folder):
     from raymm.cluster import connect
-    from raymm.config import RayConfig, ServingConfig
+    from raymm.config import MonitoringConfig, RayConfig, ServingConfig
+    from raymm.monitoring import actor
+    from raymm.service import watcher
     from raymm.serving import deployment
 
     stack.enter_context(connect(RayConfig(address="local"), cpus=2))
@@ -267,7 +270,8 @@ def _deploy(stack, folder):
 
         return None if known == 1 else (1, (Path(folder) / "1.bundle").read_bytes())
 
-    app = deployment.application("bench", load, None, config=config, tokens={})
+    actor.start("bench", config=MonitoringConfig(), state_dir=folder)
+    app = deployment.application("bench", load, watcher, config=config, tokens={})
     deployment.deploy(app, name="bench", config=config)
     print("HAProxy:", deployment.uses_haproxy())
     return config.port

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from raymm.registry.fsck import fsck
 from raymm.registry.store import blob_path
 from raymm.registry.versions import Registry
@@ -114,6 +116,7 @@ for attempt in range(20):
 """
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_no_half_version(tmp_path: Path) -> None:
     uri = str(tmp_path / "storage")
     lines = subprocess.run(

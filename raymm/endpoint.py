@@ -1,0 +1,134 @@
+"""Where a service is: its record on this machine, whether it lives, and requests to it.
+
+A service that runs on this machine leaves a record in ``HOME/services/NAME.json`` (readable by
+its owner alone: it holds the token), where HOME is RAYMM_HOME or ``~/.raymm``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raymm.artifacts import as_record, from_record
+from raymm.config import default_storage
+from raymm.errors import ServingError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """Where a service is and who runs it.
+
+    Attributes
+    ----------
+    url : str
+        Without a slash at the end.
+    token : str
+        Empty where none is asked for.
+    pid : int
+        The process that holds it; 0 on a cluster, where Ray does.
+    started : float
+        The process's start, in the kernel's ticks, so that another process that was given the
+        same number later is not taken for it.
+    """
+
+    name: str
+    url: str
+    token: str
+    storage: str
+    pid: int = 0
+    started: float = 0.0
+    address: str = ""
+    haproxy: bool = False
+    version: int = 1
+
+
+def path_of(name: str) -> Path:
+    """Return where the record of a service is kept."""
+    return Path(default_storage()).expanduser() / "services" / f"{name}.json"
+
+
+def record(service: Service) -> None:
+    """Write a service's record, at once and readable by its owner alone."""
+    path = path_of(service.name)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    partial_path = path.with_suffix(".partial")
+    with os.fdopen(os.open(partial_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        json.dump(as_record(service), out)
+        out.flush()
+        os.fsync(out.fileno())
+    partial_path.replace(path)
+
+
+def find(name: str) -> Service | None:
+    """Return the record of a service started from this machine, or None."""
+    try:
+        return from_record(Service, json.loads(path_of(name).read_text()))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def alive(service: Service) -> bool:
+    """Return whether the process that holds a service runs; for a cluster's, whether it answers."""
+    if service.pid == 0:
+        try:
+            ask(service, "/v2/health/live", timeout=2)
+        except ServingError:
+            return False
+        return True
+    return started_at(service.pid) == service.started != 0.0
+
+
+def started_at(pid: int) -> float:
+    """Return when a process started, in ticks since boot (or seconds, without /proc); 0 if none."""
+    if not Path("/proc/self/stat").exists():
+        return _listed_start(pid)
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0.0
+    state, *rest = stat.rpartition(")")[2].split()
+    return 0.0 if state == "Z" else float(rest[18])
+
+
+def _listed_start(pid: int) -> float:
+    command = ["ps", "-o", "lstart=", "-p", str(pid)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    try:
+        return time.mktime(time.strptime(listed.stdout.strip()))
+    except ValueError:
+        return 0.0
+
+
+def ask(
+    service: Service, path: str, body: Mapping[str, Any] | None = None, *, timeout: float = 10
+) -> Any:
+    """Send a request to a service and return the JSON it answers.
+
+    Raises
+    ------
+    ServingError
+        When it does not answer, or answers with an error; its message is told.
+    """
+    request = urllib.request.Request(  # noqa: S310 - a URL of our own record
+        service.url + path,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"content-type": "application/json"},
+    )
+    if service.token:
+        request.add_header("authorization", f"Bearer {service.token}")
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
+            return json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        told = error.read().decode(errors="replace")
+        raise ServingError(f"{service.url}{path} answered {error.code}: {told}") from error
+    except (OSError, ValueError) as error:
+        raise ServingError(f"{service.url}{path} does not answer: {error}") from error
