@@ -215,6 +215,12 @@ def default_storage() -> str:
     return _absolute(os.environ.get("RAYMM_HOME") or "~/.raymm")
 
 
+def home_folder() -> Path:
+    """Return the folder of what stays on this machine: that of RAYMM_HOME, else ``~/.raymm``."""
+    home = default_storage()
+    return Path(_absolute("~/.raymm") if "://" in home else home)
+
+
 def _absolute(storage: str) -> str:
     return storage if "://" in storage else os.path.abspath(os.path.expanduser(storage))
 
@@ -342,7 +348,7 @@ def _set(merged: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _keeps_text(sections: list[str], last: str, value: str) -> bool:
-    """Whether a change's text is the value itself: not in quotes, and not null where that may be."""
+    """Whether a change's text is the value itself: not quoted, and not null where that may be."""
     fields = {info.alias or name: info for name, info in _model(sections).model_fields.items()}
     kind = fields[last].annotation if last in fields else None
     quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"

@@ -19,7 +19,7 @@ from raymm.artifacts import (
     as_record,
 )
 from raymm.bundle.run import Runner
-from raymm.config import default_storage
+from raymm.config import home_folder
 from raymm.report import html
 from raymm.stages import Built, Life, Proof
 
@@ -148,8 +148,8 @@ def _facts(life: Life, trials: Trials) -> dict[str, Any]:
 def _written(life: Life, page: str) -> str:
     """Write the page beside the run where storage is a folder here, else in the home folder."""
     storage = life.config.storage
-    home = default_storage() if "://" in storage else storage
-    path = Path(home).expanduser() / "runs" / life.run / "report.html"
+    home = home_folder() if "://" in storage else Path(storage)
+    path = home / "runs" / life.run / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return str(path)

@@ -37,6 +37,12 @@ def test_a_trial_budget_alone_sets_no_time_limit():
         ({**LEAST, "name": "Not A Name"}, "name"),
         ({**LEAST, "serving": {"replicas": {"min": 3, "max": 1}}}, "max must be at least min"),
         ({**LEAST, "data": "churn.csv"}, "data"),
+        ({**LEAST, "search": {"trials": [1]}}, "search.trials"),
+        ({**LEAST, "search": {"time": [1]}}, "a duration such as 90s"),
+        ({**LEAST, "search": {"time": True}}, "a duration such as 90s"),
+        ({**LEAST, "search": {"time": float("inf")}}, "a duration above 0"),
+        ({**LEAST, "search": {"time": float("nan")}}, "a duration above 0"),
+        ({**LEAST, "goal": {"at_least": float("nan")}}, "goal.at_least"),
     ],
 )
 def test_wrong_configurations_are_refused_with_the_place_and_the_mend(change, words):
@@ -50,6 +56,42 @@ def test_changes_are_read_as_yaml_and_reach_any_depth():
     )
     assert made.search.families == ("linear", "forest")
     assert (made.goal.limits.bundle_mb, made.seed) == (2.0, 7)
+
+
+@pytest.mark.parametrize("name", ["2015", "Yes", "null", "a: b", "[x]", "# rooms", "x # y", "~"])
+def test_a_column_may_have_a_name_that_yaml_would_read_otherwise(name):
+    assert config.parse(LEAST, {"data.target": name}).data.target == name
+
+
+def test_quotes_around_a_name_are_taken_off_and_null_empties_what_may_be_empty():
+    assert config.parse(LEAST, {"data.target": '"a: b"'}).data.target == "a: b"
+    given = {**LEAST, "data": {**LEAST["data"], "time": "day"}}
+    assert config.parse(given, {"data.time": "null"}).data.time is None
+
+
+def test_off_without_quotes_is_off_in_yaml():
+    made = config.parse(LEAST, {"monitoring.retrain": "off"})
+    assert made.monitoring.retrain == "off"
+
+
+def test_a_run_is_named_by_the_content_of_its_schema_file(tmp_path):
+    first, moved = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("one")
+    moved.write_text("one")
+    made, elsewhere = (
+        config.parse({**LEAST, "data": {**LEAST["data"], "schema": str(path)}})
+        for path in (first, moved)
+    )
+    name = made.run_id("0")
+    assert elsewhere.run_id("0") == name
+    first.write_text("two")
+    assert made.run_id("0") != name
+
+
+def test_the_home_folder_may_be_a_bucket(monkeypatch):
+    monkeypatch.setenv("RAYMM_HOME", "s3://bucket/home")
+    assert config.default_storage() == "s3://bucket/home"
+    assert config.home_folder() == Path.home() / ".raymm"
 
 
 def test_a_change_below_a_value_is_refused():

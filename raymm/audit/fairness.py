@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from raymm import bootstrap
-from raymm.artifacts import Audit, Direction, MetricLike, Schema, Score, SliceScore
+from raymm.artifacts import Audit, Column, Direction, MetricLike, Schema, Score, SliceScore
 from raymm.errors import ConfigError
 from raymm.features.groups import Group, groups
 
@@ -59,7 +59,8 @@ def audit(
     frame : DataFrame, shape (n, columns)
         The same rows as they were read. A protected column need not be a feature.
     protected : sequence of str
-        Numbers and dates are cut at their quartiles; rare values make one group "(other)".
+        Numbers and dates are cut at their quartiles; rare values make one group "(other)". A
+        column that the schema does not hold is taken for one of categories.
 
     Returns
     -------
@@ -78,10 +79,11 @@ def audit(
     made: list[SliceScore] = []
     gaps: list[Score] = []
     binary = predictions.ndim == 2 and predictions.shape[1] == 2
+    described = {column.name: column for column in schema.columns}
     measures: list[MetricLike] = [metric, SelectionRate()] if binary else [metric]
     for name in protected:
         _require_column(name, frame)
-        found = groups(frame[name], schema.column(name), least=_LEAST, pool=True)
+        found = groups(frame[name], described.get(name) or _words(name), least=_LEAST, pool=True)
         for measure in measures:
             generator = np.random.default_rng(seed)
             draws = [_draws(measure, truth, predictions, one, generator) for one in found]
@@ -90,6 +92,10 @@ def audit(
             made += scores
             gaps += _gap(f"{measure.name} by {name}", scores, draws)
     return Audit(groups=tuple(made), gaps=tuple(gaps))
+
+
+def _words(name: str) -> Column:
+    return Column(name=name, kind="category")
 
 
 def _draws(

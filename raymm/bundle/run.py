@@ -25,6 +25,8 @@ _DTYPE: dict[Kind, Any] = {
 _CELLS = 4_000_000
 """Rows times characters of the longest text in one call: texts are cut into words at once, and
 a row takes as many places as the longest row has words."""
+_ROWS = 16_384
+"""Rows in one call at most: the graph makes every feature of all of them before it predicts."""
 
 
 class Runner:
@@ -93,7 +95,7 @@ class Runner:
         count = rows.pop()
         if count == 0:
             return self._shaped(np.zeros((0, max(1, len(self._classes))), dtype=np.float32))
-        if not self._texts or count == 1:
+        if count == 1 or (not self._texts and count <= _ROWS):
             return self._run(feed)
         return np.concatenate(
             [
@@ -123,13 +125,17 @@ class Runner:
         return result if self._classes else result.reshape(-1)
 
     def _slices(self, tensors: Tensors, count: int) -> Iterator[slice]:
+        if not self._texts:
+            yield from (slice(start, start + _ROWS) for start in range(0, count, _ROWS))
+            return
         lengths = np.array(
             [max(map(len, row)) for row in zip(*(tensors[c] for c in self._texts), strict=True)]
         )
         start, longest = 0, 1
         for row, length in enumerate(lengths.tolist()):
             longest = max(longest, length)
-            if row > start and (row - start + 1) * longest > _CELLS:
+            places = (row - start + 1) * longest
+            if row > start and (places > _CELLS or row - start == _ROWS):
                 yield slice(start, row)
                 start, longest = row, max(1, length)
         yield slice(start, count)

@@ -83,7 +83,7 @@ def content_hash(frame: pd.DataFrame) -> str:
     try:
         rows = pd.util.hash_pandas_object(frame, index=False, hash_key=_KEY)
     except TypeError:  # lists or dictionaries in a cell
-        rows = pd.util.hash_pandas_object(frame.astype(str), index=False, hash_key=_KEY)
+        rows = pd.util.hash_pandas_object(frame.map(str), index=False, hash_key=_KEY)
     digest.update(np.ascontiguousarray(rows.to_numpy(np.uint64), dtype="<u8").tobytes())
     return digest.hexdigest()
 
@@ -159,8 +159,15 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Give categorical columns their values' own type, which may differ from file to file."""
     changed: dict[str, Any] = {
-        str(name): frame[name].astype(frame[name].cat.categories.dtype)
+        str(name): frame[name].astype(_held(frame[name]))
         for name in frame.columns
         if isinstance(frame[name].dtype, pd.CategoricalDtype)
     }
     return frame.assign(**changed) if changed else frame
+
+
+def _held(values: pd.Series[Any]) -> Any:
+    """Return the type of a categorical column's values; numpy's whole numbers hold no gap."""
+    dtype = values.cat.categories.dtype
+    gaps = bool(values.isna().any())
+    return object if gaps and isinstance(dtype, np.dtype) and dtype.kind in "iub" else dtype

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from typing import Any
@@ -12,8 +13,9 @@ import pandas as pd
 
 from raymm.artifacts import Dataset, Fold, Indices, Schema, Table
 from raymm.config import DataConfig
+from raymm.data.schema import nearest
 from raymm.errors import DataError
-from raymm.features.columns import encode, encode_target, tensor, words
+from raymm.features.columns import encode, encode_target, numbers, times, words
 
 HOLDOUT = 0.2
 """The share of training rows that a single fold validates on."""
@@ -27,18 +29,22 @@ def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dat
     with what everyone computes; with ``config.time`` the latest rows, with ``config.group`` whole
     groups. Folds are made of the training rows only: five below 5,000 of them, three below
     12,000, else one that validates on a fifth; with ``config.time`` always one, on the latest.
-    Every class that the training rows hold is in every fold's training part.
+    There are fewer folds where one of two classes has too few rows to be in each. Every class
+    that the training rows hold is in every fold's training part, unless time or groups part them.
+    What ``config`` excludes is no feature, whatever the schema says.
 
     Raises
     ------
     DataError
-        When the rows are too few, or there are not two groups to part.
+        When the rows are too few, there are not two groups to part, or schema and configuration
+        contradict each other.
     """
     if config.time and config.group:
         raise DataError(
             f'data.time "{config.time}" and data.group "{config.group}" cannot be used together. '
             "Leave one of them out."
         )
+    schema = _agreed(schema, config, table.frame)
     y, known = encode_target(table.frame, schema)
     frame = table.frame[known].reset_index(drop=True)
     y = y[known]
@@ -51,10 +57,10 @@ def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dat
     if config.time:
         train, test, folds = _by_time(frame, schema, config)
     elif config.group:
-        train, test, folds = _by_group(frame, schema, config, seed)
+        train, test, folds = _by_group(frame, schema, config, labels, seed)
     else:
         train, test = _part(np.arange(len(y)), labels, config.test, seed)
-        folds = _folds(train, labels, seed)
+        folds = [_complete(fold, labels) for fold in _folds(train, labels, seed)]
     return Dataset(
         tensors=encode(frame, schema),
         y=y,
@@ -62,10 +68,40 @@ def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dat
         schema=schema,
         train=_sorted(train),
         test=_sorted(test),
-        folds=tuple(_complete(fold, labels) for fold in folds),
+        folds=tuple(folds),
         sha256=table.sha256,
         source=table.source,
     )
+
+
+def _agreed(schema: Schema, config: DataConfig, frame: pd.DataFrame) -> Schema:
+    """Return the schema without the features that the configuration excludes."""
+    if schema.target != config.target:
+        raise DataError(
+            f'data.target is "{config.target}", but the schema\'s target is "{schema.target}". '
+            "Change one of them."
+        )
+    if config.task not in ("auto", schema.task):
+        raise DataError(
+            f'data.task is "{config.task}", but the schema\'s task is "{schema.task}". '
+            "Change one of them."
+        )
+    names = [column.name for column in schema.columns]
+    keyed = [("exclude", name) for name in config.exclude]
+    keyed += [("time", name) for name in (config.time,) if name]
+    keyed += [("group", name) for name in (config.group,) if name]
+    for key, name in keyed:
+        if name not in names or (key != "exclude" and name not in frame.columns):
+            near = nearest(name, names)
+            hint = f' Did you mean "{near}"?' if near and near != name else ""
+            raise DataError(f'data.{key} "{name}" must be in the table and its schema.{hint}')
+    columns = tuple(
+        dataclasses.replace(column, role="ignored", reason="excluded by data.exclude")
+        if column.role == "feature" and column.name in config.exclude
+        else column
+        for column in schema.columns
+    )
+    return dataclasses.replace(schema, columns=columns)
 
 
 def _sorted(rows: npt.NDArray[Any]) -> Indices:
@@ -91,7 +127,7 @@ def _folds(train: Indices, labels: npt.NDArray[Any] | None, seed: int) -> list[F
     from sklearn.model_selection import KFold, StratifiedKFold
 
     train = _sorted(train)
-    count = _fold_count(len(train))
+    count = _with_both(_fold_count(len(train)), train, labels)
     if count == 1:
         fit, valid = _part(train, labels, HOLDOUT, seed)
         return [Fold(train=fit, valid=valid)]
@@ -116,6 +152,24 @@ def _fold_count(rows: int) -> int:
     return 3 if rows >= 5_000 else min(5, rows)
 
 
+def _with_both(
+    count: int,
+    train: Indices,
+    labels: npt.NDArray[Any] | None,
+    units: npt.NDArray[Any] | None = None,
+) -> int:
+    """Return at most ``count`` folds, so few that each can have both of two classes.
+
+    ``units`` says which rows, of all, stay together. A fold that lacks a class cannot be ranked.
+    """
+    if labels is None or count == 1:
+        return count
+    codes = labels[train]
+    held = train if units is None else units[train]
+    have = [len(np.unique(held[codes == code])) for code in np.unique(codes)]
+    return min(count, *have) if len(have) == 2 and min(have) > 1 else count
+
+
 def _complete(fold: Fold, labels: npt.NDArray[Any] | None) -> Fold:
     """Move one row of each class that only the validation part holds to the training part."""
     if labels is None:
@@ -136,10 +190,17 @@ def _by_time(
 ) -> tuple[Indices, Indices, list[Fold]]:
     """Put the latest rows aside; rows of one time keep their order, undated rows come first."""
     column = schema.column(str(config.time))
-    times = tensor(frame[column.name], column)
+    if column.kind not in ("number", "datetime"):
+        raise DataError(
+            f'data.time "{column.name}" must be of kind number or datetime, but is of kind '
+            f"{column.kind}. Name another column, or mend its kind in the schema."
+        )
+    # As float64: 20240115 and 20240116 are one number in float32.
+    read: Any = numbers if column.kind == "number" else times
+    moments = read(frame[column.name], column)
     if column.kind == "number":
-        times = np.nan_to_num(times, nan=-np.inf)
-    order = np.argsort(times, kind="stable").astype(np.int64)
+        moments = np.nan_to_num(moments, nan=-np.inf)
+    order = np.argsort(moments, kind="stable").astype(np.int64)
     cut = len(order) - math.ceil(config.test * len(order))
     train, test = order[:cut], order[cut:]
     _fold_count(len(train))
@@ -148,9 +209,13 @@ def _by_time(
 
 
 def _by_group(
-    frame: pd.DataFrame, schema: Schema, config: DataConfig, seed: int
+    frame: pd.DataFrame,
+    schema: Schema,
+    config: DataConfig,
+    labels: npt.NDArray[Any] | None,
+    seed: int,
 ) -> tuple[Indices, Indices, list[Fold]]:
-    from sklearn.model_selection import GroupKFold, GroupShuffleSplit
+    from sklearn.model_selection import GroupShuffleSplit
 
     column = schema.column(str(config.group))
     spelled = words(frame[column.name], column)
@@ -174,8 +239,25 @@ def _by_group(
             "is. Make data.test smaller."
         )
     count = min(_fold_count(len(train)), different)
+    count = _with_both(count, train, labels, groups)
     if count == 1:
         fit, valid = part(train, HOLDOUT)
         return train, test, [Fold(train=fit, valid=valid)]
-    parts = GroupKFold(count).split(train, groups=groups[train])
-    return train, test, [Fold(train=_sorted(train[a]), valid=_sorted(train[b])) for a, b in parts]
+    return train, test, _group_folds(train, groups, labels, count)
+
+
+def _group_folds(
+    train: Indices, groups: npt.NDArray[Any], labels: npt.NDArray[Any] | None, count: int
+) -> list[Fold]:
+    """Put whole groups into folds of like sizes and, where they can be had, like classes."""
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    inner = groups[train]
+    parts = list(GroupKFold(count).split(train, groups=inner))
+    if labels is not None and np.bincount(labels[train]).max() >= count:
+        with warnings.catch_warnings():
+            # A class of fewer rows than folds is warned of; it is in as many as it can be.
+            warnings.simplefilter("ignore", UserWarning)
+            even = list(StratifiedGroupKFold(count).split(train, labels[train], groups=inner))
+        parts = even if all(len(fit) and len(valid) for fit, valid in even) else parts
+    return [Fold(train=_sorted(train[a]), valid=_sorted(train[b])) for a, b in parts]

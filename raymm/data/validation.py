@@ -125,7 +125,7 @@ def _rows(frame: pd.DataFrame, schema: Schema) -> Iterator[Anomaly]:
     try:
         twice = int(frame[used].duplicated().sum()) if used else 0
     except TypeError:  # lists or dictionaries in a cell
-        twice = int(frame[used].astype(str).duplicated().sum())
+        twice = int(frame[used].map(str).duplicated().sum())
     if twice:
         yield _anomaly(
             "duplicate rows",

@@ -54,6 +54,7 @@ def explain(  # noqa: PLR0913  (what is explained, and how the rows are named)
     seed: int,
     exact: Exact | None = None,
     rows: int = 20,
+    shuffled: int = 2000,
 ) -> Explanation:
     """Explain a bundle: its columns' importance, and the first rows' predictions one by one.
 
@@ -68,8 +69,10 @@ def explain(  # noqa: PLR0913  (what is explained, and how the rows are named)
     exact : Exact or None
         Contributions to the same first rows; they are passed over where their sums are not the
         bundle's output.
+    shuffled : int
+        Rows at most on which the importances are measured.
     """
-    importance = permutation_importance(predict, tensors, y, metric, seed=seed)
+    importance = permutation_importance(predict, tensors, y, metric, seed=seed, max_rows=shuffled)
     chosen = {name: values[:rows] for name, values in tensors.items()}
     names = tuple(tensors)
     parts = None if exact is None else _checked(exact, names, predict(chosen), task)

@@ -34,6 +34,11 @@ TRANSFORMS: Mapping[Encoding, Mapping[Kind, str]] = {
 }
 """Which transform serves which kind of column in each encoding."""
 
+CELLS = 250_000_000
+"""Cells of training rows by features (1 GB as float32) up to which every feature is kept."""
+FEWEST = 8
+"""Features that a column keeps however large the table is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
@@ -45,7 +50,7 @@ class Features:
         In the order of the schema; each keeps at least one feature.
     kept : tuple of int64 arrays
         For each transform, the sorted positions of the features that differ between training
-        rows.
+        rows; on a large table those with most variance.
     names : tuple of str, length d
         For a person.
     safe_names : tuple of str, length d
@@ -104,7 +109,9 @@ def fit_features(
     Returns
     -------
     Features
-        Features that are constant in training are left out.
+        Features that are constant in training are left out. Every column may have an even share
+        of `CELLS`; beyond it, say with many columns of words on many rows, the features that
+        vary least are left out too.
 
     Raises
     ------
@@ -118,10 +125,11 @@ def fit_features(
         )
     fitted: list[Transform] = []
     kept: list[npt.NDArray[np.int64]] = []
+    most = max(FEWEST, CELLS // max(1, len(y) * len(schema.features)))
     for column in schema.features:
         part = transforms.get(TRANSFORMS[encoding][column.kind])(column)
         part.fit(tensors[column.name], y)
-        varying = _varying(part.transform(tensors[column.name]))
+        varying = _varying(part.transform(tensors[column.name]), most)
         if varying.size:
             fitted.append(part)
             kept.append(varying)
@@ -175,10 +183,17 @@ def _keep(made: npt.NDArray[np.float32], kept: npt.NDArray[np.int64]) -> npt.NDA
     return made if len(kept) == made.shape[1] else made[:, kept]
 
 
-def _varying(made: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Return the positions of columns with two different values, missing counting as one."""
+def _varying(made: npt.NDArray[np.float32], most: int) -> npt.NDArray[np.int64]:
+    """Return the positions of columns with two different values, missing counting as one.
+
+    Of more than ``most`` those with the largest variance are returned, in order.
+    """
     if made.shape[0] == 0:
         return np.zeros(0, dtype=np.int64)
     first = made[:1]
     differs = (made != first) & ~(np.isnan(made) & np.isnan(first))
-    return np.flatnonzero(differs.any(axis=0)).astype(np.int64)
+    varying = np.flatnonzero(differs.any(axis=0)).astype(np.int64)
+    if len(varying) <= most:
+        return varying
+    spread = np.array([np.nanvar(made[:, place], dtype=np.float64) for place in varying])
+    return np.sort(varying[np.argsort(-spread, kind="stable")[:most]])

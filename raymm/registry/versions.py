@@ -95,8 +95,9 @@ class Registry:
     ) -> Version:
         """Store a bundle and its parts as the model's next version.
 
-        The same run and bundle again give the version that exists, so a run that was killed
-        here can simply be repeated.
+        The same run, bundle and blessing again give the version that exists, so a run that was
+        killed here can simply be repeated. Judged otherwise, by another goal, it is another
+        version.
 
         Raises
         ------
@@ -114,7 +115,8 @@ class Registry:
         chosen: list[Version] = []
 
         def make(number: int, records: Records) -> Mapping[str, Any] | None:
-            same = [r for r in records if r["run"] == run and r["bundle"] == bundle]
+            known = (run, bundle, bool(blessed))
+            same = [r for r in records if (r["run"], r["bundle"], r["blessed"]) == known]
             version = Version(
                 name=name,
                 number=number,

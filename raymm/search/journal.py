@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from raymm.errors import RegistryError, SearchError
 
@@ -122,6 +123,9 @@ class RemoteJournal(Journal):
         try:
             obstore.put(self._store, path, line, mode="create")
         except AlreadyExistsError as error:
+            # A store may repeat a request whose answer was lost: then what stands there is ours.
+            if self._stands(path, line):
+                return
             raise SearchError(
                 f"Another process writes to {self._place}: record {number} is there already. "
                 "Let it end, then run the command again to go on from there."
@@ -129,10 +133,30 @@ class RemoteJournal(Journal):
         except Exception as error:
             raise RegistryError(f"{self._place} cannot be written: {error}") from error
 
+    def _stands(self, path: str, line: bytes) -> bool:
+        try:
+            return self._get(path) == line
+        except Exception as error:
+            raise RegistryError(f"{self._place} cannot be read: {error}") from error
+
 
 def is_remote(storage: str) -> bool:
-    """Return whether a storage is a URL of a bucket rather than a local folder."""
-    return "://" in storage
+    """Return whether a storage is a URL of a bucket rather than a local folder.
+
+    ``file://FOLDER`` is local: the library for buckets calls no fsync there.
+    """
+    return "://" in storage and not storage.startswith("file://")
+
+
+def folder_of(storage: str) -> Path:
+    """Return the folder of a local storage, given as a path or as ``file://FOLDER``.
+
+    >>> folder_of("file:///var/my%20runs")
+    PosixPath('/var/my runs')
+    """
+    if storage.startswith("file://"):
+        return Path(unquote(urlsplit(storage).path))
+    return Path(storage).expanduser()
 
 
 def remote_runs(storage: str) -> Sequence[str]:

@@ -19,13 +19,19 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from raymm.artifacts import Trial, as_record
 from raymm.errors import NotFound, RegistryError
-from raymm.search.journal import Journal, LocalJournal, RemoteJournal, is_remote, remote_runs
+from raymm.search.journal import (
+    Journal,
+    LocalJournal,
+    RemoteJournal,
+    folder_of,
+    is_remote,
+    remote_runs,
+)
 
 VERSION = 1
 FILE = "ledger.jsonl"
@@ -109,7 +115,7 @@ class Ledger:
         if is_remote(storage):
             journal = RemoteJournal(storage, f"runs/{run}/ledger")
         else:
-            journal = LocalJournal(Path(storage) / "runs" / run / FILE, writable=True)
+            journal = LocalJournal(folder_of(storage) / "runs" / run / FILE, writable=True)
         try:
             return cls(journal, run)
         except BaseException:
@@ -131,7 +137,7 @@ class Ledger:
             ledger = cls(RemoteJournal(storage, f"runs/{run}/ledger"), run)
             if ledger.records():
                 return ledger
-        elif (path := Path(storage) / "runs" / run / FILE).exists():
+        elif (path := folder_of(storage) / "runs" / run / FILE).exists():
             return cls(LocalJournal(path, writable=False), run)
         raise NotFound(f'There is no run "{run}" in {storage}. List them with: raymm runs')
 
@@ -224,4 +230,4 @@ def list_runs(storage: str) -> Sequence[str]:
     """Return the names of the runs in a storage, sorted; none where it does not exist."""
     if is_remote(storage):
         return remote_runs(storage)
-    return sorted(path.parent.name for path in (Path(storage) / "runs").glob(f"*/{FILE}"))
+    return sorted(path.parent.name for path in (folder_of(storage) / "runs").glob(f"*/{FILE}"))

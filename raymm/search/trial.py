@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from raymm.artifacts import Config, Dataset, Encoding, MetricLike, Task
 from raymm.bundle.pipeline import family_config
@@ -198,6 +199,7 @@ class TrialRun:
         if not math.isfinite(value):
             raise ValueError(
                 f"{self._metric.name} must be finite, but it is {value} on fold {fold}"
+                + _why(valid.y)
             )
         self._values.append(value)
         if len(self._values) < len(self._folds):
@@ -211,6 +213,16 @@ class TrialRun:
         self._step += 1
         done = not worth or self._step == len(self._ladder)
         return Rung(rounds=rounds, value=rung.value, fold_values=values, done=done)
+
+
+def _why(truth: npt.NDArray[Any]) -> str:
+    """Say so where validation rows hold a single class, on which a ranking has no score."""
+    if len(truth) == 0 or truth.dtype.kind == "f" or (truth != truth[0]).any():
+        return ""
+    return (
+        f", whose {len(truth)} validation rows are all of one class. Give more rows of the others, "
+        "split in another way, or set goal.metric to log_loss."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,6 +73,13 @@ def test_rare_values_are_told_together(case) -> None:
     assert rows == {"f": 196, "m": 200, "(other)": 4}
 
 
+def test_a_column_that_the_schema_lacks_is_one_of_categories(case) -> None:
+    truth, prediction, frame = case
+    frame["town"] = frame["gender"]
+    result = audit(truth, prediction, frame, SCHEMA, metric=Accuracy(), protected=["town"], seed=0)
+    assert {one.value: one.rows for one in result.groups} == {"f": 200, "m": 200}
+
+
 def test_an_unknown_column_is_refused_with_the_nearest(case) -> None:
     with pytest.raises(ConfigError, match='Did you mean "gender"'):
         audit(*case, SCHEMA, metric=Accuracy(), protected=["gendr"], seed=0)

@@ -58,9 +58,9 @@ class Tiny(Family):
         return builder.node("Softmax", [raw], axis=1) if soft else raw
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def tiny() -> Iterator[None]:
-    """File the tiny family for this folder's tests, and take it out again."""
+    """File the tiny family for a module of this folder, and take it out again."""
     families.names()  # the built-in parts first, as in a running program
     family("tiny_for_tests")(Tiny)
     yield

@@ -71,6 +71,20 @@ def test_long_texts_are_run_in_slices_with_the_same_result(make_bundle, monkeypa
     assert len(sizes) > 10
 
 
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_many_rows_are_run_in_slices_with_the_same_result(task, make_bundle, monkeypatch):
+    dataset, bundle = make_bundle(task)
+    runner = Runner(bundle)
+    whole = runner.predict(dataset.tensors)
+    monkeypatch.setattr(run, "_ROWS", 7)
+    calls = []
+    inner = runner._run
+    monkeypatch.setattr(runner, "_run", lambda feed: calls.append(1) or inner(feed))
+    # Sums over other numbers of rows may differ in their last bits.
+    np.testing.assert_allclose(runner.predict(dataset.tensors), whole, rtol=1e-4, atol=1e-6)
+    assert len(calls) == -(-len(dataset.y) // 7)
+
+
 def test_threads_share_a_runner(make_bundle):
     dataset, bundle = make_bundle("binary")
     runner = Runner(bundle)

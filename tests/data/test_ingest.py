@@ -3,7 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from raymm.data.ingest import content_hash, read
+from raymm.data.ingest import content_hash, from_frame, read
 from raymm.errors import DataError
 
 
@@ -40,3 +40,18 @@ def test_the_hash_depends_on_names_and_cells_and_their_order_only(tmp_path: Path
     hashes = {content_hash(other) for other in (frame, *others)}
     assert len(hashes) == 5
     assert len(content_hash(pd.DataFrame({"a": [[1], [2]]}))) == 64
+
+
+@pytest.mark.parametrize("values", [[3, None, 5, 3], [True, None, False, True]])
+def test_categories_of_numbers_may_have_gaps(values: list[object]) -> None:
+    frame = pd.DataFrame({"x": pd.Categorical(values), "y": [1, 2, 3, 4]})
+    held = from_frame(frame).frame["x"]
+    assert held.isna().tolist() == [value is None for value in values]
+    assert held.dropna().tolist() == [value for value in values if value is not None]
+
+
+def test_cells_of_bytes_and_lists_have_a_hash() -> None:
+    frame = pd.DataFrame({"x": [b"\xff", b"a"], "y": [[1], {"a": 2}]})
+    other = pd.DataFrame({"x": [b"\xfe", b"a"], "y": [[1], {"a": 2}]})
+    assert from_frame(frame).sha256 == from_frame(frame).sha256
+    assert from_frame(frame).sha256 != from_frame(other).sha256

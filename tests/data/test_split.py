@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from raymm.artifacts import Dataset
+from raymm.data import split
 from raymm.errors import ConfigError, DataError
 
 Maker = Callable[..., Any]
@@ -114,6 +115,80 @@ def test_with_groups_no_group_is_on_two_sides(made: Maker) -> None:
         groups = data.frame["g"].to_numpy()
         for one, two in [(data.train, data.test), *((f.train, f.valid) for f in data.folds)]:
             assert not set(groups[one]) & set(groups[two])
+
+
+def test_a_time_in_large_numbers_is_told_apart(made: Maker) -> None:
+    given = columns(200)
+    # Days as 20240101 and on: every second of them is no float32.
+    given["when"] = 20_240_101 + np.random.default_rng(1).permutation(200)
+    data = made(given, time="when").dataset()
+    kept = data.frame["when"].to_numpy()
+    assert kept[data.train].max() < kept[data.test].min()
+
+
+def test_no_class_is_moved_across_time_or_groups(made: Maker) -> None:
+    given = columns(200)
+    given["when"] = list(range(1, 401, 2))
+    given["y"] = ["a", "b"] * 75 + ["c"] * 50
+    data = made(given, time="when").dataset()
+    for early, late in [(data.train, data.test), *((f.train, f.valid) for f in data.folds)]:
+        assert early.max() < late.min()
+    given["g"] = [f"g{row // 20}" for row in range(200)]
+    data = made({**given, "when": given["x"]}, group="g").dataset()
+    groups = data.frame["g"].to_numpy()
+    for fold in data.folds:
+        assert not set(groups[fold.train]) & set(groups[fold.valid])
+
+
+@pytest.mark.parametrize("few", [3, 4, 5, 6, 30])
+def test_every_fold_has_both_of_two_classes(few: int, made: Maker) -> None:
+    given = columns(200)
+    given["y"] = ["rare"] * few + ["plain"] * (200 - few)
+    data = made(given).dataset()
+    check(data)
+    assert len(data.folds) == min(5, int((data.y[data.train] == 1).sum()))
+    for fold in data.folds:
+        assert set(data.y[fold.valid].tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize(("rows", "every"), [(400, 4), (1000, 10), (200, 5), (300, 6)])
+def test_groups_of_one_class_each_are_spread_over_the_folds(
+    rows: int, every: int, made: Maker
+) -> None:
+    given = columns(rows)
+    given["g"] = [f"g{row // 10}" for row in range(rows)]
+    given["y"] = ["rare" if row // 10 % every == 0 else "plain" for row in range(rows)]
+    data = made(given, group="g").dataset()
+    check(data)
+    for fold in data.folds:
+        assert set(data.y[fold.valid].tolist()) == {0, 1}
+
+
+def test_what_is_excluded_is_no_feature_whatever_the_schema_says(made: Maker) -> None:
+    plain = made(columns(100))
+    config = plain.config.model_copy(update={"exclude": ("x",)})
+    data = split.split(plain.table, plain.schema, config, seed=0)
+    assert data.schema.column("x").role == "ignored"
+    assert "x" not in data.tensors
+
+
+@pytest.mark.parametrize(
+    ("update", "words"),
+    [
+        ({"target": "g"}, "data.target"),
+        ({"task": "regression"}, "data.task"),
+        ({"exclude": ("zz",)}, "data.exclude"),
+        ({"time": "X"}, 'Did you mean "x"'),
+        ({"group": "zz"}, "data.group"),
+        ({"time": "g"}, "kind number or datetime"),
+    ],
+)
+def test_a_schema_and_a_configuration_that_contradict_are_refused(
+    update: dict[str, Any], words: str, made: Maker
+) -> None:
+    plain = made(columns(100))
+    with pytest.raises(DataError, match=words):
+        split.split(plain.table, plain.schema, plain.config.model_copy(update=update), seed=0)
 
 
 def test_what_cannot_be_split_is_a_data_error(made: Maker) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from raymm.artifacts import Column, Schema
 from raymm.errors import DataError
+from raymm.features import pipeline
 from raymm.features.pipeline import TRANSFORMS, fit_features, safe_names
 
 
@@ -82,6 +83,25 @@ def test_safe_names_are_legal_and_unique(names, reserved):
     assert len(safe) == len(names)
     assert len({*safe, *reserved}) == len(safe) + len(set(reserved))
     assert all(re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) for name in safe)
+
+
+def test_a_large_table_keeps_the_features_that_vary_most(monkeypatch):
+    generator = np.random.default_rng(0)
+    words = np.array([f"w{code:02}" for code in range(40)], dtype=object)
+    share = np.arange(10, 50) / np.arange(10, 50).sum()
+    given = {"ü": generator.choice(words, size=4000, p=share)}
+    plain = schema(Column(name="ü", kind="category"))
+    y = generator.integers(0, 2, 4000)
+    whole = fit_features(given, y, plain, "dense")
+    monkeypatch.setattr(pipeline, "CELLS", 10 * 4000)
+    small = fit_features(given, y, plain, "dense")
+    assert len(whole.names) == 40
+    # The most frequent words are the largest codes; a share below a half varies as it grows.
+    counts = {word: int((given["ü"] == word).sum()) for word in words}
+    expected = {f"ü = {word}" for word in sorted(counts, key=counts.__getitem__)[-10:]}
+    assert set(small.names) == expected
+    places = [whole.names.index(name) for name in small.names]
+    np.testing.assert_array_equal(small.transform(given), whole.transform(given)[:, places])
 
 
 def test_forty_thousand_rows_take_well_below_a_second():

@@ -51,6 +51,15 @@ def test_the_same_run_and_bundle_is_one_version(uri: str) -> None:
     assert len(registry.versions("churn")) == 2
 
 
+def test_a_bundle_that_is_judged_otherwise_is_another_version(uri: str) -> None:
+    registry = Registry(uri)
+    refused = add(registry, blessed=False)
+    blessed = add(registry, blessed=True)
+    assert (refused.number, refused.blessed) == (1, False)
+    assert (blessed.number, blessed.blessed, blessed.bundle) == (2, True, refused.bundle)
+    assert [add(registry, blessed=one).number for one in (False, True)] == [1, 2]
+
+
 def test_the_same_run_registered_at_once_by_many_is_one_version(uri: str) -> None:
     found: list[int] = []
     start = threading.Barrier(6)

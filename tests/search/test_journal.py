@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from raymm.errors import RegistryError, SearchError
-from raymm.search.journal import Journal, LocalJournal, RemoteJournal, is_remote
+from raymm.search.journal import Journal, LocalJournal, RemoteJournal, folder_of, is_remote
 
 
 def open_at(kind: str, folder: Path) -> Journal:
@@ -55,4 +55,16 @@ def test_a_place_that_cannot_be_used_is_said(tmp_path: Path) -> None:
 
 def test_urls_are_told_from_folders() -> None:
     assert is_remote("s3://bucket/x")
+    assert not is_remote("file:///var/lib/raymm")
+    assert folder_of("file:///var/lib/my%20raymm") == folder_of("/var/lib/my raymm")
+    assert folder_of("~/raymm") == Path.home() / "raymm"
     assert not is_remote("/var/lib/raymm")
+
+
+def test_a_bucket_that_repeats_a_request_is_no_other_writer(tmp_path: Path) -> None:
+    journal = open_at("remote", tmp_path)
+    journal.append(b"ours\n", 0)
+    journal.append(b"ours\n", 0)
+    with pytest.raises(SearchError, match="Another process"):
+        journal.append(b"theirs\n", 0)
+    assert [line for line, _ in open_at("remote", tmp_path).lines()] == [b"ours\n"]

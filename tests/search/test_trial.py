@@ -110,6 +110,24 @@ def test_a_budget_limits_the_training(prepared: Prepared) -> None:
     assert [rung.rounds for rung in run_of(prepared, 1)] == [1]
 
 
+def test_a_metric_that_one_class_cannot_have_says_so(prepared: Prepared) -> None:
+    class Auc(Mae):
+        def __call__(self, truth: Any, prediction: Any) -> float:
+            return float("nan")
+
+    codes = {"mixed": np.array([0, 1, 0, 1]), "alone": np.zeros(4, np.int64)}
+    for kind, y in codes.items():
+        pairs = [(train, Matrix(x=valid.x, y=y, names=("a",))) for train, valid in folds(prepared)]
+        made = Prepared(folds={"ordinal": tuple(pairs)}, task="binary", classes=2)
+        with pytest.raises(ValueError, match="must be finite") as told:
+            TrialRun(made, {"most": 1}, Auc(), seed=0).advance()  # type: ignore[arg-type]
+        assert ("all of one class" in str(told.value)) == (kind == "alone")
+
+
+def folds(prepared: Prepared) -> tuple[tuple[Matrix, Matrix], ...]:
+    return prepared.folds["ordinal"]
+
+
 def test_features_are_fitted_on_training_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Any, Any]] = []
 
