@@ -2,11 +2,14 @@
 # Starts a Ray cluster on this machine that raymm can join, and stays until Ctrl-C ends it.
 #
 #   cluster/local.sh &
-#   RAY_ADDRESS=127.0.0.1:6380 raymm run churn.yaml
+#   RAY_ADDRESS=127.0.0.2:6380 raymm run churn.yaml
 #   raymm submit churn.yaml --address http://127.0.0.1:8266
 #
-# Every port is set, so that it can stand beside another Ray, and all of it listens on loopback.
-# Authentication is by token: Ray sends it in clear text, which is why nothing leaves loopback.
+# Every port is set, so that it can stand beside another Ray. The dashboard and the job server listen
+# on loopback, and the node's address is 127.0.0.2, which Ray leaves alone (it replaces 127.0.0.1 by
+# the machine's outer address). Ray binds its control ports (6380 to 6382, 52376) to every interface
+# whatever it is told: the token is what guards them, and it goes over the wire in clear text, so use
+# this on a machine whose network you trust or whose firewall closes these ports.
 set -eu
 
 umask 077
@@ -23,7 +26,7 @@ export RAY_SERVE_THROUGHPUT_OPTIMIZED=1
 
 # The folder's name is short, because a socket's path holds 107 bytes.
 exec ray start --head --block \
-    --node-ip-address=127.0.0.1 \
+    --node-ip-address=127.0.0.2 \
     --port=6380 \
     --node-manager-port=6381 \
     --object-manager-port=6382 \

@@ -148,7 +148,13 @@ def _ignored(column: Column) -> Anomaly:
 
 
 def _values(values: pd.Series[Any], column: Column) -> Iterator[Anomaly]:
-    codes, found = distinct(values)
+    rest = values
+    if column.kind != "category":
+        # Only what could not be read is looked at word by word, which most values need not be.
+        read = tensor(values, column)
+        lost = {"text": read == "", "datetime": read == NO_TIME}.get(column.kind)
+        rest = values[np.isnan(read) if lost is None else lost]
+    codes, found = distinct(rest)
     rows = np.bincount(codes[codes >= 0], minlength=len(found))
     absent = {"", *(word.strip() for word in column.missing)}
     given = np.array([spell(value) not in absent for value in found], dtype=bool)
@@ -157,12 +163,8 @@ def _values(values: pd.Series[Any], column: Column) -> Iterator[Anomaly]:
     if column.kind == "category":
         yield from _unseen(found, rows, given, column)
         return
-    read = tensor(pd.Series(found, dtype=object), column)
-    lost = {"text": read == "", "datetime": read == NO_TIME}.get(column.kind)
-    wrong = given & (np.isnan(read) if lost is None else lost)
-    if not wrong.any():
-        return
-    share = rows[wrong].sum() / rows[given].sum()
+    wrong = given
+    share = rows[wrong].sum() / (len(values) - len(rest) + rows[wrong].sum())
     shown = ", ".join(repr(spell(found[i])[:40]) for i in np.flatnonzero(wrong)[:3])
     yield _anomaly(
         "unreadable values",

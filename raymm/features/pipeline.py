@@ -110,8 +110,8 @@ def fit_features(
     -------
     Features
         Features that are constant in training are left out. Every column may have an even share
-        of `CELLS`; beyond it, say with many columns of words on many rows, the features that
-        vary least are left out too.
+        of `CELLS`, which few tables come near; beyond it, say with many columns of words on many
+        rows, the features that vary least are left out too.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def fit_features(
         )
     fitted: list[Transform] = []
     kept: list[npt.NDArray[np.int64]] = []
-    most = max(FEWEST, CELLS // max(1, len(y) * len(schema.features)))
+    most = _most(schema, len(y))
     for column in schema.features:
         part = transforms.get(TRANSFORMS[encoding][column.kind])(column)
         part.fit(tensors[column.name], y)
@@ -140,6 +140,13 @@ def fit_features(
             "Add columns or rows."
         )
     return _describe(fitted, kept)
+
+
+def _most(schema: Schema, rows: int) -> int:
+    """Return how many features a column may have; numbers and booleans need two at most."""
+    many = sum(column.kind not in ("number", "boolean") for column in schema.features)
+    few = len(schema.features) - many
+    return max(FEWEST, (CELLS // max(1, rows) - 2 * few) // max(1, many))
 
 
 def _describe(fitted: Sequence[Transform], kept: Sequence[npt.NDArray[np.int64]]) -> Features:

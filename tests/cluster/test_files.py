@@ -109,7 +109,7 @@ def test_ray_start_is_given_options_it_has(path):
 def test_the_local_cluster_keeps_to_loopback():
     text = (CLUSTER / "local.sh").read_text()
     hosts = re.findall(r"--(?:node-ip-address|dashboard-host)=(\S+)", text)
-    assert hosts == ["127.0.0.1", "127.0.0.1"]
+    assert hosts == ["127.0.0.2", "127.0.0.1"]
     ports = [int(port) for port in re.findall(r"-port=(\d+)", text)]
     assert len(set(ports)) == len(ports) == 11
     assert "RAY_AUTH_MODE" in text

@@ -6,8 +6,10 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -32,6 +34,8 @@ def local_cluster(command):
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": token,
             "RAYMM_HOME": str(command.home),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         }
         environment.pop("RAY_ADDRESS", None)
         process = subprocess.Popen(
