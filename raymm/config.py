@@ -18,7 +18,6 @@ import contextlib
 import difflib
 import hashlib
 import json
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -36,42 +35,21 @@ from pydantic import (
     model_validator,
 )
 
+from raymm.durations import seconds
 from raymm.errors import ConfigError
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 
 
-def seconds(value: Any) -> Any:
-    """Read a duration such as ``90``, ``"90s"``, ``"1h30m"`` as seconds; None stays None.
-
-    Raises
-    ------
-    ValueError
-        When it is not a duration, or not above 0.
-
-    >>> seconds("1h30m"), seconds(5)
-    (5400.0, 5.0)
-    """
-    if value is None:
-        return value
-    if isinstance(value, str):
-        text = value.strip().lower()
-        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
-        if text.replace(".", "", 1).isdigit():
-            value = float(text)
-        elif parts and "".join(map("".join, parts)) == text:
-            value = sum(float(number) * _UNITS[unit] for number, unit in parts)
-        else:
-            raise ValueError(f'must be a duration such as 90s, 5m or 1h30m, but got "{value}"')
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"must be a duration such as 90s, 5m or 1h30m, but got {value!r}")
-    if not 0 < value < math.inf:
-        raise ValueError(f"must be a duration above 0, but got {value}")
-    return float(value)
-
-
 Duration = Annotated[float | None, BeforeValidator(seconds)]
+
+
+def _words(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+"""Names; one alone needs no brackets."""
 
 
 class _Section(BaseModel):
@@ -98,7 +76,7 @@ class Goal(_Section):
     at_least: float | None = Field(default=None, allow_inf_nan=False)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     limits: Limits = Limits()
-    protected: tuple[str, ...] = ()
+    protected: Words = ()
 
 
 class DataConfig(_Section):
@@ -115,7 +93,7 @@ class DataConfig(_Section):
     positive: str | None = None
     time: str | None = None
     group: str | None = None
-    exclude: tuple[str, ...] = ()
+    exclude: Words = ()
     test: float = Field(default=0.2, gt=0, lt=0.9)
     schema_file: str | None = Field(default=None, alias="schema")
 
@@ -128,7 +106,7 @@ class SearchConfig(_Section):
     """
 
     algorithm: str = "auto"
-    families: Literal["auto"] | tuple[str, ...] = "auto"
+    families: Literal["auto"] | Words = "auto"
     trials: int | None = Field(default=None, ge=1)
     time: Duration = None
     parallel: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
@@ -153,7 +131,7 @@ class CompressionConfig(_Section):
     """
 
     max_loss: float = Field(default=0.005, ge=0)
-    techniques: Literal["auto"] | tuple[str, ...] = "auto"
+    techniques: Literal["auto"] | Words = "auto"
 
 
 class Replicas(_Section):

@@ -18,7 +18,7 @@ from raymm import config as configuration
 from raymm import lifecycle, service
 from raymm.cli import printing
 from raymm.cli.watching import show as show_monitor
-from raymm.config import default_storage
+from raymm.config import home_folder
 from raymm.endpoint import Service, ask
 
 _TRIALS = {"demo-iris": 12, "demo-breast-cancer": 24}
@@ -47,7 +47,7 @@ def tables(folder: Path) -> dict[str, tuple[Path, str]]:
 
 def show(out: IO[str], *, as_json: bool = False) -> None:
     """Live the example and print each step to ``out``."""
-    storage = default_storage()
+    storage = str(home_folder())
     started = time.monotonic()
     done: dict[str, Any] = {}
     for name, (path, target) in tables(Path(storage).expanduser() / "demo").items():

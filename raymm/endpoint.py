@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 import urllib.error
@@ -18,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from raymm.artifacts import as_record, from_record
-from raymm.config import default_storage
-from raymm.errors import ServingError
+from raymm.config import NAME_PATTERN, home_folder
+from raymm.errors import NotFound, ServingError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +52,10 @@ class Service:
 
 
 def path_of(name: str) -> Path:
-    """Return where the record of a service is kept."""
-    return Path(default_storage()).expanduser() / "services" / f"{name}.json"
+    """Return where the record of a service is kept; raises NotFound where no model has the name."""
+    if not re.match(NAME_PATTERN, name):
+        raise NotFound(f'"{name}" is not a model\'s name. See them with: raymm models')
+    return home_folder() / "services" / f"{name}.json"
 
 
 def record(service: Service) -> None:

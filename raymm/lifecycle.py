@@ -37,6 +37,7 @@ from raymm.artifacts import (
     Version,
     from_record,
 )
+from raymm.audit import fairness
 from raymm.bundle import build as building
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
@@ -152,9 +153,9 @@ def run(config: RunConfig, *, notify: Notify = _silent, table: Table | None = No
         built = stages.build(life, best)
         proof = stages.prove(life, built)
         explanation = stages.explain(life, built, proof, best)
-        fairness = stages.audit(life, proof)
+        audit = stages.audit(life, proof)
         version, report = release.register(
-            life, trials, built, proof, explanation, fairness, anomalies
+            life, trials, built, proof, explanation, audit, anomalies
         )
         promoted = release.promote(life, version)
     return Run(
@@ -170,7 +171,7 @@ def run(config: RunConfig, *, notify: Notify = _silent, table: Table | None = No
         evaluation=proof.evaluation,
         blessing=proof.blessing,
         explanation=explanation,
-        audit=fairness,
+        audit=audit,
         version=version,
         promoted=promoted,
         report=report,
@@ -179,16 +180,18 @@ def run(config: RunConfig, *, notify: Notify = _silent, table: Table | None = No
 
 
 def _dataset(
-    config: RunConfig, notify: Notify, table: Table | None
+    config: RunConfig, notify: Notify, table: Table | None, known: Schema | None = None
 ) -> tuple[Dataset, tuple[Anomaly, ...]]:
     notify(Progress(stage="data", message=f"reading {config.data.source}"))
     table = table or ingest.read(config.data.source)
     described = statistics.describe(table)
-    columns = (
-        schema.read(config.data.schema_file)
-        if config.data.schema_file
-        else schema.infer(table, described, config.data)
-    )
+    fairness.require_columns(config.goal.protected, table.frame)
+    if known is not None:
+        columns = known
+    elif config.data.schema_file:
+        columns = schema.read(config.data.schema_file)
+    else:
+        columns = schema.infer(table, described, config.data)
     anomalies = validation.validate(table, columns, described)
     validation.require_valid(anomalies)
     dataset = split.split(table, columns, config.data, seed=config.seed)
@@ -257,7 +260,7 @@ def replay(
     raw = dict(lineage.configuration)
     raw["data"] = {**raw["data"], "source": source or version.summary["source"]}
     config = parse(raw)
-    dataset, _ = _dataset(config, _silent, None)
+    dataset, _ = _dataset(config, _silent, None, stored.schema)
     if dataset.sha256 != lineage.data_sha256:
         raise DataError(
             f"{config.data.source} is not the table that {name}@{number} was made of: its content "

@@ -19,6 +19,7 @@ from raymm.artifacts import (
     as_record,
 )
 from raymm.bundle.run import Runner
+from raymm.champions import TRAIN_ROWS, train_rows
 from raymm.config import home_folder
 from raymm.report import html
 from raymm.stages import Built, Life, Proof
@@ -95,7 +96,11 @@ def register(
         run=life.run,
         blessed=proof.blessing.blessed,
         summary=summary(life, best, built, proof),
-        parts={**parts, "report.html": page.encode()},
+        parts={
+            **parts,
+            "report.html": page.encode(),
+            TRAIN_ROWS: train_rows(life.dataset),
+        },
     )
     return version, _written(life, page)
 

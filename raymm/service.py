@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import signal
@@ -13,12 +14,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from raymm import prediction
 from raymm.artifacts import Version
-from raymm.config import MonitoringConfig, RayConfig, ServingConfig, default_storage
+from raymm.config import MonitoringConfig, RayConfig, ServingConfig, default_storage, home_folder
 from raymm.endpoint import Service, alive, find, path_of, record, started_at
 from raymm.errors import Conflict, NotFound, ServingError
 from raymm.registry.versions import Registry
@@ -127,7 +127,7 @@ def serve_application(args: Mapping[str, Any]) -> Any:
 def _monitor(ordered: Order) -> None:
     from raymm.monitoring import actor
 
-    state = Path(default_storage()).expanduser() / "monitors" / ordered.name
+    state = home_folder() / "monitors" / ordered.name
     actor.start(ordered.name, config=ordered.monitoring, state_dir=str(state))
 
 
@@ -210,8 +210,8 @@ def detach(ordered: Order, changes: Mapping[str, Any], *, notify: Callable[[str]
     command = [sys.executable, "-m", "raymm", "deploy", ordered.name, "--storage", ordered.storage]
     command += ["--address", ordered.ray.address]
     for key, value in changes.items():
-        command += ["--set", f"{key}={value}"]
-    with log.open("wb") as output:
+        command += ["--set", f"{key}={json.dumps(value)}"]
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
         child = subprocess.Popen(  # noqa: S603 - our own command line, no shell
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )

@@ -10,17 +10,19 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from raymm import champions
 from raymm.artifacts import (
     Audit,
     Blessing,
     Candidate,
+    Check,
     Dataset,
     Evaluation,
     Explanation,
@@ -47,7 +49,6 @@ from raymm.evaluation import evaluate as evaluations
 from raymm.evaluation import slices as slicing
 from raymm.evaluation.metrics import Metric, baseline_prediction
 from raymm.explanation import attribution
-from raymm.features.columns import encode
 from raymm.registry.versions import Registry
 from raymm.search.ledger import Ledger
 
@@ -256,23 +257,7 @@ def load(life: Life, sha256: str) -> Bundle:
 
 
 def _prove_one(life: Life, built: Built, sha256: str, champion: Version | None) -> Proof:
-    dataset, task = life.dataset, life.dataset.schema.task
-    rows = dataset.test
-    truth = dataset.y[rows]
-    baseline = baseline_prediction(
-        dataset.y[dataset.train], len(dataset.schema.classes), len(rows), metric=life.metric
-    )
-    evaluation = evaluations.evaluate(
-        truth,
-        Runner(load(life, sha256), threads=threads(life.config)).predict(dataset.rows(rows)),
-        task=task,
-        metric=life.metric,
-        baseline=baseline,
-        seed=life.config.seed,
-        champion=_champion(life, champion),
-        slices=slicing.slices(dataset.frame, dataset.schema, rows),
-        confidence=life.config.goal.confidence,
-    )
+    evaluation, reason = _evaluation(life, sha256, champion)
     candidate = chosen(built.frontier)
     if sha256 == built.full:
         candidate = built.frontier.candidates[0]
@@ -282,22 +267,47 @@ def _prove_one(life: Life, built: Built, sha256: str, champion: Version | None) 
         bundle_bytes=len(life.registry.store.get_blob(sha256)),
         row_microseconds=candidate.row_microseconds,
     )
+    if reason:
+        check = Check(name="champion", passed=False, statement=reason)
+        blessing = Blessing(blessed=False, checks=(*blessing.checks, check))
     return Proof(bundle=sha256, evaluation=evaluation, blessing=blessing)
 
 
-def _champion(life: Life, champion: Version | None) -> tuple[str, npt.NDArray[Any]] | None:
-    """Return the champion's name and its predictions on the test rows, where it can make any."""
+def _evaluation(life: Life, sha256: str, champion: Version | None) -> tuple[Evaluation, str]:
+    """Return the evaluation on the test rows, and why there is no comparison where one is due."""
+    dataset = life.dataset
+    rows, truth = dataset.test, dataset.y[dataset.test]
+    classes = len(dataset.schema.classes)
+    judge = partial(
+        evaluations.evaluate,
+        task=dataset.schema.task,
+        metric=life.metric,
+        seed=life.config.seed,
+        confidence=life.config.goal.confidence,
+    )
+    trained = dataset.y[dataset.train]
+    baseline = baseline_prediction(trained, classes, len(rows), metric=life.metric)
+    runner = Runner(load(life, sha256), threads=threads(life.config))
+    predictions = runner.predict(dataset.rows(rows))
+    slices = slicing.slices(dataset.frame, dataset.schema, rows)
     if champion is None:
-        return None
-    bundle = Bundle.from_bytes(life.registry.bundle(champion), sha256=champion.bundle)
-    ours, theirs = life.dataset.schema, bundle.schema
-    if (ours.task, ours.classes) != (theirs.task, theirs.classes):
-        return None
-    names = {column.name for column in theirs.features}
-    if not names <= set(life.dataset.frame.columns):
-        return None
-    tensors = encode(life.dataset.frame.iloc[life.dataset.test], theirs)
-    return f"{champion.name}@{champion.number}", Runner(bundle).predict(tensors)
+        return judge(truth, predictions, baseline=baseline, slices=slices), ""
+    rival = champions.rival(life.registry, champion, dataset)
+    if rival.reason:
+        return judge(truth, predictions, baseline=baseline, slices=slices), rival.reason
+    new = rival.unseen
+    known = (rival.name, rival.predictions)
+    if new.all():
+        return judge(truth, predictions, baseline=baseline, champion=known, slices=slices), ""
+    whole = judge(truth, predictions, baseline=baseline, slices=slices)
+    part = judge(
+        truth[new],
+        predictions[new],
+        baseline=baseline[new],
+        champion=(rival.name, rival.predictions[new]),
+    )
+    told = f"{rival.name} on {new.sum():,} rows it was not trained on"
+    return replace(whole, champion=told, champion_gain=part.champion_gain), ""
 
 
 def explain(life: Life, built: Built, proof: Proof, best: Trial) -> Explanation:

@@ -132,11 +132,6 @@ def test_a_run_is_named_by_what_decides_its_results(change, same):
     assert one.run_id("abc") != one.run_id("abd")
 
 
-@given(hours=st.integers(0, 99), minutes=st.integers(0, 59), rest=st.integers(1, 59))
-def test_durations_add_up(hours, minutes, rest):
-    assert config.seconds(f"{hours}h{minutes}m{rest}s") == hours * 3600 + minutes * 60 + rest
-
-
 @given(st.text(max_size=100))
 def test_any_source_gives_a_legal_name(source):
     assert config.parse({"data": {"source": source, "target": "y"}}).name
@@ -158,3 +153,9 @@ def test_a_folder_is_the_same_from_everywhere(monkeypatch, tmp_path):
 def test_the_schema_in_the_documentation_is_the_one_that_is_obeyed():
     path = Path(__file__).parents[1] / "docs" / "raymm.schema.json"
     assert json.loads(path.read_text()) == json.loads(json.dumps(config.json_schema()))
+
+
+def test_one_name_needs_no_brackets():
+    made = config.parse(LEAST, {"data.exclude": "casual", "search.families": "linear"})
+    assert (made.data.exclude, made.search.families) == (("casual",), ("linear",))
+    assert config.parse(LEAST, {"search.families": "auto"}).search.families == "auto"

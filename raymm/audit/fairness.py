@@ -141,6 +141,12 @@ def _score(name: str, value: Any, draws: npt.NDArray[np.float64]) -> Score:
     return Score(metric=name, value=float(value), low=low, high=high, level=_LEVEL)
 
 
+def require_columns(protected: Sequence[str], frame: pd.DataFrame) -> None:
+    """Check that each protected column is there; raises ConfigError with the nearest name."""
+    for name in protected:
+        _require_column(name, frame)
+
+
 def _require_column(name: str, frame: pd.DataFrame) -> None:
     if name not in frame.columns:
         near = difflib.get_close_matches(name, list(frame.columns), n=1)

@@ -62,6 +62,8 @@ def serve(
 
     if config is not None:
         address = config.ray.address
+        changed = {"serving": config.serving.model_dump(mode="json")}
+        changed["monitoring"] = config.monitoring.model_dump(mode="json")
     ordered = service.order(name, storage, address=address, changes=changed)
     if detach:
         found = service.detach(ordered, changed or {}, notify=_quietly(as_json))

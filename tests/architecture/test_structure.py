@@ -23,7 +23,7 @@ ROOMS = {
     "monitoring",
     "report",
 }
-FOUNDATION = {"config", "plugins", "artifacts", "errors", "onnx_builder", "bootstrap"}
+FOUNDATION = {"config", "durations", "plugins", "artifacts", "errors", "onnx_builder", "bootstrap"}
 BELOW = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
     "features": FOUNDATION,

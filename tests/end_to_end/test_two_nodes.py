@@ -15,11 +15,13 @@ from ray.cluster_utils import Cluster
 from raymm import tune
 from raymm.search import Float
 
+USED, STORAGE = sys.argv[1:]
+
 def where(config):
     import time
     import ray
     time.sleep(0.3)
-    with open(sys.argv[1], "a") as out:
+    with open(USED, "a") as out:
         out.write(ray.get_runtime_context().get_node_id() + "\\n")
     return config["x"]
 
@@ -27,7 +29,7 @@ cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_
 cluster.add_node(num_cpus=1)
 cluster.wait_for_nodes()
 ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-done = tune(where, {"x": Float(0, 1)}, trials=12, storage=sys.argv[2], algorithm="random")
+done = tune(where, {"x": Float(0, 1)}, trials=12, storage=STORAGE, algorithm="random")
 print(json.dumps({"trials": len(done.trials.trials), "nodes": len(ray.nodes())}))
 ray.shutdown()
 cluster.shutdown()

@@ -1,0 +1,115 @@
+"""The reigning champion as an opponent: its predictions, on rows that it was not trained on.
+
+A champion that is judged on rows it has learned by heart looks better than it is, and no
+challenger could take its place. Every version therefore keeps a hash of each row it was trained
+on, and is compared on the others alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from raymm.artifacts import Dataset, Indices, Schema, Version
+from raymm.bundle.packed import Bundle
+from raymm.bundle.run import Runner
+from raymm.errors import NotFound
+from raymm.features.columns import encode
+from raymm.registry.versions import Registry
+
+TRAIN_ROWS = "train-rows.bin"
+"""The part of a version that holds the sorted hashes of its training rows."""
+
+LEAST_ROWS = 30
+"""Fewer rows say nothing of two models."""
+
+_KEY = "raymm-row-hash-1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """A champion to be compared with.
+
+    Attributes
+    ----------
+    name : str
+        ``NAME@NUMBER``.
+    predictions : array, shape (n, classes) or (n,)
+        On all n test rows; empty where it cannot make any.
+    unseen : bool, shape (n,)
+        The test rows it was not trained on.
+    reason : str
+        Why it cannot be compared, with the remedy; empty where it can.
+    """
+
+    name: str
+    predictions: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    unseen: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
+    reason: str = ""
+
+
+def fingerprints(frame: pd.DataFrame, schema: Schema) -> npt.NDArray[np.uint64]:
+    """Return a hash of each row's features and target as they were read, shape (n,)."""
+    names = sorted({*(column.name for column in schema.features), schema.target})
+    cells = frame[names].astype(str)
+    hashes = pd.util.hash_pandas_object(cells, index=False, hash_key=_KEY)
+    return np.asarray(hashes, dtype=np.uint64)
+
+
+def train_rows(dataset: Dataset) -> bytes:
+    """Return the sorted hashes of the training rows, eight bytes a row, little-endian."""
+    hashes = fingerprints(dataset.frame.iloc[dataset.train], dataset.schema)
+    return np.sort(hashes).astype("<u8").tobytes()
+
+
+def rival(registry: Registry, champion: Version, dataset: Dataset) -> Rival:
+    """Let a champion predict the test rows of a dataset.
+
+    Raises
+    ------
+    RegistryError
+        When its bundle is damaged.
+    """
+    name = f"{champion.name}@{champion.number}"
+    bundle = Bundle.from_bytes(registry.bundle(champion), sha256=champion.bundle)
+    reason = _differs(bundle.schema, dataset)
+    if reason:
+        return Rival(name=name, reason=f"The champion {name} cannot be compared: {reason}. {_HAND}")
+    frame = dataset.frame.iloc[dataset.test]
+    unseen = _unseen(registry, champion, frame, bundle.schema, dataset.test)
+    if unseen.sum() < min(LEAST_ROWS, len(unseen)):
+        told = f"it was trained on all but {unseen.sum()} of the {len(unseen)} test rows"
+        return Rival(
+            name=name,
+            reason=f"The champion {name} cannot be compared: {told}. Add newer rows. {_HAND}",
+        )
+    predictions = Runner(bundle).predict(encode(frame, bundle.schema))
+    return Rival(name=name, predictions=predictions, unseen=unseen)
+
+
+_HAND = "Or look at both and decide: raymm promote NAME VERSION --force --reason WHY."
+
+
+def _differs(theirs: Schema, dataset: Dataset) -> str:
+    ours = dataset.schema
+    if ours.task != theirs.task:
+        return f"its task is {theirs.task}, not {ours.task}"
+    if ours.classes != theirs.classes:
+        return f"it tells {len(theirs.classes)} other classes apart"
+    missing = [one.name for one in theirs.features if one.name not in dataset.frame.columns]
+    return f'the table lacks its column "{missing[0]}"' if missing else ""
+
+
+def _unseen(
+    registry: Registry, champion: Version, frame: pd.DataFrame, schema: Schema, rows: Indices
+) -> npt.NDArray[np.bool_]:
+    try:
+        known = np.frombuffer(registry.part(champion, TRAIN_ROWS), "<u8")
+    except NotFound:  # a version of another origin; nothing is known of its rows
+        return np.ones(len(rows), np.bool_)
+    if schema.target not in frame.columns:
+        return np.ones(len(rows), np.bool_)
+    return ~np.isin(fingerprints(frame, schema), known)

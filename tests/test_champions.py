@@ -1,0 +1,87 @@
+"""A champion is compared on rows that it was not trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from raymm import champions, config, lifecycle
+from raymm.data import ingest, split
+from raymm.registry.versions import Registry
+
+
+@pytest.fixture
+def registry(home):
+    return Registry(str(home))
+
+
+def resplit(finished, seed):
+    run = finished.runs[1]
+    table = ingest.read(str(finished.csv))
+    return split.split(table, run.schema, run.config.data, seed=seed)
+
+
+def test_its_own_test_rows_are_new_to_it(finished, registry):
+    version = finished.runs[1].version
+    rival = champions.rival(registry, version, finished.runs[1].dataset)
+    assert rival.unseen.all()
+    assert rival.name == f"loans@{version.number}"
+    assert rival.predictions.shape == (400, 2)
+
+
+def test_under_another_seed_its_training_rows_are_left_out(finished, registry):
+    first, second = finished.runs[1].dataset, resplit(finished, seed=1)
+    rival = champions.rival(registry, finished.runs[1].version, second)
+    learned = np.isin(second.test, first.train)
+    assert learned.any()
+    assert (rival.unseen == ~learned).all()
+
+
+def test_a_challenger_on_the_same_table_can_win_under_another_seed(
+    finished, tmp_path, searching_here
+):
+    """A forest knows its training rows by heart; on those, no other could beat it."""
+    raw = {
+        "name": "loans",
+        "data": {"source": str(finished.csv), "target": "approved"},
+        "search": {"trials": 1, "families": ["forest"]},
+        "storage": str(tmp_path),
+    }
+    lifecycle.run(config.parse(raw))
+    again = lifecycle.run(config.parse({**raw, "seed": 1}))
+    assert "not trained on" in again.evaluation.champion
+    assert again.evaluation.champion_gain is not None
+    # The same model on other rows: no difference beyond what the few rows leave open.
+    gain = again.evaluation.champion_gain
+    assert gain.low <= 0.02
+    assert gain.high >= -0.02
+
+
+def test_a_table_it_knows_by_heart_is_refused_with_a_remedy(finished, registry):
+    dataset = finished.runs[1].dataset
+    known = type(dataset)(
+        **{name: getattr(dataset, name) for name in dataset.__slots__} | {"test": dataset.train}
+    )
+    rival = champions.rival(registry, finished.runs[1].version, known)
+    assert "all but 0 of the 1600 test rows" in rival.reason
+    assert "raymm promote" in rival.reason
+
+
+def test_a_champion_of_other_classes_stops_the_promotion(finished, tmp_path, searching_here):
+    frame = pd.read_csv(finished.csv, dtype=str)
+    raw = {
+        "name": "loans",
+        "data": {"source": str(finished.csv), "target": "approved"},
+        "search": {"trials": 1, "families": ["linear"]},
+        "storage": str(tmp_path),
+    }
+    assert lifecycle.run(config.parse(raw)).promoted
+    frame["approved"] = frame["approved"].replace({"yes": "granted"})
+    frame.to_csv(tmp_path / "other.csv", index=False)
+    raw["data"] = {"source": str(tmp_path / "other.csv"), "target": "approved"}
+    other = lifecycle.run(config.parse(raw))
+    assert not other.promoted
+    (failed,) = (check for check in other.blessing.checks if not check.passed)
+    assert "cannot be compared" in failed.statement
+    assert "--force" in failed.statement
