@@ -18,6 +18,7 @@
     ├── ServingError         6, 500   the service cannot start, answer or stop
     │   ├── Unauthorized     6, 401   no valid token came with the request
     │   ├── TooLarge         6, 413   the body or the number of rows is over the limit
+    │   ├── TooSlow          6, 408   the body did not come in time
     │   └── Overloaded       6, 503   the queue is full
     └── Interrupted        130, 503   a person stopped it; the run can be resumed
 """
@@ -148,6 +149,12 @@ class TooLarge(ServingError):
     """The body or the number of rows is over the limit."""
 
     http_status = 413
+
+
+class TooSlow(ServingError):
+    """The body did not come in time."""
+
+    http_status = 408
 
 
 class Overloaded(ServingError):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
-from raymm.errors import InputError, Overloaded, TooLarge
+from raymm.errors import InputError, Overloaded, TooLarge, TooSlow
+
+BODY_SECONDS = 30.0
 
 
 async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
@@ -19,6 +22,8 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
         When the Content-Length says so, before anything is read, or when the body grows past it.
     InputError
         When the Content-Length is no number.
+    TooSlow
+        When it has not come whole within `BODY_SECONDS`, so that slow clients do not fill the room.
     ClientDisconnect
         When the client goes away.
     """
@@ -32,6 +37,16 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
                 )
             if len(value) > 18 or int(value) > max_bytes:
                 raise _too_large(max_bytes)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _chunks(receive, max_bytes)
+    except TimeoutError:
+        raise TooSlow(
+            f"the request's body must come within {BODY_SECONDS:g} s. Send less, or faster."
+        ) from None
+
+
+async def _chunks(receive: Receive, max_bytes: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:

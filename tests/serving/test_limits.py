@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
-from raymm.errors import InputError, Overloaded, TooLarge
+from raymm.errors import InputError, Overloaded, TooLarge, TooSlow
+from raymm.serving import limits
 from raymm.serving.limits import Room, read_body
 
 
@@ -62,3 +63,17 @@ def test_room_is_given_back():
     with pytest.raises(KeyError), room:
         raise KeyError
     assert room.held == 0
+
+
+def test_a_body_that_never_ends_is_given_up(monkeypatch):
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.05)
+
+    async def receive():
+        await asyncio.sleep(0.02)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    async def read():
+        return await read_body({"headers": []}, receive, 10**6)
+
+    with pytest.raises(TooSlow, match="within"):
+        asyncio.run(read())
