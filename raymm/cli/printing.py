@@ -164,8 +164,8 @@ def _cell(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def leaderboard(trials: Trials) -> None:
-    """Print the best trials, at most twenty."""
+def leaderboard(trials: Trials, most: int = _ROWS) -> None:
+    """Print the best trials, at most ``most``."""
     rows = [
         (
             place,
@@ -177,7 +177,7 @@ def leaderboard(trials: Trials) -> None:
             round(trial.seconds, 2),
             _settings(trial.config),
         )
-        for place, trial in enumerate(trials.leaderboard[:_ROWS], start=1)
+        for place, trial in enumerate(trials.leaderboard[:most], start=1)
     ]
     more = len(trials.leaderboard) - len(rows)
     better = "higher" if trials.direction == "maximize" else "lower"
@@ -192,10 +192,14 @@ def leaderboard(trials: Trials) -> None:
 def _settings(config: Mapping[str, Any]) -> str:
     prefix = f"{config.get('family')}."
     return " ".join(
-        f"{key.removeprefix(prefix)}={_cell(value)}"
+        f"{key.removeprefix(prefix)}={_short(value)}"
         for key, value in config.items()
         if key != "family"
     )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else _cell(value)
 
 
 def frontier(found: Frontier) -> None:
@@ -235,7 +239,7 @@ def explanation(found: Explanation) -> None:
 
 def run(done: Run) -> None:
     """Print what a run has found."""
-    leaderboard(done.trials)
+    leaderboard(done.trials, most=10)
     frontier(done.frontier)
     explanation(done.explanation)
     if done.audit.groups:

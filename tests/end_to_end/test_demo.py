@@ -17,4 +17,3 @@ def test_the_demo_lives_a_whole_life_and_leaves_nothing_running(command):
     assert told["monitor"]["rows"] == 1201
     assert told["monitor"]["drifted"] == ["mean radius"]
     assert not list((command.home / "services").glob("*.json"))
-    assert told["seconds"] < 240
