@@ -9,9 +9,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
+
+# No test depends on the machine's speed: an example may take as long as it likes.
+hypothesis.settings.register_profile(
+    "raymm", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("raymm")
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ def records(home, kind):
 def kill_when(command, home, csv, count):
     """Start the run and send SIGKILL once ``count`` trials are in the ledger."""
     process = command.start("run", csv, *SETTINGS, "--json", home=home)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900
     while len(records(home, "trial")) < count and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -161,6 +161,7 @@ def test_nothing_is_printed_or_seeded_globally(capfd) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_importing_the_search_room_is_quick() -> None:
     heavy = "{'hyperopt', 'ray', 'scipy', 'sklearn', 'lightgbm', 'xgboost', 'onnxruntime'}"
     code = f"import sys, raymm.search; print(sorted({heavy} & set(sys.modules)))"
