@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from raymm.artifacts import Dataset, Indices, Schema, Version
+from raymm.artifacts import Dataset, Schema, Version
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.errors import NotFound
@@ -40,7 +40,7 @@ class Rival:
     predictions : array, shape (n, classes) or (n,)
         On all n test rows; empty where it cannot make any.
     unseen : bool, shape (n,)
-        The test rows it was not trained on.
+        The test rows it was not trained on, or the challenger was too.
     reason : str
         Why it cannot be compared, with the remedy; empty where it can.
     """
@@ -79,7 +79,7 @@ def rival(registry: Registry, champion: Version, dataset: Dataset) -> Rival:
     if reason:
         return Rival(name=name, reason=f"The champion {name} cannot be compared: {reason}. {_HAND}")
     frame = dataset.frame.iloc[dataset.test]
-    unseen = _unseen(registry, champion, frame, bundle.schema, dataset.test)
+    unseen = _unseen(registry, champion, dataset, bundle.schema)
     if unseen.sum() < min(LEAST_ROWS, len(unseen)):
         told = f"it was trained on all but {unseen.sum()} of the {len(unseen)} test rows"
         return Rival(
@@ -104,12 +104,16 @@ def _differs(theirs: Schema, dataset: Dataset) -> str:
 
 
 def _unseen(
-    registry: Registry, champion: Version, frame: pd.DataFrame, schema: Schema, rows: Indices
+    registry: Registry, champion: Version, dataset: Dataset, schema: Schema
 ) -> npt.NDArray[np.bool_]:
+    frame = dataset.frame.iloc[dataset.test]
     try:
         known = np.frombuffer(registry.part(champion, TRAIN_ROWS), "<u8")
     except NotFound:  # a version of another origin; nothing is known of its rows
-        return np.ones(len(rows), np.bool_)
+        return np.ones(len(frame), np.bool_)
     if schema.target not in frame.columns:
-        return np.ones(len(rows), np.bool_)
-    return ~np.isin(fingerprints(frame, schema), known)
+        return np.ones(len(frame), np.bool_)
+    hashes = fingerprints(frame, schema)
+    # A row that both were trained on (a copy of it, that is) favours neither.
+    ours = fingerprints(dataset.frame.iloc[dataset.train], schema)
+    return ~np.isin(hashes, known) | np.isin(hashes, ours)

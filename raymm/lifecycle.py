@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from raymm import release, searching, stages
+from raymm import proving, release, searching, stages
 from raymm.artifacts import (
     Anomaly,
     Audit,
@@ -151,9 +151,9 @@ def run(config: RunConfig, *, notify: Notify = _silent, table: Table | None = No
         trials = searching.search(life)
         best = trials.leaderboard[0]
         built = stages.build(life, best)
-        proof = stages.prove(life, built)
-        explanation = stages.explain(life, built, proof, best)
-        audit = stages.audit(life, proof)
+        proof = proving.prove(life, built)
+        explanation = stages.explain(life, built, proof.bundle, best)
+        audit = stages.audit(life, proof.bundle)
         version, report = release.register(
             life, trials, built, proof, explanation, audit, anomalies
         )

@@ -21,8 +21,9 @@ from raymm.artifacts import (
 from raymm.bundle.run import Runner
 from raymm.champions import TRAIN_ROWS, train_rows
 from raymm.config import home_folder
+from raymm.proving import Proof
 from raymm.report import html
-from raymm.stages import Built, Life, Proof
+from raymm.stages import Built, Life
 
 
 def summary(life: Life, best: Trial, built: Built, proof: Proof) -> dict[str, Any]:
@@ -165,9 +166,17 @@ def promote(life: Life, version: Version) -> bool:
     if not version.blessed:
         return False
     champion = life.registry.champion(life.config.name)
-    if champion is None or champion.number != version.number:
-        metric, score = version.summary["metric"], version.summary["score"]
-        reason = f"blessed by run {life.run}: {metric} {score:.6g}"
-        life.registry.promote(life.config.name, version.number, reason=reason)
-        life.notify(Progress(stage="promote", message=f"{version.name}@{version.number}"))
+    if champion is not None and champion.number == version.number:
+        return True
+    if any(one.number == version.number for one in life.registry.promotions(life.config.name)):
+        told = (
+            f"{version.name}@{version.number} was the champion before and was replaced; it stays "
+            f"so. To bring it back: raymm promote {version.name} {version.number}"
+        )
+        life.notify(Progress(stage="promote", message=told))
+        return False
+    metric, score = version.summary["metric"], version.summary["score"]
+    reason = f"blessed by run {life.run}: {metric} {score:.6g}"
+    life.registry.promote(life.config.name, version.number, reason=reason)
+    life.notify(Progress(stage="promote", message=f"{version.name}@{version.number}"))
     return True

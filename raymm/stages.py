@@ -11,20 +11,15 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
 import numpy as np
 
-from raymm import champions
 from raymm.artifacts import (
     Audit,
-    Blessing,
     Candidate,
-    Check,
     Dataset,
-    Evaluation,
     Explanation,
     Frontier,
     Lineage,
@@ -32,22 +27,19 @@ from raymm.artifacts import (
     Progress,
     Statistics,
     Trial,
-    Version,
     as_record,
     from_record,
 )
 from raymm.audit import fairness
 from raymm.bundle import build as building
+from raymm.bundle import parity
 from raymm.bundle.packed import Bundle
 from raymm.bundle.pipeline import Pipeline
 from raymm.bundle.run import Runner
 from raymm.compression import frontier as compressing
 from raymm.compression.truncate import kept_rounds
 from raymm.config import RunConfig
-from raymm.evaluation import blessing as blessings
-from raymm.evaluation import evaluate as evaluations
-from raymm.evaluation import slices as slicing
-from raymm.evaluation.metrics import Metric, baseline_prediction
+from raymm.evaluation.metrics import Metric
 from raymm.explanation import attribution
 from raymm.registry.versions import Registry
 from raymm.search.ledger import Ledger
@@ -55,6 +47,7 @@ from raymm.search.ledger import Ledger
 _PACKAGES = ("raymm", "lightgbm", "xgboost", "xgboost-cpu", "scikit-learn", "numpy", "onnxruntime")
 _EXPLAINED_ROWS = 50
 _SHUFFLED_BYTES = 4e9
+_HARD_ROWS = 500
 
 Kept = TypeVar("Kept")
 
@@ -130,13 +123,29 @@ def build(life: Life, best: Trial) -> Built:
     }
 
     def make() -> Built:
-        full, _ = fitted(life, best)
+        full, pipeline = fitted(life, best)
         frontier = _explore(life, best, full)
         bundle = compressing.apply(full, chosen(frontier))
+        _require_parity(life, pipeline, bundle, chosen(frontier))
         blobs = [life.registry.store.put_blob(item.to_bytes()) for item in (bundle, full)]
         return Built(bundle=blobs[0], full=blobs[1], frontier=frontier)
 
     return kept(life, "build", deciding, Built, make)
+
+
+def _require_parity(life: Life, pipeline: Pipeline, bundle: Bundle, candidate: Candidate) -> None:
+    """Hold a truncated graph against the pipeline cut as much, on test and hard rows."""
+    keep = candidate.parameters.get("keep")
+    if keep is None:
+        return
+    cut = replace(pipeline, share=float(keep))
+    runner, dataset = Runner(bundle), life.dataset
+    spread = float(np.std(dataset.y[dataset.train]))
+    generator = np.random.default_rng(life.config.seed)
+    train = dataset.rows(dataset.train)
+    hard = parity.adversarial(train, dataset.schema, generator=generator, count=_HARD_ROWS)
+    for tensors in (dataset.rows(dataset.test), hard):
+        parity.check(cut, runner, tensors, spread=spread)
 
 
 def fitted(life: Life, trial: Trial) -> tuple[Bundle, Pipeline]:
@@ -208,128 +217,31 @@ def _lineage(life: Life, trial: Trial) -> Lineage:
     )
 
 
-# ----------------------------------------------------------------------- evaluate, bless, explain
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """What the test rows say: the file that is shipped, its evaluation and its blessing."""
-
-    bundle: str
-    evaluation: Evaluation
-    blessing: Blessing
-
-
-def prove(life: Life, built: Built) -> Proof:
-    """Evaluate and bless the compressed bundle; ship the full one where only that is blessed.
-
-    The test rows are read once: every bundle concerned predicts them in this one stage.
-    """
-    champion = _reigning(life, built)
-    deciding = {
-        "bundles": [built.bundle, built.full],
-        "champion": champion.bundle if champion else "",
-        "goal": life.config.goal.model_dump(mode="json"),
-    }
-
-    def make() -> Proof:
-        first = _prove_one(life, built, built.bundle, champion)
-        if first.blessing.blessed or built.bundle == built.full:
-            return first
-        second = _prove_one(life, built, built.full, champion)
-        return second if second.blessing.blessed else first
-
-    return kept(life, "evaluate", deciding, Proof, make)
-
-
-def _reigning(life: Life, built: Built) -> Version | None:
-    """Return the version promoted last that is not this very model from an earlier session."""
-    for promotion in reversed(life.registry.promotions(life.config.name)):
-        version = life.registry.version(life.config.name, promotion.number)
-        if version.run != life.run or version.bundle not in (built.bundle, built.full):
-            return version
-    return None
-
-
 def load(life: Life, sha256: str) -> Bundle:
     """Read a bundle of this run back from the store, its hash checked."""
     return Bundle.from_bytes(life.registry.store.get_blob(sha256), sha256=sha256)
 
 
-def _prove_one(life: Life, built: Built, sha256: str, champion: Version | None) -> Proof:
-    evaluation, reason = _evaluation(life, sha256, champion)
-    candidate = chosen(built.frontier)
-    if sha256 == built.full:
-        candidate = built.frontier.candidates[0]
-    blessing = blessings.bless(
-        evaluation,
-        life.config.goal,
-        bundle_bytes=len(life.registry.store.get_blob(sha256)),
-        row_microseconds=candidate.row_microseconds,
-    )
-    if reason:
-        check = Check(name="champion", passed=False, statement=reason)
-        blessing = Blessing(blessed=False, checks=(*blessing.checks, check))
-    return Proof(bundle=sha256, evaluation=evaluation, blessing=blessing)
-
-
-def _evaluation(life: Life, sha256: str, champion: Version | None) -> tuple[Evaluation, str]:
-    """Return the evaluation on the test rows, and why there is no comparison where one is due."""
-    dataset = life.dataset
-    rows, truth = dataset.test, dataset.y[dataset.test]
-    classes = len(dataset.schema.classes)
-    judge = partial(
-        evaluations.evaluate,
-        task=dataset.schema.task,
-        metric=life.metric,
-        seed=life.config.seed,
-        confidence=life.config.goal.confidence,
-    )
-    trained = dataset.y[dataset.train]
-    baseline = baseline_prediction(trained, classes, len(rows), metric=life.metric)
-    runner = Runner(load(life, sha256), threads=threads(life.config))
-    predictions = runner.predict(dataset.rows(rows))
-    slices = slicing.slices(dataset.frame, dataset.schema, rows)
-    if champion is None:
-        return judge(truth, predictions, baseline=baseline, slices=slices), ""
-    rival = champions.rival(life.registry, champion, dataset)
-    if rival.reason:
-        return judge(truth, predictions, baseline=baseline, slices=slices), rival.reason
-    new = rival.unseen
-    known = (rival.name, rival.predictions)
-    if new.all():
-        return judge(truth, predictions, baseline=baseline, champion=known, slices=slices), ""
-    whole = judge(truth, predictions, baseline=baseline, slices=slices)
-    part = judge(
-        truth[new],
-        predictions[new],
-        baseline=baseline[new],
-        champion=(rival.name, rival.predictions[new]),
-    )
-    told = f"{rival.name} on {new.sum():,} rows it was not trained on"
-    return replace(whole, champion=told, champion_gain=part.champion_gain), ""
-
-
-def explain(life: Life, built: Built, proof: Proof, best: Trial) -> Explanation:
+def explain(life: Life, built: Built, shipped: str, best: Trial) -> Explanation:
     """Say what the shipped bundle's predictions rest on."""
 
     def make() -> Explanation:
         dataset = life.dataset
         rows = dataset.test
         return attribution.explain(
-            Runner(load(life, proof.bundle), threads=threads(life.config)).predict,
+            Runner(load(life, shipped), threads=threads(life.config)).predict,
             dataset.rows(rows),
             dataset.y[rows],
             life.metric,
             task=dataset.schema.task,
             unit=dataset.schema.classes[-1] if dataset.schema.classes else dataset.schema.target,
             seed=life.config.seed,
-            exact=_exact(life, built, proof, best),
+            exact=_exact(life, built, shipped, best),
             rows=_EXPLAINED_ROWS,
-            shuffled=_shuffled_rows(load(life, proof.bundle)),
+            shuffled=_shuffled_rows(load(life, shipped)),
         )
 
-    return kept(life, "explain", proof.bundle, Explanation, make)
+    return kept(life, "explain", shipped, Explanation, make)
 
 
 def _shuffled_rows(bundle: Bundle) -> int:
@@ -341,14 +253,14 @@ def _shuffled_rows(bundle: Bundle) -> int:
     return int(np.clip(_SHUFFLED_BYTES / len(bundle.graph), 200, 2000))
 
 
-def _exact(life: Life, built: Built, proof: Proof, best: Trial) -> attribution.Exact | None:
+def _exact(life: Life, built: Built, shipped: str, best: Trial) -> attribution.Exact | None:
     """Return the winner's own contributions for the rows to explain, where its family has any.
 
     A truncated bundle keeps the first rounds of the model, and so do its contributions.
     """
     _, pipeline = fitted(life, best)
     keep = 1.0
-    if proof.bundle != built.full:
+    if shipped != built.full:
         keep = float(chosen(built.frontier).parameters.get("keep") or 1.0)
     x = pipeline.features.transform(life.dataset.rows(life.dataset.test[:_EXPLAINED_ROWS]))
     rounds = kept_rounds(best.rounds, keep)
@@ -358,13 +270,13 @@ def _exact(life: Life, built: Built, proof: Proof, best: Trial) -> attribution.E
     return attribution.Exact(contributions=found, columns=pipeline.features.columns)
 
 
-def audit(life: Life, proof: Proof) -> Audit:
+def audit(life: Life, shipped: str) -> Audit:
     """Compare the groups of the protected columns."""
     protected = life.config.goal.protected
     dataset = life.dataset
 
     def make() -> Audit:
-        runner = Runner(load(life, proof.bundle), threads=threads(life.config))
+        runner = Runner(load(life, shipped), threads=threads(life.config))
         return fairness.audit(
             dataset.y[dataset.test],
             runner.predict(dataset.rows(dataset.test)),
@@ -375,4 +287,4 @@ def audit(life: Life, proof: Proof) -> Audit:
             seed=life.config.seed,
         )
 
-    return kept(life, "audit", [proof.bundle, protected], Audit, make)
+    return kept(life, "audit", [shipped, protected], Audit, make)

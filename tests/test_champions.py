@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,12 +63,18 @@ def test_a_challenger_on_the_same_table_can_win_under_another_seed(
 
 def test_a_table_it_knows_by_heart_is_refused_with_a_remedy(finished, registry):
     dataset = finished.runs[1].dataset
-    known = type(dataset)(
-        **{name: getattr(dataset, name) for name in dataset.__slots__} | {"test": dataset.train}
-    )
-    rival = champions.rival(registry, finished.runs[1].version, known)
+    swapped = dataclasses.replace(dataset, train=dataset.test, test=dataset.train)
+    rival = champions.rival(registry, finished.runs[1].version, swapped)
     assert "all but 0 of the 1600 test rows" in rival.reason
     assert "raymm promote" in rival.reason
+
+
+def test_rows_that_repeat_favour_neither(finished, registry):
+    dataset = finished.runs[1].dataset
+    # The same rows again as test rows: the champion has seen them, and so has the challenger.
+    repeated = dataclasses.replace(dataset, test=dataset.train)
+    rival = champions.rival(registry, finished.runs[1].version, repeated)
+    assert rival.unseen.all()
 
 
 def test_a_champion_of_other_classes_stops_the_promotion(finished, tmp_path, searching_here):

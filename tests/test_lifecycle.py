@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from raymm import config, lifecycle, stages
+from raymm import config, lifecycle, proving, stages
 from raymm.artifacts import as_record
 from raymm.errors import ConfigError, DataError, NotFound
 
@@ -64,7 +64,7 @@ def test_the_same_call_again_reads_everything_and_changes_nothing(
 
     first = finished.runs[1]
     monkeypatch.setattr(stages.building, "build", never)
-    monkeypatch.setattr(stages.evaluations, "evaluate", never)
+    monkeypatch.setattr(proving.evaluations, "evaluate", never)
     monkeypatch.setattr("raymm.searching.tune.search", never)
     second = lifecycle.run(first.config)
     assert second.version == first.version

@@ -19,7 +19,8 @@ from raymm.plugins import families
 class Pipeline:
     """Raw columns to predictions, in the form it was trained in.
 
-    ``model`` is what ``family.fit`` returned; only the family looks inside.
+    ``model`` is what ``family.fit`` returned; only the family looks inside. ``share`` below 1
+    predicts with that share of its rounds alone; see `Family.predict`.
     """
 
     schema: Schema
@@ -27,10 +28,14 @@ class Pipeline:
     family: Family
     model: Any
     task: Task
+    share: float = 1.0
 
     def predict(self, tensors: Tensors) -> npt.NDArray[np.float64]:
         """Return probabilities, shape (n, classes), or values, shape (n,)."""
-        return self.family.predict(self.model, self.features.transform(tensors))
+        x = self.features.transform(tensors)
+        if self.share == 1.0:
+            return self.family.predict(self.model, x)
+        return self.family.predict(self.model, x, self.share)
 
 
 def family_config(config: Config) -> tuple[Family, dict[str, Any]]:

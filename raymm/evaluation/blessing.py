@@ -33,8 +33,8 @@ def bless(
     evaluation : Evaluation
         Made with ``confidence=goal.confidence``.
     row_microseconds : float or None
-        Median time of one row through the graph, held against ``limits.latency_p99_ms``; None
-        where it was not measured.
+        99th percentile of the time of one row through the graph, for
+        ``limits.latency_p99_ms``; None where it was not measured.
     margin : float
         See `MARGIN`.
 
@@ -155,8 +155,8 @@ def _limits(goal: Goal, bundle_bytes: int, row_microseconds: float | None) -> li
             taken = row_microseconds / 1000
             passed = taken <= limit
             text = (
-                f"One row takes {taken:.3g} ms through the graph (median, one thread, without the "
-                f"network); the limit on the 99th percentile of a request is {limit:g} ms."
+                f"One row takes {taken:.3g} ms through the graph (99th percentile, one thread, "
+                f"without the network and the service); the limit is {limit:g} ms."
             )
         checks.append(Check(name="latency_p99_ms", passed=passed, statement=text))
     return checks

@@ -129,14 +129,23 @@ class _Contest:
         sign = 1.0 if metric.direction == "maximize" else -1.0
         draws = self.draws(metric, count, sides)
         values = self.values(metric)[:sides]
-        found = [_score(metric, values[0], self._ends(draws[:, 0]), self.level)]
+        found = [_score(metric, values[0], self._ends(metric, draws[:, 0]), self.level)]
         for value, drawn in zip(values[1:], draws.T[1:], strict=True):
-            ends = self._ends(sign * (draws[:, 0] - drawn))
+            ends = self._ends(metric, sign * (draws[:, 0] - drawn))
             found.append(_score(metric, sign * (values[0] - value), ends, self.level))
         return found
 
-    def _ends(self, draws: npt.NDArray[np.float64]) -> tuple[float, float]:
-        return bootstrap.interval(draws, self.level)
+    def _ends(self, metric: Metric, draws: npt.NDArray[np.float64]) -> tuple[float, float]:
+        """Return the interval; where all draws are equal, as wide as so few rows leave open.
+
+        What was not seen once in n rows happens in up to 1 - doubt^(1/n) of cases (Clopper &
+        Pearson 1934); a bootstrap of equal values cannot know it.
+        """
+        low, high = bootstrap.interval(draws, self.level)
+        if low == high and metric.bounded and len(self.truth):
+            open_share = 1.0 - ((1.0 - self.level) / 2) ** (1.0 / len(self.truth))
+            return low - open_share, high + open_share
+        return low, high
 
 
 def _slice(contest: _Contest, metric: Metric, group: Group, count: int) -> SliceScore:

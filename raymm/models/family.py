@@ -68,8 +68,14 @@ class Family(ABC):
         """Train for ``how.rounds`` rounds and return the fitted model."""
 
     @abstractmethod
-    def predict(self, model: Any, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Return probabilities, shape (n, classes), rows summing to 1; or values, shape (n,)."""
+    def predict(
+        self, model: Any, x: npt.NDArray[np.float32], share: float = 1.0
+    ) -> npt.NDArray[np.float64]:
+        """Return probabilities, shape (n, classes), rows summing to 1; or values, shape (n,).
+
+        ``share`` predicts with that share of a model's rounds or trees alone, from the first on
+        and at least one, as compression may have left them; other families pay no heed to it.
+        """
 
     @abstractmethod
     def to_onnx(self, model: Any, builder: GraphBuilder, features: str) -> str:

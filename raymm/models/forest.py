@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,14 +90,19 @@ class Forest(Family):
         present = np.unique(train.y).astype(np.int64) if how.task != "regression" else np.zeros(1)
         return Fitted(forest=forest, classes=present.astype(np.int64), head=head)
 
-    def predict(self, model: Fitted, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    def predict(
+        self, model: Fitted, x: npt.NDArray[np.float32], share: float = 1.0
+    ) -> npt.NDArray[np.float64]:
         """Return probabilities or values; see `Family.predict`."""
+        forest = copy.copy(model.forest)
+        kept = max(1, round(len(forest.estimators_) * share))
+        forest.estimators_ = forest.estimators_[:kept]
         # Checking for NaN, scikit-learn sums all cells, and huge ones overflow.
         with np.errstate(over="ignore", invalid="ignore"):
             if model.head.task == "regression":
-                return model.head.predict(model.forest.predict(_accepted(x))[:, None])
+                return model.head.predict(forest.predict(_accepted(x))[:, None])
             full = np.zeros((len(x), model.head.classes))
-            full[:, model.classes] = model.forest.predict_proba(_accepted(x))
+            full[:, model.classes] = forest.predict_proba(_accepted(x))
             return full
 
     def to_onnx(self, model: Fitted, builder: GraphBuilder, features: str) -> str:

@@ -128,9 +128,14 @@ class LightGBM(Family):
             model.exhausted = bool(model.booster.update())
         return model
 
-    def predict(self, model: Boosted, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    def predict(
+        self, model: Boosted, x: npt.NDArray[np.float32], share: float = 1.0
+    ) -> npt.NDArray[np.float64]:
         """Return probabilities or values; see `Family.predict`."""
-        raw = model.booster.predict(x, raw_score=True, num_threads=model.threads)
+        kept = max(1, round(model.booster.current_iteration() * share))
+        raw = model.booster.predict(
+            x, raw_score=True, num_threads=model.threads, num_iteration=kept
+        )
         return model.head.predict(np.reshape(raw, (len(x), model.head.outputs)))
 
     def to_onnx(self, model: Boosted, builder: GraphBuilder, features: str) -> str:

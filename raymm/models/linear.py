@@ -68,7 +68,9 @@ class Linear(Family):
             head=head,
         )
 
-    def predict(self, model: Fitted, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    def predict(
+        self, model: Fitted, x: npt.NDArray[np.float32], share: float = 1.0
+    ) -> npt.NDArray[np.float64]:
         """Return probabilities or values; see `Family.predict`."""
         return model.head.predict(x @ model.coefficients + model.intercept)
 

@@ -131,9 +131,12 @@ class XGBoost(Family):
             model.booster.update(model.rows, number)
         return model
 
-    def predict(self, model: Boosted, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    def predict(
+        self, model: Boosted, x: npt.NDArray[np.float32], share: float = 1.0
+    ) -> npt.NDArray[np.float64]:
         """Return probabilities or values; see `Family.predict`."""
-        raw = model.booster.inplace_predict(x, predict_type="margin")
+        kept = max(1, round(model.booster.num_boosted_rounds() * share))
+        raw = model.booster.inplace_predict(x, predict_type="margin", iteration_range=(0, kept))
         return model.head.predict(np.reshape(raw, (len(x), model.head.outputs)))
 
     def to_onnx(self, model: Boosted, builder: GraphBuilder, features: str) -> str:

@@ -4,7 +4,7 @@ Source: inference_rest.md of https://github.com/kserve/open-inference-protocol.
 
 Numbers are FP32 tensors (any number type is accepted), booleans BOOL (or FP32 0 and 1), dates
 INT64 seconds since 1970 UTC, categories and text BYTES; each of shape [n, 1] or [n]. A null in
-the data is a missing value. A column that may be missing may be left out. The outputs are
+the data is a missing value. Every column is an input. The outputs are
 "prediction" and, for classes, "probabilities".
 """
 
@@ -77,14 +77,17 @@ def tensors(schema: Schema, body: Any, max_rows: int) -> dict[str, npt.NDArray[A
     check_rows(rows, max_rows)
     made = {}
     for column in schema.features:
-        values = _values(column, given[column.name], rows) if column.name in given else None
-        try:
-            made[column.name] = reader(column)([None] * rows if values is None else values)
-        except Misfit as misfit:
-            where = "" if values is None else f".data[{misfit.row}]"
+        if column.name not in given:
             raise InputError(
-                field=f"inputs.{column.name}{where}",
-                observed="nothing" if values is None else shown(misfit.value),
+                field=f"inputs.{column.name}", observed="nothing", allowed="one of the inputs"
+            )
+        values = _values(column, given[column.name], rows)
+        try:
+            made[column.name] = reader(column)(values)
+        except Misfit as misfit:
+            raise InputError(
+                field=f"inputs.{column.name}.data[{misfit.row}]",
+                observed=shown(misfit.value),
                 allowed=misfit.allowed,
             ) from None
     return made

@@ -104,7 +104,7 @@ def request_schema(schema: Schema, max_rows: int) -> dict[str, Any]:
     record = {
         "type": "object",
         "properties": {column.name: column_schema(column) for column in schema.features},
-        "required": [column.name for column in schema.features if not column.nullable],
+        "required": [column.name for column in schema.features],
     }
     records = {"type": "array", "items": record, "minItems": 1, "maxItems": max_rows}
     return {

@@ -152,12 +152,18 @@ class RecordReader:
         made: dict[str, npt.NDArray[Any]] = {}
         for name, read in self._readers:
             try:
-                made[name] = read([record.get(name) for record in records])
+                made[name] = read([record[name] for record in records])
+            except KeyError:
+                row = next(row for row, record in enumerate(records) if name not in record)
+                raise InputError(
+                    field=f"records[{row}].{name}",
+                    observed="nothing",
+                    allowed="there in every record; null says that a value is missing",
+                ) from None
             except Misfit as misfit:
-                absent = misfit.value is None and name not in records[misfit.row]
                 raise InputError(
                     field=f"records[{misfit.row}].{name}",
-                    observed="nothing" if absent else shown(misfit.value),
+                    observed=shown(misfit.value),
                     allowed=misfit.allowed,
                 ) from None
         return made

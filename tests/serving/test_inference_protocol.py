@@ -6,8 +6,15 @@ PATH = "/v2/models/churn/infer"
 
 
 def _inputs(rows=1, **changes):
-    age = {"name": "age", "shape": [rows, 1], "datatype": "FP32", "data": [41] * rows}
-    return {"inputs": [age | changes]}
+    """One input that is changed, and the others, missing."""
+    age = {"name": "age", "shape": [rows, 1], "datatype": "FP32", "data": [41] * rows} | changes
+    kinds = {"income": "FP32", "member": "BOOL", "city": "BYTES", "since": "INT64", "note": "BYTES"}
+    count = len(age["data"]) if isinstance(age["data"], list) else rows
+    others = [
+        {"name": name, "shape": [count, 1], "datatype": kind, "data": [None] * count}
+        for name, kind in kinds.items()
+    ]
+    return {"inputs": [age, *others]}
 
 
 def test_metadata_describes_a_request_that_works(make_client, make_served, post):
@@ -27,7 +34,7 @@ def test_metadata_describes_a_request_that_works(make_client, make_served, post)
 
 def test_agrees_with_records(make_client, record, post):
     client = make_client()
-    _, by_record = post(client, {"records": [{"age": 41}, {"age": 41}]})
+    _, by_record = post(client, {"records": [{**dict.fromkeys(record), "age": 41}] * 2})
     _, by_tensor = post(client, _inputs(rows=2), PATH)
     prediction, probabilities = by_tensor["outputs"]
     assert prediction["data"] == by_record["predictions"]
@@ -51,7 +58,7 @@ def test_shapes_of_one_column(schema, data, shape):
         ({"inputs": []}, "inputs"),
         ({"inputs": [1]}, "inputs[0]"),
         ({"inputs": [{}]}, "inputs[0].name"),
-        ({"inputs": _inputs()["inputs"] * 2}, "inputs[1].name"),
+        ({"inputs": _inputs()["inputs"][:1] * 2}, "inputs[1].name"),
         ({"id": 1, **_inputs()}, "id"),
         (_inputs(name="agee"), "inputs.agee"),
         (_inputs(datatype="BYTES"), "inputs.age.datatype"),

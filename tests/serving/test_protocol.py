@@ -87,13 +87,16 @@ def test_wrong_fields_are_named(schema, record, change, field, observed, allowed
 
 
 def test_columns_left_out(schema, record):
+    """Null says that a value is missing; a column that is not there is a mistake."""
     reader = RecordReader(schema)
-    tensors = reader.tensors([{"age": 1}])
+    tensors = reader.tensors([{**dict.fromkeys(record), "age": 1}])
     assert np.isnan(tensors["income"][0])
     assert (tensors["city"][0], tensors["age"][0]) == ("", 1)
-    with pytest.raises(InputError) as caught:
-        reader.tensors([{"income": 1}])
-    assert caught.value.observed == "nothing"
+    for row in ({"age": 1}, {}):
+        with pytest.raises(InputError) as caught:
+            reader.tensors([record, row])
+        assert caught.value.observed == "nothing"
+        assert caught.value.field.startswith("records[1].")
 
 
 def test_target_and_ignored_columns_are_passed_over(schema, record):

@@ -1,0 +1,133 @@
+"""The proof: what the test rows say of the bundles, and whether one of them is blessed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from raymm import champions
+from raymm.artifacts import Blessing, Check, Evaluation, Version
+from raymm.bundle.packed import Bundle
+from raymm.bundle.run import Runner
+from raymm.evaluation import blessing as blessings
+from raymm.evaluation import evaluate as evaluations
+from raymm.evaluation import slices as slicing
+from raymm.evaluation.metrics import baseline_prediction
+from raymm.stages import Built, Life, kept, load, threads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What the test rows say: the file that is shipped, its evaluation and its blessing."""
+
+    bundle: str
+    evaluation: Evaluation
+    blessing: Blessing
+
+
+def prove(life: Life, built: Built) -> Proof:
+    """Evaluate and bless the compressed bundle; ship the full one where only that is blessed.
+
+    The test rows are read once: every bundle concerned predicts them in this one stage.
+    """
+    champion = _reigning(life, built)
+    deciding = {
+        "bundles": [built.bundle, built.full],
+        "champion": champion.bundle if champion else "",
+        "goal": life.config.goal.model_dump(mode="json"),
+    }
+
+    def make() -> Proof:
+        first = _prove_one(life, built, built.bundle, champion)
+        if first.blessing.blessed or built.bundle == built.full:
+            return first
+        second = _prove_one(life, built, built.full, champion)
+        return second if second.blessing.blessed else first
+
+    return kept(life, "evaluate", deciding, Proof, make)
+
+
+def _reigning(life: Life, built: Built) -> Version | None:
+    """Return the version promoted last that is not this very model from an earlier session."""
+    for promotion in reversed(life.registry.promotions(life.config.name)):
+        version = life.registry.version(life.config.name, promotion.number)
+        if version.run != life.run or version.bundle not in (built.bundle, built.full):
+            return version
+    return None
+
+
+def _prove_one(life: Life, built: Built, sha256: str, champion: Version | None) -> Proof:
+    evaluation, reason = _evaluation(life, sha256, champion)
+    limited = life.config.goal.limits.latency_p99_ms is not None
+    blessing = blessings.bless(
+        evaluation,
+        life.config.goal,
+        bundle_bytes=len(life.registry.store.get_blob(sha256)),
+        row_microseconds=_slow_row(life, load(life, sha256)) if limited else None,
+    )
+    if reason:
+        check = Check(name="champion", passed=False, statement=reason)
+        blessing = Blessing(blessed=False, checks=(*blessing.checks, check))
+    return Proof(bundle=sha256, evaluation=evaluation, blessing=blessing)
+
+
+def _slow_row(life: Life, bundle: Bundle) -> float:
+    """Return the 99th percentile of 1,000 single rows through the graph, in microseconds."""
+    runner = Runner(bundle)
+    tensors = life.dataset.rows(life.dataset.test)
+    times = []
+    for turn in range(1100):
+        row = turn % len(life.dataset.test)
+        one = {name: values[row : row + 1] for name, values in tensors.items()}
+        began = time.perf_counter()
+        runner.predict(one)
+        times.append(time.perf_counter() - began)
+    return float(np.quantile(times[100:], 0.99) * 1e6)
+
+
+def _evaluation(life: Life, sha256: str, champion: Version | None) -> tuple[Evaluation, str]:
+    """Return the evaluation on the test rows, and why there is no comparison where one is due."""
+    dataset = life.dataset
+    rows, truth = dataset.test, dataset.y[dataset.test]
+    classes = len(dataset.schema.classes)
+    judge = partial(
+        evaluations.evaluate,
+        task=dataset.schema.task,
+        metric=life.metric,
+        seed=life.config.seed,
+        confidence=life.config.goal.confidence,
+    )
+    trained = dataset.y[dataset.train]
+    baseline = baseline_prediction(trained, classes, len(rows), metric=life.metric)
+    runner = Runner(load(life, sha256), threads=threads(life.config))
+    predictions = runner.predict(dataset.rows(rows))
+    slices = slicing.slices(dataset.frame, dataset.schema, rows)
+    if champion is None:
+        return judge(truth, predictions, baseline=baseline, slices=slices), ""
+    rival = champions.rival(life.registry, champion, dataset)
+    if rival.reason:
+        return judge(truth, predictions, baseline=baseline, slices=slices), rival.reason
+    new = rival.unseen
+    known = (rival.name, rival.predictions)
+    if new.all():
+        return judge(truth, predictions, baseline=baseline, champion=known, slices=slices), ""
+    whole = judge(truth, predictions, baseline=baseline, slices=slices)
+    part = judge(
+        truth[new],
+        predictions[new],
+        baseline=baseline[new],
+        champion=(rival.name, rival.predictions[new]),
+        slices=[one._replace(mask=one.mask[new]) for one in slices if one.mask[new].sum() >= 30],
+    )
+    gains = {(one.column, one.value): one.champion_gain for one in part.slices}
+    judged = tuple(
+        replace(one, champion_gain=gains.get((one.column, one.value))) for one in whole.slices
+    )
+    told = f"{rival.name} on {new.sum():,} rows it was not trained on"
+    return (
+        replace(whole, champion=told, champion_gain=part.champion_gain, slices=judged),
+        "",
+    )
