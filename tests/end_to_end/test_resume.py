@@ -27,24 +27,25 @@ def records(home, kind):
     return found
 
 
-def kill_when(command, home, csv, count):
-    """Start the run and send SIGKILL once ``count`` trials are in the ledger."""
+def kill_when(command, home, csv, count, wait=0.0):
+    """Start the run and send SIGKILL ``wait`` seconds after ``count`` trials are in the ledger."""
     process = command.start("run", csv, *SETTINGS, "--json", home=home)
     deadline = time.monotonic() + 900
     while len(records(home, "trial")) < count and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    time.sleep(wait)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     return len(records(home, "trial"))
 
 
-def check_kills(command, tmp_path, csv, counts):
+def check_kills(command, tmp_path, csv, moments):
     calm = command.json("run", csv, *SETTINGS, home=tmp_path / "calm")
     board = command.json("leaderboard", calm["run"], home=tmp_path / "calm")["trials"]
-    for index, count in enumerate(counts):
+    for index, (count, wait) in enumerate(moments):
         home = tmp_path / f"home{index}"
-        kept = kill_when(command, home, csv, count)
+        kept = kill_when(command, home, csv, count, wait)
         done = command.json("run", csv, *SETTINGS, home=home)
         assert done["resumed_trials"] == kept
         assert done["trials"] == TRIALS
@@ -63,14 +64,17 @@ def check_kills(command, tmp_path, csv, counts):
 
 @pytest.mark.ray
 def test_a_killed_driver_resumes_and_ends_as_an_undisturbed_one(command, tmp_path, loans_csv):
-    check_kills(command, tmp_path, loans_csv, [5])
+    check_kills(command, tmp_path, loans_csv, [(5, 0.05)])
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(3600)
 def test_twenty_kills_at_random_moments(command, tmp_path, loans_csv):
-    counts = np.random.default_rng(0).integers(0, TRIALS, size=20).tolist()
-    check_kills(command, tmp_path, loans_csv, counts)
+    generator = np.random.default_rng()
+    counts = generator.integers(0, TRIALS, size=20).tolist()
+    waits = generator.uniform(0, 0.5, size=20).tolist()
+    print("killed after (trials, seconds):", list(zip(counts, waits, strict=True)))
+    check_kills(command, tmp_path, loans_csv, list(zip(counts, waits, strict=True)))
 
 
 @pytest.mark.ray
