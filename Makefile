@@ -8,7 +8,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 .PHONY: help setup demo test quick check bench chaos clean
 
 help:
-	@echo "make demo    set up, then the worked example end to end (about 3 minutes)"
+	@echo "make setup   make .venv alone"
+	@echo "make demo    set up, then the worked example end to end (about 2 minutes)"
 	@echo "make test    set up, then every check and test (at most 15 minutes)"
 	@echo "make quick   set up, then the tests that need no Ray (under a minute)"
 	@echo "make check   ruff, mypy and the architecture tests"

@@ -34,6 +34,10 @@ def __getattr__(name: str) -> Any:
         from raymm import artifacts
 
         return getattr(artifacts, name)
+    if name == "search":
+        from importlib import import_module
+
+        return import_module("raymm.search")
     raise AttributeError(f"module 'raymm' has no attribute {name!r}")
 
 

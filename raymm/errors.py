@@ -25,7 +25,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class RaymmError(Exception):
@@ -33,6 +34,8 @@ class RaymmError(Exception):
 
     exit_code: ClassVar[int] = 1
     http_status: ClassVar[int] = 500
+    document: Mapping[str, Any] | None = None
+    """What a command has found all the same; ``--json`` prints it together with the error."""
 
 
 class ConfigError(RaymmError):

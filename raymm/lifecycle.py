@@ -132,6 +132,7 @@ def run(config: RunConfig, *, notify: Notify = _silent, table: Table | None = No
         Each states what to do; finished trials and stages stay on disk.
     """
     started = time.monotonic()
+    searching.require_names(config)
     dataset, anomalies = _dataset(config, notify, table)
     registry = Registry(config.storage)
     name = config.run_id(dataset.sha256)

@@ -11,6 +11,7 @@ import numpy as np
 from raymm import plugins
 from raymm.artifacts import Dataset, Shape, Space, Trials
 from raymm.cluster import connect
+from raymm.config import RunConfig
 from raymm.errors import SearchError
 from raymm.search import tune
 from raymm.search.halving import Halving
@@ -20,6 +21,23 @@ from raymm.search.trial import prepare
 from raymm.stages import Life, kept
 
 _MINIMUM_ROUNDS = 30
+
+
+def require_names(config: RunConfig) -> None:
+    """Check every plug-in that a configuration names before anything is spent on it.
+
+    Raises
+    ------
+    ConfigError
+        When a family, searcher or compressor is not known; the nearest is named.
+    """
+    plugins.searchers.get(config.search.algorithm)
+    for chosen, catalogue in (
+        (config.search.families, plugins.families),
+        (config.compression.techniques, plugins.compressors),
+    ):
+        for name in () if chosen == "auto" else chosen:
+            catalogue.get(name)
 
 
 def search(life: Life) -> Trials:

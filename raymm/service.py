@@ -149,12 +149,7 @@ def serving(ordered: Order) -> Iterator[Service]:
     from raymm.monitoring import actor
     from raymm.serving import deployment
 
-    running = find(ordered.name)
-    if running is not None and alive(running):
-        raise Conflict(
-            f"{ordered.name} is served already at {running.url}. Promote a version and it takes "
-            f"it over, or end it with: raymm stop {ordered.name}"
-        )
+    _require_free(ordered.name)
     _require_safe(ordered.serving)
     token = _token() if ordered.serving.auth == "token" else ""
     with cluster.connect(ordered.ray, serving=True) as connection:
@@ -182,6 +177,15 @@ def serving(ordered: Order) -> Iterator[Service]:
                 path_of(ordered.name).unlink(missing_ok=True)
 
 
+def _require_free(name: str) -> None:
+    running = find(name)
+    if running is not None and alive(running):
+        raise Conflict(
+            f"{name} is served already at {running.url}. Promote a version and it takes it over, "
+            f"or end it with: raymm stop {name}"
+        )
+
+
 def _require_safe(config: ServingConfig) -> None:
     loopback = config.host in {"127.0.0.1", "localhost", "::1"}
     if not loopback and config.auth != "token":
@@ -205,6 +209,7 @@ def detach(ordered: Order, changes: Mapping[str, Any], *, notify: Callable[[str]
     ServingError
         When it ends, or does not answer in time; its last lines are told.
     """
+    _require_free(ordered.name)
     log = path_of(ordered.name).with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", "raymm", "deploy", ordered.name, "--storage", ordered.storage]
@@ -269,11 +274,11 @@ def _undeploy(service: Service) -> None:
 
 
 def wait_for_signal() -> None:
-    """Return when the process is asked to end (SIGINT or SIGTERM)."""
+    """Return when the process is asked to end (SIGINT, SIGTERM or SIGHUP)."""
     asked = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: asked.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     try:
         while not asked.wait(0.5):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -99,7 +101,7 @@ def main(arguments: list[str] | None = None) -> None:
     except RaymmError as error:
         if debug:
             raise
-        _fail(type(error).__name__, str(error), error.exit_code, as_json)
+        _fail(type(error).__name__, str(error), error.exit_code, as_json, error.document)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
@@ -110,8 +112,15 @@ def main(arguments: list[str] | None = None) -> None:
         _fail("Fault", told, 1, as_json)
 
 
-def _fail(kind: str, message: str, code: int, as_json: bool) -> None:
+def _fail(
+    kind: str,
+    message: str,
+    code: int,
+    as_json: bool,
+    document: Mapping[str, Any] | None = None,
+) -> None:
     if as_json:
-        print(json.dumps({"error": {"type": kind, "message": message, "exit_code": code}}))
+        told = {"type": kind, "message": message, "exit_code": code}
+        print(json.dumps({**(document or {}), "error": told}, default=str))
     print(f"raymm: {message}", file=sys.stderr)
     sys.exit(code)

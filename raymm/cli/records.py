@@ -82,7 +82,11 @@ def report(run: str, output: str | None, storage: str | None) -> None:
 
     registry, version = _version_of(run, storage)
     path = Path(output or f"{version.run}.html")
-    path.write_bytes(registry.part(version, "report.html"))
+    page = registry.part(version, "report.html")
+    try:
+        path.write_bytes(page)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
     printing.say(str(path.resolve()))
 
 
@@ -186,19 +190,22 @@ def _promoted(name: str, done: Any, as_json: bool) -> None:
 @options.json_option
 def fsck(repair: bool, storage: str | None, as_json: bool) -> None:
     """Check every record, hash and number; exits with 6 where something is damaged."""
+    from raymm.artifacts import as_record
     from raymm.errors import RegistryError
     from raymm.registry.fsck import fsck as check
     from raymm.registry.versions import Registry
 
     findings = check(Registry(options.storage_of(storage)), repair=repair)
     damage = [one for one in findings if one.severity == "error"]
-    if as_json:
-        printing.as_json({"findings": findings, "damaged": bool(damage)})
-    else:
+    if as_json and not damage:
+        printing.as_json({"findings": findings, "damaged": False})
+    if not as_json:
         for one in findings:
             printing.say(f"{one.severity}  {one.path}: {one.statement}")
     if damage:
-        raise RegistryError(f"{len(damage)} records or blobs are damaged; see above.")
+        error = RegistryError(f"{len(damage)} records or blobs are damaged; see above.")
+        error.document = as_record({"findings": findings, "damaged": True})
+        raise error
     if not as_json:
         printing.say("everything stored is whole")
 

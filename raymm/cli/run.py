@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from raymm.cli import options, printing
-from raymm.errors import ConfigError, NotBlessed
+from raymm.errors import ConfigError, DataError, NotBlessed
 
 
 @click.command()
@@ -49,19 +49,28 @@ def _live(config: Any, deploy: bool, detach: bool, as_json: bool) -> None:
 
     with printing.progress(quiet=as_json) as notify:
         done = live(config, notify=notify)
-    if as_json:
-        printing.as_json(done.summary())
-    else:
+    if not as_json:
         printing.run(done)
     if not done.blessing.blessed:
-        raise NotBlessed(
+        error = NotBlessed(
             f"{config.name} version {done.version.number} is not blessed and was not promoted: "
             + " ".join(check.statement for check in done.blessing.checks if not check.passed)
         )
+        error.document = done.summary()
+        raise error
+    if as_json and not deploy:
+        printing.as_json(done.summary())
     if deploy:
         from raymm.cli.service import serve
 
-        serve(config.name, config.storage, config=config, detach=detach, as_json=as_json)
+        serve(
+            config.name,
+            config.storage,
+            config=config,
+            detach=detach,
+            as_json=as_json,
+            found=done.summary() if as_json else {},
+        )
 
 
 @click.command()
@@ -86,6 +95,7 @@ def validate(
 
     Give an edited schema back with --schema here, or as data.schema to raymm run.
     """
+    from raymm.artifacts import as_record
     from raymm.config import parse
     from raymm.data import ingest, schema, statistics, validation
 
@@ -101,15 +111,18 @@ def validate(
     anomalies = validation.validate(table, columns, described)
     if output:
         schema.write(columns, output)
-    if as_json:
-        printing.as_json(
-            {"statistics": described, "schema": columns, "anomalies": anomalies, "written": output}
-        )
-    else:
+    found = {"statistics": described, "schema": columns, "anomalies": anomalies, "written": output}
+    if not as_json:
         printing.validation(table, described, columns, anomalies)
         if output:
             printing.say(f"schema written to {output}")
-    validation.require_valid(anomalies)
+    try:
+        validation.require_valid(anomalies)
+    except DataError as error:
+        error.document = as_record(found)
+        raise
+    if as_json:
+        printing.as_json(found)
 
 
 @click.command()

@@ -56,6 +56,7 @@ def serve(
     changed: dict[str, Any] | None = None,
     detach: bool = False,
     as_json: bool = False,
+    found: dict[str, Any] | None = None,
 ) -> None:
     """Serve a model in the foreground, or in a process of its own, and say how to use it."""
     from raymm import service
@@ -66,13 +67,13 @@ def serve(
         changed["monitoring"] = config.monitoring.model_dump(mode="json")
     ordered = service.order(name, storage, address=address, changes=changed)
     if detach:
-        found = service.detach(ordered, changed or {}, notify=_quietly(as_json))
-        _announce(ordered, found, as_json, foreground=False)
+        running = service.detach(ordered, changed or {}, notify=_quietly(as_json))
+        _announce(ordered, running, as_json, foreground=False, found=found)
         return
     _quietly(as_json)(f"starting the service of {name} (about half a minute)")
-    with service.serving(ordered) as found:
-        foreground = found.pid != 0
-        _announce(ordered, found, as_json, foreground=foreground)
+    with service.serving(ordered) as running:
+        foreground = running.pid != 0
+        _announce(ordered, running, as_json, foreground=foreground, found=found)
         if foreground:
             service.wait_for_signal()
             _quietly(as_json)("stopping")
@@ -82,32 +83,40 @@ def _quietly(as_json: bool) -> Any:
     return lambda text: None if as_json else click.echo(text, err=True)
 
 
-def _announce(ordered: Any, found: Any, as_json: bool, *, foreground: bool) -> None:
+def _announce(
+    ordered: Any,
+    running: Any,
+    as_json: bool,
+    *,
+    foreground: bool,
+    found: dict[str, Any] | None = None,
+) -> None:
     from raymm import service
 
     champion = service.champion_of(ordered)
     if as_json:
         printing.as_json(
             {
-                "name": found.name,
-                "url": found.url,
-                "token": found.token,
-                "pid": found.pid,
+                **(found or {}),
+                "name": running.name,
+                "url": running.url,
+                "token": running.token,
+                "pid": running.pid,
                 "version": champion.number,
-                "haproxy": found.haproxy,
+                "haproxy": running.haproxy,
             }
         )
         sys.stdout.flush()
         return
-    printing.say(f"{found.name} version {champion.number} is served at {found.url}")
-    if not found.haproxy:
+    printing.say(f"{running.name} version {champion.number} is served at {running.url}")
+    if not running.haproxy:
         printing.say("  HAProxy cannot be had here; Serve's Python proxy answers, more slowly")
-    printing.say(f"  documentation  {found.url}/docs")
-    if found.token:
-        printing.say(f"  token          {found.token}")
-    printing.say(f"  try            {curl(found)}")
-    printing.say(f"  watch          raymm monitor {found.name}")
-    end = "Ctrl-C" if foreground else f"raymm stop {found.name}"
+    printing.say(f"  documentation  {running.url}/docs")
+    if running.token:
+        printing.say(f"  token          {running.token}")
+    printing.say(f"  try            {curl(running)}")
+    printing.say(f"  watch          raymm monitor {running.name}")
+    end = "Ctrl-C" if foreground else f"raymm stop {running.name}"
     printing.say(f"  stop           {end}")
     sys.stdout.flush()
 

@@ -34,6 +34,9 @@ def show(name: str, report: Mapping[str, Any]) -> None:
         printing.say(f"  drift    {', '.join(drifted) if drifted else 'none in the last window'}")
     else:
         printing.say("  drift    not known before the first window is complete")
+    advice = report.get("advice", {})
+    if advice.get("action") == "retrain":
+        printing.say(f"  advice   raymm retrain {name} DATA: {advice['reason']}")
     _features(report["features"])
 
 

@@ -96,7 +96,24 @@ class Guess:
         return np.empty(0) if self.values is None else self.values
 
 
-def guess(column: pd.Series[Any], *, keep_none: bool = False) -> Guess:
+def decimal_commas(frame: pd.DataFrame) -> bool:
+    """Return whether a table writes 4.5 as 4,5 for sure, in any one of its columns.
+
+    Then 4,026 in another column is four and a bit too; alone it would be taken for thousands.
+    """
+    for _, column in frame.items():
+        if not pd.api.types.is_string_dtype(column):
+            continue
+        words = [str(word).strip(SIGNS + " -+\u00a0") for word in column.dropna().unique()[:300]]
+        marked = [word for word in words if "," in word]
+        if not marked or len(marked) < 0.5 * len(words):
+            continue
+        if all(map(_COMMA.match, marked)) and not all(map(_GROUPED.match, marked)):
+            return True
+    return False
+
+
+def guess(column: pd.Series[Any], *, keep_none: bool = False, decimal_comma: bool = False) -> Guess:
     """Return what a column seems to hold.
 
     Parameters
@@ -105,6 +122,8 @@ def guess(column: pd.Series[Any], *, keep_none: bool = False) -> Guess:
         Text as written in a file, or typed values.
     keep_none : bool
         Take ``None`` and ``-`` as values, as for a target, whose class they may name.
+    decimal_comma : bool
+        What `decimal_commas` says of the table.
     """
     typed = _typed(column)
     if typed is not None:
@@ -122,7 +141,7 @@ def guess(column: pd.Series[Any], *, keep_none: bool = False) -> Guess:
     )
     codes, words = _merge(codes, spelled, absent)
     rows = np.bincount(codes[codes >= 0], minlength=len(words)).astype(np.int64)
-    return _of_words(codes, words, rows, missing)
+    return _of_words(codes, words, rows, missing, decimal_comma)
 
 
 def _typed(column: pd.Series[Any]) -> Guess | None:
@@ -183,11 +202,12 @@ def _of_words(
     words: list[str],
     rows: npt.NDArray[np.int64],
     missing: tuple[str, ...],
+    decimal_comma: bool,
 ) -> Guess:
     plain = Guess(kind="category", codes=codes, words=words, rows=rows, missing=missing)
     if not words:
         return plain
-    read = _as_numbers(words, rows)
+    read = _as_numbers(words, rows, decimal_comma)
     if read is not None:
         values, style = read
         odd = np.isnan(values)
@@ -212,7 +232,7 @@ def _of_words(
 
 
 def _as_numbers(
-    words: list[str], rows: npt.NDArray[np.int64]
+    words: list[str], rows: npt.NDArray[np.int64], decimal_comma: bool
 ) -> tuple[npt.NDArray[np.float64], str | None] | None:
     """Return the words as numbers and how they are written, or None where they are not numbers.
 
@@ -224,7 +244,7 @@ def _as_numbers(
         return None
     if _is_code(words):
         return None
-    for style in _formats(sample):
+    for style in _formats(sample, decimal_comma):
         values = parse_numbers(list(words), style=style)
         odd = ~np.isfinite(values)
         if not odd.any():
@@ -237,7 +257,7 @@ def _as_numbers(
     return None
 
 
-def _formats(sample: list[str]) -> list[str | None]:
+def _formats(sample: list[str], decimal_comma: bool = False) -> list[str | None]:
     """Return the ways of writing numbers worth trying, the likelier first."""
     joined = "".join(sample)
     formats: list[str | None] = [None]
@@ -248,13 +268,14 @@ def _formats(sample: list[str]) -> list[str | None]:
         # 1,234 is a thousand or one and a bit: groups of three digits everywhere are thousands.
         bare = [word.strip(SIGNS + " -+\u00a0") for word in sample]
         grouped = all("," not in w or _GROUPED.match(w) for w in bare)
+        grouped = grouped and not (decimal_comma and all(map(_COMMA.match, bare)))
         style = "thousands comma" if grouped else "decimal comma"
         if grouped or all(_COMMA.match(w) for w in bare if _DIGIT.search(w)):
             formats.append(", ".join([*marks, style]))
     return formats
 
 
-_GROUPED = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?$")
+_GROUPED = re.compile(r"[1-9]\d{0,2}(,\d{3})+(\.\d*)?$")
 _COMMA = re.compile(r"(\d{1,3}([. '\u00a0\u202f]\d{3})+|\d*)(,\d+)?([eE][-+]?\d+)?$")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from raymm.artifacts import Column, ColumnStatistics, Kind, Role, Schema, Statistics, Table
 from raymm.config import DataConfig
-from raymm.data.kinds import Guess, guess
+from raymm.data.kinds import Guess, decimal_commas, guess
 from raymm.data.schema_file import read, write
 from raymm.data.target import target_of
 from raymm.errors import DataError
@@ -60,15 +60,15 @@ def infer(table: Table, statistics: Statistics, config: DataConfig) -> Schema:
         )
     if config.target in config.exclude:
         raise DataError(f'data.exclude must not hold the target "{config.target}".')
-    target, task, classes = target_of(
-        guess(table.frame[config.target], keep_none=True), config, statistics.rows
-    )
+    comma = decimal_commas(table.frame)
+    aim = guess(table.frame[config.target], keep_none=True, decimal_comma=comma)
+    target, task, classes = target_of(aim, config, statistics.rows)
     columns = []
     for name in names:
         if name == config.target:
             columns.append(target)
             continue
-        found = guess(table.frame[name])
+        found = guess(table.frame[name], decimal_comma=comma)
         columns.append(_column(name, found, statistics.column(name), roles.get(name), config))
     if not any(column.role == "feature" for column in columns):
         columns = _spared(columns)

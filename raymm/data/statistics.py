@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from raymm.artifacts import NO_TIME, Column, ColumnStatistics, Dataset, Statistics, Table
-from raymm.data.kinds import Guess, guess
+from raymm.data.kinds import Guess, decimal_commas, guess
 
 VALUES = 50
 """The most values that are counted one by one."""
@@ -21,7 +21,11 @@ _DECILES = tuple(i / 10 for i in range(1, 10))
 def describe(table: Table) -> Statistics:
     """Return the statistics of each column of a table, whose kinds are guessed."""
     rows = len(table.frame)
-    columns = tuple(_described(str(name), guess(values)) for name, values in table.frame.items())
+    comma = decimal_commas(table.frame)
+    columns = tuple(
+        _described(str(name), guess(values, decimal_comma=comma))
+        for name, values in table.frame.items()
+    )
     return Statistics(rows=rows, columns=columns)
 
 

@@ -23,6 +23,7 @@ from raymm.config import MonitoringConfig
 from raymm.errors import RegistryError
 from raymm.monitoring.exposition import metrics_text
 from raymm.monitoring.monitor import Monitor
+from raymm.monitoring.triggers import Policy, decide
 from raymm.plugins import monitors
 
 FORMAT = 1
@@ -144,6 +145,8 @@ class Observer:
                 _lay_over(report, made.report())
             if self._note:
                 report["note"] = self._note
+            decision = decide(report, Policy.of(self._config), now=self._clock())
+            report["advice"] = {"action": decision.action, "reason": decision.reason}
             return report
 
     def metrics_text(self) -> str:

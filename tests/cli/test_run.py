@@ -157,6 +157,36 @@ def test_a_model_that_misses_its_goal_exits_with_5(raymm, finished, tmp_path, se
     assert "champion" not in raymm("models", "--storage", tmp_path).out.split()
 
 
+def test_a_refused_run_is_one_json_object_too(raymm, finished, tmp_path, searching_here):
+    done = raymm(
+        "run", finished.csv, "--target", "approved", "--trials", 1, "--storage", tmp_path,
+        "--set", "search.families=[linear]", "--set", "goal.at_least=0.9999", "--json",
+    )  # fmt: skip
+    told = json.loads(done.out)
+    assert (done.code, told["error"]["exit_code"], told["blessed"]) == (5, 5, False)
+
+
+def test_names_are_checked_before_anything_is_spent(raymm, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("raymm.searching.search", lambda life: pytest.fail("it searched"))
+    for setting, words in (
+        ("compression.techniques=[shrink]", "truncate"),
+        ("search.families=[lightgbmm]", "lightgbm"),
+        ("search.algorithm=bohb", "tpe"),
+    ):
+        done = raymm(
+            "run",
+            finished.csv,
+            "--target",
+            "approved",
+            "--storage",
+            tmp_path / "s",
+            "--set",
+            setting,
+        )
+        assert (done.code, words in done.err) == (2, True)
+    assert not (tmp_path / "s").exists()
+
+
 def test_validate_writes_a_schema_that_can_be_given_back(raymm, finished, tmp_path):
     schema = tmp_path / "schema.yaml"
     done = raymm("validate", finished.csv, "--target", "approved", "-o", schema)

@@ -3,7 +3,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raymm.data.kinds import MISSING, guess
+from raymm.data.kinds import MISSING, decimal_commas, guess
 
 
 @given(
@@ -33,3 +33,20 @@ def test_none_may_be_a_class_of_a_target() -> None:
     cells = pd.Series(["None", "Low", "-", "NA"] * 5)
     assert guess(cells).words == ["Low"]
     assert guess(cells, keep_none=True).words == ["None", "Low", "-"]
+
+
+def test_a_comma_after_a_zero_is_a_decimal_comma():
+    assert guess(pd.Series(["0,143", "0,286", "1,571"], dtype="str")).format == "decimal comma"
+
+
+def test_one_sure_decimal_comma_decides_for_the_whole_table():
+    frame = pd.DataFrame({"a": ["4,96", "3,2"], "b": ["4,026", "5,113"]}, dtype="str")
+    assert decimal_commas(frame)
+    found = guess(frame["b"], decimal_comma=True)
+    assert found.format == "decimal comma"
+    assert sorted(found.values) == [4.026, 5.113]
+    alone = frame[["b"]]
+    assert not decimal_commas(alone)
+    assert guess(alone["b"]).format == "thousands comma"
+    millions = pd.Series(["1,234,567", "2,000,000"], dtype="str")
+    assert guess(millions, decimal_comma=True).format == "thousands comma"
