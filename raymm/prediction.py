@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from raymm.artifacts import Schema, Version
+from raymm.artifacts import NO_TIME, Schema, Version
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.config import default_storage
@@ -17,6 +17,8 @@ from raymm.data import ingest
 from raymm.errors import ConfigError, DataError, NotFound
 from raymm.features.columns import encode
 from raymm.registry.versions import Registry
+
+_BLANK = {"", "nan", "none", "null", "na", "n/a", "<na>", "nat", "?", "-"}
 
 
 class Model:
@@ -82,21 +84,23 @@ def champion(registry: Registry, name: str) -> Version:
 
 def predict_file(
     storage: str, name: str, data: str, output: str, *, version: int | None = None
-) -> tuple[int, int]:
+) -> tuple[int, int, tuple[str, ...]]:
     """Predict a table's rows and write a CSV file with one line a row, in the same order.
 
     The column ``prediction`` is followed by one ``probability_CLASS`` a class.
 
     Returns
     -------
-    int, int
-        How many rows, and the version that predicted them.
+    int, int, tuple of str
+        How many rows, the version that predicted them, and what of the table could not be read
+        and was taken for missing, a line a column.
     """
     path = Path(output)
     if not path.parent.is_dir():
         raise ConfigError(f"{output} cannot be written: {path.parent} is not a folder.")
     model = load(name, version=version, storage=storage)
     frame = ingest.read(data).frame
+    notes = unreadable(frame, model.schema)
     raw = model._raw(frame)
     columns: dict[str, Any] = {"prediction": model._runner.labels(raw)}
     for index, label in enumerate(model.schema.classes):
@@ -108,4 +112,30 @@ def predict_file(
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise ConfigError(f"{output} cannot be written: {error.strerror}.") from error
-    return len(frame), model.version.number
+    return len(frame), model.version.number, notes
+
+
+def unreadable(frame: pd.DataFrame, schema: Schema) -> tuple[str, ...]:
+    """Tell which cells are neither missing nor what their column holds; such count as missing.
+
+    Raises
+    ------
+    DataError
+        When a column is missing.
+    """
+    tensors = encode(frame, schema)
+    notes = []
+    for column in schema.features:
+        values = tensors[column.name]
+        if values.dtype == object:
+            continue
+        gone = np.isnan(values) if values.dtype.kind == "f" else values == NO_TIME
+        words = frame[column.name].astype(str).str.strip()
+        blank = frame[column.name].isna() | words.str.lower().isin(_BLANK | set(column.missing))
+        odd = np.flatnonzero(gone & ~blank.to_numpy(bool))
+        if len(odd):
+            notes.append(
+                f"{column.name}: {len(odd):,} of {len(frame):,} values are no {column.kind} and "
+                f"count as missing, first {words.iloc[odd[0]]!r} in row {odd[0] + 1}"
+            )
+    return tuple(notes)

@@ -45,3 +45,18 @@ def test_a_place_that_cannot_be_written_is_named_and_nothing_is_left(finished, h
     with pytest.raises(ConfigError, match="cannot be written"):
         prediction.predict_file(str(home), "loans", str(finished.csv), str(tmp_path / "taken.csv"))
     assert [path.name for path in tmp_path.iterdir()] == ["taken.csv"]
+
+
+def test_cells_that_cannot_be_read_are_told(finished, home, tmp_path):
+    frame = pd.read_csv(finished.csv, dtype=str).head(20)
+    frame.loc[[3, 7], "income"] = ["much", "?"]
+    frame.loc[4, "opened"] = "some day"
+    frame.to_csv(tmp_path / "odd.csv", index=False)
+    rows, _, notes = prediction.predict_file(
+        str(home), "loans", str(tmp_path / "odd.csv"), str(tmp_path / "out.csv")
+    )
+    assert rows == 20
+    assert len(notes) == 2
+    assert "income: 1 of 20" in notes[0]
+    assert "'much' in row 4" in notes[0]
+    assert "'some day' in row 5" in notes[1]

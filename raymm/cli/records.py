@@ -245,8 +245,12 @@ def predict(
     """Predict the rows of DATA with the champion of NAME, and write them to a CSV file."""
     from raymm.prediction import predict_file
 
-    rows, number = predict_file(options.storage_of(storage), name, data, output, version=version)
+    rows, number, notes = predict_file(
+        options.storage_of(storage), name, data, output, version=version
+    )
     if as_json:
-        printing.as_json({"rows": rows, "version": number, "output": output})
+        printing.as_json({"rows": rows, "version": number, "output": output, "notes": notes})
     else:
+        for note in notes:
+            printing.say(f"note  {note}")
         printing.say(f"{rows:,} rows predicted by {name} version {number}, written to {output}")
