@@ -34,7 +34,7 @@ def command(tmp_path):
             **how,
         )
 
-    def call(*arguments, timeout=240, **how):
+    def call(*arguments, timeout=600, **how):
         process = start(*arguments, **how)
         try:
             out, err = process.communicate(timeout=timeout)

@@ -7,7 +7,7 @@ import pytest
 
 @pytest.mark.ray
 def test_the_demo_lives_a_whole_life_and_leaves_nothing_running(command):
-    told = command.json("demo", timeout=240)
+    told = command.json("demo", timeout=900)
     assert {name: run["blessed"] for name, run in told["runs"].items()} == {
         "demo-iris": True,
         "demo-breast-cancer": True,

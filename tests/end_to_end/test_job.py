@@ -46,7 +46,7 @@ def local_cluster(command):
             text=True,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 300
         while not answers(DASHBOARD):
             assert process.poll() is None, process.stdout.read()
             assert time.monotonic() < deadline
@@ -72,14 +72,14 @@ def test_a_job_runs_with_its_logs_followed_and_registers_its_version(
     address = f"http://127.0.0.1:{DASHBOARD}"
     submit = ("ray", "job", "submit", "--address", address, "--working-dir", str(work))
     done = command.call(
-        "--", "python", "jobs/run.py", "loans.yaml", program=submit, env=local_cluster, timeout=200
+        "--", "python", "jobs/run.py", "loans.yaml", program=submit, env=local_cluster, timeout=600
     )
     assert done.code == 0, done.out + done.err
     assert "loans version 1: blessed, champion" in done.out
     assert command.json("models")["champions"] == {"loans": 1}
     again = command.call(
         "submit", work / "loans.yaml", "--address", address, "--working-dir", work,
-        env=local_cluster, timeout=120,
+        env=local_cluster, timeout=600,
     )  # fmt: skip
     assert again.code == 0, again.out + again.err
     assert "4 resumed" in again.out

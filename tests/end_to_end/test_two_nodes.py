@@ -41,7 +41,7 @@ def test_two_raylets_share_a_searchs_trials(command, tmp_path):
     script = tmp_path / "nodes.py"
     script.write_text(SCRIPT)
     used = tmp_path / "used.txt"
-    done = command.call(used, tmp_path / "s", program=(sys.executable, str(script)), timeout=120)
+    done = command.call(used, tmp_path / "s", program=(sys.executable, str(script)), timeout=600)
     assert done.code == 0, done.err
     assert json.loads(done.out.splitlines()[-1]) == {"trials": 12, "nodes": 2}
     nodes = used.read_text().split()
