@@ -19,11 +19,18 @@ from raymm.artifacts import Config, Direction, Space
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A configuration to try; ``budget`` None asks for full training."""
+    """A configuration to try; ``budget`` None asks for full training.
+
+    An id that was suggested before comes again with a larger budget, and perhaps another
+    configuration: that trial goes on where it stood. ``parent`` names another trial, whose
+    last checkpoint this one starts from (as population-based training does); what has no
+    checkpoint begins anew.
+    """
 
     id: str
     config: Config
     budget: float | None = None
+    parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,9 @@ class Searcher(ABC):
     """
 
     name: ClassVar[str]
+    multi_fidelity: ClassVar[bool] = False
+    """Whether it plans budgets itself. Such a class takes ``min_budget`` and ``max_budget`` (both
+    numbers above 0) besides, suggests with a budget, and is told a final result for each."""
 
     def __init__(self, space: Space, *, mode: Direction, generator: np.random.Generator) -> None:
         self.space = space
