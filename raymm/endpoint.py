@@ -78,6 +78,14 @@ def find(name: str) -> Service | None:
         return None
 
 
+def elsewhere(name: str, url: str, token: str) -> Service:
+    """Return a service at an address that was given; raises ServingError where it is no URL."""
+    path_of(name)
+    if not re.match(r"https?://[^/\s]+", url):
+        raise ServingError(f'--url must be like http://HOST:8000, but got "{url}".')
+    return Service(name=name, url=url.rstrip("/"), token=token, storage="")
+
+
 def alive(service: Service) -> bool:
     """Return whether the process that holds a service runs; for a cluster's, whether it answers."""
     if service.pid == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,17 @@ class Model:
         self.schema: Schema = bundle.schema
         self._runner = Runner(bundle)
 
-    def predict(self, data: pd.DataFrame) -> list[Any]:
-        """Return a label or value for each row; raises DataError where a column is missing."""
+    def predict(self, data: pd.DataFrame | Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Return a label or value for each row.
+
+        ``data`` is a table, or rows as mappings of column to value. Raises DataError where it is
+        neither, and where a column is missing.
+        """
         return list(self._runner.labels(self._raw(data)))
 
-    def predict_proba(self, data: pd.DataFrame) -> npt.NDArray[np.float32]:
+    def predict_proba(
+        self, data: pd.DataFrame | Sequence[Mapping[str, Any]]
+    ) -> npt.NDArray[np.float32]:
         """Return probabilities, shape (n, classes), in the order of ``schema.classes``.
 
         Raises
@@ -53,8 +60,21 @@ class Model:
             raise DataError(f"{self.version.name} predicts a number; it has no probabilities.")
         return self._raw(data)
 
-    def _raw(self, data: pd.DataFrame) -> npt.NDArray[np.float32]:
-        return self._runner.predict(encode(data, self.schema))
+    def _raw(self, data: Any) -> npt.NDArray[np.float32]:
+        return self._runner.predict(encode(_table(data), self.schema))
+
+
+def _table(data: Any) -> pd.DataFrame:
+    if isinstance(data, pd.DataFrame):
+        return data
+    if isinstance(data, Mapping):
+        data = [data]
+    if not isinstance(data, Sequence) or not all(isinstance(row, Mapping) for row in data):
+        raise DataError(
+            "predictions are made for a pandas DataFrame, or for rows as mappings of column to "
+            f"value, but got {type(data).__name__}."
+        )
+    return pd.DataFrame(list(data))
 
 
 def load(name: str, *, version: int | None = None, storage: str | None = None) -> Model:

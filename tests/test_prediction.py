@@ -30,6 +30,15 @@ def test_unknown_names_are_answered_with_known_ones(home):
         prediction.load("loans", version=7)
 
 
+def test_rows_may_be_mappings(finished, home):
+    frame = pd.read_csv(finished.csv).head(3)
+    model, rows = prediction.load("loans"), frame.to_dict("records")
+    assert model.predict(rows) == model.predict(frame)
+    assert model.predict(rows[0]) == model.predict(frame.head(1))
+    with pytest.raises(DataError, match="mappings of column to value, but got list"):
+        model.predict([[1, 2]])
+
+
 def test_a_table_without_a_column_is_refused(finished, home):
     frame = pd.read_csv(finished.csv).drop(columns="city")
     with pytest.raises(DataError, match="city"):

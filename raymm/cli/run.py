@@ -31,6 +31,8 @@ def run(
     SOURCE is a configuration file (.yaml) or a table: CSV or Parquet, a folder or glob of them,
     local or s3://, gs://, az://. The same command again goes on where it stopped.
     """
+    if detach and not deploy:
+        raise ConfigError("--detach says how to serve. Give --deploy too, or leave it out.")
     _live(_config(source, options.changes(given, settings)), deploy, detach, as_json)
 
 

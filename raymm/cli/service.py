@@ -36,7 +36,7 @@ def deploy(
     On a laptop it serves until Ctrl-C; with --detach, until raymm stop NAME. On a cluster
     (RAY_ADDRESS, --address or inside a job) it deploys and returns.
     """
-    changed = options.changes({"serving__port": port}, settings)
+    changed = _served_changes({"serving__port": port}, settings)
     serve(
         name,
         options.storage_of(storage),
@@ -45,6 +45,18 @@ def deploy(
         detach=detach,
         as_json=as_json,
     )
+
+
+def _served_changes(given: dict[str, Any], settings: tuple[str, ...]) -> dict[str, Any]:
+    """Return the changes of a service; raises ConfigError for keys that concern a run."""
+    changed = options.changes(given, settings)
+    for key in changed:
+        if key.partition(".")[0] not in ("serving", "monitoring"):
+            raise ConfigError(
+                f"a service takes serving.* and monitoring.* keys, but got {key}. "
+                "Give it to raymm run or raymm retrain."
+            )
+    return changed
 
 
 def serve(
@@ -148,14 +160,21 @@ def stop(name: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("name")
+@click.option("--url", default="", help="Address of the service, where it runs elsewhere.")
+@click.option("--token", envvar="RAYMM_TOKEN", default="", help="Its token; default RAYMM_TOKEN.")
 @options.json_option
-def monitor(name: str, as_json: bool) -> None:
+def monitor(name: str, url: str, token: str, as_json: bool) -> None:
     """Show what the monitor of NAME has seen: traffic, errors, latency, drift."""
     from raymm import endpoint
 
     found = endpoint.find(name)
+    if url:
+        found = endpoint.elsewhere(name, url, token)
     if found is None:
-        raise NotFound(f"no service of {name} is recorded here. Start one: raymm deploy {name}")
+        raise NotFound(
+            f"no service of {name} is recorded here. Start one: raymm deploy {name}, or name one "
+            "that runs elsewhere with --url and --token."
+        )
     report = endpoint.ask(found, f"/v1/models/{name}/monitor")["report"]
     if as_json:
         printing.as_json(report)
@@ -173,15 +192,17 @@ def export() -> None:
 @export.command("serve")
 @click.argument("name")
 @click.option("-o", "--output", default="-", help="File; default standard output.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set serving.* keys.")
 @options.storage_option
-def export_serve(name: str, output: str, storage: str | None) -> None:
+def export_serve(name: str, output: str, settings: tuple[str, ...], storage: str | None) -> None:
     """Write the configuration for serve deploy and RayService."""
     import yaml
 
     from raymm import service
 
     place = options.storage_of(storage)
-    ordered = service.order(name, place)
+    changed = _served_changes({}, settings)
+    ordered = service.order(name, place, changes=changed)
     document = {
         "proxy_location": "EveryNode",
         "http_options": {"host": ordered.serving.host, "port": ordered.serving.port},
@@ -190,7 +211,7 @@ def export_serve(name: str, output: str, storage: str | None) -> None:
                 "name": name,
                 "route_prefix": "/",
                 "import_path": "raymm.service:serve_application",
-                "args": {"name": name, "storage": place},
+                "args": {"name": name, "storage": place, **changed},
             }
         ],
     }

@@ -38,6 +38,11 @@ BAD_TABLES = {
 }
 
 
+def test_detach_needs_deploy(raymm, home):
+    done = raymm("run", "loans.csv", "--target", "y", "--detach")
+    assert (done.code, "--deploy" in done.err) == (2, True)
+
+
 @pytest.mark.parametrize("kind", BAD_TABLES)
 def test_bad_tables_exit_with_3_and_say_what_is_wrong(raymm, tmp_path, kind):
     text, code, words = BAD_TABLES[kind]

@@ -17,6 +17,26 @@ def test_wrong_settings_are_refused_before_anything_starts(raymm, home):
     assert (done.code, '"port"' in done.err) == (2, True)
 
 
+def test_keys_that_concern_a_run_are_refused(raymm, home):
+    for command in (("deploy", "loans"), ("export", "serve", "loans")):
+        done = raymm(*command, "--set", "search.trials=3")
+        assert (done.code, "search.trials" in done.err) == (2, True)
+
+
+def test_a_monitor_elsewhere_is_asked_at_its_address(raymm, home):
+    done = raymm("monitor", "loans", "--url", "loopback:1")
+    assert (done.code, "http://HOST" in done.err) == (6, True)
+    done = raymm("monitor", "loans", "--url", "http://127.0.0.1:1", "--token", "t")
+    assert (done.code, "127.0.0.1:1/v1/models/loans/monitor does not" in done.err) == (6, True)
+
+
+def test_settings_reach_the_exported_configuration(raymm, home):
+    done = raymm("export", "serve", "loans", "--set", "serving.port=8123")
+    document = yaml.safe_load(done.out)
+    assert document["http_options"]["port"] == 8123
+    assert document["applications"][0]["args"]["serving.port"] in (8123, "8123")
+
+
 def test_a_service_that_is_not_there_cannot_be_stopped_or_watched(raymm, home):
     for command in ("stop", "monitor"):
         done = raymm(command, "loans")
