@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo test quick check bench chaos clean
+.PHONY: help setup demo test quick check bench bench-search chaos chaos-search clean
 
 help:
 	@echo "make setup   make .venv alone"
@@ -14,6 +14,7 @@ help:
 	@echo "make quick   set up, then the tests that need no Ray (under a minute)"
 	@echo "make check   ruff, mypy and the architecture tests"
 	@echo "make bench   measures against the field; make chaos kills things on purpose"
+	@echo "make bench-search, make chaos-search   the same for the search alone"
 
 setup: .venv/ready
 
@@ -47,8 +48,17 @@ bench: setup
 	@status=0; for file in tests/benchmarks/bench_*.py; do \
 	  echo "== $$file"; $(BIN)/python "$$file" || status=1; done; exit $$status
 
+bench-search: setup
+	@status=0; for name in search gp fidelity architecture tune; do \
+	  file=tests/benchmarks/bench_$$name.py; \
+	  echo "== $$file"; $(BIN)/python "$$file" || status=1; done; exit $$status
+
 chaos: setup
 	$(BIN)/python -m pytest -q -m chaos tests
+
+chaos-search: setup
+	RAYMM_CHAOS=$${RAYMM_CHAOS:-200} $(BIN)/python -m pytest -q --timeout 7200 tests/search/test_kills.py
+	$(BIN)/python -m pytest -q -m chaos tests/search tests/end_to_end/test_resume.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .pytest_cache

@@ -84,7 +84,10 @@ def run(
 
 
 def tune(function: Any, space: Any, **settings: Any) -> Tuned:
-    """Search for the configuration at which a function is best; see `raymm.tuning.tune`."""
+    """Search for the configuration at which a function, or a scikit-learn estimator, is best.
+
+    `raymm.tuning.tune` says what to give.
+    """
     from raymm.tuning import tune as search
 
     return search(function, space, **settings)

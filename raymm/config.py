@@ -38,6 +38,7 @@ from pydantic import (
 from raymm.durations import seconds
 from raymm.errors import ConfigError
 
+_DECIDING = {"algorithm", "families", "scheduler", "min_budget", "max_budget"}
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 
 
@@ -102,16 +103,31 @@ class SearchConfig(_Section):
     """How configurations are tried.
 
     With ``trials`` given and no ``time`` there is no time limit; with neither, 100 trials or ten
-    minutes end the search, whichever comes first. ``parallel`` "auto" is one trial a CPU.
+    minutes end the search, whichever comes first. ``compute`` is CPU time of all trials together;
+    ``plateau`` so many trials no better than the best by more than noise ("auto": 30, or three a
+    parameter). ``parallel`` "auto" is one trial a CPU; each gets ``cpus`` and ``gpus``.
+
+    A trial whose worker died begins again ``max_failures`` times. ``min_budget`` and ``max_budget``
+    are for algorithms that plan budgets, in rounds or reports. ``warm`` "auto" begins with what
+    earlier runs of the name found. Of runners, "auto" is "actors", raymm's own pool of them.
     """
 
     algorithm: str = "auto"
     families: Literal["auto"] | Words = "auto"
     trials: int | None = Field(default=None, ge=1)
     time: Duration = None
+    compute: Duration = None
+    plateau: Literal["auto", "none"] | Annotated[int, Field(ge=1)] = "none"
     parallel: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    cpus: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    gpus: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     trial_timeout: Duration = None
+    max_failures: int = Field(default=2, ge=0)
     scheduler: Literal["auto", "asha", "none"] = "auto"
+    min_budget: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    max_budget: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    warm: Literal["auto", "none"] = "auto"
+    runner: Literal["auto", "actors", "tune"] = "auto"
 
     @model_validator(mode="before")
     @classmethod
@@ -119,6 +135,13 @@ class SearchConfig(_Section):
         if isinstance(value, Mapping) and value.get("trials") is value.get("time") is None:
             return {**value, "trials": 100, "time": 600.0}
         return value
+
+    @model_validator(mode="after")
+    def _ordered(self) -> SearchConfig:
+        low, high = self.min_budget, self.max_budget
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"min_budget must be at most max_budget, but got {low} and {high}")
+        return self
 
     def budget(self) -> tuple[int | None, float | None]:
         """Return the limits in trials and in seconds; at least one is not None."""
@@ -237,13 +260,12 @@ class RunConfig(_Section):
         Budgets, parallelism, storage, serving and Ray do not count, so that a run can be
         continued with a larger budget or elsewhere.
         """
-        deciding = self.model_dump(
-            mode="json",
-            by_alias=True,
-            include={"name": True, "seed": True, "goal": {"metric"}, "data": True, "search": True},
-        )
-        for key in ("trials", "time", "parallel", "trial_timeout"):
-            deciding["search"].pop(key)
+        chosen: Any = {"name", "seed", "data"}
+        chosen = dict.fromkeys(chosen, True) | {"goal": {"metric"}, "search": _DECIDING}
+        deciding = self.model_dump(mode="json", by_alias=True, include=chosen)
+        for key in ("min_budget", "max_budget"):
+            if deciding["search"][key] is None:
+                del deciding["search"][key]
         deciding["data"]["source"] = data_sha256
         if self.data.schema_file is not None:
             # An edited schema makes other results, wherever the file lies.
@@ -335,10 +357,6 @@ def _keeps_text(sections: list[str], last: str, value: str) -> bool:
     return kind is str or kind == str | None
 
 
-def _keys(path: tuple[str | int, ...]) -> list[str]:
-    return [info.alias or name for name, info in _model(path).model_fields.items()]
-
-
 def _model(path: Sequence[str | int]) -> type[BaseModel]:
     """Return the section that a path leads to, as far as there is one."""
     model: type[BaseModel] = RunConfig
@@ -355,8 +373,9 @@ def _sentence(item: Mapping[str, Any]) -> str:
     path = tuple(item["loc"])
     dotted = ".".join(str(part) for part in path if not _is_branch(part))
     if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(path[-1]), _keys(path[:-1]), n=1)
-        known = ", ".join(_keys(path[:-1]))
+        keys = [info.alias or name for name, info in _model(path[:-1]).model_fields.items()]
+        near = difflib.get_close_matches(str(path[-1]), keys, n=1)
+        known = ", ".join(keys)
         hint = f'Did you mean "{near[0]}"?' if near else f"Known keys: {known}."
         return f'"{dotted}" is not a key of the configuration. {hint}'
     if item["type"] == "missing":

@@ -23,6 +23,7 @@ from raymm.champions import TRAIN_ROWS, train_rows
 from raymm.config import home_folder
 from raymm.proving import Proof
 from raymm.report import html
+from raymm.search.importance import importance, observed_space
 from raymm.stages import Built, Life
 
 
@@ -103,7 +104,7 @@ def register(
             TRAIN_ROWS: train_rows(life.dataset),
         },
     )
-    return version, _written(life, page)
+    return version, _written(life, html.numbered(page, version.number))
 
 
 def _report(
@@ -117,6 +118,7 @@ def _report(
 ) -> str:
     bundle = stages.load(life, proof.bundle)
     rows = life.dataset.test
+    space = observed_space([trial.config for trial in trials.trials])
     return html.render(
         html.ReportInputs(
             name=life.config.name,
@@ -132,6 +134,8 @@ def _report(
             lineage=bundle.lineage,
             truth=life.dataset.y[rows],
             predictions=Runner(bundle).predict(life.dataset.rows(rows)),
+            space=space,
+            parameters=importance(space, trials),
         )
     )
 

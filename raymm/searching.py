@@ -9,18 +9,21 @@ from typing import Any
 import numpy as np
 
 from raymm import plugins
-from raymm.artifacts import Dataset, Shape, Space, Trials
+from raymm.artifacts import Dataset, Progress, Shape, Space, Trials
 from raymm.cluster import connect
 from raymm.config import RunConfig
 from raymm.errors import SearchError
+from raymm.search import space as spaces
 from raymm.search import tune
 from raymm.search.halving import Halving
 from raymm.search.portfolio import Portfolio
 from raymm.search.space import join
 from raymm.search.trial import prepare
+from raymm.search.warm import warm
 from raymm.stages import Life, kept
 
 _MINIMUM_ROUNDS = 30
+_SAMPLES = 100
 
 
 def require_names(config: RunConfig) -> None:
@@ -49,17 +52,24 @@ def search(life: Life) -> Trials:
         When not one trial could be finished.
     """
     settings = life.config.search
-    budget = {"trials": settings.trials, "time": settings.time, "timeout": settings.trial_timeout}
+    budget: dict[str, Any] = {
+        "trials": settings.trials,
+        "time": settings.time,
+        "timeout": settings.trial_timeout,
+    }
+    if settings.compute is not None or settings.plateau != "none":
+        budget |= {"compute": settings.compute, "plateau": settings.plateau}
 
     def look() -> Trials:
         families = _families(life)
         prepared = prepare(life.dataset, families.values())
         space, first = _space(life, families)
+        searcher = _searcher(life, space, first, _budgets(life, families))
         with connect(life.config.ray):
             return tune.search(
                 prepared,
                 space,
-                _searcher(life, space, first),
+                searcher,
                 _halving(life),
                 life.ledger,
                 metric=life.metric,
@@ -69,6 +79,7 @@ def search(life: Life) -> Trials:
                 trial_timeout=settings.trial_timeout,
                 seed=life.config.seed,
                 notify=life.notify,
+                settings=settings,
             )
 
     before = len(life.ledger.trials())
@@ -110,14 +121,47 @@ def _space(life: Life, families: Mapping[str, Any]) -> tuple[Space, list[dict[st
     return space, first
 
 
-def _searcher(life: Life, space: Space, first: list[dict[str, Any]]) -> Any:
+def _budgets(life: Life, families: Mapping[str, Any]) -> dict[str, float]:
+    """Return the least and the largest budget of a trial, in rounds of training.
+
+    Where the configuration names none, that is the first rung of the halving, and the most that
+    any family thinks worth it for one of its configurations.
+    """
+    task, shape, settings = life.dataset.schema.task, _shape(life.dataset), life.config.search
+    generator = np.random.default_rng(0)
+    most = 1
+    for family in families.values():
+        space = family.space(task, shape)
+        tried = [spaces.sample(space, generator) for _ in range(_SAMPLES)]
+        most = max([most, *map(family.max_rounds, [*tried, *family.portfolio(task, shape)])])
+    high = float(most) if settings.max_budget is None else settings.max_budget
+    low = min(_MINIMUM_ROUNDS, high) if settings.min_budget is None else settings.min_budget
+    return {"min_budget": float(low), "max_budget": max(float(low), high)}
+
+
+def _searcher(
+    life: Life, space: Space, first: list[dict[str, Any]], budgets: Mapping[str, float]
+) -> Any:
     generator = np.random.default_rng([life.config.seed, 1])
-    kind = plugins.searchers.get(life.config.search.algorithm)
-    searcher = kind(space, mode=life.metric.direction, generator=generator)
-    return searcher if life.config.search.algorithm == "grid" else Portfolio(searcher, first)
+    kind: Any = plugins.searchers.get(life.config.search.algorithm)
+    given = {"mode": life.metric.direction, "generator": generator}
+    searcher = kind(space, **given, **(budgets if kind.multi_fidelity else {}))
+    gather = life.config.search.warm == "auto"
+    start = warm(life.ledger, life.config.storage, space, gather=gather)
+    if start.said:
+        life.notify(Progress(stage="search", message=start.said))
+        searcher.observe(start.results)
+    leading = [*start.configs, *first]
+    if kind.multi_fidelity:
+        lead = getattr(searcher, "lead", None)
+        if lead is not None:
+            lead(leading)
+        return searcher
+    return searcher if life.config.search.algorithm == "grid" else Portfolio(searcher, leading)
 
 
 def _halving(life: Life) -> Halving | None:
-    if life.config.search.scheduler == "none":
+    kind = plugins.searchers.get(life.config.search.algorithm)
+    if life.config.search.scheduler == "none" or kind.multi_fidelity:
         return None
     return Halving(life.metric.direction, minimum=_MINIMUM_ROUNDS)

@@ -1,14 +1,12 @@
-"""Tune a training function of one's own: the same searchers, ledger and workers as for tables."""
+"""Tune a function or an estimator of one's own: the searchers, ledger and workers of tables."""
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-import importlib
 import inspect
 import json
-import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,20 +15,50 @@ from typing import Any
 import numpy as np
 
 from raymm import cluster, plugins
-from raymm.artifacts import Direction, Notify, Progress, Space, Trials, as_record
+from raymm.artifacts import Direction, Notify, Progress, Space, Trial, Trials, as_record
 from raymm.config import RunConfig, parse
 from raymm.errors import ConfigError, SearchError
+from raymm.scoring import scorer
 from raymm.search import tune as running
+from raymm.search.asha import Ladder
+from raymm.search.estimator import (
+    CrossValidation,
+    folds_of,
+    is_estimator,
+    require_parameters,
+)
+from raymm.search.front import best_of, goals_of, sought
+from raymm.search.goals import Bounds, Goals
 from raymm.search.ledger import Ledger
+from raymm.search.parego import Parego
+from raymm.search.portfolio import Portfolio
+from raymm.search.promotion import Promoting, rungs
+from raymm.search.searcher import Searcher
 from raymm.search.space import check, read
+from raymm.search.warm import Warm, warm
 
 Function = Callable[..., Any]
 _DIRECTIONS: Mapping[str, Direction] = {"max": "maximize", "min": "minimize"}
 _KEYS = {
-    "trials": "search.trials",
-    "time": "search.time",
-    "algorithm": "search.algorithm",
-    "parallel": "search.parallel",
+    **{
+        name: f"search.{name}"
+        for name in (
+            "trials",
+            "time",
+            "compute",
+            "plateau",
+            "algorithm",
+            "min_budget",
+            "max_budget",
+            "parallel",
+            "cpus",
+            "gpus",
+            "trial_timeout",
+            "max_failures",
+            "warm",
+            "runner",
+        )
+    },
     "seed": "seed",
     "storage": "storage",
     "address": "ray.address",
@@ -39,16 +67,27 @@ _KEYS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuned:
-    """What tuning a function has found.
+    """What tuning a function or an estimator has found.
 
     Attributes
     ----------
     run : str
         The run's name; the same call again goes on with it.
+    best_estimator : estimator or None
+        The estimator at the best configuration, fitted on all rows; None for a function.
     """
 
     run: str
     trials: Trials
+    best_estimator: Any = None
+    goals: Goals | None = None
+
+    @property
+    def front(self) -> tuple[Trial, ...]:
+        """Trials that no other is better than in every objective; the best alone for one."""
+        if self.goals is None:
+            return self.trials.leaderboard[:1]
+        return best_of(self.trials, self.goals)
 
     @property
     def best_config(self) -> dict[str, Any]:
@@ -77,127 +116,269 @@ class Tuned:
         }
 
 
-def load(reference: str) -> Function:
-    """Import ``MODULE:FUNCTION``, looked for in the current folder too.
-
-    Raises
-    ------
-    ConfigError
-        When it is not written so, cannot be imported, or cannot be called.
-    """
-    module_name, colon, attribute = reference.partition(":")
-    if not colon or not attribute:
-        raise ConfigError(f'a function is written MODULE:FUNCTION, not "{reference}".')
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except ImportError as error:
-        raise ConfigError(f"{module_name} cannot be imported: {error}") from error
-    except AttributeError as error:
-        raise ConfigError(f'{module_name} has no "{attribute}".') from error
-    if not callable(found):
-        raise ConfigError(f"{reference} must be a function, but it is {type(found).__name__}.")
-    return found  # type: ignore[no-any-return]
-
-
 def _silent(_: Progress) -> None:
     return None
 
 
-def tune(
-    function: Function,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """What is tuned: a function, what of its values counts, and what names the run."""
+
+    function: Function
+    metric: str
+    mode: str
+    stem: str
+    code: str
+    goals: Goals | None = None
+
+
+def tune(  # noqa: PLR0913 - the front door of a function and of an estimator
+    function: Any,
     space: Space | str | Path,
     *,
-    metric: str = "value",
-    mode: str = "max",
+    metric: str | None = None,
+    mode: str | None = None,
     name: str | None = None,
     notify: Notify = _silent,
+    X: Any = None,
+    y: Any = None,
+    cv: Any = 5,
+    scoring: Any = None,
+    objectives: Mapping[str, str] | None = None,
+    constraints: Mapping[str, Bounds] | None = None,
     **settings: Any,
 ) -> Tuned:
-    """Search for the configuration at which a function is best.
+    """Search for the configuration at which a function, or an estimator, is best.
 
     Parameters
     ----------
-    function : callable
-        Takes a configuration (a dict) and returns a number, or a mapping that holds ``metric``;
-        may take a second argument ``report`` and call it with intermediate values.
+    function : callable, or scikit-learn estimator or pipeline
+        A function takes a configuration (a dict) and returns a number, or a mapping that holds
+        ``metric``; it may take a second argument, `raymm.search.objective.Report`, and call it
+        with intermediate values and checkpoints. An estimator is cross-validated.
     space : mapping, or path of a YAML file
-        Names to `Float`, `Int` and `Categorical`.
-    mode : "max" or "min"
+        Names to `Float`, `Int` and `Categorical`; for an estimator, names of ``set_params``.
+    metric : str, optional
+        The key of a mapping to go by; "value" by default.
+    mode : "max" or "min", optional
+        Where the best is: "max" by default; a named scoring knows it.
     name : str, optional
-        Stem of the run's name; by default the function's.
+        Stem of the run's name; by default the function's. Earlier runs of a name that is given
+        warm the start, even where the function has changed since.
+    X, y : array or table, n rows
+        For an estimator; sent to the workers once.
+    cv : int, splitter, or iterable of (train, valid)
+        Folds, drawn by the seed.
+    scoring : str or callable, optional
+        A name of scikit-learn's scorers or of raymm's metrics, or a scorer; the estimator's own
+        score by default.
+    objectives : mapping of name to "min" or "max", optional
+        Two or more keys of the mapping that a function returns, instead of ``metric`` and
+        ``mode``; what was found is `Tuned.front`. Algorithms: auto, gp, tpe, random.
+    constraints : mapping of name to (low, high), optional
+        With objectives: bounds of what is allowed, None for no bound on that side.
     **settings
-        ``trials``, ``time`` (seconds, or text such as "5m"), ``algorithm``, ``parallel``,
-        ``seed``, ``storage``, ``address``. With neither of the first two, 100 trials or ten
-        minutes.
+        ``trials``, ``time`` and ``compute`` (seconds, or text such as "5m"), ``plateau``,
+        ``algorithm``, ``min_budget``, ``max_budget`` (in reports), ``parallel``, ``cpus``,
+        ``gpus``, ``trial_timeout``, ``max_failures``, ``warm``, ``runner``, ``seed``,
+        ``storage``, ``address``. With none of the first two, 100 trials or ten minutes.
 
     Raises
     ------
     ConfigError
         When an argument breaks a rule.
+    DataError
+        When X and y do not fit together.
     SearchError
         When no call succeeded; the function's own last error is told.
     """
     searched = read(space) if isinstance(space, str | Path) else space
     check(searched)
-    if mode not in _DIRECTIONS:
+    if mode is not None and mode not in _DIRECTIONS:
         raise ConfigError(f'mode must be "min" or "max", but got "{mode}".')
     config = _config(settings)
-    run = _name(function, searched, name, [metric, mode, config.search.algorithm, config.seed])
-    found = _search(function, searched, (metric, _DIRECTIONS[mode]), config, run, notify)
+    if is_estimator(function):
+        if objectives is not None or constraints is not None:
+            raise ConfigError("objectives and constraints are for a function that returns them.")
+        given = scoring if scoring is not None else metric
+        task = _estimator(function, searched, (X, y, cv), (given, mode), config)
+    elif not callable(function) or hasattr(function, "get_params"):
+        raise ConfigError(
+            f"tune takes a function or a scikit-learn estimator, but got {function!r}."
+            + (" Make an instance of it: add ()." if isinstance(function, type) else "")
+        )
+    elif not (X is None and y is None and scoring is None):
+        raise ConfigError("X, y and scoring go with an estimator; a function has its own data.")
+    else:
+        goals = goals_of(objectives, constraints, metric, mode)
+        task = _function(function, metric or "value", mode or "max", goals)
+    run = _name(task, searched, name, config)
+    found = _search(task, searched, config, (run, name), notify)
     if found.best is None:
         errors = sorted({trial.error for trial in found.trials if trial.error})
         raise SearchError("no call succeeded. " + " ".join(errors[:3]))
-    return Tuned(run=run, trials=found)
+    fitted = None
+    if isinstance(task.function, CrossValidation):
+        fitted = task.function.refit(found.best.config)
+    return Tuned(run=run, trials=found, best_estimator=fitted, goals=task.goals)
 
 
 def _config(settings: Mapping[str, Any]) -> RunConfig:
     unknown = sorted(set(settings) - set(_KEYS))
     if unknown:
-        raise ConfigError(f'tune does not know "{unknown[0]}". It takes: {", ".join(_KEYS)}.')
+        near = difflib.get_close_matches(unknown[0], _KEYS, n=1)
+        hint = f'Did you mean "{near[0]}"? ' if near else ""
+        raise ConfigError(f'tune does not know "{unknown[0]}". {hint}It takes: {", ".join(_KEYS)}.')
     changes = {_KEYS[key]: value for key, value in settings.items() if value is not None}
     return parse({"name": "function", "data": {"source": "-", "target": "-"}}, changes)
 
 
-def _search(
-    function: Function,
-    space: Space,
-    goal: tuple[str, Direction],
-    config: RunConfig,
-    run: str,
-    notify: Notify,
-) -> Trials:
-    metric, direction = goal
-    kind = plugins.searchers.get(config.search.algorithm)
-    searcher = kind(space, mode=direction, generator=np.random.default_rng([config.seed, 1]))
-    with Ledger.open(config.storage, run) as ledger:
-        if not ledger.records("run"):
-            ledger.append("run", name=run, metric=metric, direction=direction, source="")
-        with cluster.connect(config.ray):
-            return running.tune_function(
-                function,
-                space,
-                searcher,
-                ledger,
-                metric=metric,
-                mode=direction,
-                trials=config.search.trials,
-                seconds=config.search.time,
-                parallel=config.search.parallel,
-                seed=config.seed,
-                notify=notify,
-            )
-
-
-def _name(function: Function, space: Space, name: str | None, deciding: list[Any]) -> str:
-    """Name the run by the function's code, its space and what else decides the results."""
+def _function(function: Function, metric: str, mode: str, goals: Goals | None = None) -> _Task:
     try:
         code = inspect.getsource(function)
     except (OSError, TypeError):
         code = getattr(function, "__qualname__", repr(type(function)))
+    stem = getattr(function, "__name__", "function")
+    if goals is not None:
+        metric, mode = next(iter(goals.objectives.items()))
+        mode = {"minimize": "min", "maximize": "max"}.get(mode, mode)
+    return _Task(function=function, metric=metric, mode=mode, stem=stem, code=code, goals=goals)
+
+
+def _estimator(
+    estimator: Any,
+    space: Space,
+    data: tuple[Any, Any, Any],
+    goal: tuple[Any, str | None],
+    config: RunConfig,
+) -> _Task:
+    """Make a function of an estimator, its data and its scoring.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As `tune` does.
+    """
+    import joblib  # type: ignore[import-untyped]
+
+    x, y, cv = data
+    kind = type(estimator).__name__
+    if x is None:
+        raise ConfigError(f"an estimator is scored on data: call tune({kind}(), space, X=X, y=y).")
+    if config.search.min_budget is not None or config.search.max_budget is not None:
+        raise ConfigError(
+            "min_budget and max_budget are for functions that report as they train; an estimator "
+            "is fitted whole. Leave them out, or write a function that calls partial_fit."
+        )
+    require_parameters(estimator, space)
+    folds = folds_of(estimator, x, y, cv, config.seed)
+    metric, mode, score = scorer(estimator, y, *goal)
+    validation = CrossValidation(
+        estimator=estimator, x=x, y=y, folds=folds, score=score, seed=config.seed
+    )
+    code = joblib.hash([estimator, x, y, folds, metric])
+    return _Task(function=validation, metric=metric, mode=mode, stem=kind, code=code)
+
+
+def _search(
+    task: _Task,
+    space: Space,
+    config: RunConfig,
+    names: tuple[str, str | None],
+    notify: Notify,
+) -> Trials:
+    run, stem = names
+    direction = _DIRECTIONS[task.mode]
+    searcher = _searcher(space, direction, config, task)
+    with Ledger.open(config.storage, run) as ledger:
+        if not ledger.records("run"):
+            known = run if stem is None else _plain(stem)
+            head: Any = {"metric": task.metric, "direction": direction, "source": ""}
+            ledger.append("run", name=known, **head, **(sought(task.goals) if task.goals else {}))
+        gather = stem is not None and config.search.warm == "auto" and task.goals is None
+        searcher = _warmed(searcher, warm(ledger, config.storage, space, gather=gather), notify)
+        with cluster.connect(config.ray):
+            return running.tune_function(
+                task.function,
+                space,
+                searcher,
+                ledger,
+                metric=task.metric,
+                mode=direction,
+                trials=config.search.trials,
+                seconds=config.search.time,
+                parallel=config.search.parallel,
+                trial_timeout=config.search.trial_timeout,
+                seed=config.seed,
+                notify=notify,
+                settings=config.search,
+            )
+
+
+def _warmed(searcher: Searcher, start: Warm, notify: Notify) -> Searcher:
+    """Tell the searcher what earlier runs found, and let the best of it be tried first."""
+    if not start.said:
+        return searcher
+    notify(Progress(stage="search", message=start.said))
+    searcher.observe(start.results)
+    if not searcher.multi_fidelity:
+        return Portfolio(searcher, start.configs)
+    lead = getattr(searcher, "lead", None)
+    if lead is not None:
+        lead(start.configs)
+    return searcher
+
+
+def _searcher(space: Space, direction: Direction, config: RunConfig, task: _Task) -> Searcher:
+    """Make the searcher; one that plans budgets needs both of them.
+
+    Raises
+    ------
+    ConfigError
+        When a budget is missing, or what is tuned is always trained whole.
+    """
+    settings, whole = config.search, isinstance(task.function, CrossValidation)
+    kind: Any = plugins.searchers.get(settings.algorithm)
+    given: Any = {"mode": direction, "generator": np.random.default_rng([config.seed, 1])}
+    low, high = settings.min_budget, settings.max_budget
+    if task.goals is not None:
+        algorithm = "gp" if settings.algorithm == "auto" else settings.algorithm
+        return Parego(space, goals=task.goals, algorithm=algorithm, **given)
+    if kind.multi_fidelity and whole:
+        raise ConfigError(
+            f'"{settings.algorithm}" trains on what is promising, but an estimator is fitted '
+            "whole. Choose another algorithm, or write a function that reports as it trains."
+        )
+    if kind.multi_fidelity and (low is None or high is None):
+        raise ConfigError(
+            f'"{settings.algorithm}" plans budgets and needs min_budget and max_budget: the '
+            "fewest and the most reports of a trial. Give both, such as min_budget=1, "
+            "max_budget=27."
+        )
+    made: Searcher
+    if kind.multi_fidelity:
+        made = kind(space, min_budget=low, max_budget=high, **given)
+        return made
+    made = kind(space, **given)
+    if low is None or high is None:
+        return made
+    budgets = rungs(low, high)
+    return Promoting(made, Ladder(budgets), budgets)
+
+
+def _name(task: _Task, space: Space, name: str | None, config: RunConfig) -> str:
+    """Name the run by the function's code, its space and what else decides the results."""
+    search = config.search
+    deciding: list[Any] = [task.metric, task.mode, search.algorithm, config.seed]
+    if task.goals is not None:
+        deciding.append(sought(task.goals))
+    if search.min_budget is not None or search.max_budget is not None:
+        deciding += [search.min_budget, search.max_budget]
     described = {key: [type(value).__name__, as_record(value)] for key, value in space.items()}
-    text = json.dumps([code, described, deciding], sort_keys=True, default=str)
-    stem = name or getattr(function, "__name__", "function").lower()
-    stem = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "function"
+    text = json.dumps([task.code, described, deciding], sort_keys=True, default=str)
+    stem = _plain(name or task.stem)
     return f"{stem}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "function"

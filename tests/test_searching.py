@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from raymm import lifecycle, searching
@@ -60,3 +62,29 @@ def test_grid_keeps_its_own_order_and_schedulers_can_be_left_out(asked):
 def test_budgets_are_handed_over(asked):
     caught = asked(search__trials=7, search__time="9s", search__parallel=3)
     assert (caught["trials"], caught["seconds"], caught["parallel"]) == (7, 9.0, 3)
+
+
+def test_an_algorithm_that_plans_budgets_gets_them_and_no_scheduler(asked):
+    caught = asked(search__algorithm="hyperband")
+    assert caught["halving"] is None
+    assert caught["searcher"].multi_fidelity
+    # From the halving's first rung to the most rounds that boosting at its slowest is worth.
+    assert (caught["searcher"].budgets[0], caught["searcher"].budgets[-1]) == (30, 2000)
+    first = caught["searcher"].suggest(3)
+    assert {one.budget for one in first} == {30}
+    assert len({one.config["family"] for one in first}) == 3, "strong configurations come first"
+
+
+def test_budgets_of_trials_can_be_set(asked):
+    caught = asked(search__algorithm="asha", search__min_budget=5, search__max_budget=45)
+    assert caught["searcher"].budgets == (5, 15, 45)
+
+
+def test_an_earlier_run_of_the_name_begins_the_search(asked, finished, tmp_path):
+    how = {"name": "loans", "search__families": ["lightgbm", "linear"]}
+    fresh = asked(**how, seed=4)["searcher"].suggest(1)[0]
+    shutil.copytree(finished.home / "runs", tmp_path / "runs", dirs_exist_ok=True)
+    best = finished.runs[1].trials.leaderboard[0]
+    assert asked(**how, seed=5)["searcher"].suggest(1)[0].config == best.config
+    cold = asked(**how, seed=6, search__warm="none")["searcher"].suggest(1)[0]
+    assert cold.config == fresh.config

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from raymm.artifacts.kinds import Tensors
 from raymm.artifacts.table import Statistics
+from raymm.artifacts.trial import Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,15 @@ class Progress:
 
     ``stage`` is a stage of the lifecycle; ``done`` and ``total`` count trials where they are
     known; ``seconds_left`` is an estimate.
+
+    Attributes
+    ----------
+    metric : str
+        What ``best`` and the leaders' values are in.
+    failed, running : int
+        Trials that failed, of those done, and trials at work now.
+    leaders : tuple of Trial
+        The best trials so far, best first; three are enough.
     """
 
     stage: str
@@ -62,6 +72,10 @@ class Progress:
     total: int | None = None
     best: float | None = None
     seconds_left: float | None = None
+    metric: str = ""
+    failed: int = 0
+    running: int = 0
+    leaders: tuple[Trial, ...] = ()
 
 
 Notify = Callable[[Progress], None]

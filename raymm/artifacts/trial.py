@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy.typing as npt
@@ -46,6 +47,9 @@ class Trial:
         Time it took on its worker.
     error : str
         The last frame of the failure, in one or two lines; empty otherwise.
+    metrics : mapping of str to float
+        Everything a user's function gave by name, the metric among it; empty where it gave a
+        number alone. Several objectives are compared by it.
     """
 
     id: str
@@ -58,6 +62,7 @@ class Trial:
     rungs: tuple[tuple[int, float], ...] = ()
     seconds: float = 0.0
     error: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def family(self) -> str:
@@ -74,9 +79,13 @@ class Trials:
     resumed : int
         How many of them were read from the ledger rather than run now.
     stopped_by : str
-        Why the search ended: "trials", "time", "space exhausted" or "interrupted".
+        Why the search ended: "trials", "time", "compute", "space exhausted", "interrupted", or
+        "plateau: " and what it stood still at.
     seconds : float
         Time that searching has taken in all sessions of the run.
+    objectives : mapping of str to direction
+        The entries of the trials' ``metrics`` that are sought together; empty where ``metric``
+        alone is.
     """
 
     trials: tuple[Trial, ...]
@@ -85,6 +94,7 @@ class Trials:
     resumed: int = 0
     stopped_by: str = "trials"
     seconds: float = 0.0
+    objectives: Mapping[str, Direction] = field(default_factory=dict)
 
     @property
     def leaderboard(self) -> tuple[Trial, ...]:

@@ -15,12 +15,12 @@ from raymm.bundle.safety import require_safe
 from raymm.errors import BundleError
 
 _ERRORS_ONLY = 3
-_DTYPE: dict[Kind, Any] = {
-    "number": np.float32,
-    "boolean": np.float32,
-    "datetime": np.int64,
-    "category": object,
-    "text": object,
+_DTYPE: dict[Kind, np.dtype[Any]] = {
+    "number": np.dtype(np.float32),
+    "boolean": np.dtype(np.float32),
+    "datetime": np.dtype(np.int64),
+    "category": np.dtype(object),
+    "text": np.dtype(object),
 }
 _CELLS = 4_000_000
 """Rows times characters of the longest text in one call: texts are cut into words at once, and
@@ -84,7 +84,7 @@ class Runner:
         """
         try:
             feed = {
-                name: np.asarray(tensors[column], dtype=dtype).reshape(-1, 1)
+                name: _typed(tensors[column], dtype).reshape(-1, 1)
                 for column, name, dtype in self._feeds
             }
         except KeyError as error:
@@ -111,6 +111,8 @@ class Runner:
         """
         if not self._classes:
             return [float(value) for value in predictions]
+        if len(predictions) == 1:
+            return [self._classes[predictions[0].argmax()]]  # in a third of the time
         return [self._classes[code] for code in np.argmax(predictions, axis=1).tolist()]
 
     def _run(self, feed: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
@@ -139,6 +141,13 @@ class Runner:
                 yield slice(start, row)
                 start, longest = row, max(1, length)
         yield slice(start, count)
+
+
+def _typed(values: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    # asking first is faster than asarray, which counts with many columns of one row
+    if type(values) is np.ndarray and values.dtype is dtype:
+        return values
+    return np.asarray(values, dtype=dtype)
 
 
 def _encodable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

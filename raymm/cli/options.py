@@ -66,11 +66,25 @@ def changes(given: dict[str, Any], settings: tuple[str, ...]) -> dict[str, Any]:
 
 
 def storage_of(given: str | None) -> str:
-    """Return the storage given, a folder as an absolute path, or the default."""
-    from os.path import abspath, expanduser
+    """Return the storage given, a folder as an absolute path, or the default.
+
+    Raises
+    ------
+    ConfigError
+        When a file stands where the folder should.
+    """
+    from os.path import abspath, dirname, expanduser, isdir, lexists
 
     from raymm.config import default_storage
 
-    if given and "://" not in given:
-        return abspath(expanduser(given))
-    return given or default_storage()
+    local = given and "://" not in given
+    storage = abspath(expanduser(given)) if given and local else given or default_storage()
+    place = storage
+    while "://" not in storage and not lexists(place):
+        place = dirname(place)
+    if "://" not in storage and not isdir(place):
+        raise ConfigError(
+            f"storage must be a folder or a URL, but {place} is a file. Set --storage, or the "
+            "environment's RAYMM_HOME, to a folder."
+        )
+    return storage

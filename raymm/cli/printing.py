@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from raymm.cli.progress import duration, progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
         Anomaly,
         Explanation,
         Frontier,
-        Notify,
-        Progress,
         Schema,
         Statistics,
         Table,
@@ -27,16 +24,22 @@ if TYPE_CHECKING:
     )
     from raymm.lifecycle import Run
 
+__all__ = [
+    "as_json",
+    "console",
+    "duration",
+    "explanation",
+    "frontier",
+    "leaderboard",
+    "progress",
+    "run",
+    "say",
+    "size",
+    "table",
+    "validation",
+]
+
 _ROWS = 20
-_TITLES = {
-    "data": "data",
-    "search": "search",
-    "build": "build and compress",
-    "evaluate": "evaluate and bless",
-    "explain": "explain",
-    "audit": "audit",
-    "promote": "promote",
-}
 
 
 def say(text: str) -> None:
@@ -51,18 +54,6 @@ def as_json(value: Any) -> None:
     click.echo(json.dumps(as_record(value), default=str))
 
 
-def duration(seconds: float) -> str:
-    """Return seconds as a person says them.
-
-    >>> duration(75.2), duration(3.21)
-    ('1m15s', '3.2s')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
-
-
 def size(count: float) -> str:
     """Return bytes as a person says them.
 
@@ -73,66 +64,6 @@ def size(count: float) -> str:
         if count >= step:
             return f"{count / step:.1f} {unit}"
     return f"{count:.0f} B"
-
-
-@contextmanager
-def progress(*, quiet: bool = False) -> Iterator[Notify]:
-    """Give a callable that shows progress: one live line on a terminal, else a line a change.
-
-    Trials are shown at most once a second where there is no terminal.
-    """
-    printer = _Printer()
-    try:
-        yield printer.hide if quiet else printer.show
-    finally:
-        printer.end()
-
-
-class _Printer:
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._live = sys.stderr.isatty()
-        self._at, self._stage, self._open = 0.0, "", 0
-
-    def hide(self, event: Progress) -> None:
-        """Print nothing."""
-
-    def show(self, event: Progress) -> None:
-        now = time.monotonic()
-        line = _line(event, now - self._started)
-        counting = event.stage == "search" and event.done > 0
-        fresh = event.stage != self._stage
-        if self._live:
-            self._overwrite(line, counting, fresh)
-        elif fresh or not counting or now - self._at >= 1 or event.done == event.total:
-            click.echo(line, err=True)
-            self._at = now
-        self._stage = event.stage
-
-    def _overwrite(self, line: str, counting: bool, fresh: bool) -> None:
-        clear = f"\r{' ' * self._open}\r" if self._open else ""
-        if fresh and self._open:
-            clear = "\n"
-        click.echo(clear + line, nl=not counting, err=True)
-        self._open = len(line) if counting else 0
-
-    def end(self) -> None:
-        if self._open:
-            click.echo("", err=True)
-            self._open = 0
-
-
-def _line(event: Progress, elapsed: float) -> str:
-    parts = [f"[{duration(elapsed):>6}] {_TITLES.get(event.stage, event.stage)}"]
-    if event.message:
-        parts.append(event.message)
-    if event.done:
-        parts.append(f"{event.done}{f'/{event.total}' if event.total else ''} trials")
-    if event.best is not None:
-        parts.append(f"best {event.best:.6g}")
-    if event.seconds_left is not None:
-        parts.append(f"{duration(max(0.0, event.seconds_left))} left")
-    return "  ".join(parts)
 
 
 def console() -> Console:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from raymm.cli import options, printing
-from raymm.errors import ConfigError, NotFound
+from raymm.errors import ConfigError, NotFound, RegistryError
 
 
 @click.command()
@@ -17,33 +17,33 @@ def runs(storage: str | None, as_json: bool) -> None:
     """List the runs and how far they have come."""
     from raymm.search.ledger import list_runs
 
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for name in list_runs(options.storage_of(storage)):
-        trials, stage = _trials(name, storage)
+        try:
+            trials, stage = _trials(name, storage)
+        except NotFound:  # begun just now: nothing is written yet
+            continue
+        except RegistryError as error:
+            rows.append((name, None, None, None, f"damaged: {error}"))
+            continue
         best = trials.best.value if trials.best else None
         rows.append((name, len(trials.trials), trials.metric, best, stage))
     columns = ("run", "trials", "metric", "best", "last stage")
     if as_json:
         printing.as_json({"runs": [dict(zip(columns, row, strict=True)) for row in rows]})
+    elif not rows:
+        printing.say(f"no runs in {options.storage_of(storage)} yet")
     else:
         printing.table("Runs", columns, rows)
 
 
 def _trials(run: str, storage: str | None) -> tuple[Any, str]:
     """Return a run's trials so far, and the last stage it has finished."""
-    from raymm.artifacts import Trials
+    from raymm.cli.reporting import trials_of
     from raymm.search.ledger import Ledger
 
-    ledger = Ledger.read(options.storage_of(storage), run)
-    head = next(iter(ledger.records("run")), {})
-    stages = ledger.records("stage")
-    trials = Trials(
-        trials=ledger.trials(),
-        direction=head.get("direction", "maximize"),
-        metric=head.get("metric", "value"),
-        seconds=ledger.elapsed,
-    )
-    return trials, str(stages[-1]["name"]) if stages else "started"
+    trials, _, stage = trials_of(Ledger.read(options.storage_of(storage), run))
+    return trials, stage
 
 
 @click.command()
@@ -51,10 +51,13 @@ def _trials(run: str, storage: str | None) -> tuple[Any, str]:
 @options.storage_option
 @options.json_option
 def leaderboard(run: str, storage: str | None, as_json: bool) -> None:
-    """Show the trials of RUN, best first."""
-    trials, _ = _trials(run, storage)
+    """Show the trials of RUN (or of the newest run of a model), best first."""
+    from raymm.cli.reporting import run_of
+
+    found = run_of(run, options.storage_of(storage))
+    trials, _ = _trials(found, storage)
     if as_json:
-        printing.as_json({"run": run, "trials": trials.leaderboard})
+        printing.as_json({"run": found, "trials": trials.leaderboard})
     else:
         printing.leaderboard(trials)
 
@@ -77,17 +80,25 @@ def _version_of(run: str, storage: str | None) -> tuple[Any, Any]:
 @click.option("-o", "--output", default=None, help="Where to write it; default RUN.html.")
 @options.storage_option
 def report(run: str, output: str | None, storage: str | None) -> None:
-    """Write the HTML report of RUN (or of the newest version of a model)."""
+    """Write the HTML report of RUN (or of the newest version of a model).
+
+    A run that has made no version, as of raymm tune or one not finished, is told from its ledger.
+    """
     from pathlib import Path
 
-    registry, version = _version_of(run, storage)
-    path = Path(output or f"{version.run}.html")
-    page = registry.part(version, "report.html")
+    from raymm.cli import reporting
+    from raymm.report.html import numbered
+
     try:
-        path.write_bytes(page)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
-    printing.say(str(path.resolve()))
+        registry, version = _version_of(run, storage)
+    except NotFound:
+        found = reporting.run_of(run, options.storage_of(storage))
+        page = reporting.page(found, options.storage_of(storage))
+    else:
+        found = version.run
+        page = numbered(registry.part(version, "report.html").decode(), version.number)
+    path = reporting.write(page.encode(), Path(output or f"{found}.html"))
+    printing.say(str(path))
 
 
 @click.command()
@@ -191,7 +202,6 @@ def _promoted(name: str, done: Any, as_json: bool) -> None:
 def fsck(repair: bool, storage: str | None, as_json: bool) -> None:
     """Check every record, hash and number; exits with 6 where something is damaged."""
     from raymm.artifacts import as_record
-    from raymm.errors import RegistryError
     from raymm.registry.fsck import fsck as check
     from raymm.registry.versions import Registry
 

@@ -132,21 +132,33 @@ def validate(
 @click.argument("space", metavar="SPACE.yaml")
 @click.option("--metric", default="value", help="Key of the result to optimise.")
 @click.option("--mode", type=click.Choice(["min", "max"]), default="max")
-@click.option("--trials", type=int, default=None)
-@click.option("--time", default=None, help="Time for the search, such as 90s or 5m.")
-@click.option("--algorithm", default="auto")
-@click.option("--name", default=None)
-@click.option("--parallel", type=int, default=None)
-@click.option("--address", default="auto")
-@click.option("--seed", type=int, default=0)
+@click.option("--trials", type=int, default=None, help="Configurations to try in all.")
+@click.option("--time", default=None, help="Time for the search, such as 90s or 5m (hard).")
+@click.option("--compute", default=None, help="CPU time of all trials together, such as 1h.")
+@click.option("--plateau", default=None, help="End after so many trials without progress, or auto.")
+@click.option("--algorithm", default="auto", help="Search algorithm: auto, gp, tpe, bohb, pbt, …")
+@click.option("--min-budget", type=float, default=None, help="Fewest reports (bohb, pbt, …).")
+@click.option("--max-budget", type=float, default=None, help="Most reports of a trial.")
+@click.option("--trial-timeout", default=None, help="Time for one trial; then it has failed.")
+@click.option("--max-failures", type=int, default=None, help="Retries where a worker died.")
+@click.option("--name", default=None, help="Stem of the run's name; by default the function's.")
+@click.option("--parallel", type=int, default=None, help="Trials at once; default one a CPU.")
+@click.option("--cpus", type=int, default=None, help="CPUs of a trial.")
+@click.option("--gpus", type=float, default=None, help="GPUs of a trial.")
+@click.option("--address", default="auto", help="Ray cluster to use: auto, local or an address.")
+@click.option("--seed", type=int, default=0, help="Decides every random choice (default 0).")
 @options.storage_option
 @options.json_option
 def tune(function: str, space: str, as_json: bool, **given: Any) -> None:
-    """Tune MODULE:FUNCTION, which takes a configuration and returns a number or a mapping."""
-    from raymm import tuning
+    """Tune MODULE:FUNCTION, which takes a configuration and returns a number or a mapping.
+
+    It may report as it trains, and hand on checkpoints: f(config, report). The same command
+    again goes on where it stopped.
+    """
+    from raymm import reference, tuning
 
     with printing.progress(quiet=as_json) as notify:
-        found = tuning.tune(tuning.load(function), space, notify=notify, **given)
+        found = tuning.tune(reference.load(function), space, notify=notify, **given)
     if as_json:
         printing.as_json(found.summary())
     else:

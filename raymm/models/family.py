@@ -100,6 +100,18 @@ class Family(ABC):
         """
         raise NotImplementedError(f"{self.name} trains in one step; max_rounds must be 1")
 
+    def state(self, model: Any) -> Any:
+        """Return what of a fitted model can be pickled and is enough for `resume`."""
+        return model
+
+    def resume(self, state: Any, config: Config, train: Matrix, how: Fitting) -> Any:
+        """Return the model of a `state`, which `extend` trains on; arguments are those of `fit`.
+
+        Where training draws random numbers, those of the rounds to come may be others than they
+        would have been.
+        """
+        return state
+
     def contributions(
         self, model: Any, x: npt.NDArray[np.float32], rounds: int | None = None
     ) -> npt.NDArray[np.float64] | None:

@@ -8,7 +8,7 @@ where a table is small. Categories come as ordinal codes and are split as number
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -105,22 +105,22 @@ class LightGBM(Family):
         import lightgbm as lgb
 
         head = Head.fit(how, train.y)
-        parameters = {
-            **config,
-            "objective": OBJECTIVES[how.task],
-            "bagging_freq": 1 if float(config.get("bagging_fraction") or 1.0) < 1 else 0,
-            "num_threads": how.threads,
-            "seed": how.seed,
-            "deterministic": True,
-            "force_row_wise": True,
-            "verbosity": -1,
-        }
-        if how.task == "multiclass":
-            parameters["num_class"] = how.classes
-        target = head.target(train.y)
-        rows = lgb.Dataset(train.x, target, params=parameters, free_raw_data=True)
+        parameters, rows = _prepared(config, train, how, head)
         model = Boosted(booster=lgb.Booster(parameters, rows), head=head, threads=how.threads)
         return self.extend(model, how.rounds)
+
+    def resume(self, state: Boosted, config: Config, train: Matrix, how: Fitting) -> Boosted:
+        """Give a booster that was pickled its training rows again; see `Family.resume`."""
+        import lightgbm as lgb
+
+        if state.exhausted or state.booster.current_iteration() >= how.rounds:
+            return state
+        parameters, rows = _prepared(config, train, how, state.head)
+        # LightGBM puts a model and rows together only in a call that adds a round.
+        booster = lgb.train(
+            parameters, rows, 1, init_model=state.booster, keep_training_booster=True
+        )
+        return replace(state, booster=booster, threads=how.threads)
 
     def extend(self, model: Boosted, rounds: int) -> Boosted:
         """Train on up to ``rounds`` rounds in all; see `Family.extend`."""
@@ -152,6 +152,27 @@ class LightGBM(Family):
         if model.head.outputs > 1:
             shares = np.reshape(shares, (len(x), model.head.outputs, -1))
         return model.head.contributions(shares)
+
+
+def _prepared(config: Config, train: Matrix, how: Fitting, head: Head) -> tuple[Any, Any]:
+    """Return LightGBM's parameters and its form of the training rows."""
+    import lightgbm as lgb
+
+    parameters = {
+        **config,
+        "objective": OBJECTIVES[how.task],
+        "bagging_freq": 1 if float(config.get("bagging_fraction") or 1.0) < 1 else 0,
+        "num_threads": how.threads,
+        "seed": how.seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+    }
+    if how.task == "multiclass":
+        parameters["num_class"] = how.classes
+    target = head.target(train.y)
+    rows = lgb.Dataset(train.x, target, params=parameters, free_raw_data=True)
+    return parameters, rows
 
 
 def _within(parameter: Any, value: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -103,27 +103,20 @@ class XGBoost(Family):
         import xgboost as xgb
 
         head = Head.fit(how, train.y)
-        parameters = {
-            **config,
-            "objective": OBJECTIVES[how.task],
-            "tree_method": "hist",
-            "nthread": how.threads,
-            "seed": how.seed,
-            "verbosity": 0,
-        }
-        if how.task == "multiclass":
-            parameters["num_class"] = how.classes
-        if how.task == "binary":
-            # A share of 0 or 1 has no finite log-odds to start from.
-            share = float(np.mean(train.y))
-            parameters["base_score"] = min(max(share, 1e-6), 1 - 1e-6)
-        bins = int(config.get("max_bin") or 256)
-        rows = xgb.QuantileDMatrix(
-            _finite(train.x), head.target(train.y), max_bin=bins, nthread=how.threads
-        )
-        booster = xgb.Booster(parameters, [rows])
+        rows = _rows(config, train, how, head)
+        booster = xgb.Booster(_parameters(config, train, how), [rows])
         model = Boosted(booster=booster, rows=rows, head=head, threads=how.threads)
         return self.extend(model, how.rounds)
+
+    def state(self, model: Boosted) -> Boosted:
+        """Return the booster without its training rows; see `Family.state`."""
+        return replace(model, rows=None)
+
+    def resume(self, state: Boosted, config: Config, train: Matrix, how: Fitting) -> Boosted:
+        """Give a booster its training rows again; see `Family.resume`."""
+        state.booster.set_param(_parameters(config, train, how))
+        rows = _rows(config, train, how, state.head)
+        return replace(state, rows=rows, threads=how.threads)
 
     def extend(self, model: Boosted, rounds: int) -> Boosted:
         """Train on up to ``rounds`` rounds in all; see `Family.extend`."""
@@ -155,6 +148,33 @@ class XGBoost(Family):
             iteration_range=(0, rounds or 0),
         )
         return model.head.contributions(shares)
+
+
+def _parameters(config: Config, train: Matrix, how: Fitting) -> dict[str, Any]:
+    parameters = {
+        **config,
+        "objective": OBJECTIVES[how.task],
+        "tree_method": "hist",
+        "nthread": how.threads,
+        "seed": how.seed,
+        "verbosity": 0,
+    }
+    if how.task == "multiclass":
+        parameters["num_class"] = how.classes
+    if how.task == "binary":
+        # A share of 0 or 1 has no finite log-odds to start from.
+        share = float(np.mean(train.y))
+        parameters["base_score"] = min(max(share, 1e-6), 1 - 1e-6)
+    return parameters
+
+
+def _rows(config: Config, train: Matrix, how: Fitting, head: Head) -> Any:
+    import xgboost as xgb
+
+    bins = int(config.get("max_bin") or 256)
+    return xgb.QuantileDMatrix(
+        _finite(train.x), head.target(train.y), max_bin=bins, nthread=how.threads
+    )
 
 
 def _finite(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

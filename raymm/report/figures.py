@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from itertools import pairwise
 from typing import Literal
@@ -20,27 +20,34 @@ _ROW = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """Points drawn in one way; ``marked`` layers take the accent colour and larger dots."""
+    """Points drawn in one way; ``marked`` layers take the accent colour and larger dots.
+
+    ``faint`` layers stand back behind others.
+    """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
-    style: Literal["line", "step", "dots"] = "line"
+    style: Literal["line", "step", "dots", "crosses"] = "line"
     marked: bool = False
+    faint: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axes:
     """What a plot shows: its title, and each axis's label with its unit.
 
-    ``diagonal`` draws the line where both are equal. ``log_x`` needs values above 0.
+    ``diagonal`` draws the line where both are equal. ``log_x`` and ``log_y`` need values above 0.
+    ``places`` are names that stand at 0, 1, 2 and so on of the x axis, in place of numbers.
     """
 
     title: str
     x: str
     y: str
     log_x: bool = False
+    log_y: bool = False
     diagonal: bool = False
+    places: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,12 +115,12 @@ def bars(values: Sequence[Bar], *, title: str, unit: str) -> str:
     middle = (left + WIDTH - 20) / 2
     parts.append(f'<text x="{middle}" y="{height - 6}" text-anchor="middle">{escape(unit)}</text>')
     told = ", ".join(f"{bar.label} {shown(bar.value)}" for bar in kept[:10])
-    return _svg(title, f"Bars: {told}.", parts, height)
+    return svg(title, f"Bars: {told}.", parts, (WIDTH, height))
 
 
 def _bar(bar: Bar, top: float, at: Callable[[float], float], left: float) -> str:
     start, end = sorted((at(0.0), at(bar.value)))
-    label = bar.label if len(bar.label) <= 22 else bar.label[:21] + "…"
+    label = cut(bar.label, 22)
     text = f'<text x="{left - 8}" y="{top + 13}" text-anchor="end">{escape(label)}</text>'
     told = f"<title>{escape(bar.label)}: {shown(bar.value)}</title>"
     drawn = (
@@ -135,32 +142,33 @@ def _bar(bar: Bar, top: float, at: Callable[[float], float], left: float) -> str
 
 def plot(layers: Sequence[Layer], axes: Axes) -> str:
     """Draw layers of points on common axes; an empty text where no point is finite."""
-    kept = [_finite(layer, axes.log_x) for layer in layers]
+    kept = [_finite(layer, axes) for layer in layers]
     xs = [x for layer in kept for x in layer.x]
     ys = [y for layer in kept for y in layer.y]
     if not xs:
         return ""
     if axes.diagonal:
         xs = ys = xs + ys
-    places = [math.log10(x) for x in xs] if axes.log_x else xs
-    across, down = _Scale(places, _LEFT, WIDTH - _RIGHT), _Scale(ys, HEIGHT - _BOTTOM, _TOP)
+    ends = [-0.5, len(axes.places) - 0.5] if axes.places else []
+    across = _Scale([*_scaled(xs, axes.log_x), *ends], _LEFT, WIDTH - _RIGHT)
+    down = _Scale(_scaled(ys, axes.log_y), HEIGHT - _BOTTOM, _TOP)
     parts = [_grid(axes, across, down)]
     if axes.diagonal:
-        ends = (across.low, across.high)
+        low, high = across.low, across.high
         parts.append(
-            f'<line class="diagonal" x1="{across(ends[0]):.1f}" y1="{down(ends[0]):.1f}" '
-            f'x2="{across(ends[1]):.1f}" y2="{down(ends[1]):.1f}"/>'
+            f'<line class="diagonal" x1="{across(low):.1f}" y1="{down(low):.1f}" '
+            f'x2="{across(high):.1f}" y2="{down(high):.1f}"/>'
         )
     for layer in kept:
-        x = [math.log10(one) for one in layer.x] if axes.log_x else layer.x
-        points = [(across(a), down(b)) for a, b in zip(x, layer.y, strict=True)]
+        x, y = _scaled(layer.x, axes.log_x), _scaled(layer.y, axes.log_y)
+        points = [(across(a), down(b)) for a, b in zip(x, y, strict=True)]
         parts.append(_drawn(layer, points))
     told = f"{axes.y} against {axes.x}. " + "; ".join(
         f"{one.name}: {len(one.x)} points, {shown(min(one.y))} to {shown(max(one.y))}"
         for one in kept
         if len(one.y)
     )
-    return _svg(axes.title, told, parts, HEIGHT)
+    return svg(axes.title, told, parts, (WIDTH, HEIGHT))
 
 
 class _Scale:
@@ -177,30 +185,34 @@ class _Scale:
         return self._start + share * (self._end - self._start)
 
 
-def _finite(layer: Layer, log_x: bool) -> Layer:
+def _scaled(values: Sequence[float], log: bool) -> Sequence[float]:
+    return [math.log10(value) for value in values] if log else values
+
+
+def _finite(layer: Layer, axes: Axes) -> Layer:
     points = [
         (float(x), float(y))
         for x, y in zip(layer.x, layer.y, strict=True)
-        if math.isfinite(x) and math.isfinite(y) and (x > 0 or not log_x)
+        if math.isfinite(x)
+        and math.isfinite(y)
+        and (x > 0 or not axes.log_x)
+        and (y > 0 or not axes.log_y)
     ]
-    x, y = [p[0] for p in points], [p[1] for p in points]
-    return Layer(name=layer.name, x=x, y=y, style=layer.style, marked=layer.marked)
+    return replace(layer, x=[p[0] for p in points], y=[p[1] for p in points])
 
 
 def _grid(axes: Axes, across: _Scale, down: _Scale) -> str:
     parts = []
-    for t in ticks(down.low, down.high):
-        y = f"{down(t):.1f}"
+    for t in (_log_ticks if axes.log_y else ticks)(down.low, down.high):
+        y, value = f"{down(t):.1f}", shown(10**t if axes.log_y else t)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
         parts.append(
-            f'<text x="{_LEFT - 6}" y="{down(t) + 4:.1f}" text-anchor="end">{shown(t)}</text>'
+            f'<text x="{_LEFT - 6}" y="{down(t) + 4:.1f}" text-anchor="end">{value}</text>'
         )
-    for t in (_log_ticks if axes.log_x else ticks)(across.low, across.high):
-        value = shown(10**t if axes.log_x else t)
-        parts.append(
-            f'<text x="{across(t):.1f}" y="{HEIGHT - _BOTTOM + 18}" text-anchor="middle">'
-            f"{value}</text>"
-        )
+    parts += [
+        f'<text x="{x:.1f}" y="{HEIGHT - _BOTTOM + 18}" text-anchor="middle">{escape(told)}</text>'
+        for x, told in _below(axes, across)
+    ]
     floor = HEIGHT - _BOTTOM
     middle, half = (_LEFT + WIDTH - _RIGHT) / 2, (_TOP + floor) / 2
     parts.append(
@@ -214,6 +226,21 @@ def _grid(axes: Axes, across: _Scale, down: _Scale) -> str:
     return "".join(parts)
 
 
+def _below(axes: Axes, across: _Scale) -> list[tuple[float, str]]:
+    """Return where the x axis has a label, and the label; names are cut to their room."""
+    if axes.places:
+        room = max(2, int((WIDTH - _LEFT - _RIGHT) / len(axes.places) / 8))
+        return [(across(at), cut(name, room)) for at, name in enumerate(axes.places)]
+    if axes.log_x:
+        return [(across(t), shown(10**t)) for t in _log_ticks(across.low, across.high)]
+    return [(across(t), shown(t)) for t in ticks(across.low, across.high)]
+
+
+def cut(text: str, length: int) -> str:
+    """Return a text of at most ``length`` characters, the last an ellipsis where it was longer."""
+    return text if len(text) <= length else text[: max(1, length - 1)] + "…"
+
+
 def _log_ticks(low: float, high: float) -> list[float]:
     """Return logarithms of 1, 2 and 5 times powers of ten, or of powers alone where many."""
     powers = range(math.floor(low), math.ceil(high) + 1)
@@ -223,12 +250,15 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def _drawn(layer: Layer, points: Sequence[tuple[float, float]]) -> str:
-    mark = " marked" if layer.marked else ""
+    mark = (" marked" if layer.marked else "") + (" faint" if layer.faint else "")
     name = f"<title>{escape(layer.name)}</title>"
     if layer.style == "dots":
         size = 5 if layer.marked else 3.5
         dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size}"/>' for x, y in points)
         return f'<g class="dots{mark}">{name}{dots}</g>'
+    if layer.style == "crosses":
+        lines = "".join(f"M{x - 3:.0f} {y - 3:.0f}l6 6m0-6l-6 6" for x, y in points)
+        return f'<path class="crosses{mark}" d="{lines}">{name}</path>' if points else ""
     path = list(points[:1])
     for before, after in pairwise(points):
         path += [(after[0], before[1])] if layer.style == "step" else []
@@ -237,8 +267,9 @@ def _drawn(layer: Layer, points: Sequence[tuple[float, float]]) -> str:
     return f'<polyline class="line{mark}" points="{text}">{name}</polyline>'
 
 
-def _svg(title: str, description: str, parts: Sequence[str], height: float) -> str:
+def svg(title: str, description: str, parts: Sequence[str], size: tuple[float, float]) -> str:
+    """Return a drawing of (width, height) with the words that screen readers tell."""
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}: '
+        f'<svg viewBox="0 0 {size[0]} {size[1]}" role="img" aria-label="{escape(title)}: '
         f'{escape(description)}">{"".join(parts)}</svg>'
     )

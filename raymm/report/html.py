@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,17 +14,24 @@ from raymm.artifacts import (
     Anomaly,
     Audit,
     Blessing,
+    Candidate,
     Evaluation,
     Explanation,
     Frontier,
+    Importance,
     Lineage,
     Schema,
     Score,
+    Space,
     Trials,
 )
 from raymm.report import figures
+from raymm.report import search as searching
+from raymm.report.confusion import confusion, counts
 from raymm.report.figures import Axes, Bar, Layer
 
+VERSION = "<!--version-->"
+"""Stands in the headline where the version's number was not known."""
 _TOP = 20
 
 
@@ -40,7 +47,13 @@ class ReportInputs:
         What was run, for the table at the top: data, rows, budget, seed, ledger and so on.
     truth, predictions : arrays or None
         Of the test rows: class codes or values, shape (n,); probabilities (n, classes) or
-        values (n,). The figure of calibration is made of them.
+        values (n,). The figure of calibration and the confusion matrix are made of them.
+    space : Space
+        What was searched, for the figures of parameters.
+    parameters : sequence of Importance
+        How much each parameter of the space matters, the greatest first.
+    front : collection of int
+        Numbers of the trials that no other beats in every objective.
     """
 
     name: str
@@ -57,6 +70,9 @@ class ReportInputs:
     lineage: Lineage | None = None
     truth: npt.NDArray[Any] | None = None
     predictions: npt.NDArray[Any] | None = None
+    space: Space = field(default_factory=dict)
+    parameters: Sequence[Importance] = ()
+    front: Collection[int] = ()
 
 
 def render(inputs: ReportInputs) -> str:
@@ -75,7 +91,19 @@ def render(inputs: ReportInputs) -> str:
     # Figures escape what they show themselves.
     drawn = {name: Markup(svg) for name, svg in _figures(inputs).items()}  # noqa: S704
     page = environment.get_template("report.html.jinja")
-    return page.render(r=inputs, figures=drawn, examples=_examples(inputs), top=_TOP)
+    return page.render(
+        r=inputs,
+        figures=drawn,
+        searched=_searched(inputs),
+        examples=_examples(inputs),
+        top=_TOP,
+        version=VERSION,
+    )
+
+
+def numbered(page: str, version: int) -> str:
+    """Return a page that was rendered before its version was known, with the version's number."""
+    return page.replace(VERSION, f' <span class="soft">version {version}</span>', 1)
 
 
 def number(value: Any) -> str:
@@ -103,11 +131,10 @@ def settings(config: Mapping[str, Any]) -> str:
 
 
 def _figures(inputs: ReportInputs) -> dict[str, str]:
-    found = dict.fromkeys(("history", "frontier", "importance", "calibration"), "")
-    if inputs.trials is not None:
-        found["history"] = _history(inputs.trials)
+    found = dict.fromkeys(("frontier", "time", "importance", "calibration", "confusion"), "")
     if inputs.frontier is not None:
-        found["frontier"] = _frontier(inputs.frontier)
+        found["frontier"] = _frontier(inputs.frontier, "size")
+        found["time"] = _frontier(inputs.frontier, "time")
     if inputs.explanation is not None:
         kept = inputs.explanation.importance[:_TOP]
         rows = [Bar(label=i.column, value=i.value, low=i.low, high=i.high) for i in kept]
@@ -115,37 +142,76 @@ def _figures(inputs: ReportInputs) -> dict[str, str]:
         found["importance"] = figures.bars(
             rows, title="Importance of columns", unit=f"loss of {metric} when shuffled"
         )
-    if inputs.truth is not None and inputs.predictions is not None:
-        draw = _scatter if inputs.predictions.ndim == 1 else _calibration
-        found["calibration"] = draw(inputs.truth, inputs.predictions, inputs.schema)
+    truth, predictions = inputs.truth, inputs.predictions
+    if truth is not None and predictions is not None:
+        draw = _scatter if predictions.ndim == 1 else _calibration
+        found["calibration"] = draw(truth, predictions, inputs.schema)
+        if predictions.ndim == 2:
+            found["confusion"] = _confusion(truth, predictions, inputs.schema)
     return found
 
 
-def _history(trials: Trials) -> str:
-    done = sorted((t.number, t.value) for t in trials.trials if t.value is not None)
-    numbers, values = [float(n) for n, _ in done], [v for _, v in done]
-    better = np.fmax if trials.direction == "maximize" else np.fmin
-    best = [float(v) for v in better.accumulate(values)] if values else []
-    layers = [
-        Layer(name="trials", x=numbers, y=values, style="dots"),
-        Layer(name="best so far", x=numbers, y=best, style="step", marked=True),
-    ]
-    title = "Optimisation history"
-    return figures.plot(layers, Axes(title=title, x="trial number", y=trials.metric))
+def _searched(inputs: ReportInputs) -> Mapping[str, Any]:
+    from markupsafe import Markup
+
+    kinds = ("history", "front", "parameters", "parallel", "slices", "curves")
+    drawn: Mapping[str, Sequence[searching.Drawing]] = {}
+    if inputs.trials is not None:
+        drawn = searching.draw(
+            searching.Searched(
+                trials=inputs.trials,
+                space=inputs.space,
+                parameters=inputs.parameters,
+                front=inputs.front,
+            )
+        )
+    # Figures escape what they show themselves.
+    return {
+        kind: [(Markup(one.svg), one.caption) for one in drawn.get(kind, ())]  # noqa: S704
+        for kind in kinds
+    }
 
 
-def _frontier(frontier: Frontier) -> str:
+def _confusion(
+    truth: npt.NDArray[Any], predictions: npt.NDArray[Any], schema: Schema | None
+) -> str:
+    classes = predictions.shape[1]
+    known = tuple(schema.classes) if schema else ()
+    names = known if len(known) == classes else tuple(str(code) for code in range(classes))
+    return confusion(counts(truth, predictions, classes), names)
+
+
+def _frontier(frontier: Frontier, against: str) -> str:
+    """Draw the candidates by size or by time; the line joins those that no other beats."""
+
+    def cost(candidate: Candidate) -> float:
+        return candidate.bytes / 1000 if against == "size" else candidate.row_microseconds
+
+    best: list[Candidate] = []
+    for one in sorted(frontier.candidates, key=lambda one: (cost(one), one.loss.value)):
+        if not best or one.loss.value < best[-1].loss.value:
+            best.append(one)
     layers = [
         Layer(
+            name="not beaten in both",
+            x=[cost(one) for one in best],
+            y=[one.score for one in best],
+            style="step",
+            faint=True,
+        )
+    ]
+    layers += [
+        Layer(
             name="chosen" if chosen else "candidates",
-            x=[c.bytes / 1000 for c in frontier.candidates if c.chosen is chosen],
+            x=[cost(c) for c in frontier.candidates if c.chosen is chosen],
             y=[c.score for c in frontier.candidates if c.chosen is chosen],
             style="dots",
             marked=chosen,
         )
         for chosen in (False, True)
     ]
-    axes = Axes(title="Score against size", x="bundle size, kB", y=frontier.metric, log_x=True)
+    label = "bundle size, kB" if against == "size" else "time of one row, µs"
+    axes = Axes(title=f"Score against {against}", x=label, y=frontier.metric, log_x=True)
     return figures.plot(layers, axes)
 
 

@@ -7,6 +7,15 @@
 ...         search.observe(suggestion.id, suggestion.config["x"] ** 2)
 >>> search.best.value < 0.1
 True
+
+With budgets an id comes again with a larger one where it is worth going on:
+
+>>> search = create("bohb", {"x": Float(-1, 1)}, seed=0, mode="min", min_budget=1, max_budget=9)
+>>> for _ in range(40):
+...     for suggestion in search.suggest(1):
+...         search.observe(suggestion.id, suggestion.config["x"] ** 2 + 1 / suggestion.budget)
+>>> search.best.budget
+9
 """
 
 from __future__ import annotations
@@ -14,6 +23,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,9 +32,10 @@ from raymm.artifacts import Direction, Space
 from raymm.errors import ConfigError
 from raymm.plugins import searchers
 from raymm.search import space as spaces
+from raymm.search.asha import Ladder
+from raymm.search.promotion import Promoting, rungs
 from raymm.search.searcher import Result, Searcher, Suggestion
 
-REDUCTION = 3
 _MODES: dict[str, Direction] = {
     "min": "minimize",
     "max": "maximize",
@@ -47,7 +58,7 @@ def create(
     Parameters
     ----------
     algorithm : str
-        A registered searcher's name: auto, grid, random, tpe, or a plug-in's.
+        A registered searcher's name, such as auto, random, tpe, asha or bohb, or a plug-in's.
     space : mapping
         Of names to `Float`, `Int` or `Categorical`, or to what a space file holds for them.
     seed : int
@@ -55,10 +66,12 @@ def create(
     mode : str
         "min", "minimize", "max" or "maximize".
     min_budget, max_budget : float, optional
-        With a maximum only, every suggestion has that budget. With both, suggestions start at the
-        minimum and the best third of each rung is suggested again, under a new id, with three
-        times the budget, up to the maximum (asynchronous successive halving, Li et al. 2020).
-        With neither, ``budget`` is None.
+        Of one trial, in any unit: epochs, rounds, rows. Multi-fidelity methods (asha, hyperband,
+        bohb) need both and plan the budgets between them. With both, any other method's
+        suggestions start at the minimum, and the best third of each rung is suggested again,
+        under the same id, with about three times the budget, up to the maximum (asynchronous
+        successive halving, Li et al. 2020). With a maximum only, every suggestion has that
+        budget; with neither, ``budget`` is None.
 
     Raises
     ------
@@ -72,34 +85,49 @@ def create(
         raise ConfigError(f"seed must be a whole number of at least 0, but got {seed!r}.")
     if not isinstance(space, Mapping):
         raise ConfigError(f"space must map names to parameters, but got {space!r}.")
-    budgets = _rungs(min_budget, max_budget)
+    _check_budgets(min_budget, max_budget)
     plain = any(isinstance(parameter, Mapping) for parameter in space.values())
     checked: Space = spaces.parse(space) if plain else space
     spaces.check(checked)
     kind = searchers.get(algorithm)
-    made = kind(checked, mode=direction, generator=np.random.default_rng(int(seed)))
-    return AskTell(made, budgets)
+    options = {"mode": direction, "generator": np.random.default_rng(int(seed))}
+    made = _searcher(kind, checked, options, (min_budget, max_budget))
+    return AskTell(made, max_budget)
 
 
-def _rungs(low: float | None, high: float | None) -> tuple[float | None, ...]:
-    """Return the budgets of the rungs, rising; (None,) without budgets."""
+def _searcher(
+    kind: type[Searcher],
+    space: Space,
+    options: Mapping[str, Any],
+    budgets: tuple[float | None, float | None],
+) -> Searcher:
+    low, high = budgets
+    if kind.multi_fidelity:
+        for name, value, other in (("min_budget", low, high), ("max_budget", high, low)):
+            if value is None:
+                known = "neither is given" if other is None else f"{name} is missing"
+                raise ConfigError(
+                    f'"{kind.name}" plans budgets itself and needs min_budget and max_budget, '
+                    f"but {known}. Give both, such as min_budget=1, max_budget=27."
+                )
+        made: Any = kind
+        planned: Searcher = made(space, min_budget=low, max_budget=high, **options)
+        return planned
+    inner = kind(space, **options)
+    if low is None or high is None:
+        return inner
+    return Promoting(inner, Ladder(rungs(low, high)), rungs(low, high))
+
+
+def _check_budgets(low: float | None, high: float | None) -> None:
+    """Check each budget that is given, and both together."""
     for name, value in (("min_budget", low), ("max_budget", high)):
         if value is not None and not (_is_number(value) and 0 < value < math.inf):
             raise ConfigError(f"{name} must be a number above 0, but got {value!r}.")
-    if high is None:
-        if low is not None:
-            raise ConfigError(f"min_budget is {low}, but max_budget is missing. Give both.")
-        return (None,)
-    if low is None:
-        return (high,)
-    if low > high:
-        raise ConfigError(
-            f"min_budget must be at most max_budget, but got {low} and {high}. Swap them."
-        )
-    rungs = [low]
-    while rungs[-1] * REDUCTION <= high:
-        rungs.append(rungs[-1] * REDUCTION)
-    return (*rungs[:-1], high)
+    if low is not None and high is None:
+        raise ConfigError(f"min_budget is {low}, but max_budget is missing. Give both.")
+    if low is not None and high is not None:
+        rungs(low, high)
 
 
 def _is_number(value: Any) -> bool:
@@ -112,42 +140,42 @@ class AskTell:
     Parameters
     ----------
     searcher : Searcher
-    budgets : tuple of float or None
-        The rungs' budgets, rising; (None,) for full training only.
+    budget : float, optional
+        What is asked for where the searcher names no budget; None is full training.
     """
 
-    def __init__(self, searcher: Searcher, budgets: tuple[float | None, ...] = (None,)) -> None:
+    def __init__(self, searcher: Searcher, budget: float | None = None) -> None:
         self._searcher = searcher
-        self._budgets = budgets
+        self._budget = budget
         self._sign = 1.0 if searcher.mode == "minimize" else -1.0
-        self._open: dict[str, tuple[Suggestion, str, int]] = {}
-        self._closed: set[str] = set()
-        self._rungs: list[dict[str, tuple[float, Suggestion]]] = [{} for _ in budgets]
-        self._promoted: list[set[str]] = [set() for _ in budgets]
+        self._open: dict[str, Suggestion] = {}
+        self._closed: dict[str, float | None] = {}
+        self._best: Result | None = None
 
     @property
     def best(self) -> Result | None:
         """The best final result at the largest budget that has any; None before the first."""
-        for rung, budget in zip(reversed(self._rungs), reversed(self._budgets), strict=True):
-            if rung:
-                loss, made = min(rung.values(), key=lambda item: item[0])
-                return Result(made.id, made.config, self._sign * loss, budget)
-        return None
+        return self._best
 
     def suggest(self, count: int = 1) -> list[Suggestion]:
         """Return up to ``count`` suggestions, with ``id``, ``config`` and ``budget``.
 
-        Fewer, or none, where the space is exhausted. Raises ConfigError where ``count`` is not a
-        whole number of at least 0.
+        A multi-fidelity method may suggest an id again with a larger budget: that trial goes on
+        where it stood. What has no final value yet is never waited for. Fewer suggestions, or
+        none, are returned where the space is exhausted.
+
+        Raises
+        ------
+        ConfigError
+            When ``count`` is not a whole number of at least 0.
         """
         if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 0:
             raise ConfigError(f"count must be a whole number of at least 0, but got {count!r}.")
         made: list[Suggestion] = []
-        while len(made) < count:
-            suggestion = self._promote() or self._start()
-            if suggestion is None:
-                break
-            made.append(suggestion)
+        for found in self._searcher.suggest(int(count)):
+            asked = found if found.budget is not None else replace(found, budget=self._budget)
+            self._open[asked.id] = asked
+            made.append(asked)
         return made
 
     def observe(
@@ -167,53 +195,53 @@ class AskTell:
         value : float or None
             In the metric's unit; None, NaN or an infinity is a failure.
         budget : float, optional
-            What was spent, where that is not what the suggestion asked for.
+            What was spent in all on this id, where that is not what the suggestion asked for.
         final : bool
-            False for a first look, more of which may follow.
+            False for a first look, more of which may follow. After the final value at one budget
+            the id may be suggested again with a larger one, and is then told again.
 
         Raises
         ------
         ConfigError
-            When the id was never suggested, has its final value already, or the value is not a
-            number.
+            When the id was never suggested, has the final value of what was asked for already, or
+            a number is none.
         """
-        if id in self._closed:
-            raise ConfigError(
-                f'"{id}" has its final value already; observe each suggestion once with final=True.'
-            )
-        if id not in self._open:
-            raise ConfigError(f'"{id}" was never suggested. Use the id of a suggestion.')
+        asked = self._asked(id)
         if value is not None and not _is_number(value):
             raise ConfigError(f"value must be a number or None, but got {value!r}.")
+        if budget is not None and not (_is_number(budget) and 0 < budget < math.inf):
+            raise ConfigError(f"budget must be a number above 0 or None, but got {budget!r}.")
         number = None if value is None or not math.isfinite(value) else float(value)
-        suggestion, base, rung = self._open[id]
-        top = rung == len(self._budgets) - 1
-        spent = budget if budget is not None else None if top else suggestion.budget
+        spent = asked.budget if budget is None else budget
+        result = Result(id, asked.config, number, spent, final)
         if final:
-            self._closed.add(id)
             del self._open[id]
-            if number is not None:
-                self._rungs[rung][base] = (self._sign * number, suggestion)
-        self._searcher.observe([Result(base, suggestion.config, number, spent, final)])
+            self._closed[id] = asked.budget
+            self._keep(result)
+        if asked.budget is not None and asked.budget == self._budget == spent:
+            result = replace(result, budget=None)  # a maximum alone: all are trained in full
+        self._searcher.observe([result])
 
-    def _start(self) -> Suggestion | None:
-        for found in self._searcher.suggest(1):
-            budget = self._budgets[0] if found.budget is None else found.budget
-            return self._opened(Suggestion(found.id, found.config, budget), found.id, 0)
-        return None
+    def _asked(self, name: str) -> Suggestion:
+        if name in self._open:
+            return self._open[name]
+        if name in self._closed:
+            budget = self._closed[name]
+            at = "" if budget is None else f" at budget {budget}"
+            raise ConfigError(
+                f'"{name}" has its final value already{at}; observe it once with final=True, and '
+                "again only after it is suggested again."
+            )
+        raise ConfigError(f'"{name}" was never suggested. Use the id of a suggestion.')
 
-    def _promote(self) -> Suggestion | None:
-        for rung in reversed(range(len(self._budgets) - 1)):
-            ranked = sorted(self._rungs[rung].items(), key=lambda item: item[1][0])
-            for base, (_, made) in ranked[: len(ranked) // REDUCTION]:
-                if base not in self._promoted[rung]:
-                    self._promoted[rung].add(base)
-                    again = Suggestion(
-                        f"{base}-rung-{rung + 1}", made.config, self._budgets[rung + 1]
-                    )
-                    return self._opened(again, base, rung + 1)
-        return None
+    def _keep(self, result: Result) -> None:
+        if result.value is None:
+            return
+        known = self._best
+        if known is None or self._rank(result) < self._rank(known):
+            self._best = result
 
-    def _opened(self, suggestion: Suggestion, base: str, rung: int) -> Suggestion:
-        self._open[suggestion.id] = (suggestion, base, rung)
-        return suggestion
+    def _rank(self, result: Result) -> tuple[float, float]:
+        assert result.value is not None
+        spent = math.inf if result.budget is None else result.budget
+        return (-spent, self._sign * result.value)

@@ -1,7 +1,7 @@
-"""Where Tune's callbacks meet a session; knows Tune's trials only as things to kill.
+"""Where those who run trials meet a session; knows workers only as things to kill.
 
-Tune calls from a thread of its own. Once the desk is closed, by the thread that waits for the
-search, whatever Tune still says is passed over: nothing reaches the ledger after the deadline.
+They call from a thread of their own. Once the desk is closed, by the thread that waits for the
+search, whatever they still say is passed over: nothing reaches the ledger after the deadline.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, Literal, Self
 
+from raymm.search import faults
 from raymm.search.session import Session
-from raymm.search.trial import Rung
 
 Kill = Callable[[Any], None]
 
@@ -28,7 +28,7 @@ class Desk:
     grace : float
         Seconds before the deadline at which the workers are ended.
     kill : callable
-        Ends the worker of one of Tune's trials at once.
+        Ends a worker at once.
 
     Attributes
     ----------
@@ -36,18 +36,24 @@ class Desk:
         The first error on our side; it ends the search and is raised after it.
     interrupted : bool
         Whether a person asked to stop.
+    states : dict
+        By a trial's id, what leads to its saved state.
     """
 
     def __init__(
         self, session: Session, *, timeout: float | None, grace: float, kill: Kill
     ) -> None:
         self.session = session
+        self.timeout = timeout
         self.fault: BaseException | None = None
         self.interrupted = False
-        self._timeout, self._grace, self._kill = timeout, grace, kill
+        self.states: dict[str, Any] = {}
+        self._grace, self._kill = grace, kill
         self._closed = False
+        self._reason = ""
         self._lock = threading.RLock()
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[Hashable, int] = {}
+        self._ids: dict[int, str] = {}
         self._running: dict[int, tuple[float, Any]] = {}
         self._late: set[int] = set()
 
@@ -68,33 +74,50 @@ class Desk:
                 self.fault = self.fault or error
 
     @property
+    def reason(self) -> str:
+        """Which budget, other than that of trials, has ended the search; empty where none has."""
+        if not self._reason:
+            spending = self.session.spending
+            left = spending.seconds_left
+            if left is not None and left <= self._grace:
+                self._reason = "time"
+            else:
+                now = time.monotonic()
+                busy = list(self._running.values())
+                self._reason = spending.over(sum(now - began for began, _ in busy))
+        return self._reason
+
+    @property
     def over(self) -> bool:
         """Whether the search is to end now, whatever runs."""
-        left = self.session.seconds_left
-        late = left is not None and left <= self._grace
-        return late or self._closed or self.interrupted or self.fault is not None
+        if self._closed or self.interrupted or self.fault is not None:
+            return True
+        return bool(self.reason)
 
     @property
     def exhausted(self) -> bool:
         """Whether `suggest` will never again return a trial."""
         return self.over or self.session.complete
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """Return what Tune hands to a worker as the trial of this id, or None."""
-        config: dict[str, Any] | None = None
+    def suggest(self, key: Hashable) -> dict[str, Any] | None:
+        """Return what is handed to a worker as the trial of this key, or None."""
+        task: dict[str, Any] | None = None
         with self._guard():
             opened = None if self.over else self.session.next()
             if opened is not None:
-                self._numbers[trial_id] = opened.number
                 known = opened.suggestion
-                config = {
+                self._numbers[key] = opened.number
+                self._ids[opened.number] = known.id
+                task = {
                     "number": opened.number,
                     "config": dict(known.config),
                     "budget": known.budget,
+                    "state": self.states.get(known.parent or known.id),
+                    "keep": self.session.goes_on,
                 }
-        return config
+        return task
 
-    def result(self, trial_id: str, told: Mapping[str, Any]) -> bool:
+    def result(self, key: Hashable, told: Mapping[str, Any]) -> bool:
         """Take in what a worker told; return whether the trial goes on."""
         go_on = False
         with self._guard():
@@ -102,62 +125,81 @@ class Desk:
                 return False
             go_on = True
             if told.get("rung") is not None:
-                rounds, value, fold_values = told["rung"]
-                rung = Rung(rounds=rounds, value=value, fold_values=tuple(fold_values))
-                go_on = self.session.rung(self._numbers[trial_id], rung)
+                go_on = self.session.rung(self._numbers[key], told["rung"])
         return go_on and self.fault is None
 
-    def complete(self, trial_id: str, told: Mapping[str, Any] | None, *, error: bool) -> None:
-        """Take in a trial's end; ``error`` where its worker died."""
+    def complete(self, key: Hashable, told: Mapping[str, Any] | None, *, error: str = "") -> None:
+        """Take in a trial's end; ``error`` says so where its worker died."""
         with self._guard():
             if self._closed:
                 return
-            number = self._numbers[trial_id]
-            seconds = self._forget(number)
-            failure = self._failure(number, told, error=error)
+            number = self._numbers.pop(key)
+            known, seconds = self._ids.pop(number), self._forget(number)
+            failure = self._failure(number, told, error)
             if failure:
+                self.states.pop(known, None)
                 self.session.end(number, "failed", seconds=seconds, error=failure)
                 return
             assert told is not None
-            self.result(trial_id, told)
-            status: Literal["finished", "stopped"] = "finished" if told["ended"] else "stopped"
+            if told.get("state") is not None:
+                self.states[known] = told["state"]
+            if told.get("rung") is not None:
+                self.session.rung(number, told["rung"])
+            status: Literal["finished", "stopped"] = "finished" if told["done"] else "stopped"
             self.session.end(number, status, seconds=seconds)
 
-    def _failure(self, number: int, told: Mapping[str, Any] | None, *, error: bool) -> str:
+    def _failure(self, number: int, told: Mapping[str, Any] | None, error: str) -> str:
         if number in self._late:
-            return f"the trial took longer than {self._timeout:g} s (search.trial_timeout)"
+            self._late.discard(number)
+            return faults.late(self.timeout)
+        if told is not None and told.get("late") is not None:
+            return faults.late(self.timeout, told["late"])
         if error or not told:
-            return "the worker process died twice: it was killed, or ran out of memory"
+            return error or faults.died(1)
         return str(told.get("error") or "")
 
-    def started(self, trial_id: str, trial: Any) -> None:
+    def started(self, key: Hashable, worker: Any) -> None:
         """Take in that a worker has begun a trial."""
         with self._guard():
-            self._running[self._numbers[trial_id]] = (time.monotonic(), trial)
+            self._running[self._numbers[key]] = (time.monotonic(), worker)
 
-    def lost(self, trial_id: str) -> None:
+    def lost(self, key: Hashable) -> None:
         """Take in that a trial's worker died and that the trial will begin again."""
         with self._guard():
-            self._forget(self._numbers[trial_id])
+            if key in self._numbers:
+                self._forget(self._numbers[key])
 
     def _forget(self, number: int) -> float:
         began, _ = self._running.pop(number, (time.monotonic(), None))
         return time.monotonic() - began
 
+    def left(self, key: Hashable) -> float | None:
+        """Return the seconds that a running trial still has; None where there is no limit."""
+        if self.timeout is None:
+            return None
+        began, _ = self._running[self._numbers[key]]
+        return began + self.timeout - time.monotonic()
+
     def end_late(self) -> None:
-        """Kill the workers of trials that took too long; each fails and is not tried again."""
-        now = time.monotonic()
-        for number, (began, trial) in self._running.items():
-            late = self._timeout is not None and now - began > self._timeout
-            if late and number not in self._late:
-                self._late.add(number)
-                trial.max_failures = 0
-                self._kill(trial)
+        """Kill the workers of trials that took too long and did not say so themselves in time."""
+        if self.timeout is None:
+            return
+        with self._guard():
+            now = time.monotonic()
+            for number, (began, worker) in self._running.items():
+                if now - began > self.timeout + faults.NOTICE and number not in self._late:
+                    self._late.add(number)
+                    self._kill(worker)
+
+    def is_late(self, key: Hashable) -> bool:
+        """Whether a trial's worker was killed for being late."""
+        return self._numbers.get(key) in self._late
 
     def end_all(self) -> None:
         """Kill every busy worker: at the deadline nobody is waited for."""
-        for _, trial in self._running.values():
-            self._kill(trial)
+        with self._guard():
+            for _, worker in self._running.values():
+                self._kill(worker)
 
     def close(self, *, keep: bool) -> None:
         """Take in nothing more.

@@ -11,6 +11,7 @@ tuning", Algorithm 2, in the form that stops trials rather than promoting paused
 
 from __future__ import annotations
 
+import bisect
 import math
 
 from raymm.artifacts import Direction
@@ -48,7 +49,7 @@ class Halving:
         self.mode = mode
         self.minimum = minimum
         self.reduction = reduction
-        self._rungs: dict[tuple[str, int], dict[str, float]] = {}
+        self._rungs: dict[tuple[str, int], tuple[set[str], list[float]]] = {}
 
     def rung(self, budget: int) -> int | None:
         """Return the highest rung's number that ``budget`` reaches, from 0; None below all."""
@@ -80,12 +81,12 @@ class Halving:
         number = self.rung(budget)
         if number is None:
             return True
-        values = self._rungs.setdefault((group, number), {})
-        if trial_id in values:
+        known, losses = self._rungs.setdefault((group, number), (set(), []))
+        if trial_id in known:
             return True
         loss = value if self.mode == "minimize" else -value
-        values[trial_id] = loss
-        if len(values) < self.reduction:
+        known.add(trial_id)
+        bisect.insort(losses, loss)
+        if len(losses) < self.reduction:
             return True
-        kept = math.ceil(len(values) / self.reduction)
-        return loss <= sorted(values.values())[kept - 1]
+        return loss <= losses[math.ceil(len(losses) / self.reduction) - 1]

@@ -24,8 +24,12 @@ class Journal(ABC):
         """Return each line and where it stands, in order."""
 
     @abstractmethod
-    def append(self, line: bytes, number: int) -> None:
-        """Write a line (ending in a newline) as the given number; durable on return."""
+    def append(self, line: bytes, number: int, *, durable: bool = True) -> None:
+        """Write a line (ending in a newline) as the given number.
+
+        On return it outlives this process; a ``durable`` one, and all before it, any loss of
+        power too.
+        """
 
     def close(self) -> None:  # noqa: B027 - not every place holds something open
         """Let go of what is held open."""
@@ -65,13 +69,14 @@ class LocalJournal(Journal):
         for number, line in enumerate(content.splitlines(keepends=True), start=1):
             yield line, f"{self._path}, line {number},"
 
-    def append(self, line: bytes, number: int) -> None:
+    def append(self, line: bytes, number: int, *, durable: bool = True) -> None:
         """Write the line at the end; after a failure the file is as it was."""
         try:
             written = os.write(self._file, line)
             if written < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(self._file)
+            if durable:
+                os.fsync(self._file)
         except OSError as error:
             try:
                 os.ftruncate(self._file, self._size)
@@ -114,8 +119,8 @@ class RemoteJournal(Journal):
 
         return bytes(obstore.get(self._store, path).bytes())
 
-    def append(self, line: bytes, number: int) -> None:
-        """Create the object of that number."""
+    def append(self, line: bytes, number: int, *, durable: bool = True) -> None:
+        """Create the object of that number, which is always durable."""
         import obstore
         from obstore.exceptions import AlreadyExistsError
 

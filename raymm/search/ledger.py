@@ -1,9 +1,11 @@
 """The ledger: what a run has done, as an append-only sequence of checked records.
 
 A record is on disk (written in one piece and fsynced) before anyone is told of what it says, so
-a run killed at any instant goes on from its ledger. On local storage the ledger is one file of
-JSON lines, ``STORAGE/runs/RUN/ledger.jsonl``; on ``s3://``, ``gs://``, ``az://`` and
-``memory://`` it is one create-only object a record.
+a run killed at any instant goes on from its ledger. A record of which nobody is told, as that a
+configuration was suggested, is fsynced with the next one that counts.
+
+On local storage the ledger is one file of JSON lines, ``STORAGE/runs/RUN/ledger.jsonl``; on
+``s3://``, ``gs://``, ``az://`` and ``memory://`` it is one create-only object a record.
 
 A line is a JSON object whose last entry, ``sum``, is the CRC-32 of the object without it. ``v``
 is the format's version, ``n`` the record's number from 0, ``kind`` what it tells, ``elapsed`` the
@@ -92,11 +94,23 @@ class Ledger:
     def __init__(self, journal: Journal, run: str) -> None:
         self.run = run
         self._journal = journal
-        self._records: list[dict[str, Any]] = []
+        # Lines take a fifth of the memory of what they say, and are read seldom.
+        self._lines: list[bytes] = []
+        self._kinds: dict[str, list[int]] = {}
+        self._before = 0.0
         for number, (line, place) in enumerate(journal.lines()):
-            self._records.append(decode(line, number, place))
-        self._before = float(self._records[-1]["elapsed"]) if self._records else 0.0
+            record = decode(line, number, place)
+            self._keep(line, record["kind"])
+            self._before = float(record["elapsed"])
         self._started: float | None = None
+
+    def _keep(self, line: bytes, kind: str) -> None:
+        self._kinds.setdefault(kind, []).append(len(self._lines))
+        self._lines.append(line)
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self._lines)
 
     @classmethod
     def open(cls, storage: str, run: str) -> Self:
@@ -135,7 +149,7 @@ class Ledger:
         """
         if is_remote(storage):
             ledger = cls(RemoteJournal(storage, f"runs/{run}/ledger"), run)
-            if ledger.records():
+            if len(ledger):
                 return ledger
         elif (path := folder_of(storage) / "runs" / run / FILE).exists():
             return cls(LocalJournal(path, writable=False), run)
@@ -156,8 +170,11 @@ class Ledger:
         finally:
             self._before, self._started = self.elapsed, None
 
-    def append(self, kind: str, **record: Any) -> None:
-        """Write a record; it is on disk when this returns.
+    def append(self, kind: str, *, durable: bool = True, **record: Any) -> None:
+        """Write a record; where it is ``durable``, it is on disk when this returns.
+
+        One that is not outlives the process all the same, but a loss of power only once a later
+        record is durable.
 
         Raises
         ------
@@ -166,23 +183,32 @@ class Ledger:
         SearchError
             When another process wrote to the run.
         """
-        number = len(self._records)
+        number = len(self._lines)
         line = encode(number, kind, self.elapsed, record)
-        self._journal.append(line, number)
-        self._records.append(json.loads(line))
+        self._journal.append(line, number, durable=durable)
+        self._keep(line, kind)
+
+    def each(self, kind: str | None = None) -> Iterator[Record]:
+        """Yield all records in order, or those of one kind."""
+        chosen = range(len(self._lines)) if kind is None else self._kinds.get(kind, ())
+        for number in chosen:
+            yield json.loads(self._lines[number])
 
     def records(self, kind: str | None = None) -> tuple[Record, ...]:
         """Return all records in order, or those of one kind."""
-        return tuple(r for r in self._records if kind is None or r["kind"] == kind)
+        return tuple(self.each(kind))
 
     def trials(self) -> tuple[Trial, ...]:
-        """Return the trials that ended, in the order of their numbers."""
-        ended = {record["trial"]["number"]: record["trial"] for record in self.records("trial")}
-        return tuple(_trial(ended[number]) for number in sorted(ended))
+        """Return the trials that ended, in the order of their numbers.
+
+        A trial that went on after an end counts with its latest.
+        """
+        ended = {record["trial"]["number"]: record["trial"] for record in self.each("trial")}
+        return tuple(trial_of(ended[number]) for number in sorted(ended))
 
     def rungs(self) -> tuple[tuple[int, int, float], ...]:
         """Return (trial number, amount of training, value) of each rung, as they came."""
-        return tuple((r["number"], r["rounds"], r["value"]) for r in self.records("rung"))
+        return tuple((r["number"], r["rounds"], r["value"]) for r in self.each("rung"))
 
     def digest(self) -> str:
         """Return the SHA-256 over ended trials' configurations and values, without times."""
@@ -192,8 +218,8 @@ class Ledger:
 
     def stage(self, name: str, key: str) -> Record | None:
         """Return what `finish_stage` last wrote for this stage and key, or None."""
-        for record in reversed(self._records):
-            if record["kind"] == "stage" and (record["name"], record["key"]) == (name, key):
+        for record in reversed(self.records("stage")):
+            if (record["name"], record["key"]) == (name, key):
                 found: Record = record["record"]
                 return found
         return None
@@ -218,7 +244,8 @@ class Ledger:
         self.close()
 
 
-def _trial(record: Record) -> Trial:
+def trial_of(record: Record) -> Trial:
+    """Return the trial of a record's ``trial`` entry."""
     known = {field.name for field in fields(Trial)}
     entries = {key: value for key, value in record.items() if key in known}
     entries["fold_values"] = tuple(entries.get("fold_values", ()))

@@ -2,15 +2,28 @@
 
 ``f(config)`` returns a number, or a mapping that holds the metric. A generator yields such
 values, one a rung. ``f(config, report)`` calls ``report(value)`` after each step of its training;
-its return value may be None. A rung's amount of training is the count of values so far.
+its return value may be None. A rung's amount of training is the count of values so far, and a
+budget is the number of values after which the function is ended.
+
+A function that hands on checkpoints goes on from its last one when it is given a larger budget::
+
+    def train(config, report):
+        model = report.checkpoint or new_model()
+        for step in range(report.step, 100):
+            model.fit_one_epoch(config["rate"])
+            report(model.loss(), checkpoint=model)
+
+One that does not begins anew, and gives its values from the first on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 import queue
 import random
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -21,10 +34,25 @@ from typing import Any
 import numpy as np
 
 from raymm.artifacts import Config
+from raymm.search.checkpoint import pack, unpack
 from raymm.search.trial import Run, Rung
 
 Function = Callable[..., Any]
 _OURS = str(Path(__file__).parents[1])
+
+
+def metrics_of(returned: Any) -> dict[str, float]:
+    """Return the numbers of a mapping by name; empty where a function gave no mapping.
+
+    >>> metrics_of({"loss": 0.5, "note": "fast"}), metrics_of(0.5)
+    ({'loss': 0.5}, {})
+    """
+    given = returned.items() if isinstance(returned, Mapping) else ()
+    return {
+        str(name): float(value)
+        for name, value in given
+        if isinstance(value, int | float | np.integer | np.floating)
+    }
 
 
 class Stopped(BaseException):
@@ -59,21 +87,65 @@ def value_of(returned: Any, metric: str) -> float:
     return number
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """Where a function's trial stands: its last checkpoint, and the reports made until then."""
+
+    step: int
+    value: float
+    metrics: dict[str, float]
+    checkpoint: bytes
+
+
 class FunctionRun:
     """Drives one call of a user's function, value by value.
 
     A value is held back until the next one is known, so that the last is marked as done.
+
+    Parameters
+    ----------
+    budget : float or None
+        The number of values after which the function is ended; None for as many as it gives.
+    seed : int or None
+        Begins the global generators anew, as a user's function may draw from them.
     """
 
-    def __init__(self, function: Function, config: Config, metric: str) -> None:
-        self._metric = metric
+    def __init__(
+        self,
+        function: Function,
+        config: Config,
+        metric: str,
+        *,
+        budget: float | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self._metric, self._seed = metric, seed
+        self._limit = None if budget is None else max(1, math.ceil(budget))
         self._reporter: _Reporter | None = None
         self._count, self._value = 0, math.nan
+        self._metrics: dict[str, float] = {}
         if wants_report(function):
-            self._reporter = _Reporter(function, config)
+            self._reporter = _Reporter(function, config, Report(self._limit))
             self._values: Iterator[Any] = iter(self._reporter)
         else:
             self._values = _values(function, config)
+
+    def restore(self, state: Saved | None) -> None:
+        """Go on from where `save` was called, perhaps on another configuration's run.
+
+        A function that takes no ``report`` begins anew, as does any from None. What has made its
+        budget's reports already makes one more.
+        """
+        if state is None or self._reporter is None:
+            return
+        self._count, self._value, self._metrics = state.step, state.value, state.metrics
+        if self._limit is not None:
+            self._limit = max(self._limit, state.step + 1)
+        self._reporter.report = Report(self._limit, state)
+
+    def save(self) -> Saved | None:
+        """Return the last checkpoint and where it was made; None where there is none."""
+        return None if self._reporter is None else self._reporter.report.saved
 
     def advance(self) -> Rung:
         """Run to the next value.
@@ -83,27 +155,43 @@ class FunctionRun:
         Exception
             Whatever the function raises; TypeError or ValueError where its value is no number.
         """
+        if self._seed is not None:
+            seed, self._seed = (self._seed + 7919 * self._count) % 2**32, None
+            random.seed(seed)
+            np.random.seed(seed)
         try:
             returned, last = next(self._values)
         except StopIteration:
             if self._count == 0:
                 raise TypeError(f"the function gave no {self._metric}") from None
-            return Rung(rounds=self._count, value=self._value, done=True)
-        self._value = value_of(returned, self._metric)
+            return self._rung(done=True)
+        self._value, self._metrics = value_of(returned, self._metric), metrics_of(returned)
         self._count += 1
-        return Rung(rounds=self._count, value=self._value, done=last)
+        if self._reporter is not None:
+            self._reporter.report.keep(self._value, self._metrics)
+        if last or self._count == self._limit:
+            self.close()
+            return self._rung(done=True)
+        return self._rung(done=False)
+
+    def _rung(self, *, done: bool) -> Rung:
+        return Rung(rounds=self._count, value=self._value, done=done, metrics=self._metrics)
 
     def close(self) -> None:
-        """End a function that is waiting in ``report``."""
+        """End a function that is waiting in ``report`` or in ``yield``."""
         if self._reporter is not None:
             self._reporter.close()
+        close = getattr(self._values, "close", None)
+        if close is not None:
+            close()
 
 
 def _values(function: Function, config: Config) -> Iterator[tuple[Any, bool]]:
     returned = function(dict(config))
     if inspect.isgenerator(returned):
-        for value in returned:
-            yield value, False
+        with contextlib.closing(returned):
+            for value in returned:
+                yield value, False
     else:
         yield returned, True
 
@@ -119,11 +207,72 @@ def wants_report(function: Function) -> bool:
     return len(needed) >= 2 or any(p.name == "report" for p in parameters)
 
 
+class Report:
+    """What a function calls with each value: ``report(0.9)``, ``report(loss=0.1)``.
+
+    ``report(value, checkpoint=thing)`` also hands on a checkpoint: any object that can be
+    pickled, or the path of a folder. It is copied before the call returns.
+
+    Attributes
+    ----------
+    step : int
+        How many values the trial has reported so far, those before its start point included.
+    budget : int or None
+        How many it is to report in all; it is ended in `report` then. None is no limit.
+    """
+
+    def __init__(self, budget: int | None, start: Saved | None = None) -> None:
+        self.budget, self.saved = budget, start
+        self.step = 0 if start is None else start.step
+        self._start = start
+        self._loaded: tuple[Any] | None = None
+        self._given: bytes | None = None
+        self._folder: Any = None
+        self._tell: Callable[[Any], None] = lambda value: None
+
+    @property
+    def checkpoint(self) -> Any:
+        """What to start from: the object that was reported, or the path of a folder with its files.
+
+        None at the first start. The folder is the trial's own and is removed after it.
+        """
+        if self._start is None:
+            return None
+        if self._loaded is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="raymm-checkpoint-")
+            folder = Path(self._folder.name) / "checkpoint"
+            self._loaded = (unpack(self._start.checkpoint, folder),)
+        return self._loaded[0]
+
+    def __call__(self, value: Any = None, /, *, checkpoint: Any = None, **named: Any) -> None:
+        """Report a value, and wait until there is more to do.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When the checkpoint can be neither pickled nor read.
+        """
+        self._given = None if checkpoint is None else pack(checkpoint)
+        self.step += 1
+        self._tell(named if value is None else value)
+
+    def keep(self, value: float, metrics: dict[str, float]) -> None:
+        """Take the checkpoint just given, if there was one, for the trial's last."""
+        if self._given is not None:
+            self.saved = Saved(step=self.step, value=value, metrics=metrics, checkpoint=self._given)
+            self._given = None
+
+    def clear(self) -> None:
+        """Remove the folder of the start point."""
+        if self._folder is not None:
+            self._folder.cleanup()
+
+
 class _Reporter:
     """Runs a function in a thread that stands still in ``report`` until the next is asked for."""
 
-    def __init__(self, function: Function, config: Config) -> None:
-        self._function, self._config = function, config
+    def __init__(self, function: Function, config: Config, report: Report) -> None:
+        self._function, self._config, self.report = function, config, report
         self._told: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._go = threading.Semaphore(0)
         self._stopped = False
@@ -132,7 +281,7 @@ class _Reporter:
     def _run(self) -> None:
         try:
             self._wait()
-            self._told.put(("end", self._function(dict(self._config), self._report)))
+            self._told.put(("end", self._function(dict(self._config), self.report)))
         except Stopped:
             pass
         except BaseException as error:
@@ -143,11 +292,12 @@ class _Reporter:
         if self._stopped:
             raise Stopped
 
-    def _report(self, value: Any = None, /, **named: Any) -> None:
-        self._told.put(("value", named if value is None else value))
+    def _tell(self, value: Any) -> None:
+        self._told.put(("value", value))
         self._wait()
 
     def __iter__(self) -> Iterator[tuple[Any, bool]]:
+        self.report._tell = self._tell
         self._thread.start()
         while True:
             self._go.release()
@@ -165,6 +315,7 @@ class _Reporter:
         self._go.release()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
+        self.report.clear()
 
 
 def describe(error: BaseException) -> str:
@@ -194,8 +345,5 @@ class MakeCall:
 
     def __call__(self, number: int, config: Config, budget: float | None) -> Run:
         """Return a run that has not begun."""
-        # A user's function may draw from the global generators; each trial begins them anew.
         seed = (self.seed * 1_000_003 + number) % 2**32
-        random.seed(seed)
-        np.random.seed(seed)
-        return FunctionRun(self.function, config, self.metric)
+        return FunctionRun(self.function, config, self.metric, budget=budget, seed=seed)

@@ -1,18 +1,12 @@
-"""Strong configurations first, then another algorithm; and the choice that "auto" makes."""
+"""Strong configurations first, then another algorithm."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from raymm.artifacts import Config, Direction, Space
-from raymm.plugins import searcher, searchers
+from raymm.artifacts import Config
 from raymm.search import space as spaces
 from raymm.search.searcher import Result, Searcher, Suggestion
-
-SMALL = 30
-"""Spaces of at most this many configurations are tried whole by "auto"."""
 
 
 class Portfolio(Searcher):
@@ -56,31 +50,4 @@ class Portfolio(Searcher):
         """Do not suggest these, here or in the other searcher."""
         known = {spaces.key(suggestion.config) for suggestion in suggestions}
         self._given = [s for s in self._given if spaces.key(s.config) not in known]
-        self._inner.expect(suggestions)
-
-
-@searcher("auto")
-class Auto(Searcher):
-    """Grid search where the whole space is small, else the Parzen estimator.
-
-    At most `SMALL` configurations are tried whole. `Portfolio` puts strong ones first.
-    """
-
-    def __init__(self, space: Space, *, mode: Direction, generator: np.random.Generator) -> None:
-        spaces.check(space)
-        super().__init__(space, mode=mode, generator=generator)
-        whole = spaces.size(space, SMALL) is not None
-        kind = searchers.get("grid" if whole else "tpe")
-        self._inner = kind(space, mode=mode, generator=generator)
-
-    def suggest(self, count: int) -> list[Suggestion]:
-        """Return what the chosen algorithm suggests."""
-        return self._inner.suggest(count)
-
-    def observe(self, results: Sequence[Result]) -> None:
-        """Hand the results on."""
-        self._inner.observe(results)
-
-    def expect(self, suggestions: Sequence[Suggestion]) -> None:
-        """Hand them on."""
         self._inner.expect(suggestions)

@@ -8,7 +8,7 @@ same results in the same order, goes on as the old one would have.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -41,7 +41,8 @@ class Result:
     had reached, and searchers take it for worse than any that was given more.
 
     ``config`` goes with it so that results of earlier runs, whose ids the searcher never gave,
-    can be learned from too.
+    can be learned from too. ``values`` are further numbers by name, which a searcher for several
+    objectives reads (`raymm.search.several`).
     """
 
     id: str
@@ -49,6 +50,7 @@ class Result:
     value: float | None
     budget: float | None = None
     final: bool = True
+    values: Mapping[str, float] | None = None
 
 
 class Searcher(ABC):

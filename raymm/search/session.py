@@ -1,24 +1,34 @@
 """A session of a search: who is asked, told and written, in which order. Knows nothing of Ray.
 
 Every event goes to the ledger first, then to the searcher, then to the person. A session is
-opened by replaying the ledger: the searcher is asked and told, and the scheduler decides, in the
-order of the records, so both stand where they stood. What had been suggested and had not ended is
-tried again first, under its number, with its configuration and with the decisions made so far.
+opened by replaying the ledger (`raymm.search.replay`). What had been suggested and had not ended
+is tried again first, under its number, with its configuration and with the decisions made so far.
+
+A searcher of many fidelities may suggest an id again with a larger budget: that trial goes on
+under its number, and is one of the run's configurations still.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from raymm.artifacts import Direction, Notify, Progress, Trial, Trials
+from raymm.artifacts import Notify, Progress, Trial, Trials
 from raymm.errors import SearchError
-from raymm.search.ledger import Ledger, Record
+from raymm.search.ledger import Ledger
+from raymm.search.limits import Limits, Spending
+from raymm.search.replay import replay
 from raymm.search.searcher import Result, Searcher, Suggestion
 from raymm.search.trial import Rung
 
 GIVE_UP = 5
+
+LEADERS = 3
+
+WITHDRAWN = 100
+"""New configurations that a searcher of many fidelities may ask for in a row, once no more are to
+be started, before it is taken to have nothing that goes on; larger than HyperBand's brackets."""
 
 End = Literal["finished", "stopped", "failed"]
 
@@ -31,27 +41,15 @@ class Scheduler(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """When to end, and how results are compared.
-
-    ``trials`` and ``seconds`` count what earlier sessions of the run did too; None is no limit.
-    """
-
-    metric: str
-    direction: Direction
-    trials: int | None = None
-    seconds: float | None = None
-
-
 @dataclass(slots=True, kw_only=True)
 class Open:
-    """A trial that was suggested and has not ended."""
+    """A trial that was suggested and has not ended; ``seconds`` are those of its earlier parts."""
 
     number: int
     suggestion: Suggestion
     rungs: list[Rung] = field(default_factory=list)
     decisions: dict[int, bool] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 class Session:
@@ -68,68 +66,30 @@ class Session:
     ) -> None:
         self._searcher, self._scheduler, self._ledger = searcher, scheduler, ledger
         self.limits = limits
+        self.goes_on = bool(getattr(searcher, "multi_fidelity", False))
         self._notify: Callable[[Progress], None] = notify or (lambda progress: None)
         self._open: dict[int, Open] = {}
+        self._paused: dict[int, Open] = {}
+        self._numbers: dict[str, int] = {}
         self._trials: dict[int, Trial] = {}
-        self._best: float | None = None
+        self._leaders: tuple[Trial, ...] = ()
         self._suggested = 0
-        self._recorded = {trial.number: trial for trial in ledger.trials()}
-        self._replay()
+        self._withdrawn = 0
+        self._dry = False
+        self._failed = 0
+        self.spending = Spending(limits, ledger)
+        replay(self, ledger)
         self.resumed = len(self._trials)
-        self._waiting = sorted(self._open)
+        waiting = sorted(self._open)
+        self._waiting = [n for n in waiting if limits.trials is None or n < limits.trials]
+        self._held = len(waiting) - len(self._waiting)
         self._failures = 0
         self.exhausted = False
+        # A searcher that had nothing left to go on with has nothing now.
+        asked = self._withdrawn >= WITHDRAWN and not self._open
+        self._dry = asked and self.goes_on and self._enough()
 
-    # ------------------------------------------------------------------------------- replay
-
-    def _replay(self) -> None:
-        steps: dict[str, Callable[[Record], None]] = {
-            "suggestion": self._replay_suggestion,
-            "rung": self._replay_rung,
-            "trial": self._replay_trial,
-        }
-        for record in self._ledger.records():
-            step = steps.get(record["kind"])
-            if step is not None:
-                step(record)
-
-    def _replay_suggestion(self, record: Record) -> None:
-        # Asking keeps the searcher's random stream in step; where another version of it now
-        # suggests otherwise, what was tried is what the record says.
-        self._searcher.suggest(1)
-        suggestion = Suggestion(record["id"], record["config"], record["budget"])
-        number = record["number"]
-        self._open[number] = Open(number=number, suggestion=suggestion)
-        self._suggested = max(self._suggested, number + 1)
-
-    def _replay_rung(self, record: Record) -> None:
-        trial = self._open[record["number"]]
-        rung = Rung(
-            rounds=record["rounds"],
-            value=record["value"],
-            fold_values=tuple(record["fold_values"]),
-        )
-        self._decide(trial, rung)
-        self._keep_rung(trial, rung, go_on=record["go_on"])
-
-    def _replay_trial(self, record: Record) -> None:
-        number = record["trial"]["number"]
-        opened = self._open.pop(number)
-        self._observe(opened, self._recorded[number])
-        self._keep(self._recorded[number])
-
-    # ------------------------------------------------------------------------------- events
-
-    @property
-    def expired(self) -> bool:
-        """Whether the time is used up."""
-        return self.seconds_left is not None and self.seconds_left <= 0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Seconds until the time is used up; None where there is no limit."""
-        limit = self.limits.seconds
-        return None if limit is None else limit - self._ledger.elapsed
+    # ------------------------------------------------------------------------------- limits
 
     @property
     def done(self) -> int:
@@ -137,17 +97,29 @@ class Session:
         return len(self._trials)
 
     @property
+    def running(self) -> int:
+        """How many trials have been handed out and have not ended."""
+        return len(self._open) - len(self._waiting) - self._held
+
+    @property
     def complete(self) -> bool:
         """Whether `next` will never again return a trial."""
-        return not self._waiting and (self.exhausted or self._enough())
+        if self._waiting:
+            return False
+        return self.exhausted or (self._enough() and self._settled())
+
+    def _settled(self) -> bool:
+        return not self.goes_on or (self._dry and not self.running)
 
     @property
     def finished(self) -> bool:
         """Whether every trial there will be has ended."""
-        return self.complete and not self._open
+        return self.complete and not self.running
 
     def _enough(self) -> bool:
         return self.limits.trials is not None and self._suggested >= self.limits.trials
+
+    # ------------------------------------------------------------------------------- events
 
     def next(self) -> Open | None:
         """Return the next trial to run, or None where there is none now.
@@ -156,53 +128,118 @@ class Session:
         """
         if self._waiting:
             return self._open[self._waiting.pop(0)]
-        if self._enough() or self.expired:
+        if self._dry or (self._enough() and not self.goes_on) or self.spending.over():
             return None
-        suggested = self._searcher.suggest(1)
-        if not suggested:
-            self.exhausted = not self._open
-            return None
-        suggestion, number = suggested[0], self._suggested
+        while suggested := self._searcher.suggest(1):
+            suggestion = suggested[0]
+            number = self._number(suggestion)
+            if number is not None:
+                self._record(suggestion, number=number)
+                return self.begin(number, suggestion)
+            self._record(suggestion, withdrawn=True)
+            self.withdraw(suggestion)
+            if self.running or self._withdrawn >= WITHDRAWN:
+                break
+        else:
+            self.exhausted = not self.running
+            if self.goes_on:
+                self._ledger.append("suggestion", durable=False, nothing=True)
+                self.nothing()
+        # What it says now is what it will say until another result is known.
+        self._dry = True
+        return None
+
+    def _number(self, suggestion: Suggestion) -> int | None:
+        """Return the number of the trial to run; None where no more are to be started."""
+        if self.goes_on and suggestion.id in self._numbers:
+            number = self._numbers[suggestion.id]
+            if number in self._open:
+                raise SearchError(
+                    f"{type(self._searcher).__name__} suggested {suggestion.id} again before it "
+                    "was told the result. Suggest an id again only once it has ended."
+                )
+            return number
+        return None if self._enough() else self._suggested
+
+    def _record(self, suggestion: Suggestion, **more: Any) -> None:
+        # Nobody is told of a suggestion, so it need not survive a loss of power by itself.
         self._ledger.append(
             "suggestion",
-            number=number,
+            durable=False,
+            **more,
             id=suggestion.id,
             config=suggestion.config,
             budget=suggestion.budget,
+            **({"parent": suggestion.parent} if suggestion.parent is not None else {}),
         )
-        self._suggested += 1
-        self._open[number] = Open(number=number, suggestion=suggestion)
-        return self._open[number]
+
+    def begin(self, number: int, suggestion: Suggestion) -> Open:
+        """Take note of a suggestion, new or that of a trial that goes on."""
+        opened = Open(number=number, suggestion=suggestion)
+        before = self._paused.pop(number, None)
+        if before is not None:
+            opened.seconds = before.seconds
+            same = before.suggestion.config == suggestion.config
+            if same and suggestion.parent in (None, suggestion.id):
+                opened.rungs, opened.decisions = before.rungs, before.decisions
+        self._numbers[suggestion.id] = number
+        self._suggested = max(self._suggested, number + 1)
+        self._open[number] = opened
+        return opened
+
+    def withdraw(self, suggestion: Suggestion) -> None:
+        """Tell the searcher that a configuration will not be tried, as if it had failed."""
+        self._withdrawn += 1
+        known = suggestion
+        self._searcher.observe([Result(known.id, known.config, None, known.budget)])
+
+    def nothing(self) -> None:
+        """Take note that the searcher had nothing to suggest."""
+        self._withdrawn = WITHDRAWN
+
+    def ask(self) -> None:
+        """Ask the searcher as it was asked before, and forget what it says: replaying."""
+        self._searcher.suggest(1)
 
     def rung(self, number: int, rung: Rung) -> bool:
         """Take in a rung and return whether the trial may go on."""
         trial = self._open[number]
         if rung.rounds in trial.decisions:
             return trial.decisions[rung.rounds]
-        go_on = self._decide(trial, rung)
+        go_on = self.decide(number, rung)
+        metrics = dict(getattr(rung, "metrics", {}) or {})
         self._ledger.append(
             "rung",
+            # The last rung is made durable together with the trial's end, which follows at once.
+            durable=go_on and not rung.done,
             number=number,
             rounds=rung.rounds,
             value=rung.value,
             fold_values=rung.fold_values,
+            **({"metrics": metrics} if metrics else {}),
             go_on=go_on,
         )
-        self._keep_rung(trial, rung, go_on=go_on)
+        self.keep_rung(number, rung, go_on=go_on)
         return go_on
 
-    def _keep_rung(self, trial: Open, rung: Rung, *, go_on: bool) -> None:
+    def keep_rung(self, number: int, rung: Rung, *, go_on: bool) -> None:
+        """Keep a rung that is in the ledger, and let the searcher look at it."""
+        trial = self._open[number]
         trial.decisions[rung.rounds] = go_on
         trial.rungs.append(rung)
         known = trial.suggestion
-        look = Result(known.id, known.config, rung.value, float(rung.rounds), final=False)
+        values = getattr(rung, "metrics", None) or None
+        budget = float(rung.rounds)
+        look = Result(known.id, known.config, rung.value, budget, final=False, values=values)
         self._searcher.observe([look])
 
-    def _decide(self, trial: Open, rung: Rung) -> bool:
+    def decide(self, number: int, rung: Rung) -> bool:
+        """Return whether the scheduler lets a trial go on after a rung."""
         if self._scheduler is None:
             return True
-        group = str(trial.suggestion.config.get("family", ""))
-        return self._scheduler.decide(trial.suggestion.id, rung.rounds, rung.value, group=group)
+        suggestion = self._open[number].suggestion
+        group = str(suggestion.config.get("family", ""))
+        return self._scheduler.decide(suggestion.id, rung.rounds, rung.value, group=group)
 
     def end(self, number: int, status: End, *, seconds: float = 0.0, error: str = "") -> None:
         """Take in a trial's end: written, then observed, then told.
@@ -214,14 +251,14 @@ class Session:
         SearchError
             When the first trials of a run have all failed.
         """
-        opened = self._open.pop(number)
-        ended = self._trial(opened, status, seconds, error)
-        self._ledger.append("trial", trial=ended)
-        self._keep(ended)
-        self._observe(opened, ended)
+        ended = self._trial(self._open[number], status, seconds, error)
+        failed = status == "failed"
+        cpu_seconds = round(seconds * self.limits.cpus, 3)
+        self._ledger.append("trial", trial=ended, failed=failed, cpu_seconds=cpu_seconds)
+        self.keep(ended, failed=failed, cpu_seconds=cpu_seconds)
         self._tell()
-        self._failures += ended.value is None
-        if self._best is None and self._failures >= GIVE_UP:
+        self._failures += failed
+        if not self._leaders and self._failures >= GIVE_UP:
             raise SearchError(
                 f"The first {GIVE_UP} trials all failed, so the search was given up. "
                 f"The last failure: {error}"
@@ -235,33 +272,63 @@ class Session:
             config=opened.suggestion.config,
             status=status,
             rungs=tuple((rung.rounds, rung.value) for rung in opened.rungs),
-            seconds=round(seconds, 3),
+            seconds=round(opened.seconds + seconds, 3),
             error=error,
         )
         if status == "failed":
-            return trial
+            before = self._trials.get(opened.number)
+            if before is None or before.value is None:
+                return trial
+            # What it had come to before it was to go on is not lost.
+            return replace(before, status="stopped", seconds=trial.seconds, error=error)
         # Of equal rungs the later one: a metric that counts stands still while probabilities
         # still improve.
         best = min(opened.rungs, key=lambda rung: (sign * rung.value, -rung.rounds))
-        return replace(trial, value=best.value, rounds=best.rounds, fold_values=best.fold_values)
+        return replace(
+            trial,
+            value=best.value,
+            rounds=best.rounds,
+            fold_values=best.fold_values,
+            metrics=dict(getattr(best, "metrics", {}) or {}),
+        )
 
-    def _keep(self, ended: Trial) -> None:
-        self._trials[ended.number] = ended
-        if ended.value is not None:
-            better = max if self.limits.direction == "maximize" else min
-            self._best = ended.value if self._best is None else better(self._best, ended.value)
-
-    def _observe(self, opened: Open, ended: Trial) -> None:
+    def keep(self, ended: Trial, *, failed: bool, cpu_seconds: float) -> None:
+        """Keep an end that is in the ledger, and let the searcher learn from it."""
+        opened = self._open.pop(ended.number)
+        known = opened.suggestion
         # What was stopped early was given less than full training, and says so.
-        budget = opened.suggestion.budget
-        if ended.status == "stopped":
-            budget = float(opened.rungs[-1].rounds)
-        result = Result(opened.suggestion.id, opened.suggestion.config, ended.value, budget)
+        early = ended.status == "stopped" and not failed
+        budget = float(opened.rungs[-1].rounds) if early else known.budget
+        result = Result(known.id, known.config, None, budget)
+        if not failed:
+            values = ended.metrics or None
+            result = replace(result, value=ended.value, values=values)
+        before = self._trials.get(ended.number)
+        self._failed += (ended.value is None) - (before is not None and before.value is None)
+        self._trials[ended.number] = ended
+        if self.goes_on:
+            opened.seconds = ended.seconds
+            self._paused[ended.number] = opened
+        self._dry, self._withdrawn = False, 0
+        self.spending.add(ended, cpu_seconds)
+        self._lead(ended)
         self._searcher.observe([result])
+
+    def _lead(self, ended: Trial) -> None:
+        sign = -1.0 if self.limits.direction == "maximize" else 1.0
+        entries = [trial for trial in self._leaders if trial.number != ended.number]
+        if ended.value is not None:
+            entries.append(ended)
+        entries.sort(key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+        self._leaders = tuple(entries[:LEADERS])
+
+    def say(self, message: str) -> None:
+        """Tell the person who waits something that is no trial."""
+        self._notify(Progress(stage="search", message=message))
 
     def _tell(self) -> None:
         done, total = len(self._trials), self.limits.trials
-        left = self.seconds_left
+        left = self.spending.seconds_left
         if total is not None:
             by_trials = self._ledger.elapsed / done * max(0, total - done)
             left = by_trials if left is None else min(left, by_trials)
@@ -271,12 +338,16 @@ class Session:
                 message=f"trial {done}",
                 done=done,
                 total=total,
-                best=self._best,
+                best=self._leaders[0].value if self._leaders else None,
                 seconds_left=None if left is None else max(0.0, left),
+                metric=self.limits.metric,
+                failed=self._failed,
+                running=self.running,
+                leaders=self._leaders,
             )
         )
 
-    def close(self, running: dict[int, float]) -> None:
+    def close(self, running: Mapping[int, float]) -> None:
         """End the running trials at the deadline with what they had.
 
         ``running`` gives each one's seconds. One without a rung is left open: it does not count,
@@ -294,7 +365,14 @@ class Session:
         SearchError
             When none has a value.
         """
-        trials = self._result(stopped_by)
+        trials = Trials(
+            trials=tuple(self._trials[number] for number in sorted(self._trials)),
+            direction=self.limits.direction,
+            metric=self.limits.metric,
+            resumed=self.resumed,
+            stopped_by=stopped_by,
+            seconds=self._ledger.elapsed,
+        )
         if trials.best is None:
             failed = [trial.error for trial in trials.trials if trial.error]
             if failed:
@@ -306,13 +384,3 @@ class Session:
                 "Give the search more time (--time), or fewer rows."
             )
         return trials
-
-    def _result(self, stopped_by: str) -> Trials:
-        return Trials(
-            trials=tuple(self._trials[number] for number in sorted(self._trials)),
-            direction=self.limits.direction,
-            metric=self.limits.metric,
-            resumed=self.resumed,
-            stopped_by=stopped_by,
-            seconds=self._ledger.elapsed,
-        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +20,7 @@ from raymm.bundle.pipeline import family_config
 from raymm.errors import ConfigError
 from raymm.features.pipeline import fit_features
 from raymm.models.family import Family, Fitting, Matrix
+from raymm.search.checkpoint import pack, unpack
 
 FIRST = 20
 GROWTH = 1.5
@@ -29,16 +30,25 @@ FLOOR = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
-    """A full step: the mean over the folds, in the metric's unit, at ``rounds`` of training."""
+    """A full step: the mean over the folds, in the metric's unit, at ``rounds`` of training.
+
+    ``metrics`` are further numbers by name, as a user's function may give them.
+    """
 
     rounds: int
     value: float
     fold_values: tuple[float, ...] = ()
     done: bool = False
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class Run(Protocol):
-    """What a worker drives: each call does a short piece of work."""
+    """What a worker drives: each call does a short piece of work.
+
+    A run may have two methods more: ``save()``, called after a rung, returns what can be pickled,
+    or None; ``restore(state)``, called on a fresh run before anything else, takes what another
+    run saved and goes on from there. It may have ``close()``, called last.
+    """
 
     def advance(self) -> Rung | None:
         """Work on; None where a rung is not complete yet. Not called after a rung is done."""
@@ -126,15 +136,30 @@ class Trend:
     def __init__(self, maximize: bool) -> None:
         self._sign = 1.0 if maximize else -1.0
         self.best: Rung | None = None
-        self._since = 0
+        self.since = 0
 
     def add(self, rung: Rung) -> bool:
         """Take in a rung and return whether training on is worth it."""
         if self.best is None or self._sign * rung.value > self._sign * self.best.value:
-            self.best, self._since = rung, 0
+            self.best, self.since = rung, 0
         else:
-            self._since += 1
-        return self._since < PATIENCE or rung.rounds < FLOOR
+            self.since += 1
+        return self.since < PATIENCE or rung.rounds < FLOOR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a trial stands after a rung: each fold's model as bytes, and the rungs so far.
+
+    ``ended`` says that more training was not worth it.
+    """
+
+    config: Config
+    models: tuple[bytes, ...]
+    last: Rung
+    best: Rung
+    since: int
+    ended: bool
 
 
 class TrialRun:
@@ -160,6 +185,7 @@ class TrialRun:
         threads: int = 1,
         limit: float | None = None,
     ) -> None:
+        self._given = dict(config)
         self._family, self._config = family_config(config)
         self._folds = prepared.folds[self._family.encoding]
         largest = self._family.max_rounds(self._config)
@@ -175,9 +201,37 @@ class TrialRun:
         )
         self._metric = metric
         self._models: list[Any] = []
+        self._saved: tuple[bytes, ...] = ()
         self._values: list[float] = []
         self._step = 0
         self._trend = Trend(metric.direction == "maximize")
+        self._last: Rung | None = None
+        self._ended = False
+
+    def save(self) -> Standing | None:
+        """Return where the trial stands; None before its first rung."""
+        if self._last is None or self._trend.best is None:
+            return None
+        return Standing(
+            config=self._given,
+            models=tuple(pack(self._family.state(model)) for model in self._models) or self._saved,
+            last=self._last,
+            best=self._trend.best,
+            since=self._trend.since,
+            ended=self._ended,
+        )
+
+    def restore(self, state: Standing | None) -> None:
+        """Go on from where `save` was called.
+
+        With another configuration the trial begins anew: a value must follow from the
+        configuration and the rounds alone, as the final model is trained from them.
+        """
+        if state is None or dict(state.config) != self._given:
+            return
+        self._saved, self._last, self._ended = state.models, state.last, state.ended
+        self._trend.best, self._trend.since = state.best, state.since
+        self._step = sum(rounds <= state.last.rounds for rounds in self._ladder)
 
     def advance(self) -> Rung | None:
         """Train one fold to the next amount of training; a rung once all folds are there.
@@ -187,13 +241,13 @@ class TrialRun:
         ValueError
             When the metric of a fold is not a finite number.
         """
+        if self._ended or self._step == len(self._ladder):
+            # A run that was restored has nothing left to do: its best rung is what it came to.
+            assert self._trend.best is not None
+            return replace(self._trend.best, done=True)
         rounds, fold = self._ladder[self._step], len(self._values)
-        train, valid = self._folds[fold]
-        if self._step == 0:
-            model = self._family.fit(self._config, train, self._fitting(rounds))
-            self._models.append(model)
-        else:
-            self._models[fold] = self._family.extend(self._models[fold], rounds)
+        valid = self._folds[fold][1]
+        self._train(fold, rounds)
         prediction = self._family.predict(self._models[fold], valid.x)
         value = float(self._metric(valid.y, prediction))
         if not math.isfinite(value):
@@ -206,13 +260,25 @@ class TrialRun:
             return None
         return self._rung(rounds)
 
+    def _train(self, fold: int, rounds: int) -> None:
+        how, train = self._fitting(rounds), self._folds[fold][0]
+        if fold < len(self._models):
+            self._models[fold] = self._family.extend(self._models[fold], rounds)
+        elif self._saved:
+            # Another seed: the same draws as in the first rounds would say less.
+            other = replace(how, seed=(how.seed + rounds) % 2**31)
+            state = unpack(self._saved[fold])
+            model = self._family.resume(state, self._config, train, other)
+            self._models.append(self._family.extend(model, rounds))
+        else:
+            self._models.append(self._family.fit(self._config, train, how))
+
     def _rung(self, rounds: int) -> Rung:
         values, self._values = tuple(self._values), []
-        rung = Rung(rounds=rounds, value=float(np.mean(values)), fold_values=values)
-        worth = self._trend.add(rung)
+        self._last = Rung(rounds=rounds, value=float(np.mean(values)), fold_values=values)
+        self._ended = not self._trend.add(self._last)
         self._step += 1
-        done = not worth or self._step == len(self._ladder)
-        return Rung(rounds=rounds, value=rung.value, fold_values=values, done=done)
+        return replace(self._last, done=self._ended or self._step == len(self._ladder))
 
 
 def _why(truth: npt.NDArray[Any]) -> str:

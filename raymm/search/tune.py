@@ -1,179 +1,57 @@
-"""Runs a search's trials on Ray Tune.
+"""Runs a search's trials on Ray: in a pool of actors, or by Ray Tune.
 
-Tune starts the workers, hands out configurations and brings back results; its own state is
-thrown away. What was tried, what came of it and what comes next is the business of
-`raymm.search.session.Session`, reached through Tune's public interfaces: a `Searcher` that asks
-it, a `TrialScheduler` that lets it decide, a `Stopper` that keeps its deadline and a `Callback`
-that watches the workers.
+What was tried, what came of it and what comes next is the business of
+`raymm.search.session.Session`; both ways share it, and with it the ledger, the algorithms and the
+results. The pool is the one that is chosen: a trial of no cost takes it a few milliseconds, Tune
+some 40 and seconds to start. Tune's state is never read.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
 import shutil
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import ray
-from ray import tune
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-from ray.tune.search import Searcher as TuneSearcher
+from ray.exceptions import (
+    GetTimeoutError,
+    ObjectLostError,
+    OwnerDiedError,
+    RayActorError,
+    RayError,
+    ReferenceCountingAssertionError,
+)
 
-from raymm.artifacts import Config, Direction, MetricLike, Notify, Space, Trials
-from raymm.errors import ClusterError, Interrupted, SearchError
+from raymm.artifacts import Direction, MetricLike, Notify, Space, Trials
+from raymm.config import SearchConfig
+from raymm.errors import ConfigError, Interrupted, SearchError
+from raymm.search import tuner
 from raymm.search.desk import Desk
 from raymm.search.ledger import Ledger
-from raymm.search.objective import Function, MakeCall, describe
+from raymm.search.limits import Limits
+from raymm.search.objective import Function, MakeCall
+from raymm.search.plateau import patience
 from raymm.search.searcher import Searcher
-from raymm.search.session import Limits, Scheduler, Session
-from raymm.search.trial import MakeTrial, Prepared, Run
-
-STEP = 1.0
-"""Seconds after which a worker reports even where no rung is complete."""
+from raymm.search.session import Scheduler, Session
+from raymm.search.share import Share, share
+from raymm.search.trial import MakeTrial, Prepared
+from raymm.search.workers import POLL, Died, Make, Pool, StateLost, Worker
 
 GRACE = 0.5
 """Seconds kept back from the time budget for ending the workers; at most 4 % of it."""
-
-POLL = 0.05
-"""Seconds between two looks at whether the search has ended."""
 
 PATIENCE = 10.0
 """Seconds that workers have to end after Ctrl-C; a second Ctrl-C waits no longer."""
 
 THREAD = "raymm-tune"
-Make = Callable[[int, Config, float | None], Run]
-_ENVIRONMENT = {
-    # Tune's state is never read again: only its end is written.
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000000",
-    # The newer output prints a header even where it is told to be quiet.
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+_LOST = (ObjectLostError, OwnerDiedError, ReferenceCountingAssertionError, GetTimeoutError)
+_NOTES = {
+    "actors": "trials run in {} of {} each, without Ray Tune",
+    "tune": "trials run by Ray Tune, {} of {} each",
 }
-
-
-class Worker(tune.Trainable):
-    """One worker process; takes one trial after the other."""
-
-    def setup(self, config: dict[str, Any], make: Make | None = None) -> None:
-        """Keep what makes runs; data reaches it once, through the object store."""
-        self._make = make
-        self._run: Run | None = None
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Begin another trial."""
-        self._leave()
-        return True
-
-    def step(self) -> dict[str, Any]:
-        """Work until the next rung, or for `STEP` seconds."""
-        began, rung = time.monotonic(), None
-        try:
-            if self._run is None:
-                assert self._make is not None
-                task = self.config
-                self._run = self._make(task["number"], task["config"], task["budget"])
-            while rung is None and time.monotonic() - began < STEP:
-                rung = self._run.advance()
-        except (Exception, SystemExit) as error:
-            return {"error": describe(error), "done": True}
-        if rung is None:
-            return {"rung": None}
-        told = (rung.rounds, rung.value, rung.fold_values)
-        return {"rung": told, "ended": rung.done, "done": rung.done}
-
-    def cleanup(self) -> None:
-        """End what is still running."""
-        self._leave()
-
-    def _leave(self) -> None:
-        close = getattr(self._run, "close", None)
-        if close is not None:
-            close()
-        self._run = None
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Keep nothing: a trial that lost its worker begins again."""
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        """Read nothing."""
-
-
-def _kill(trial: Any) -> None:
-    actor = trial.temporary_state.ray_actor
-    if actor is not None:
-        with contextlib.suppress(Exception):
-            ray.kill(actor)
-
-
-class _Asking(TuneSearcher):
-    def __init__(self, desk: Desk) -> None:
-        super().__init__()
-        self._desk = desk
-
-    def suggest(self, trial_id: str) -> Any:
-        config = self._desk.suggest(trial_id)
-        return TuneSearcher.FINISHED if config is None and self._desk.exhausted else config
-
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        self._desk.complete(trial_id, result, error=error)
-
-    def save(self, checkpoint_path: str) -> None:
-        """Tune wants a file; the ledger is what counts."""
-        with open(checkpoint_path, "wb"):
-            pass
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Read nothing."""
-
-
-class _Deciding(FIFOScheduler):
-    def __init__(self, desk: Desk) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._desk = desk
-
-    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        go_on = self._desk.result(trial.trial_id, result)
-        decision: str = TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
-        return decision
-
-
-class _Deadline(tune.Stopper):
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        if self._desk.over:
-            self._desk.end_all()
-            return True
-        return False
-
-
-class _Watching(tune.Callback):
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-
-    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        self._desk.end_late()
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._desk.started(trial.trial_id, trial)
-
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._desk.lost(trial.trial_id)
 
 
 def search(  # noqa: PLR0913 - one call carries the whole search
@@ -190,6 +68,7 @@ def search(  # noqa: PLR0913 - one call carries the whole search
     trial_timeout: float | None = None,
     seed: int = 0,
     notify: Notify | None = None,
+    settings: SearchConfig | None = None,
 ) -> Trials:
     """Search for the best model of a prepared table; Ray must be running.
 
@@ -202,25 +81,25 @@ def search(  # noqa: PLR0913 - one call carries the whole search
         Trials at once; "auto" is one a CPU. CPUs left over become threads of the trials.
     trial_timeout : float or None
         Seconds after which a trial is killed and counts as failed.
+    settings : SearchConfig, optional
+        Says the rest: runner, resources of a trial, failures allowed, compute and plateau.
 
     Raises
     ------
     SearchError
         When the first five trials fail, or no trial could be finished.
     ClusterError
-        When the cluster has no CPU for a trial.
+        When no node of the cluster has what a trial needs.
     RegistryError
         When the ledger cannot be written.
     Interrupted
         After Ctrl-C, when all that is known is on disk.
     """
-    workers, threads = _share(parallel)
-    make = MakeTrial(prepared=prepared, metric=metric, seed=seed, threads=threads)
-    limits = Limits(metric=metric.name, direction=metric.direction, trials=trials, seconds=seconds)
-    with ledger.searching():
-        _introduce(ledger, limits, searcher, space)
-        session = Session(searcher, halving, ledger, limits=limits, notify=notify)
-        return _run(session, make, workers, threads, trial_timeout)
+    how = _settings(settings, trials, seconds, parallel, trial_timeout)
+    shared = _share(how)
+    make = MakeTrial(prepared=prepared, metric=metric, seed=seed, threads=shared.threads)
+    goal = (metric.name, metric.direction)
+    return _search(make, space, searcher, halving, ledger, goal, (how, shared, notify))
 
 
 def tune_function(  # noqa: PLR0913 - one call carries the whole search
@@ -238,32 +117,64 @@ def tune_function(  # noqa: PLR0913 - one call carries the whole search
     notify: Notify | None = None,
     halving: Scheduler | None = None,
     trial_timeout: float | None = None,
+    settings: SearchConfig | None = None,
 ) -> Trials:
     """Search for the best configuration of a user's own function; Ray must be running.
 
     ``function`` is described in `raymm.search.objective`; everything else is as in `search`.
     """
-    workers, threads = _share(parallel)
+    how = _settings(settings, trials, seconds, parallel, trial_timeout)
+    shared = _share(how)
     make = MakeCall(function=function, metric=metric, seed=seed)
-    limits = Limits(metric=metric, direction=mode, trials=trials, seconds=seconds)
+    return _search(make, space, searcher, halving, ledger, (metric, mode), (how, shared, notify))
+
+
+def _settings(
+    settings: SearchConfig | None,
+    trials: int | None,
+    seconds: float | None,
+    parallel: int | Literal["auto"],
+    trial_timeout: float | None,
+) -> SearchConfig:
+    given = {
+        "trials": trials,
+        "time": seconds,
+        "parallel": parallel,
+        "trial_timeout": trial_timeout,
+    }
+    return (settings or SearchConfig(trials=1)).model_copy(update=given)
+
+
+def _share(how: SearchConfig) -> Share:
+    settle()
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    there = [node["Resources"] for node in nodes if node["Alive"]]
+    return share(there, parallel=how.parallel, cpus=how.cpus, gpus=how.gpus)
+
+
+def _search(
+    make: Make,
+    space: Space,
+    searcher: Searcher,
+    halving: Scheduler | None,
+    ledger: Ledger,
+    goal: tuple[str, Direction],
+    how: tuple[SearchConfig, Share, Notify | None],
+) -> Trials:
+    settings, shared, notify = how
+    limits = Limits(
+        metric=goal[0],
+        direction=goal[1],
+        trials=settings.trials,
+        seconds=settings.time,
+        compute=settings.compute,
+        plateau=patience(settings.plateau, len(space)),
+        cpus=shared.cpus,
+    )
     with ledger.searching():
         _introduce(ledger, limits, searcher, space)
         session = Session(searcher, halving, ledger, limits=limits, notify=notify)
-        return _run(session, make, workers, threads, trial_timeout)
-
-
-def _share(parallel: int | Literal["auto"]) -> tuple[int, int]:
-    settle()
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cpus = resources.get("CPU", 0.0)
-    if cpus < 1:
-        # Tune would wait for ever.
-        raise ClusterError(
-            f"A trial needs 1 CPU, but the cluster has {cpus:g}. Add a node with CPUs, or give "
-            "the local cluster more: ray.cpus."
-        )
-    workers = max(1, int(cpus)) if parallel == "auto" else parallel
-    return workers, max(1, int(cpus // workers))
+        return _run(session, make, settings, shared)
 
 
 def _introduce(ledger: Ledger, limits: Limits, searcher: Searcher, space: Space) -> None:
@@ -277,14 +188,17 @@ def _introduce(ledger: Ledger, limits: Limits, searcher: Searcher, space: Space)
         )
 
 
-def _run(session: Session, make: Make, workers: int, threads: int, timeout: float | None) -> Trials:
+def _run(session: Session, make: Make, settings: SearchConfig, shared: Share) -> Trials:
     seconds = session.limits.seconds
     grace = 0.0 if seconds is None else min(GRACE, 0.04 * seconds)
-    desk = Desk(session, timeout=timeout, grace=grace, kill=_kill)
+    tuned = settings.runner == "tune"
+    kill = _kill_trial if tuned else _kill
+    desk = Desk(session, timeout=settings.trial_timeout, grace=grace, kill=kill)
     if not desk.exhausted:
-        _fit(desk, make, workers, threads)
-    # Whether the time was up is decided before the last trials are written down.
-    late = desk.over
+        session.say(_NOTES["tune" if tuned else "actors"].format(shared.workers_said, shared.said))
+        _wait_for(desk, _fit if tuned else _pool, (desk, make, settings, shared))
+    # Whether a limit was reached is decided before the last trials are written down.
+    reason = desk.reason if not session.finished else ""
     desk.close(keep=desk.fault is None and not desk.interrupted)
     if desk.fault is not None:
         raise desk.fault
@@ -293,44 +207,35 @@ def _run(session: Session, make: Make, workers: int, threads: int, timeout: floa
             f"Interrupted after {session.done} trials, all of them on disk. "
             "Run the same command again to go on from there."
         )
-    if late:
-        return session.result("time")
-    return session.result("space exhausted" if session.exhausted else "trials")
+    return session.result(reason or ("space exhausted" if session.exhausted else "trials"))
 
 
-def _fit(desk: Desk, make: Make, workers: int, threads: int) -> None:
-    """Run Tune in a thread, and wait until the last trial has ended or the time is up.
+def _wait_for(desk: Desk, target: Any, arguments: tuple[Any, ...]) -> None:
+    """Run the trials in a thread, and wait until the last has ended or the time is up.
 
-    Tune then waits for workers to end, and for those that are still starting, for up to fifteen
-    seconds. The thread does that behind the caller's back; `settle` waits for it.
+    Workers that end, and those that are still starting, are waited for by the thread, behind the
+    caller's back; `settle` waits for it.
     """
-    thread = threading.Thread(
-        target=_fit_here, args=(desk, make, workers, threads), name=THREAD, daemon=True
-    )
+
+    def work() -> None:
+        try:
+            target(*arguments)
+        except Exception as error:
+            if desk.fault is None:
+                known = isinstance(error, SearchError)
+                desk.fault = error if known else SearchError(f"Ray failed: {error}")
+
+    thread = threading.Thread(target=work, name=THREAD, daemon=True)
     thread.start()
     try:
         while thread.is_alive():
-            left = desk.session.seconds_left
-            if left is not None and left <= 0:
-                return
-            if desk.session.finished:
+            left = desk.session.spending.seconds_left
+            if desk.session.finished or (left is not None and left <= 0):
                 return
             thread.join(POLL if left is None else min(left, POLL))
     except KeyboardInterrupt:
         desk.interrupted = True
         thread.join(PATIENCE)
-
-
-def _fit_here(desk: Desk, make: Make, workers: int, threads: int) -> None:
-    folder = tempfile.mkdtemp(prefix="raymm-")
-    try:
-        with _environment(), _quiet():
-            _tuner(desk, make, workers, threads, folder).fit()
-    except Exception as error:
-        if desk.fault is None:
-            desk.fault = SearchError(f"Ray Tune failed: {error}")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def settle() -> None:
@@ -340,15 +245,99 @@ def settle() -> None:
             thread.join(30)
 
 
-def _tuner(desk: Desk, make: Make, workers: int, threads: int, folder: str) -> tune.Tuner:
-    trainable = tune.with_resources(tune.with_parameters(Worker, make=make), {"cpu": threads})
+# ----------------------------------------------------------------------------------- by actors
+
+
+class _Actors:
+    """Ray's actors as `raymm.search.workers.Backend`."""
+
+    def __init__(self, make: Make, shared: Share) -> None:
+        try:
+            self._make = ray.put(make)
+        except TypeError as error:
+            raise SearchError(
+                f"What is to be tried cannot be sent to other processes: {error}. Make what it "
+                "needs inside the function."
+            ) from error
+        options = {"num_cpus": shared.cpus, "num_gpus": shared.gpus, "max_restarts": 0}
+        self._kind: Any = ray.remote(Worker).options(**options)
+
+    def start(self) -> tuple[Any, Any]:
+        worker = self._kind.remote(self._make)
+        return worker, worker.ready.remote()
+
+    def work(self, worker: Any, task: Any, state: Any, seconds: float | None) -> tuple[Any, Any]:
+        told, saved = worker.work.options(num_returns=2).remote(task, state, seconds)
+        return told, saved
+
+    def wait(self, calls: Sequence[Any], seconds: float) -> Sequence[Any]:
+        return ray.wait(list(calls), timeout=seconds)[0]
+
+    def answer(self, call: Any) -> Any:
+        try:
+            return ray.get(call)
+        except RayActorError as error:
+            raise Died(str(error)) from error
+        except _LOST as error:
+            raise StateLost(str(error)) from error
+        except RayError as error:
+            return {"error": str(error).strip().splitlines()[-1]}
+
+    def kill(self, worker: Any) -> None:
+        _kill(worker)
+
+
+def _kill(actor: Any) -> None:
+    with contextlib.suppress(Exception):
+        ray.kill(actor)
+
+
+def _pool(desk: Desk, make: Make, settings: SearchConfig, shared: Share) -> None:
+    backend = _Actors(make, shared)
+    Pool(desk, backend, size=shared.workers, max_failures=settings.max_failures).run()
+
+
+# ------------------------------------------------------------------------------------- by Tune
+
+
+def _kill_trial(trial: Any) -> None:
+    trial.max_failures = 0
+    actor = trial.temporary_state.ray_actor
+    if actor is not None:
+        _kill(actor)
+
+
+def _fit(desk: Desk, make: Make, settings: SearchConfig, shared: Share) -> None:
+    folder = tempfile.mkdtemp(prefix="raymm-")
+    try:
+        with tuner.environment(), tuner.quiet():
+            _tuner(desk, make, settings, shared, folder).fit()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fetch(state: Any) -> Any:
+    """Return a saved state; a trial whose state is no more begins anew."""
+    with contextlib.suppress(RayError):
+        return None if state is None else ray.get(state)
+    return None
+
+
+def _tuner(desk: Desk, make: Make, settings: SearchConfig, shared: Share, folder: str) -> Any:
+    from ray import tune
+    from ray.tune.schedulers import FIFOScheduler
+    from ray.tune.search import Searcher as TuneSearcher
+
+    made = tune.with_parameters(
+        _joined(tuner.Trainable, tune.Trainable), make=make, fetch=_fetch, put=ray.put
+    )
     return tune.Tuner(
-        trainable,
+        tune.with_resources(made, {"cpu": shared.cpus, "gpu": shared.gpus}),
         tune_config=tune.TuneConfig(
-            search_alg=_Asking(desk),
-            scheduler=_Deciding(desk),
+            search_alg=_joined(tuner.Asking, TuneSearcher)(desk),
+            scheduler=_joined(tuner.Deciding, FIFOScheduler)(desk),
             num_samples=-1,
-            max_concurrent_trials=workers,
+            max_concurrent_trials=shared.workers,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
@@ -356,35 +345,40 @@ def _tuner(desk: Desk, make: Make, workers: int, threads: int, folder: str) -> t
             name="search",
             storage_path=folder,
             verbose=0,
-            stop=_Deadline(desk),
-            callbacks=[_Watching(desk)],
-            failure_config=tune.FailureConfig(max_failures=1),
+            stop=_joined(tuner.Deadline, tune.Stopper)(desk),
+            callbacks=[_joined(tuner.Watching, tune.Callback)(desk)],
+            failure_config=tune.FailureConfig(max_failures=settings.max_failures),
         ),
     )
 
 
-@contextlib.contextmanager
-def _environment() -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
-    os.environ.update(_ENVIRONMENT)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+def _joined(part: type, base: type) -> Any:
+    return type(part.__name__, (part, base), {})
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in ("ray.tune", "ray.train", "ray.air")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+def search_alg(
+    algorithm: str, space: Mapping[str, Any], *, metric: str, mode: str, seed: int = 0
+) -> Any:
+    """Return one of raymm's algorithms as a ``search_alg`` for a Ray Tune Tuner.
+
+    Parameters
+    ----------
+    algorithm : str
+        Of those that plan no budgets themselves: tpe, gp, random and so on.
+    space : mapping
+        Of names to `Float`, `Int` or `Categorical`. It takes the place of ``param_space``, which
+        is left out; Tune's trials are told of the values of active parameters.
+    mode : "min" or "max"
+
+    Raises
+    ------
+    ConfigError
+        When an argument breaks its rule.
+    """
+    from ray.tune.search import Searcher as TuneSearcher
+
+    directions: dict[str, Direction] = {"min": "minimize", "max": "maximize"}
+    if mode not in directions:
+        raise ConfigError(f'mode must be "min" or "max", but got {mode!r}.')
+    kind = _joined(tuner.Algorithm, TuneSearcher)
+    return kind(algorithm, space, metric=metric, mode=directions[mode], seed=seed)

@@ -24,7 +24,8 @@ Reader = Callable[[Sequence[Any]], npt.NDArray[Any]]
 LARGEST = float(np.finfo(np.float32).max)
 """Numbers beyond it would be infinite in the graph, whose numbers are float32."""
 
-_NUMBERS = frozenset({int, float})
+NUMBERS = frozenset({int, float})
+"""The types of a number that came from JSON."""
 _TEXT = frozenset({str})
 _PLAIN = (str, bool, int, float)
 _BEYOND = 10**18
@@ -101,7 +102,7 @@ def reader(column: Column) -> Reader:
 
 
 def _absent(column: Column) -> Callable[[int, Any, str], bool]:
-    missing = _missing(column)
+    missing = missing_words(column)
 
     def absent(row: int, value: Any, allowed: str) -> bool:
         if value is not None and not (isinstance(value, str) and value.strip() in missing):
@@ -113,7 +114,8 @@ def _absent(column: Column) -> Callable[[int, Any, str], bool]:
     return absent
 
 
-def _missing(column: Column) -> frozenset[str]:
+def missing_words(column: Column) -> frozenset[str]:
+    """Return the texts that stand for a missing value in a column, without spaces around."""
     return frozenset({"", *(word.strip() for word in column.missing)})
 
 
@@ -124,7 +126,7 @@ def _numbers(column: Column) -> Reader:
     def one(row: int, value: Any) -> float:
         if absent(row, value, allowed):
             return math.nan
-        if type(value) not in _NUMBERS:
+        if type(value) not in NUMBERS:
             hint = " written without quotes" if _numeric(value) else ""
             raise Misfit(row, value, allowed + hint)
         if not -LARGEST <= value <= LARGEST:
@@ -132,7 +134,7 @@ def _numbers(column: Column) -> Reader:
         return float(value)
 
     def read(values: Sequence[Any]) -> npt.NDArray[Any]:
-        plain = _NUMBERS.issuperset(map(type, values))
+        plain = NUMBERS.issuperset(map(type, values))
         if plain and min(values) >= -LARGEST and max(values) <= LARGEST:
             return np.array(values, dtype=np.float32)
         return np.array([one(row, value) for row, value in enumerate(values)], dtype=np.float32)
@@ -173,7 +175,7 @@ def _booleans(column: Column) -> Reader:
 
 def _words(column: Column) -> Reader:
     absent = _absent(column)
-    missing = _missing(column)
+    missing = missing_words(column)
     taken = (str, int, float) if column.kind == "category" else str
     allowed = "text"
 
@@ -183,13 +185,13 @@ def _words(column: Column) -> Reader:
         if isinstance(value, bool) or not isinstance(value, taken):
             raise Misfit(row, value, allowed)
         text = spell(value)
-        if not _encodable(text):
+        if not encodable(text):
             raise Misfit(row, value, "text that is valid Unicode and holds no zero character")
         return text
 
     def read(values: Sequence[Any]) -> npt.NDArray[Any]:
         words = [value.strip() for value in values] if _TEXT.issuperset(map(type, values)) else None
-        if words is None or not missing.isdisjoint(words) or not _encodable("".join(words)):
+        if words is None or not missing.isdisjoint(words) or not encodable("".join(words)):
             words = [one(row, value) for row, value in enumerate(values)]
         tensor = np.empty(len(words), dtype=object)
         tensor[:] = words
@@ -198,7 +200,7 @@ def _words(column: Column) -> Reader:
     return read
 
 
-def _encodable(text: str) -> bool:
+def encodable(text: str) -> bool:
     """Whether the graph can take it: no lone surrogate (JSON may hold one) and no zero."""
     if "\0" in text:
         return False
@@ -222,7 +224,7 @@ def _dates(column: Column) -> Reader:
         seconds = None
         if isinstance(value, str):
             seconds = _instant(value.strip(), column)
-        elif type(value) in _NUMBERS and abs(value) < _BEYOND:
+        elif type(value) in NUMBERS and abs(value) < _BEYOND:
             seconds = math.floor(value / 1000 if form == "epoch ms" else value)
         if seconds is None or not _FIRST <= seconds <= _LAST:
             raise Misfit(row, value, allowed)

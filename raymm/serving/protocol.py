@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Schema
 from raymm.errors import InputError, ServingError, TooLarge
+from raymm.serving.blocks import blocks
 from raymm.serving.columns import Misfit, reader, shown
 
 
@@ -81,10 +82,14 @@ def encode(value: Any) -> bytes:
     try:
         text = _ENCODE(value)
     except ValueError as error:
-        raise ServingError(
-            "the model's prediction is not a finite number. Roll back to another version."
-        ) from error
+        raise _not_finite() from error
     return text.encode()
+
+
+def _not_finite() -> ServingError:
+    return ServingError(
+        "the model's prediction is not a finite number. Roll back to another version."
+    )
 
 
 class RecordReader:
@@ -99,6 +104,7 @@ class RecordReader:
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         self._readers = tuple((column.name, reader(column)) for column in schema.features)
+        self._blocks = blocks(schema.features)
         self._known = frozenset(column.name for column in schema.columns) | {schema.target}
 
     def records(self, body: Any, max_rows: int) -> list[dict[str, Any]]:
@@ -150,7 +156,11 @@ class RecordReader:
             if not known.issuperset(record):
                 self._unknown(row, next(key for key in record if key not in known))
         made: dict[str, npt.NDArray[Any]] = {}
+        for block in self._blocks:
+            made.update(block(records))
         for name, read in self._readers:
+            if name in made:
+                continue
             try:
                 made[name] = read([record[name] for record in records])
             except KeyError:
@@ -166,7 +176,7 @@ class RecordReader:
                     observed=shown(misfit.value),
                     allowed=misfit.allowed,
                 ) from None
-        return made
+        return {name: made[name] for name, _ in self._readers}
 
     def _unknown(self, row: int, key: str) -> None:
         names = [column.name for column in self.schema.features]
@@ -200,28 +210,49 @@ def check_rows(rows: int, max_rows: int) -> None:
         )
 
 
-def answer(
-    schema: Schema, labels: Any, predictions: npt.NDArray[Any], about: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the answer to a request as plain JSON values.
+class AnswerWriter:
+    """Writes the answers of one version, from parts that are the same in all of them.
+
+    An answer is ``{"model": …, "version": …, "predictions": [LABEL, …], "probabilities":
+    [{CLASS: P, …}, …]}`` as `encode` would write it; for one row this takes a fifth of its time.
 
     Parameters
     ----------
-    labels : sequence of str or float, length n
-        What the runner makes of the predictions: classes or values.
-    predictions : float32, shape (n, classes) or (n,)
-        Probabilities or values.
+    schema : Schema
     about : mapping
         The model's name and version, put first.
     """
-    plain = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
-    made: dict[str, Any] = {**about, "predictions": plain}
-    if schema.classes:
-        classes = schema.classes
-        made["probabilities"] = [
-            dict(zip(classes, row, strict=True)) for row in predictions.tolist()
-        ]
-    return made
+
+    def __init__(self, schema: Schema, about: Mapping[str, Any]) -> None:
+        self._head = _ENCODE({**about, "predictions": 0})[:-2] + "["
+        self._labels = {label: _ENCODE(label) for label in schema.classes}
+        names = [_ENCODE(label).replace("%", "%%") for label in schema.classes]
+        self._row = "{" + ",".join(f"{name}:%r" for name in names) + "}"
+
+    def write(self, labels: Any, predictions: npt.NDArray[Any]) -> bytes:
+        """Write the answer to a request.
+
+        Parameters
+        ----------
+        labels : sequence of str or float, length n
+            What the runner makes of the predictions: classes or values.
+        predictions : float32, shape (n, classes) or (n,)
+            Probabilities or values.
+
+        Raises
+        ------
+        ServingError
+            When a prediction is NaN or infinite, which JSON cannot hold.
+        """
+        rows, known = predictions.tolist(), self._labels
+        # a sum is finite only if all are: float32 are too small for a sum of them to overflow
+        if not math.isfinite(sum(map(sum, rows)) if known else sum(rows)):
+            raise _not_finite()
+        if not known:
+            return f"{self._head}{','.join(map(repr, map(float, labels)))}]}}".encode()
+        told = ",".join([known[label] for label in labels])
+        likely = ",".join([self._row % tuple(row) for row in rows])
+        return f'{self._head}{told}],"probabilities":[{likely}]}}'.encode()
 
 
 def example(schema: Schema) -> dict[str, Any]:

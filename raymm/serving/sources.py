@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from raymm.artifacts import Schema, Statistics, Tensors
 from raymm.errors import NotFound, ServingError
-from raymm.serving.protocol import RecordReader, example
+from raymm.serving.protocol import AnswerWriter, RecordReader, example
 
 Load = Callable[[int | None], tuple[int, bytes] | None]
 """Called with the version number that is served (None at first); returns a newer version's number
@@ -47,6 +47,8 @@ class Served:
         Of the bundle file.
     reader : RecordReader
         Made from the schema.
+    writer : AnswerWriter
+        Made from the schema, the name and the number.
     row_seconds : float
         What the example row took through the graph, when it was loaded.
     """
@@ -59,9 +61,12 @@ class Served:
     statistics: Statistics | None = None
     row_seconds: float = 0.0
     reader: RecordReader = field(init=False)
+    writer: AnswerWriter = field(init=False)
 
     def __post_init__(self) -> None:
+        about = {"model": self.name, "version": self.number}
         object.__setattr__(self, "reader", RecordReader(self.schema))
+        object.__setattr__(self, "writer", AnswerWriter(self.schema, about))
 
 
 class ModelSource(Protocol):

@@ -7,10 +7,20 @@ flattened into one gauge whose ``measure`` label takes `MOST_MEASURES` values at
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import accumulate, islice
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
 
 MOST_MEASURES = 500
 """Series that one model's monitor may add to ``/metrics``."""
@@ -18,58 +28,45 @@ MOST_MEASURES = 500
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class Telemetry:
+class _Counts:
+    """What one version answered; plain numbers, since they are touched at each request."""
+
+    __slots__ = ("requests", "rows", "seconds", "within")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.rows = 0
+        self.seconds = 0.0
+        self.within = [0] * (len(_BUCKETS) + 1)  # answers by the bucket that their time falls in
+
+
+class Telemetry(Collector):
     """Counts what one process answers."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        both = ("model", "version")
-        make: dict[str, Any] = {"registry": self._registry}
-        self._requests = Counter(
-            "raymm_requests_total", "Prediction requests answered, errors too.", both, **make
-        )
-        self._rows = Counter("raymm_rows_total", "Rows predicted.", both, **make)
-        self._errors = Counter(
-            "raymm_errors_total", "Requests refused or failed.", ("model", "error"), **make
-        )
-        self._seconds = Histogram(
-            "raymm_request_seconds",
-            "Time from the request's first byte to the answer.",
-            both,
-            buckets=_BUCKETS,
-            **make,
-        )
-        self._version = Gauge(
-            "raymm_model_version", "Number of the version that is served.", ("model",), **make
-        )
-        self._monitor = Gauge(
-            "raymm_monitor", "Figures of the monitor's report.", ("model", "measure"), **make
-        )
-        self._children: dict[tuple[str, int], tuple[Any, Any, Any]] = {}
+        self._counts: dict[tuple[str, int], _Counts] = {}
+        self._errors: Counter[tuple[str, str]] = Counter()
+        self._versions: Mapping[str, int] = {}
+        self._reports: Mapping[str, Mapping[str, Any]] = {}
 
     def answered(self, model: str, version: int, rows: int, seconds: float) -> None:
         """Count a request that was answered."""
-        requests, predicted, timer = self._of(model, version)
-        requests.inc()
-        predicted.inc(rows)
-        timer.observe(seconds)
+        counts = self._of(model, version)
+        counts.requests += 1
+        counts.rows += rows
+        counts.seconds += seconds
+        counts.within[bisect_left(_BUCKETS, seconds)] += 1
 
     def failed(self, model: str, version: int, error: str) -> None:
         """Count a request that was refused or failed; ``error`` is its class name."""
-        self._of(model, version)[0].inc()
-        self._errors.labels(model, error).inc()
+        self._of(model, version).requests += 1
+        self._errors[model, error] += 1
 
-    def _of(self, model: str, version: int) -> tuple[Any, Any, Any]:
-        """Look-up of labels costs more than counting, so the labelled counters are kept."""
-        key = (model, version)
-        if key not in self._children:
-            labels = (model, str(version))
-            self._children[key] = (
-                self._requests.labels(*labels),
-                self._rows.labels(*labels),
-                self._seconds.labels(*labels),
-            )
-        return self._children[key]
+    def _of(self, model: str, version: int) -> _Counts:
+        counts = self._counts.get((model, version))
+        if counts is None:
+            counts = self._counts[model, version] = _Counts()
+        return counts
 
     def text(self, versions: Mapping[str, int], reports: Mapping[str, Mapping[str, Any]]) -> bytes:
         """Return everything in Prometheus' text format.
@@ -79,16 +76,54 @@ class Telemetry:
         versions : mapping of model to version number
         reports : mapping of model to its monitor's report
         """
-        self._version.clear()
-        for model, number in versions.items():
-            self._version.labels(model).set(number)
-        self._monitor.clear()
-        for model, report in reports.items():
-            for count, (measure, value) in enumerate(measures(report)):
-                if count == MOST_MEASURES:
-                    break
-                self._monitor.labels(model, measure).set(value)
-        return generate_latest(self._registry)
+        self._versions, self._reports = versions, reports
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the figures as they are now."""
+        both = ("model", "version")
+        requests = CounterMetricFamily(
+            "raymm_requests", "Prediction requests answered, errors too.", labels=both
+        )
+        rows = CounterMetricFamily("raymm_rows", "Rows predicted.", labels=both)
+        seconds = HistogramMetricFamily(
+            "raymm_request_seconds",
+            "Time from the request's first byte to the answer.",
+            labels=both,
+        )
+        bounds = [*map(str, _BUCKETS), "+Inf"]
+        for (model, version), counts in self._counts.items():
+            labels = (model, str(version))
+            requests.add_metric(labels, counts.requests)
+            rows.add_metric(labels, counts.rows)
+            buckets = list(zip(bounds, accumulate(counts.within), strict=True))
+            seconds.add_metric(labels, buckets, sum_value=counts.seconds)
+        errors = CounterMetricFamily(
+            "raymm_errors", "Requests refused or failed.", labels=("model", "error")
+        )
+        for (model, error), count in self._errors.items():
+            errors.add_metric((model, error), count)
+        yield from (requests, rows, seconds, errors, self._served(), self._monitored())
+
+    def _served(self) -> Metric:
+        family = GaugeMetricFamily(
+            "raymm_model_version", "Number of the version that is served.", labels=("model",)
+        )
+        for model, number in self._versions.items():
+            family.add_metric((model,), number)
+        return family
+
+    def _monitored(self) -> Metric:
+        family = GaugeMetricFamily(
+            "raymm_monitor", "Figures of the monitor's report.", labels=("model", "measure")
+        )
+        for model, report in self._reports.items():
+            # a measure that is told twice has its last value
+            for measure, value in dict(islice(measures(report), MOST_MEASURES)).items():
+                family.add_metric((model, measure), value)
+        return family
 
 
 def measures(report: Any, path: str = "") -> Iterator[tuple[str, float]]:

@@ -7,7 +7,8 @@ In the test of a searcher::
     def test_laws() -> None:
         check_searcher(MySearcher)
 
-The spaces are made by Hypothesis (the extra ``dev``).
+A class with ``multi_fidelity`` is given budgets from `LOW` to `HIGH`, and is told a final result
+for each one that it asks for. The spaces are made by Hypothesis (the extra ``dev``).
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ EXAMPLE: Space = {
     "momentum": Float(0.0, 1.0, when={"solver": ("sgd",)}),
     "layers": Int(1, 64, log=True),
 }
+LOW, HIGH = 1, 9
 FINITE: Space = {"a": Int(0, 2), "b": Categorical(("x", "y")), "c": Int(1, 2, when={"b": ("y",)})}
 
 
@@ -53,7 +55,15 @@ def check_searcher(make: Make, *, examples: int = 10) -> None:
     MissingExtra
         When Hypothesis is not installed.
     """
-    for law in (check_nothing, check_distinct, check_exhaustion, check_failures, check_strangers):
+    for law in (
+        check_nothing,
+        check_distinct,
+        check_exhaustion,
+        check_failures,
+        check_strangers,
+        check_pending,
+        check_climbing,
+    ):
         law(make)
     try:
         from hypothesis import HealthCheck, given, settings
@@ -95,13 +105,19 @@ def check_distinct(make: Make) -> None:
 
 
 def check_exhaustion(make: Make) -> None:
-    """It tries a finite space whole before it repeats anything; then it may end."""
+    """It tries a finite space whole before it repeats anything; then it may end.
+
+    A trial that goes on is no repetition; one that starts from another's checkpoint may be.
+    """
     searcher = _fresh(make, FINITE)
-    made = _run(searcher, rounds=10, count=3)
+    made = _run(searcher, rounds=20 if searcher.multi_fidelity else 10, count=3)
     whole = spaces.size(FINITE, 100)
-    seen = [spaces.key(s.config) for s in made]
-    _require(len(seen) >= len(set(seen)) == whole, "a finite space must be tried whole in time")
-    _require(len(set(seen[:whole])) == whole, "nothing may be repeated while anything is left")
+    first = {s.id: spaces.key(s.config) for s in reversed(made) if s.parent is None}
+    seen = [first[name] for name in dict.fromkeys(s.id for s in made) if name in first]
+    if all(s.parent is None for s in made):
+        _require(len(seen) >= len(set(seen)) == whole, "a finite space must be tried whole in time")
+    early = seen[:whole]
+    _require(len(set(early)) == len(early), "nothing may be repeated while anything is left")
 
 
 def check_failures(make: Make) -> None:
@@ -109,11 +125,16 @@ def check_failures(make: Make) -> None:
     for fails in (lambda number: True, lambda number: number % 2 == 0):
         for failure in (None, math.nan):
             searcher = _fresh(make, EXAMPLE)
+            failed: set[str] = set()
             for number in range(30):
                 made = searcher.suggest(1)
                 _require(len(made) == 1, "failures must not end a search")
+                again = made[0].id in failed and made[0].parent is None
+                _require(not again, "a trial that failed must not go on")
+                if fails(number):
+                    failed.add(made[0].id)
                 value = failure if fails(number) else _value(made[0].config)
-                searcher.observe([Result(made[0].id, made[0].config, value)])
+                searcher.observe([Result(made[0].id, made[0].config, value, made[0].budget)])
 
 
 def check_strangers(make: Make) -> None:
@@ -130,8 +151,49 @@ def check_strangers(make: Make) -> None:
     again = searcher.suggest(4)
     _require(len(again) == 4, "results of earlier runs must not end a search")
     known = {spaces.key(c) for c in configs} | {spaces.key(s.config) for s in made}
-    repeated = [s.config for s in again if spaces.key(s.config) in known]
+    new = [s for s in again if s.id not in {s.id for s in made} and s.parent is None]
+    repeated = [s.config for s in new if spaces.key(s.config) in known]
     _require(not repeated, f"what was tried must not be tried again, but got {repeated}")
+
+
+def check_pending(make: Make) -> None:
+    """With many trials at once, told out of order, it gives new ones and repeats none of them."""
+    searcher = _fresh(make, EXAMPLE)
+    order = np.random.default_rng(2)
+    running: dict[str, Suggestion] = {}
+    for _ in range(60):
+        while len(running) < 5:
+            made = searcher.suggest(1)
+            _require(len(made) == 1, "a search must not wait for what is running")
+            twice = made[0].id in running
+            _require(not twice, "what is running must not be suggested")
+            same = spaces.key(made[0].config) in {spaces.key(s.config) for s in running.values()}
+            _require(not same or made[0].parent is not None, "what is running was repeated")
+            running[made[0].id] = made[0]
+        ended = running.pop(sorted(running)[int(order.integers(len(running)))])
+        searcher.observe([Result(ended.id, ended.config, _value(ended.config), ended.budget)])
+
+
+def check_climbing(make: Make) -> None:
+    """Budgets are planned, and from `LOW` to `HIGH`, exactly where it has ``multi_fidelity``.
+
+    An id comes again with a larger budget only; some reach the largest.
+    """
+    searcher = _fresh(make, EXAMPLE)
+    # A population of ten that trains side by side needs ninety.
+    made = _run(searcher, rounds=100 if searcher.multi_fidelity else 60, count=1)
+    if not searcher.multi_fidelity:
+        _require(all(s.budget is None for s in made), "budgets need multi_fidelity = True")
+        return
+    budgets: dict[str, float] = {}
+    for suggestion in made:
+        at = suggestion.budget
+        if at is None or not LOW <= at <= HIGH:
+            raise AssertionError(f"a budget must be from {LOW} to {HIGH}, but got {at}")
+        higher = at > budgets.get(suggestion.id, 0.0)
+        _require(higher, "an id must come again with a larger budget only")
+        budgets[suggestion.id] = at
+    _require(max(budgets.values()) == HIGH, "some trial must reach the largest budget in time")
 
 
 def check_inside(make: Make, space: Space) -> None:
@@ -142,13 +204,22 @@ def check_inside(make: Make, space: Space) -> None:
         _require(inside, f"{suggestion.config} is not a configuration of {space}")
         plain = all(type(v) in (str, int, float, bool) for v in suggestion.config.values())
         _require(plain, f"{suggestion.config} must hold plain Python values")
-    _require(len({s.id for s in made}) == len(made) > 0, "ids of suggestions must differ")
+    named = {(s.id, s.budget) for s in made}
+    _require(len(named) == len(made) > 0, "ids of suggestions must differ")
 
 
 def check_replay(make: Make, space: Space) -> None:
-    """Asked and told the same in the same order, a fresh searcher gives the same suggestions."""
-    first, second = (_run(_fresh(make, space), rounds=6, count=3) for _ in range(2))
-    _require(first == second, "a replayed search must give the same suggestions")
+    """A search replayed from what was asked and told goes on as one that was never stopped.
+
+    The replay asks for one suggestion at a time, so asking for several must be the same as asking
+    as often for one.
+    """
+    first, again = _fresh(make, space), _fresh(make, space)
+    for _ in range(8):
+        whole = list(_run(first, rounds=1, count=3))
+        replayed = [s for _ in whole for s in again.suggest(1)]
+        again.observe([_result(s, 1.0) for s in replayed])
+        _require(whole == replayed, "a replayed search must give the same suggestions")
 
 
 def check_symmetry(make: Make, space: Space) -> None:
@@ -201,7 +272,10 @@ def _parameters(when: Any) -> Any:
 
 
 def _fresh(make: Make, space: Space, mode: Direction = "minimize") -> Searcher:
-    return make(space, mode=mode, generator=np.random.default_rng(0))
+    options: dict[str, Any] = {"mode": mode, "generator": np.random.default_rng(0)}
+    if getattr(make, "multi_fidelity", False):
+        options.update(min_budget=LOW, max_budget=HIGH)
+    return make(space, **options)
 
 
 def _run(searcher: Searcher, *, rounds: int, count: int, sign: float = 1.0) -> Sequence[Suggestion]:
@@ -210,8 +284,12 @@ def _run(searcher: Searcher, *, rounds: int, count: int, sign: float = 1.0) -> S
         asked = searcher.suggest(count)
         _require(len(asked) <= count, f"suggest({count}) gave {len(asked)} suggestions")
         made += asked
-        searcher.observe([Result(s.id, s.config, sign * _value(s.config)) for s in asked])
+        searcher.observe([_result(s, sign) for s in asked])
     return made
+
+
+def _result(asked: Suggestion, sign: float) -> Result:
+    return Result(asked.id, asked.config, sign * _value(asked.config), asked.budget)
 
 
 def _value(config: Config) -> float:

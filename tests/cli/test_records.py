@@ -36,6 +36,52 @@ def test_reports_are_written(raymm, finished, home, tmp_path, by):
     assert "<html" in (tmp_path / "r.html").read_text()
 
 
+def test_leaderboards_take_a_name(raymm, finished, home):
+    told = json.loads(raymm("leaderboard", "loans", "--json").out)
+    assert told["run"] in {run.run for run in finished.runs}
+    assert raymm("leaderboard", "lones").code == 6
+
+
+def test_a_report_tells_its_version(raymm, finished, home, tmp_path):
+    for number, run in enumerate(finished.runs, start=1):
+        assert raymm("report", run.run, "-o", tmp_path / "r.html").code == 0
+        assert f"version {number}<" in (tmp_path / "r.html").read_text()
+    assert "Confusion matrix" in (tmp_path / "r.html").read_text()
+
+
+def test_a_damaged_run_is_listed_as_damaged(raymm, finished, home, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(home, copy)
+    ledger = copy / "runs" / finished.runs[0].run / "ledger.jsonl"
+    ledger.chmod(0o600)
+    text = ledger.read_bytes()
+    ledger.write_bytes(text[:40] + b"#" + text[41:])
+    done = raymm("runs", "--json", "--storage", copy)
+    assert done.code == 0
+    stages = {one["run"]: one["last stage"] for one in json.loads(done.out)["runs"]}
+    assert [run for run, stage in stages.items() if stage.startswith("damaged")] == [
+        finished.runs[0].run
+    ]
+    assert raymm("leaderboard", finished.runs[0].run, "--storage", copy).code == 6
+
+
+@pytest.mark.parametrize("under", ["", "/below/it"])
+def test_a_file_in_the_place_of_storage_is_refused(raymm, monkeypatch, tmp_path, under):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("RAYMM_HOME", f"{tmp_path}/file{under}")
+    for command in (["runs"], ["models"], ["leaderboard", "x"], ["report", "x"]):
+        done = raymm(*command)
+        assert (done.code, f"{tmp_path}/file is a file" in done.err) == (2, True)
+
+
+def test_storage_that_is_not_there_yet_is_empty(raymm, tmp_path):
+    done = raymm("runs", "--json", "--storage", tmp_path / "new" / "home")
+    assert (done.code, json.loads(done.out)) == (0, {"runs": []})
+    assert "no runs in" in raymm("runs", "--storage", tmp_path / "new").out
+
+
 def test_explanations_are_shown(raymm, home):
     assert "income" in raymm("explain", "loans").out
     told = json.loads(raymm("explain", "loans", "--json").out)

@@ -176,7 +176,7 @@ def test_names_are_checked_before_anything_is_spent(raymm, finished, tmp_path, m
     for setting, words in (
         ("compression.techniques=[shrink]", "truncate"),
         ("search.families=[lightgbmm]", "lightgbm"),
-        ("search.algorithm=bohb", "tpe"),
+        ("search.algorithm=bohm", "tpe"),
     ):
         done = raymm(
             "run",
@@ -229,3 +229,54 @@ def test_retrain_uses_the_champions_configuration(raymm, finished, home, tmp_pat
     done = raymm("retrain", "nobody", tmp_path / "newer.csv")
     assert done.code == 6
     assert "loans" in done.err
+
+
+def test_tune_hands_its_options_on(raymm, tmp_path, monkeypatch):
+    from raymm import tuning
+    from raymm.artifacts import Trial, Trials
+
+    write(tmp_path / "training.py", "def train(config, report):\n    report(1.0)\n")
+    write(tmp_path / "space.yaml", "x: {float: [0, 1]}\n")
+    seen = {}
+
+    def tune(function, space, **given):
+        seen.update(given, function=function.__name__, space=space)
+        best = Trial(id="a", number=0, config={"x": 0.5}, status="finished", value=1.0)
+        found = Trials(trials=(best,), direction="maximize", metric="value")
+        return tuning.Tuned(run="train-1", trials=found)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tuning, "tune", tune)
+    done = raymm(
+        "tune", "training:train", "space.yaml", "--algorithm", "pbt", "--min-budget", "1",
+        "--max-budget", "9", "--plateau", "auto", "--compute", "1h", "--trial-timeout", "30s",
+        "--max-failures", "0", "--cpus", "2", "--trials", "5", "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["best"] == {"configuration": {"x": 0.5}, "value": 1.0}
+    expected = {
+        "function": "train", "space": "space.yaml", "algorithm": "pbt", "min_budget": 1.0,
+        "max_budget": 9.0, "plateau": "auto", "compute": "1h", "trial_timeout": "30s",
+        "max_failures": 0, "cpus": 2, "trials": 5, "mode": "max", "time": None,
+    }  # fmt: skip
+    assert {name: seen[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--algorithm", "pbt"], "min_budget and max_budget"),
+        (["--min-budget", "9", "--max-budget", "3"], "at most max_budget"),
+        (["--plateau", "often"], "plateau"),
+        (["--trial-timeout", "soon"], "trial_timeout"),
+        (["--max-failures", "-1"], "max_failures"),
+    ],
+)
+def test_options_of_tune_that_are_wrong_are_told(raymm, tmp_path, monkeypatch, options, words):
+    write(tmp_path / "train_wrong.py", "def train(config):\n    return 1.0\n")
+    write(tmp_path / "space.yaml", "x: {float: [0, 1]}\n")
+    monkeypatch.chdir(tmp_path)
+    home = ["--storage", str(tmp_path / "home")]
+    done = raymm("tune", "train_wrong:train", "space.yaml", *options, *home)
+    assert (done.code, "Traceback" in done.err) == (2, False), done.err
+    assert words in done.err

@@ -6,10 +6,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from raymm.report.html import ReportInputs, interval, number, render, settings
+from raymm.artifacts import Float, Importance, Int
+from raymm.report.html import ReportInputs, interval, number, numbered, render, settings
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
-SELF_CLOSED = {"line", "rect", "circle", "polyline"}
+SELF_CLOSED = {"line", "rect", "circle", "polyline", "path"}
 
 
 class Reader(HTMLParser):
@@ -57,7 +58,8 @@ def test_tables_have_captions_and_figures_have_descriptions(inputs: ReportInputs
     reader = Reader(render(inputs))
     assert reader.count("table") == reader.count("caption") > 5
     figures = [attributes for tag, attributes in reader.tags if tag == "svg"]
-    assert len(figures) == 4 + 4  # history, frontier, importance, calibration; four rows
+    # History; the frontier by size and time; importance, calibration, confusion; four rows.
+    assert len(figures) == 1 + 2 + 3 + 4
     assert all(one["role"] == "img" and len(one["aria-label"] or "") > 20 for one in figures)
 
 
@@ -126,6 +128,24 @@ def test_regression_and_many_classes_have_their_figure(inputs: ReportInputs) -> 
 )
 def test_numbers_are_written_for_a_person(value: object, text: str) -> None:
     assert number(value) == text
+
+
+def test_a_version_is_told_after_it_is_known(inputs: ReportInputs) -> None:
+    page = render(dataclasses.replace(inputs, number=None))
+    text = " ".join(" ".join(Reader(numbered(page, 7)).words).split())
+    assert "churn version 7 not blessed" in text
+    assert "version 7" not in page
+    assert numbered(render(inputs), 7) == render(inputs)
+
+
+def test_the_search_is_drawn_where_its_space_is_known(inputs: ReportInputs) -> None:
+    space = {"learning_rate": Float(0.01, 0.6, log=True), "leaves": Int(1, 50)}
+    parameters = (Importance(column="leaves", value=0.6, low=0.5, high=0.7),)
+    whole = dataclasses.replace(inputs, space=space, parameters=parameters)
+    reader = Reader(render(whole))
+    more = reader.count("svg") - Reader(render(inputs)).count("svg")
+    assert more == 1 + 1 + 2  # importance of parameters, parallel coordinates, two slices
+    assert "What matters in the search" in "".join(reader.words)
 
 
 def test_settings_and_intervals_are_one_line(inputs: ReportInputs) -> None:

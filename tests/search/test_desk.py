@@ -13,9 +13,12 @@ import pytest
 from raymm.artifacts import Float
 from raymm.errors import RegistryError
 from raymm.search.desk import Desk
+from raymm.search.faults import NOTICE
 from raymm.search.ledger import Ledger
+from raymm.search.limits import Limits
 from raymm.search.random import Random
-from raymm.search.session import Limits, Session
+from raymm.search.session import Session
+from raymm.search.trial import Rung
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def desk(tmp_path: Path, killed: list[Any]) -> Desk:
     return Desk(session, timeout=0.01, grace=0.0, kill=killed.append)
 
 
-RUNG = {"rung": (1, 0.5, (0.5,)), "ended": True, "done": True}
+RUNG = {"rung": Rung(rounds=1, value=0.5, fold_values=(0.5,), done=True), "done": True}
 
 
 def test_a_trial_is_suggested_told_and_ended(desk: Desk) -> None:
@@ -40,21 +43,24 @@ def test_a_trial_is_suggested_told_and_ended(desk: Desk) -> None:
     assert config is not None
     assert config["number"] == 0
     desk.started("t", SimpleNamespace())
-    desk.complete("t", RUNG, error=False)
+    desk.complete("t", RUNG)
     (trial,) = desk.session.result("trials").trials
     assert (trial.value, trial.status) == (0.5, "finished")
 
 
 def test_a_late_trial_is_killed_once_and_fails(desk: Desk, killed: list[Any]) -> None:
     desk.suggest("t")
-    trial = SimpleNamespace(max_failures=1)
+    trial = SimpleNamespace()
     desk.started("t", trial)
     time.sleep(0.02)
     desk.end_late()
+    assert killed == [], "it has a moment to tell where it stands"
+    time.sleep(NOTICE)
+    desk.end_late()
     desk.end_late()
     assert killed == [trial]
-    assert trial.max_failures == 0
-    desk.complete("t", None, error=True)
+    assert desk.is_late("t")
+    desk.complete("t", None, error="it died")
     assert "longer than 0.01 s" in desk.session._trials[0].error
 
 
@@ -63,7 +69,7 @@ def test_nothing_is_taken_in_after_closing(desk: Desk) -> None:
     desk.started("t", SimpleNamespace())
     desk.close(keep=True)
     assert not desk.result("t", RUNG)
-    desk.complete("t", RUNG, error=False)
+    desk.complete("t", RUNG)
     assert desk.suggest("u") is None
     assert desk.session.done == 0
 

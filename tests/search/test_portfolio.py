@@ -3,7 +3,7 @@ import pytest
 
 from raymm.search import space as spaces
 from raymm.search.grid import Grid
-from raymm.search.portfolio import SMALL, Auto, Portfolio
+from raymm.search.portfolio import Portfolio
 from raymm.search.random import Random
 from raymm.search.searcher import Result
 from raymm.search.space import Categorical, Float, Int
@@ -54,11 +54,3 @@ def test_a_portfolio_keeps_the_laws_of_searchers(kind) -> None:
         return Portfolio(kind(space, mode=mode, generator=generator), [near])
 
     check_searcher(make, examples=4)
-
-
-def test_auto_tries_a_small_space_whole_and_models_a_large_one() -> None:
-    generator = np.random.default_rng(0)
-    small = Auto({"n": Int(1, SMALL)}, mode="minimize", generator=generator)
-    assert {s.id.split("-")[0] for s in small.suggest(SMALL + 5)} == {"grid"}
-    large = Auto({"n": Int(1, SMALL + 1)}, mode="minimize", generator=generator)
-    assert large.suggest(1)[0].id.startswith("tpe")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from raymm.artifacts import Float, Progress, Space
 from raymm.errors import SearchError
+from raymm.search.halving import Halving
 from raymm.search.ledger import Ledger
+from raymm.search.limits import Limits
 from raymm.search.searcher import Result, Searcher, Suggestion
-from raymm.search.session import Limits, Session
+from raymm.search.session import Session
 from raymm.search.trial import Rung
 
 SPACE: Space = {"x": Float(-1.0, 1.0)}
@@ -158,6 +163,166 @@ def test_a_failure_after_a_success_is_only_recorded(tmp_path: Path) -> None:
             session.end(number, "failed" if number else "finished", error="x" if number else "")
         assert session.finished
         assert len(session.result("trials").leaderboard) == 1
+
+
+def quick(session: Session, number: int, value: float, rounds: int = 1, seconds: float = 0) -> None:
+    session.rung(number, Rung(rounds=rounds, value=value, done=True))
+    session.end(number, "finished", seconds=seconds)
+
+
+class Climber(Searcher):
+    """Goes on with the best of each two that it has started, from budget 1 to 2."""
+
+    multi_fidelity = True
+
+    def __init__(self) -> None:
+        super().__init__(SPACE, mode="minimize", generator=np.random.default_rng(0))
+        self.told: list[Result] = []
+        self.count, self.pairs = 0, 0
+
+    def suggest(self, count: int) -> list[Suggestion]:
+        firsts = [r for r in self.told if r.budget == 1.0]
+        pair = firsts[2 * self.pairs : 2 * self.pairs + 2]
+        if len(pair) == 2:
+            self.pairs += 1
+            scored = [r for r in pair if r.value is not None]
+            if scored:
+                best = min(scored, key=lambda r: r.value or 0.0)
+                return [Suggestion(best.id, best.config, 2.0)]
+        self.count += 1
+        x = float(self.generator.uniform(-1, 1))
+        return [Suggestion(f"c{self.count}", {"x": x}, 1.0)]
+
+    def observe(self, results: Sequence[Result]) -> None:
+        self.told += [result for result in results if result.final]
+
+
+def climb(storage: Path, run: str, *, trials: int = 6, die_at: int = 10**9) -> Session:
+    with Ledger.open(str(storage), run) as ledger:
+        append = ledger.append
+
+        def dying(kind: str, **record: Any) -> None:
+            if len(ledger) >= die_at:
+                raise Killed
+            append(kind, **record)
+
+        ledger.append = dying  # type: ignore[method-assign]
+        limits = Limits(metric="loss", direction="minimize", trials=trials)
+        session = Session(Climber(), None, ledger, limits=limits)
+        while (opened := session.next()) is not None:
+            x = float(opened.suggestion.config["x"] or 0)
+            rounds = int(opened.suggestion.budget or 0)
+            # A worker without the state begins anew and gives the first rung once more.
+            for done in range(1, rounds + 1):
+                session.rung(opened.number, Rung(rounds=done, value=x**2 / done))
+            session.end(opened.number, "finished", seconds=1.0)
+        assert session.finished
+        return session
+
+
+def test_what_goes_on_keeps_its_number_and_configurations_are_counted(tmp_path: Path) -> None:
+    trials = climb(tmp_path, "run").result("trials").trials
+    assert [t.number for t in trials] == list(range(6))
+    went_on = [t for t in trials if len(t.rungs) == 2]
+    assert len(went_on) == 3
+    assert {t.seconds for t in went_on} == {2.0}
+    ledger = Ledger.read(str(tmp_path), "run")
+    assert ledger.trials() == trials
+    assert len(ledger.records("trial")) == 9
+    budgets = [r["budget"] for r in ledger.records("suggestion") if "number" in r]
+    assert sorted(budgets) == [1.0] * 6 + [2.0] * 3
+
+
+def test_a_session_of_trials_that_go_on_resumes_from_any_record(tmp_path: Path) -> None:
+    climb(tmp_path, "whole")
+    whole = Ledger.read(str(tmp_path), "whole")
+    # After the last trial only what is not tried any more is written.
+    last = max(n for n, r in enumerate(whole.records()) if r["kind"] == "trial")
+    for cut in range(last + 1):
+        with pytest.raises(Killed):
+            climb(tmp_path, f"cut{cut}", die_at=cut)
+        climb(tmp_path, f"cut{cut}")
+        resumed = Ledger.read(str(tmp_path), f"cut{cut}")
+        assert resumed.digest() == whole.digest()
+        assert resumed.rungs() == whole.rungs()
+
+
+def test_once_complete_it_is_complete_and_more_trials_go_on(tmp_path: Path) -> None:
+    climb(tmp_path, "run")
+    size = len(Ledger.read(str(tmp_path), "run"))
+    climb(tmp_path, "run")
+    assert len(Ledger.read(str(tmp_path), "run")) == size
+    more = climb(tmp_path, "run", trials=9)
+    assert (more.resumed, more.done) == (6, 9)
+
+
+def test_a_trial_that_fails_as_it_goes_on_keeps_what_it_had(tmp_path: Path) -> None:
+    with Ledger.open(str(tmp_path), "run") as ledger:
+        searcher = Climber()
+        session = Session(searcher, None, ledger, limits=LIMITS)
+        for value in (0.5, 0.4):
+            opened = session.next()
+            assert opened is not None
+            quick(session, opened.number, value)
+        again = session.next()
+        assert again is not None
+        assert (again.number, again.suggestion.budget) == (1, 2.0)
+        session.end(1, "failed", error="out of memory")
+        kept = session.result("trials").trials[1]
+        assert (kept.value, kept.status, kept.error) == (0.4, "stopped", "out of memory")
+        assert [(r.id, r.value, r.budget) for r in searcher.told][-1] == ("c2", None, 2.0)
+    assert Session(Climber(), None, Ledger.read(str(tmp_path), "run"), limits=LIMITS).done == 2
+
+
+def test_an_id_that_has_not_ended_cannot_go_on(tmp_path: Path) -> None:
+    class Twice(Climber):
+        def suggest(self, count: int) -> list[Suggestion]:
+            return [Suggestion("same", {"x": 0.0}, 1.0)]
+
+    with Ledger.open(str(tmp_path), "run") as ledger:
+        session = Session(Twice(), None, ledger, limits=LIMITS)
+        session.next()
+        with pytest.raises(SearchError, match="same again before"):
+            session.next()
+
+
+def test_compute_and_plateau_end_it_and_hold_after_resuming(tmp_path: Path) -> None:
+    for run, limit, words in (("a", {"compute": 6.0}, "compute"), ("b", {"plateau": 2}, "plateau")):
+        limits = Limits(metric="loss", direction="minimize", cpus=2.0, **limit)  # type: ignore[arg-type]
+        with Ledger.open(str(tmp_path), run) as ledger:
+            session = Session(Walker(), None, ledger, limits=limits)
+            while (opened := session.next()) is not None:
+                quick(session, opened.number, 1.0, seconds=1.0)
+            assert session.spending.over().startswith(words)
+            assert session.done == 3
+        with Ledger.open(str(tmp_path), run) as ledger:
+            assert Session(Walker(), None, ledger, limits=limits).next() is None
+
+
+def test_ten_thousand_trials_cost_the_same_each_and_replay_in_linear_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a disk costs is no matter of this test.
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    limits = Limits(metric="loss", direction="minimize", plateau=10**6)
+    costs = []
+    with Ledger.open(str(tmp_path), "run") as ledger:
+        session = Session(Walker(), Halving("minimize", minimum=1), ledger, limits=limits)
+        for _ in range(10):
+            began = time.process_time()
+            for _ in range(1000):
+                opened = session.next()
+                assert opened is not None
+                quick(session, opened.number, float(opened.suggestion.config["x"] or 0))
+            costs.append(time.process_time() - began)
+    # About 0.3 ms a trial throughout. Were it O(n), the second half would cost three times the
+    # first one; sums of five thousand trials vary by far less than half on a busy machine.
+    assert sum(costs[5:]) < 2 * sum(costs[:5])
+    with Ledger.open(str(tmp_path), "run") as ledger:
+        began = time.process_time()
+        again = Session(Walker(), Halving("minimize", minimum=1), ledger, limits=limits)
+        assert again.done == 10_000
+        assert time.process_time() - began < sum(costs)
 
 
 def test_progress_is_told_after_it_is_on_disk(tmp_path: Path) -> None:

@@ -61,6 +61,12 @@ class Counting:
     def predict(self, model: int, x: Any) -> Any:
         return np.full(len(x), 1.0 / model)
 
+    def state(self, model: int) -> int:
+        return model
+
+    def resume(self, state: int, config: Any, train: Matrix, how: Any) -> int:
+        return state
+
 
 @pytest.fixture
 def prepared(monkeypatch: pytest.MonkeyPatch) -> Prepared:
@@ -148,3 +154,77 @@ def test_features_are_fitted_on_training_rows_alone(monkeypatch: pytest.MonkeyPa
     assert seen == [([0, 2, 3], [0, 20, 30])]
     train, valid = made.folds["ordinal"][0]
     assert (train.x.tolist(), valid.x.tolist(), valid.y.tolist()) == ([[0], [2], [3]], [[1]], [10])
+
+
+def drive(run: TrialRun) -> list[Rung]:
+    told: list[Rung] = []
+    while not (told and told[-1].done):
+        rung = run.advance()
+        told.extend([rung] if rung is not None else [])
+    return told
+
+
+def test_a_restored_trial_goes_on_where_it_stood(prepared: Prepared) -> None:
+    whole = run_of(prepared, 200)
+    parts: list[Rung] = []
+    state = None
+    for limit in (25.0, 60.0, None):
+        run = TrialRun(prepared, {"most": 200}, Mae(), seed=0, limit=limit)  # type: ignore[arg-type]
+        run.restore(state)
+        parts += drive(run)
+        state = run.save()
+    rounds = [rung.rounds for rung in parts]
+    assert rounds == sorted(set(rounds)), "no amount of training is done twice"
+    assert rounds[-1] == whole[-1].rounds
+    for rung in parts:
+        assert rung.value == pytest.approx(np.mean([1 / rung.rounds, abs(1 / rung.rounds - 0.01)]))
+
+
+def test_an_ended_trial_gives_its_best_again(prepared: Prepared) -> None:
+    run = TrialRun(prepared, {"most": 10**9}, Mae(), seed=0)  # type: ignore[arg-type]
+    told = drive(run)
+    again = TrialRun(prepared, {"most": 10**9}, Mae(), seed=0)  # type: ignore[arg-type]
+    again.restore(run.save())
+    (rung,) = drive(again)
+    assert (rung.rounds, rung.value) == min(((r.rounds, r.value) for r in told), key=lambda r: r[1])
+
+
+def test_another_configuration_begins_anew(prepared: Prepared) -> None:
+    run = TrialRun(prepared, {"most": 45}, Mae(), seed=0)  # type: ignore[arg-type]
+    drive(run)
+    other = TrialRun(prepared, {"most": 60}, Mae(), seed=0)  # type: ignore[arg-type]
+    other.restore(run.save())
+    assert [rung.rounds for rung in drive(other)] == [20, 30, 45, 60]
+
+
+@pytest.mark.parametrize(
+    ("family", "config"),
+    [
+        ("lightgbm", {"learning_rate": 0.1, "num_leaves": 7}),
+        ("xgboost", {"learning_rate": 0.1, "max_depth": 3}),
+    ],
+)
+def test_a_booster_goes_on_as_if_it_had_never_stopped(family: str, config: dict[str, Any]) -> None:
+    """Without sampling, training on after a stop gives what training in one go gives."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 4)).astype(np.float32)
+    y = (x[:, 0] + x[:, 1] ** 2 + rng.normal(size=400) > 1).astype(np.int64)
+    names = ("a", "b", "c", "d")
+    pair = (Matrix(x=x[:300], y=y[:300], names=names), Matrix(x=x[300:], y=y[300:], names=names))
+    made = Prepared(folds={"ordinal": (pair,)}, task="binary", classes=2)
+
+    class Error(Mae):
+        def __call__(self, truth: Any, prediction: Any) -> float:
+            return float(np.abs(truth - prediction[:, 1]).mean())
+
+    named = {"family": family, **{f"{family}.{name}": value for name, value in config.items()}}
+    whole = TrialRun(made, named, Error(), seed=0, limit=45)  # type: ignore[arg-type]
+    expected = drive(whole)
+    first = TrialRun(made, named, Error(), seed=0, limit=20)  # type: ignore[arg-type]
+    drive(first)
+    second = TrialRun(made, named, Error(), seed=0, limit=45)  # type: ignore[arg-type]
+    second.restore(first.save())
+    for rung, same in zip(drive(second), expected[1:], strict=True):
+        assert rung.rounds == same.rounds
+        # Sums of float32 leaves in another order: XGBoost adds them up anew.
+        assert rung.value == pytest.approx(same.value, rel=1e-4)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,20 +18,29 @@ import numpy as np
 import pytest
 
 from raymm.artifacts import Float, Space, Trials
-from raymm.errors import SearchError
+from raymm.config import SearchConfig
+from raymm.errors import ClusterError, ConfigError, SearchError
+from raymm.search.asha import Asha
 from raymm.search.ledger import Ledger
 from raymm.search.random import Random
+from raymm.search.searcher import Searcher
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 
 SPACE: Space = {"x": Float(-1.0, 1.0)}
 
 
-def go(storage: Path, function: Callable[..., Any], run: str = "run", **how: Any) -> Trials:
+def go(
+    storage: Path,
+    function: Callable[..., Any],
+    run: str = "run",
+    searcher: Searcher | None = None,
+    **how: Any,
+) -> Trials:
     from raymm.search.tune import tune_function
 
     options: dict[str, Any] = {"trials": None, "seconds": None, "parallel": 2, **how}
-    searcher = Random(SPACE, mode="minimize", generator=np.random.default_rng(0))
+    searcher = searcher or Random(SPACE, mode="minimize", generator=np.random.default_rng(0))
     with Ledger.open(str(storage), run) as ledger:
         return tune_function(
             function, SPACE, searcher, ledger, metric="loss", mode="minimize", **options
@@ -94,6 +105,144 @@ def test_a_function_that_always_fails_ends_the_search(tmp_path: Path) -> None:
     assert 5 <= len(Ledger.read(str(tmp_path), "run").trials()) <= 6
 
 
+def test_by_tune_the_leaderboard_is_the_same(tmp_path: Path) -> None:
+    def function(config: dict[str, Any]) -> Iterator[float]:
+        for step in range(1, 4):
+            yield config["x"] ** 2 + 1 / step
+
+    boards = []
+    for runner in ("actors", "tune"):
+        told: list[str] = []
+        go(
+            tmp_path,
+            function,
+            runner,
+            trials=6,
+            parallel=1,
+            settings=SearchConfig(trials=6, runner=runner),
+            notify=lambda progress, told=told: told.append(progress.message),  # type: ignore[misc]
+        )
+        assert ("by Ray Tune" in told[0]) == (runner == "tune")
+        boards.append(Ledger.read(str(tmp_path), runner).digest())
+    assert boards[0] == boards[1]
+
+
+def test_a_trial_goes_on_from_its_checkpoint_with_either_runner(tmp_path: Path) -> None:
+    def function(config: dict[str, Any], report: Any) -> None:
+        with open(config_log, "a") as file:
+            file.write(f"{report.step}\n")
+        for step in range(report.step, 9):
+            report(config["x"] ** 2 + 1 / (step + 1), checkpoint=step)
+
+    boards = []
+    for runner in ("actors", "tune"):
+        config_log = str(tmp_path / runner)
+        searcher = Asha(
+            SPACE,
+            mode="minimize",
+            generator=np.random.default_rng(0),
+            min_budget=1,
+            max_budget=9,
+        )
+        done = go(
+            tmp_path,
+            function,
+            runner,
+            searcher,
+            trials=9,
+            parallel=1,
+            settings=SearchConfig(trials=9, runner=runner),  # type: ignore[arg-type]
+        )
+        starts = Path(config_log).read_text().split()
+        assert len(done.trials) == starts.count("0") == 9
+        assert set(starts) == {"0", "1", "3"}
+        boards.append([(t.config, t.rungs) for t in done.trials])
+    assert boards[0] == boards[1]
+
+
+def test_a_tuner_takes_an_algorithm_of_ours(tmp_path: Path) -> None:
+    from ray import tune
+
+    from raymm.search.tune import search_alg
+
+    def function(config: dict[str, Any]) -> dict[str, float]:
+        return {"loss": (config["x"] - 0.5) ** 2}
+
+    algorithm = search_alg("tpe", SPACE, metric="loss", mode="min", seed=1)
+    results = tune.Tuner(
+        function,
+        tune_config=tune.TuneConfig(search_alg=algorithm, num_samples=4),
+        run_config=tune.RunConfig(storage_path=str(tmp_path), verbose=0),
+    ).fit()
+    assert len(results) == 4
+    assert results.num_errors == 0
+    tried = {result.config["x"] for result in results}
+    assert len(tried) == 4
+    assert results.get_best_result("loss", "min").metrics["loss"] < 2.25
+    with pytest.raises(ConfigError, match='"min" or "max"'):
+        search_alg("tpe", SPACE, metric="loss", mode="minimise")
+
+
+def test_what_can_never_be_had_is_an_error_before_the_first_trial(tmp_path: Path) -> None:
+    settings = SearchConfig(trials=1, gpus=1)
+    with pytest.raises(ClusterError, match="1 CPU and 1 GPUs on one node"):
+        go(tmp_path, lambda c: 0.0, trials=1, settings=settings)
+    assert not Ledger.read(str(tmp_path), "run").records("suggestion")
+
+
+def test_a_plateau_and_compute_end_the_search_and_say_so(tmp_path: Path) -> None:
+    flat = go(
+        tmp_path, lambda c: 1.0, "flat", parallel=1, settings=SearchConfig(trials=1, plateau=4)
+    )
+    assert flat.stopped_by.startswith("plateau: none of the last 4 trials")
+    assert len(flat.trials) == 5
+
+    def slow(config: dict[str, Any]) -> float:
+        time.sleep(0.2)
+        return float(config["x"])
+
+    cut = go(tmp_path, slow, "cut", parallel=1, settings=SearchConfig(trials=1, compute=0.9))
+    assert cut.stopped_by == "compute"
+    assert 2 <= len(cut.trials) <= 4
+
+
+@pytest.mark.chaos
+def test_workers_killed_all_the_time_lose_no_trial(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+
+    def function(config: dict[str, Any]) -> float:
+        with pids.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(0.3)
+        return float(config["x"]) ** 2
+
+    stop = threading.Event()
+    kills = []
+
+    def kill() -> None:
+        generator = np.random.default_rng()
+        while not stop.wait(float(generator.uniform(0.5, 3.0))):
+            if pids.exists():
+                # The latest to begin a trial is one of ours and at work, or idle for an instant.
+                pid = int(pids.read_text().split()[-1])
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    kills.append(pid)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        done = go(tmp_path, function, trials=60)
+    finally:
+        stop.set()
+        thread.join()
+    assert kills
+    assert [trial.number for trial in done.trials] == list(range(60))
+    assert len(Ledger.read(str(tmp_path), "run").records("trial")) == 60
+    # A trial fails only where three kills hit it.
+    assert sum(trial.status == "failed" for trial in done.trials) <= len(kills) // 3
+
+
 def test_a_worker_that_dies_is_retried_once(tmp_path: Path) -> None:
     mark = tmp_path / "died"
 
@@ -117,6 +266,7 @@ def test_a_hanging_trial_is_killed_and_fails(tmp_path: Path) -> None:
     failed = [t for t in trials.trials if t.status == "failed"]
     assert failed
     assert all("longer than 3 s" in t.error for t in failed)
+    assert all(t.error.endswith("in function") for t in failed), "a sleep can be interrupted"
 
 
 DRIVER = """

@@ -114,3 +114,18 @@ def test_life_of_a_deployment(ray_cluster, port, make_bundle, record, tmp_path):
     assert deployment.undeploy("churn")
     assert not deployment.undeploy("churn")
     assert deployment.status("churn")["state"] == "NOT_RUNNING"
+
+
+def test_serve_takes_the_middleware_and_reads_its_header(ray_cluster):
+    import os
+
+    from ray.serve._private.constants import RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH
+    from ray.serve._private.http_util import parse_disconnect_disabled_header
+
+    from raymm.cluster import ENVIRONMENT
+    from raymm.serving.ingress import UNWATCHED
+
+    assert parse_disconnect_disabled_header(dict([UNWATCHED]))
+    name = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+    assert os.environ[name] == ENVIRONMENT[name]
+    assert ENVIRONMENT[name] == RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH

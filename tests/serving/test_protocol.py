@@ -1,13 +1,12 @@
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raymm.artifacts import Schema
 from raymm.errors import InputError, ServingError, TooLarge
 from raymm.serving import protocol
-from raymm.serving.protocol import RecordReader, document, encode
+from raymm.serving.protocol import AnswerWriter, RecordReader, document, encode
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -120,13 +119,38 @@ def test_example_is_accepted(schema):
     RecordReader(strict).tensors([protocol.example(strict)])
 
 
-def test_answer_holds_only_json(schema):
-    predictions = np.array([[0.25, 0.75]], dtype=np.float32)
-    made = protocol.answer(schema, ["yes"], predictions, {"version": 1})
-    assert json.loads(encode(made)) == {
-        "version": 1,
-        "predictions": ["yes"],
-        "probabilities": [{"no": 0.25, "yes": 0.75}],
-    }
+FLOAT = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@given(st.lists(st.tuples(FLOAT, FLOAT), min_size=1, max_size=3), st.data())
+def test_answers_of_classes_are_those_of_json(rows, data):
+    classes = tuple(data.draw(st.lists(st.text(max_size=4), min_size=2, max_size=2, unique=True)))
+    schema = Schema(columns=(), target="y", task="binary", classes=classes)
+    labels = data.draw(st.lists(st.sampled_from(classes), min_size=len(rows), max_size=len(rows)))
+    about = {"model": data.draw(st.text()), "version": 7}
+    predictions = np.array(rows, dtype=np.float32)
+    likely = [dict(zip(classes, row, strict=True)) for row in predictions.tolist()]
+    told = about | {"predictions": labels, "probabilities": likely}
+    assert AnswerWriter(schema, about).write(labels, predictions) == encode(told)
+
+
+@given(st.lists(FLOAT, min_size=1, max_size=4))
+def test_answers_of_values_are_those_of_json(values):
+    schema = Schema(columns=(), target="y", task="regression", classes=())
+    predictions = np.array(values, dtype=np.float32)
+    told = {"version": 1, "predictions": predictions.tolist()}
+    written = AnswerWriter(schema, {"version": 1}).write(list(predictions), predictions)
+    assert written == encode(told)
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_an_answer_that_is_not_finite_is_refused(task, odd):
+    classes = ("no", "yes") if task == "binary" else ()
+    schema = Schema(columns=(), target="y", task=task, classes=classes)
+    rows = [[0.5, 0.5], [odd, -odd]] if classes else [0.5, odd, -odd]
+    labels = ["no", "no"] if classes else rows
     with pytest.raises(ServingError, match="finite"):
-        encode({"predictions": [float("nan")]})
+        AnswerWriter(schema, {}).write(labels, np.array(rows, dtype=np.float32))
+    with pytest.raises(ServingError, match="finite"):
+        encode({"predictions": [float(odd)]})

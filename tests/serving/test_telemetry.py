@@ -1,5 +1,7 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from raymm.serving.telemetry import MOST_MEASURES, Telemetry, measures
@@ -35,6 +37,33 @@ def test_counts():
     assert found["raymm_errors_total", None] == 1
     assert found["raymm_request_seconds_bucket", "0.0025"] == 0
     assert found["raymm_request_seconds_bucket", "0.005"] == 3
+    assert found["raymm_request_seconds_count", None] == 3
+    assert found["raymm_request_seconds_sum", None] == pytest.approx(0.012)
+
+
+@given(st.lists(st.floats(0, 20) | st.sampled_from([0.0005, 0.1, 10.0]), max_size=20))
+def test_times_are_counted_as_prometheus_counts_them(times):
+    bounds = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+    registry = CollectorRegistry()
+    theirs = Histogram(
+        "raymm_request_seconds", "", ("model", "version"), buckets=bounds, registry=registry
+    ).labels("m", "1")
+    ours = Telemetry()
+    ours.answered("m", 1, 1, 0.3)
+    theirs.observe(0.3)
+    for seconds in times:
+        ours.answered("m", 1, 1, seconds)
+        theirs.observe(seconds)
+    both = [
+        {
+            (sample.name, sample.labels.get("le")): sample.value
+            for sample in _samples(text)
+            if sample.name.startswith("raymm_request_seconds_")
+            and not sample.name.endswith("_created")
+        }
+        for text in (ours.text({}, {}), generate_latest(registry))
+    ]
+    assert both[0] == pytest.approx(both[1])
 
 
 def test_series_are_bounded_and_leave_with_the_report():

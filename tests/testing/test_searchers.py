@@ -6,19 +6,23 @@ import numpy as np
 import pytest
 
 from raymm.plugins import searchers
+from raymm.search.asha import Asha
 from raymm.search.random import Random
 from raymm.search.searcher import Result, Suggestion
 from raymm.testing.searchers import (
     EXAMPLE,
+    check_climbing,
+    check_exhaustion,
     check_failures,
     check_inside,
+    check_pending,
     check_replay,
     check_searcher,
     check_symmetry,
 )
 
 
-@pytest.mark.parametrize("name", ["auto", "grid", "random", "tpe"])
+@pytest.mark.parametrize("name", ["asha", "auto", "bohb", "grid", "hyperband", "random", "tpe"])
 def test_every_built_in_searcher_keeps_the_laws(name: str) -> None:
     assert name in searchers.names()
     check_searcher(searchers.get(name), examples=6)
@@ -96,6 +100,75 @@ def test_a_broken_searcher_is_found_out(broken: type[Random], law: str) -> None:
 def test_a_searcher_that_repeats_is_found_out() -> None:
     with pytest.raises(AssertionError, match=r"repeated|tried"):
         check_searcher(Deaf)
+
+
+class NewIds(Asha):
+    """Gives a trial that goes on another name."""
+
+    def suggest(self, count: int) -> list[Suggestion]:
+        made = super().suggest(count)
+        return [Suggestion(f"{s.id}-{s.budget}", s.config, s.budget) for s in made]
+
+    def observe(self, results: Sequence[Result]) -> None:
+        super().observe(
+            [Result(r.id.rsplit("-", 1)[0], r.config, r.value, r.budget, r.final) for r in results]
+        )
+
+
+class Shrinks(Asha):
+    """Asks for what a trial has had already."""
+
+    def suggest(self, count: int) -> list[Suggestion]:
+        return [Suggestion(s.id, s.config, 1) for s in super().suggest(count)]
+
+
+class Waits(Asha):
+    """Blocks while more than three results are open."""
+
+    running = 0
+
+    def suggest(self, count: int) -> list[Suggestion]:
+        made = super().suggest(count) if self.running < 4 else []
+        self.running += len(made)
+        return made
+
+    def observe(self, results: Sequence[Result]) -> None:
+        self.running -= len(results)
+        super().observe(results)
+
+
+class Unplanned(Random):
+    def suggest(self, count: int) -> list[Suggestion]:
+        return [Suggestion(s.id, s.config, 5.0) for s in super().suggest(count)]
+
+
+class Batches(Random):
+    """Gives other configurations when asked for several at once."""
+
+    def suggest(self, count: int) -> list[Suggestion]:
+        if count > 1:
+            self.generator.random()
+        return super().suggest(count)
+
+
+@pytest.mark.parametrize(
+    ("broken", "check", "law"),
+    [
+        (NewIds, check_exhaustion, "repeated while anything is left"),
+        (Shrinks, check_climbing, "larger budget only"),
+        (Waits, check_pending, "must not wait"),
+        (Unplanned, check_climbing, "multi_fidelity = True"),
+    ],
+)
+def test_each_law_of_budgets_finds_its_breaker(broken, check, law) -> None:
+    check(Asha)
+    with pytest.raises(AssertionError, match=law):
+        check(broken)
+
+
+def test_several_at_once_must_be_the_same_as_one_by_one() -> None:
+    with pytest.raises(AssertionError, match="replayed"):
+        check_replay(Batches, EXAMPLE)
 
 
 def test_one_law_can_be_run_alone() -> None:

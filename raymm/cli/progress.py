@@ -1,0 +1,229 @@
+"""What a person sees while it works: a live board on a terminal, plain lines elsewhere.
+
+On a terminal a spinner turns, so that nobody takes a slow start for a standstill; below the line
+of the search stand the leaders. Elsewhere there are lines without control codes: one a stage, one
+for trials now and then, and one after a while of silence. No line is longer than the terminal.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from raymm.artifacts import Notify, Progress, Trial
+
+LEADERS = 3
+EVERY, LATER, SILENCE = 2.0, 10.0, 15.0
+"""Seconds between plain lines of trials in the first minute, after it, and until a sign of life."""
+_BAR = 20
+_TITLES = {
+    "data": "data",
+    "search": "search",
+    "build": "build and compress",
+    "evaluate": "evaluate and bless",
+    "explain": "explain",
+    "audit": "audit",
+    "promote": "promote",
+}
+_STARTING = "making trials ready; Ray takes 10 to 30 s to start"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person says them.
+
+    >>> duration(75.2), duration(3.21)
+    ('1m15s', '3.2s')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+@contextmanager
+def progress(*, quiet: bool = False) -> Iterator[Notify]:
+    """Give a callable that shows progress on the error output; ``quiet`` shows nothing."""
+    if quiet:
+        yield lambda event: None
+        return
+    display = _Live() if sys.stderr.isatty() else _Plain()
+    try:
+        yield display.show
+    finally:
+        display.end()
+
+
+def line(event: Progress, elapsed: float) -> str:
+    """Return what is known of an event, in one line."""
+    told = f"[{duration(elapsed):>6}] {_TITLES.get(event.stage, event.stage)}"
+    return "  ".join([told, *_facts(event)])
+
+
+def _facts(event: Progress) -> list[str]:
+    if not event.done:
+        return [event.message or _STARTING] if event.message or event.stage == "search" else []
+    parts = [f"{event.done}{f'/{event.total}' if event.total else ''} trials"]
+    if event.failed:
+        parts.append(f"{event.failed} failed")
+    if event.running:
+        parts.append(f"{event.running} running")
+    if event.best is not None:
+        parts.append(f"best {f'{event.metric} ' if event.metric else ''}{event.best:.6g}")
+    if event.seconds_left is not None:
+        parts.append(f"{duration(max(0.0, event.seconds_left))} left")
+    if event.message and not event.message.startswith("trial "):
+        parts.append(event.message)
+    return parts
+
+
+def leader(place: int, trial: Trial) -> str:
+    """Return a leading trial in one line: its value, family and parameters."""
+    own = f"{trial.family}."
+    told = ", ".join(
+        f"{name.removeprefix(own)} {_short(value)}"
+        for name, value in trial.config.items()
+        if name != "family"
+    )
+    value = "–" if trial.value is None else f"{trial.value:.6g}"
+    return "  ".join(part for part in (f"  {place}", value, trial.family, told) if part)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def fitted(text: str, width: int) -> str:
+    """Return a text in one line of at most ``width`` characters, cut with an ellipsis.
+
+    >>> fitted("one two", 5), fitted("one", 5)
+    ('one …', 'one')
+    """
+    flat = " ".join(text.splitlines())
+    return flat if len(flat) <= width else flat[: max(0, width - 1)] + "…"
+
+
+class _Plain:
+    """Lines for a file, a pipe or a log."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started = self._at = clock()
+        self._stage, self._leader = "", ""
+        self._last: Progress | None = None
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._pulse = threading.Thread(target=self._beat, daemon=True)
+        self._pulse.start()
+
+    def show(self, event: Progress) -> None:
+        with self._lock:
+            fresh = event.stage != self._stage
+            self._stage, self._last = event.stage, event
+            now = self._clock()
+            rest = EVERY if now - self._started < 60 else LATER
+            if fresh or not event.done or now - self._at >= rest or event.done == event.total:
+                self._say(event, now)
+
+    def _say(self, event: Progress, now: float) -> None:
+        width = shutil.get_terminal_size((110, 24)).columns
+        text = line(event, now - self._started)
+        best = leader(1, event.leaders[0]).strip() if event.leaders else ""
+        if best != self._leader:
+            self._leader, text = best, f"{text}  (first: {best.partition('  ')[2]})"
+        click.echo(fitted(text, width), err=True)
+        self._at = now
+
+    def _beat(self) -> None:
+        while not self._over.wait(1.0):
+            with self._lock:
+                now = self._clock()
+                if self._last is not None and now - self._at >= SILENCE:
+                    self._say(self._last, now)
+
+    def end(self) -> None:
+        self._over.set()
+        self._pulse.join()
+
+
+class _Live:
+    """A board that is drawn over itself four times a second."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._started = time.monotonic()
+        self._console = Console(stderr=True, highlight=False, soft_wrap=False)
+        self._event: Progress | None = None
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._board,
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=False,
+        )
+        self._live.start()
+
+    def show(self, event: Progress) -> None:
+        before = self._event
+        counting = before is not None and before.done and event.stage == before.stage
+        if event.done or not counting:  # a remark between trials leaves the board as it is
+            self._event = event
+        if before is not None and before.done and event.stage != before.stage:
+            self._keep(before)
+        if not event.done:
+            self._keep(event)
+
+    def _keep(self, event: Progress) -> None:
+        """Print a line that stays."""
+        text = fitted(line(event, self._elapsed), self._console.width)
+        self._console.print(text, markup=False, no_wrap=True, overflow="crop")
+
+    @property
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+    def _board(self) -> Any:
+        from rich.text import Text
+
+        event, elapsed, width = self._event, self._elapsed, self._console.width
+        if event is None:
+            return Text("")
+        rows = board(event, elapsed, width, plain=not self._console.encoding.startswith("utf"))
+        return Text("\n".join(rows), no_wrap=True, overflow="crop")
+
+    def end(self) -> None:
+        if self._event is not None and self._event.done:
+            self._keep(self._event)
+        self._live.stop()
+
+
+_FRAMES: Mapping[bool, str] = {True: "|/-\\", False: "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"}
+
+
+def board(event: Progress, elapsed: float, width: int, *, plain: bool = False) -> list[str]:
+    """Return the live board's lines, each of at most ``width`` characters.
+
+    ``plain`` keeps to ASCII in what is drawn.
+    """
+    frames = _FRAMES[plain]
+    frame = frames[int(elapsed * 4) % len(frames)]
+    told = line(event, elapsed)
+    if not event.done:
+        told = f"[{duration(elapsed):>6}] {_TITLES.get(event.stage, event.stage)}: at work"
+    elif event.total:
+        full = min(_BAR, event.done * _BAR // event.total)
+        done, left = ("#", ".") if plain else ("━", "╌")
+        head, _, rest = told.partition("  " + _facts(event)[0])
+        told = f"{head}  {done * full}{left * (_BAR - full)}  {_facts(event)[0]}{rest}"
+    rows = [f"{frame} {told}"]
+    rows += [leader(place, trial) for place, trial in enumerate(event.leaders[:LEADERS], start=1)]
+    return [fitted(row, max(1, width - 1)) for row in rows]

@@ -1,0 +1,290 @@
+"""Bayesian optimisation with a Gaussian process over mixed and conditional spaces.
+
+A quasi-random design comes first; then each suggestion is where the acquisition function of a
+Gaussian process is highest. `raymm.search.gp_encoding` makes configurations comparable,
+`raymm.search.gp_warp` brings losses onto a scale, `raymm.search.gaussian` is the model,
+`raymm.search.acquisition` the promise of a point, and `raymm.search.gp_proposal` finds the point.
+
+Sources: Jones, Schonlau & Welch 1998, "Efficient global optimization of expensive black-box
+functions"; Snoek, Larochelle & Adams 2012, "Practical Bayesian optimization of machine learning
+algorithms"; Hvarfner, Hellsten & Nardi 2024, "Vanilla Bayesian optimization performs great in high
+dimensions"; Cowen-Rivers et al. 2022, "HEBO".
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.artifacts import Config, Direction, Space
+from raymm.errors import ConfigError
+from raymm.plugins import searcher
+from raymm.search import gaussian
+from raymm.search import space as spaces
+from raymm.search.acquisition import ACQUISITIONS
+from raymm.search.gaussian import Hyper, Posterior
+from raymm.search.gp_encoding import Encoding
+from raymm.search.gp_proposal import Proposal
+from raymm.search.gp_region import box, width
+from raymm.search.gp_warp import choose, ranked, warp
+from raymm.search.searcher import Result, Searcher, Suggestion
+from raymm.search.seen import Seen
+
+Key = tuple[tuple[str, str], ...]
+Vector = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+
+DESIGN = 10
+"""Quasi-random points at most before the model is asked; one more than there are features where
+those are fewer."""
+
+MODELLED, SLACK = 400, 60
+"""Results modelled at most, the best of all and the latest, and how many more may come before
+they are chosen anew: the time a suggestion takes stays bounded."""
+
+FITTED = 200
+"""Results that the hyperparameters are fitted to at most."""
+
+PENDING = 64
+"""Configurations still being tried that are modelled at most, the latest."""
+
+ANCHORS = 8
+"""Best configurations around which the next one is looked for."""
+
+
+@searcher("gp")
+class GaussianProcess(Searcher):
+    """Suggests where a Gaussian process promises most.
+
+    Configurations still being tried are taken to turn out as predicted (Ginsbourger et al. 2010),
+    so suggestions made at once differ. Failures are taken for as bad as the worst result. Results
+    of trials stopped early rank below those of any trial that was given more. Looks that are not
+    final are passed over. One number a suggestion is drawn from the generator.
+
+    Parameters
+    ----------
+    acquisition : str, optional
+        "log_ei", "ei", "ucb" or "pi"; see `raymm.search.acquisition`. The class's own is the
+        default.
+    """
+
+    acquisition: ClassVar[str] = "log_ei"
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        mode: Direction,
+        generator: np.random.Generator,
+        acquisition: str | None = None,
+    ) -> None:
+        spaces.check(space)
+        super().__init__(space, mode=mode, generator=generator)
+        chosen = self.acquisition if acquisition is None else acquisition
+        if chosen not in ACQUISITIONS:
+            raise ConfigError(
+                f"acquisition must be one of {', '.join(ACQUISITIONS)}, but got {chosen!r}."
+            )
+        self._acquisition = ACQUISITIONS[chosen]
+        self._seen = Seen(space, generator)
+        self._encoding = Encoding(space)
+        self._pending: dict[str, Config] = {}
+        self._results: dict[tuple[str, Key], Result] = {}
+        self._units: list[Vector] = []
+        self._model = _Model(self._encoding)
+        self._designed = min(DESIGN, self._encoding.columns + 1)
+        self._design: Any = None
+        self._count = 0
+
+    def suggest(self, count: int) -> list[Suggestion]:
+        """Return ``count`` new configurations; fewer where a finite space is exhausted."""
+        made: list[Suggestion] = []
+        while len(made) < count:
+            config = self._next()
+            if config is None:
+                break
+            suggestion = Suggestion(f"{self.name}-{self._count}", config)
+            self._pending[suggestion.id] = config
+            self._count += 1
+            made.append(suggestion)
+        return made
+
+    def observe(self, results: Sequence[Result]) -> None:
+        """Learn from final results, in any order, of this run or of earlier ones.
+
+        Results whose configuration lies outside the space, as those of an earlier run may, are
+        passed over.
+        """
+        for result in results:
+            if not result.final:
+                continue
+            self._pending.pop(result.id, None)
+            if spaces.contains(self.space, result.config):
+                self._seen.add([result.config])
+                name = result.id, spaces.key(result.config)
+                if name not in self._results:
+                    self._units.append(self._encoding.units([result.config])[0])
+                self._results[name] = result
+
+    def expect(self, suggestions: Sequence[Suggestion]) -> None:
+        """Do not suggest these, and take them to turn out as predicted."""
+        self._seen.add(suggestion.config for suggestion in suggestions)
+        self._pending.update((s.id, s.config) for s in suggestions)
+
+    def _next(self) -> Config | None:
+        rng = np.random.default_rng(int(self.generator.integers(2**31)))
+        losses = _losses(list(self._results.values()), self.mode)
+        known = len(self._results) + len(self._pending)
+        differ = bool((losses != losses[:1]).any())
+        if not self._encoding.varying or known < self._designed or not differ:
+            return self._seen.fresh(lambda: self._spread(rng))
+        proposed = (c for c in self._proposed(losses, rng) if c not in self._seen)
+        return self._seen.fresh(lambda: next(proposed, None) or self._spread(rng))
+
+    def _spread(self, rng: np.random.Generator) -> Config:
+        """Return the next quasi-random point (Sobol 1967, scrambled after Owen 1998)."""
+        if self._design is None:
+            from scipy.stats import qmc
+
+            self._design = qmc.Sobol(len(self.space), scramble=True, seed=rng)
+        return spaces.from_unit(self.space, self._design.random(1)[0])
+
+    def _proposed(self, losses: Vector, rng: np.random.Generator) -> Iterator[Config]:
+        """Return configurations, the most promising first."""
+        units = np.array(self._units)
+        model = self._model.update(units, losses)
+        best = float(model.fitted().min())
+        pending = list(self._pending.values())[-PENDING:]
+        if pending:
+            model = copy.copy(model)
+            model.believe(self._encoding.features(self._encoding.units(pending)))
+        proposal = Proposal(self._encoding, model, self._acquisition, best=best, count=len(losses))
+        order = np.argsort(losses, kind="stable")[:ANCHORS]
+        near = None
+        if self._count % 2:
+            share = width(losses, design=self._designed, parameters=self._encoding.varying)
+            near = box(self._encoding, units[order[0]], model.hyper.lengths, share)
+        return map(self._encoding.config, proposal.propose(units[order], rng, near))
+
+
+class _Model:
+    """A posterior kept up to date: rows are added at once, hyperparameters on a schedule."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._encoding = encoding
+        self._posterior: Posterior | None = None
+        self._rows = np.empty(0, dtype=np.intp)
+        self._hyper = gaussian.prior_mode(encoding.count)
+        self._offset = math.inf
+        self._known = 0
+        self._due = 0
+
+    def update(self, units: Matrix, losses: Vector) -> Posterior:
+        """Return the posterior given coordinates, shape (n, d), and losses, shape (n,).
+
+        The first rows are those of the last call; losses may differ.
+        """
+        count = len(losses)
+        fresh = np.arange(self._known, count, dtype=np.intp)
+        self._known = count
+        if self._posterior is None or count >= self._due:
+            self._fit(units, losses)
+            self._due = count + max(1, count // 20)
+        elif len(self._rows) + len(fresh) > MODELLED + SLACK:
+            self._rebuild(units, losses)
+        elif len(fresh):
+            self._posterior.append(self._encoding.features(units[fresh]))
+            self._rows = np.append(self._rows, fresh)
+        assert self._posterior is not None
+        self._posterior.condition(warp(losses[self._rows], self._offset)[0])
+        return self._posterior
+
+    def _fit(self, units: Matrix, losses: Vector) -> None:
+        rows = _chosen(losses, FITTED)
+        features, groups = self._encoding.features(units[rows]), self._encoding.groups
+
+        def likelihood(targets: Vector) -> float:
+            return gaussian.log_posterior(_flat(self._hyper), features, targets, groups)[0]
+
+        self._offset = choose(losses[rows], likelihood)
+        targets, _ = warp(losses[rows], self._offset)
+        found, score = gaussian.fit(features, targets, groups, self._hyper, evaluations=20)
+        start = gaussian.prior_mode(self._encoding.count)
+        other, rival = gaussian.fit(features, targets, groups, start, evaluations=30)
+        self._hyper = other if rival > score else found
+        self._rebuild(units, losses)
+
+    def _rebuild(self, units: Matrix, losses: Vector) -> None:
+        self._rows = _chosen(losses, MODELLED)
+        self._posterior = Posterior(
+            self._encoding.features(units[self._rows]),
+            warp(losses[self._rows], self._offset)[0],
+            self._encoding.groups,
+            self._hyper,
+        )
+
+
+def _flat(hyper: Hyper) -> Vector:
+    return np.append(np.log(hyper.lengths), math.log(hyper.noise))
+
+
+def _chosen(losses: Vector, count: int) -> Rows:
+    """Return which results to model, in their order: the better half of ``count``, the latest."""
+    if len(losses) <= count:
+        return np.arange(len(losses), dtype=np.intp)
+    best = np.argsort(losses, kind="stable")[: count // 2]
+    rest = np.setdiff1d(np.arange(len(losses)), best)
+    return np.sort(np.concatenate([best, rest[-(count - len(best)) :]]))
+
+
+def _losses(results: Sequence[Result], mode: Direction) -> Vector:
+    """Return what to minimise, finite, shape (n,).
+
+    Values of trials that were all given the same stand as they are, and failures are as bad as
+    the worst. Where budgets differ, values do not compare: normal scores of the ranks stand for
+    them, those given more before those given less, and failures last.
+    """
+    sign = 1.0 if mode == "minimize" else -1.0
+    values = np.array(
+        [math.nan if r.value is None else sign * float(r.value) for r in results],
+        dtype=np.float64,
+    )
+    good = np.isfinite(values)
+    if not good.any():
+        return np.zeros(len(results))
+    budgets = [math.inf if r.budget is None else r.budget for r in results]
+    if len({budget for budget, known in zip(budgets, good, strict=True) if known}) == 1:
+        return np.where(good, values, values[good].max())
+    return ranked(
+        [
+            (0.0, -budget, value) if known else (1.0, 0.0, 0.0)
+            for value, budget, known in zip(values.tolist(), budgets, good, strict=True)
+        ]
+    )
+
+
+@searcher("gp-ei")
+class ExpectedImprovement(GaussianProcess):
+    """`GaussianProcess` with the expected improvement itself."""
+
+    acquisition = "ei"
+
+
+@searcher("gp-ucb")
+class ConfidenceBound(GaussianProcess):
+    """`GaussianProcess` with a confidence bound."""
+
+    acquisition = "ucb"
+
+
+@searcher("gp-pi")
+class ProbabilityOfImprovement(GaussianProcess):
+    """`GaussianProcess` with the probability of improvement."""
+
+    acquisition = "pi"

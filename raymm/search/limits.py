@@ -1,0 +1,70 @@
+"""When a search ends, and what it has spent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raymm.artifacts import Direction, Trial
+from raymm.search.ledger import Ledger
+from raymm.search.plateau import Plateau
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """When to end, and how results are compared.
+
+    All count what earlier sessions of the run did too; None is no limit.
+
+    Attributes
+    ----------
+    trials : int or None
+        Configurations; what goes on with one of them with a larger budget does not count.
+    seconds : float or None
+        Of searching.
+    compute : float or None
+        CPU-seconds of trials, each of which has ``cpus`` CPUs.
+    plateau : int or None
+        Trials in a row that are no better than the best before them by more than noise.
+    """
+
+    metric: str
+    direction: Direction
+    trials: int | None = None
+    seconds: float | None = None
+    compute: float | None = None
+    plateau: int | None = None
+    cpus: float = 1.0
+
+
+class Spending:
+    """What has been spent of the limits, but for trials; the ledger keeps the time."""
+
+    def __init__(self, limits: Limits, ledger: Ledger) -> None:
+        self._limits, self._ledger = limits, ledger
+        self._cpu_seconds = 0.0
+        patience = limits.plateau
+        self._plateau = None if patience is None else Plateau(limits.direction, patience)
+
+    def add(self, ended: Trial, cpu_seconds: float) -> None:
+        """Take in a trial's end."""
+        self._cpu_seconds += cpu_seconds
+        if self._plateau is not None:
+            self._plateau.add(ended)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the time is used up; None where there is no limit."""
+        limit = self._limits.seconds
+        return None if limit is None else limit - self._ledger.elapsed
+
+    def over(self, running: float = 0.0) -> str:
+        """Return which limit is reached, in a word or a sentence; empty while none is.
+
+        ``running`` is how many seconds the trials that run now have taken together.
+        """
+        if self.seconds_left is not None and self.seconds_left <= 0:
+            return "time"
+        limit = self._limits.compute
+        if limit is not None and self._cpu_seconds + running * self._limits.cpus >= limit:
+            return "compute"
+        return "" if self._plateau is None else self._plateau.reason

@@ -1,0 +1,128 @@
+"""A warm start: what earlier runs of the same name found, for a new run to begin with.
+
+It is gathered once, when a run is new, and kept in the run's own ledger, so that going on with the
+run later begins with the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raymm.artifacts import Config, Space, Trial, Trials
+from raymm.errors import RegistryError
+from raymm.search import space as spaces
+from raymm.search.journal import folder_of, is_remote
+from raymm.search.ledger import FILE, Ledger, list_runs
+from raymm.search.searcher import Result
+
+KIND = "warm"
+RUNS = 3
+"""Runs that are read: the latest, on local storage."""
+
+BEST = 5
+"""Configurations that are tried first: the best of each run, then the second best, and so on."""
+
+RESULTS = 200
+"""Results of a run that are told: those of its best trials."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warm:
+    """What to try first and what to tell the searcher before it is asked; both may be empty."""
+
+    runs: tuple[str, ...] = ()
+    configs: tuple[Config, ...] = ()
+    results: tuple[Result, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """What it is, in words; empty where there is nothing."""
+        if not self.runs:
+            return ""
+        return (
+            f"begins with {len(self.configs)} configurations and {len(self.results)} results of "
+            f"{', '.join(self.runs)}"
+        )
+
+
+def warm(ledger: Ledger, storage: str, space: Space, *, gather: bool) -> Warm:
+    """Return the warm start of a run.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Of the run, with its "run" record. Where it knows its warm start, that is returned; where
+        it holds suggestions without one, the run began cold.
+    gather : bool
+        Whether a new run looks for earlier ones; it keeps what it finds.
+    """
+    known = next(ledger.each(KIND), None)
+    if known is None and gather and not ledger.records("suggestion"):
+        found = _gather(ledger, storage, space)
+        results = [[r.id, r.config, r.value, r.budget] for r in found.results]
+        ledger.append(KIND, runs=found.runs, configs=found.configs, results=results)
+        known = next(ledger.each(KIND))
+    if known is None:
+        return Warm()
+    return Warm(
+        runs=tuple(known["runs"]),
+        configs=tuple(known["configs"]),
+        results=tuple(Result(*entry) for entry in known["results"]),
+    )
+
+
+def _gather(ledger: Ledger, storage: str, space: Space) -> Warm:
+    head = next(ledger.each("run"), {})
+    goal = tuple(head.get(key) for key in ("name", "metric", "direction"))
+    runs: list[str] = []
+    boards: list[Sequence[Trial]] = []
+    for run in _earlier(storage, ledger.run, str(head.get("name"))):
+        if len(runs) == RUNS:
+            break
+        try:
+            other = Ledger.read(storage, run)
+        except RegistryError:
+            # What cannot be read is no reason not to search.
+            continue
+        theirs = next(other.each("run"), {})
+        if tuple(theirs.get(key) for key in ("name", "metric", "direction")) != goal:
+            continue
+        board = Trials(trials=other.trials(), direction=head["direction"], metric=head["metric"])
+        fitting = [t for t in board.leaderboard if spaces.contains(space, t.config)]
+        if fitting:
+            runs.append(run)
+            boards.append(fitting[:RESULTS])
+    return Warm(runs=tuple(runs), configs=_best(boards), results=_results(runs, boards))
+
+
+def _earlier(storage: str, run: str, name: str) -> list[str]:
+    """Return the other runs whose names begin so, the latest first where that is known."""
+    found = [other for other in list_runs(storage) if other != run and other.startswith(f"{name}-")]
+    if is_remote(storage):
+        return found
+    home = folder_of(storage) / "runs"
+    return sorted(found, key=lambda other: -(home / other / FILE).stat().st_mtime)
+
+
+def _best(boards: Sequence[Sequence[Trial]]) -> tuple[Config, ...]:
+    chosen: dict[object, Config] = {}
+    for place in range(BEST):
+        for board in boards:
+            if place < len(board) and len(chosen) < BEST:
+                chosen.setdefault(spaces.key(board[place].config), board[place].config)
+    return tuple(chosen.values())
+
+
+def _results(runs: Sequence[str], boards: Sequence[Sequence[Trial]]) -> tuple[Result, ...]:
+    return tuple(
+        Result(
+            f"{run}:{trial.id}",
+            trial.config,
+            trial.value,
+            # What was stopped early is worth less than what was trained in full.
+            float(trial.rungs[-1][0]) if trial.status == "stopped" and trial.rungs else None,
+        )
+        for run, board in zip(runs, boards, strict=True)
+        for trial in sorted(board, key=lambda trial: trial.number)
+    )

@@ -1,0 +1,90 @@
+"""Reads all columns of a like kind at once, where every value is as plain as most are.
+
+Whatever is not plain (a null, a number in quotes, a word for missing) is left to the readers of
+single columns in `raymm.serving.columns`, which know all rules and tell what is wrong. For one
+row of ten columns this takes a third of their time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.artifacts import Column
+from raymm.serving.columns import LARGEST, NUMBERS, encodable, missing_words
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+Block = Callable[[Sequence[Any]], Arrays]
+"""Takes n records; returns an array of shape (n,) for each of its columns, as `columns.reader`
+would, or nothing at all."""
+
+
+def blocks(columns: Sequence[Column]) -> tuple[Block, ...]:
+    """Return the blocks of a schema's columns; dates and booleans are in none."""
+    numbers = [column for column in columns if column.kind == "number"]
+    words = [column for column in columns if column.kind in ("category", "text")]
+    made = []
+    if numbers:
+        made.append(_numbers(numbers))
+    if words:
+        made.append(_words(words))
+    return tuple(made)
+
+
+def _numbers(columns: Sequence[Column]) -> Block:
+    names = [column.name for column in columns]
+    take = _taker(names)
+
+    def read(records: Sequence[Any]) -> Arrays:
+        values = take(records)
+        plain = values is not None and NUMBERS.issuperset(map(type, values))
+        if not plain or min(values) < -LARGEST or max(values) > LARGEST:
+            return {}
+        return _split(names, np.array(values, dtype=np.float32))
+
+    return read
+
+
+def _words(columns: Sequence[Column]) -> Block:
+    names = [column.name for column in columns]
+    take = _taker(names)
+    missing = frozenset[str]().union(*map(missing_words, columns))
+
+    def read(records: Sequence[Any]) -> Arrays:
+        values = take(records)
+        if values is None or set(map(type, values)) != {str}:
+            return {}
+        words = [value.strip() for value in values]
+        if not missing.isdisjoint(words) or not encodable("".join(words)):
+            return {}
+        block = np.empty(len(words), dtype=object)
+        block[:] = words
+        return _split(names, block)
+
+    return read
+
+
+def _taker(names: Sequence[str]) -> Callable[[Sequence[Any]], Any]:
+    """Return what takes the named values of all records, record by record; None if one lacks."""
+    one = itemgetter(*names) if len(names) > 1 else lambda record: (record[names[0]],)
+
+    def take(records: Sequence[Any]) -> Any:
+        try:
+            if len(records) == 1:
+                return one(records[0])
+            return tuple(chain.from_iterable(map(one, records)))
+        except KeyError:
+            return None
+
+    return take
+
+
+def _split(names: Sequence[str], block: npt.NDArray[Any]) -> Arrays:
+    """Cut values that lie record by record into one array for each name."""
+    columns = np.ascontiguousarray(block.reshape(-1, len(names)).T)
+    return dict(zip(names, columns, strict=True))

@@ -1,0 +1,54 @@
+"""What is spent is told by name, and counts all sessions."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from raymm.artifacts import Trial
+from raymm.search.ledger import Ledger
+from raymm.search.limits import Limits, Spending
+
+
+def spending(tmp_path: Path, **how: float | int) -> Spending:
+    limits = Limits(metric="loss", direction="minimize", **how)  # type: ignore[arg-type]
+    return Spending(limits, Ledger.open(str(tmp_path), "run"))
+
+
+def ended(value: float) -> Trial:
+    return Trial(id="t", number=0, config={}, status="finished", value=value)
+
+
+def test_without_limits_nothing_ends_it(tmp_path: Path) -> None:
+    free = spending(tmp_path)
+    free.add(ended(1.0), 1e9)
+    assert free.over(1e9) == ""
+    assert free.seconds_left is None
+
+
+def test_compute_counts_cpus_and_what_still_runs(tmp_path: Path) -> None:
+    known = spending(tmp_path, compute=10.0, cpus=2.0)
+    known.add(ended(1.0), 5.0)
+    assert known.over(2.4) == ""
+    assert known.over(2.5) == "compute"
+
+
+def test_time_is_that_of_the_ledger(tmp_path: Path) -> None:
+    ledger = Ledger.open(str(tmp_path), "run")
+    limits = Limits(metric="loss", direction="minimize", seconds=1e-6)
+    known = Spending(limits, ledger)
+    assert known.over() == ""
+    with ledger.searching():
+        time.sleep(1e-3)
+        assert known.over() == "time"
+    assert known.seconds_left is not None
+    assert known.seconds_left < 0
+
+
+def test_a_plateau_gives_its_reason(tmp_path: Path) -> None:
+    known = spending(tmp_path, plateau=2)
+    for value in (1.0, 2.0):
+        known.add(ended(value), 0.0)
+        assert known.over() == ""
+    known.add(ended(3.0), 0.0)
+    assert known.over().startswith("plateau: none of the last 2 trials was better than 1 ")
