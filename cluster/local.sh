@@ -23,6 +23,8 @@ fi
 # Serve answers through HAProxy only where the process that starts Ray says so.
 export RAY_SERVE_ENABLE_HA_PROXY=1
 export RAY_SERVE_THROUGHPUT_OPTIMIZED=1
+export RAY_SERVE_HAPROXY_METRICS_ENABLED=0
+export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=raymm.serving.ingress:middlewares
 
 # The folder's name is short, because a socket's path holds 107 bytes.
 exec ray start --head --block \

@@ -49,6 +49,7 @@ def _best(results) -> float:
     return min(r.value for r in results)
 
 
+@pytest.mark.slow
 def test_it_keeps_the_laws_of_searchers() -> None:
     check_searcher(GaussianProcess, examples=2)
 

@@ -22,7 +22,10 @@ from raymm.testing.searchers import (
 )
 
 
-@pytest.mark.parametrize("name", ["asha", "auto", "bohb", "grid", "hyperband", "random", "tpe"])
+SLOW = pytest.param("auto", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", ["asha", SLOW, "bohb", "grid", "hyperband", "random", "tpe"])
 def test_every_built_in_searcher_keeps_the_laws(name: str) -> None:
     assert name in searchers.names()
     check_searcher(searchers.get(name), examples=6)
