@@ -15,7 +15,7 @@ _RUN_OPTIONS = (
     ("--target", "data.target", str, "Column to predict."),
     ("--time", "search.time", str, "Time for the search, such as 90s or 5m (hard)."),
     ("--trials", "search.trials", int, "Configurations to try in all."),
-    ("--algorithm", "search.algorithm", str, "Search algorithm: auto, gp, tpe, bohb, pbt, … (README)."),
+    ("--algorithm", "search.algorithm", str, "Search algorithm: auto, gp, tpe, bohb, … (README)."),
     ("--metric", "goal.metric", str, "Metric to optimise; by default the task's usual one."),
     ("--name", "name", str, "Name of the model; by default the file's."),
     ("--storage", "storage", str, "Folder or URL (s3://, gs://, az://); default RAYMM_HOME."),

@@ -21,7 +21,6 @@ from raymm.testing.searchers import (
     check_symmetry,
 )
 
-
 SLOW = pytest.param("auto", marks=pytest.mark.slow)
 
 
