@@ -54,7 +54,10 @@ def test_it_keeps_the_laws_of_searchers() -> None:
     check_searcher(GaussianProcess, examples=2)
 
 
-@pytest.mark.parametrize("name", ["gp", "gp-ei", "gp-ucb", "gp-pi"])
+@pytest.mark.parametrize(
+    "name",
+    ["gp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gp-ei", "gp-ucb", "gp-pi"))],
+)
 def test_each_acquisition_ends_far_ahead_of_random_search(name) -> None:
     kind = searchers.get(name)
     ours = [_best(_run(_make(BOX, seed, kind=kind), 25, _sphere)) for seed in range(2)]
