@@ -123,7 +123,7 @@ class SearchConfig(_Section):
     gpus: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     trial_timeout: Duration = None
     max_failures: int = Field(default=2, ge=0)
-    scheduler: Literal["auto", "asha", "none"] = "auto"
+    scheduler: Literal["auto", "asha", "median", "none"] = "auto"
     min_budget: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_budget: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     warm: Literal["auto", "none"] = "auto"

@@ -16,6 +16,7 @@ from raymm.errors import SearchError
 from raymm.search import space as spaces
 from raymm.search import tune
 from raymm.search.halving import Halving
+from raymm.search.median import Median
 from raymm.search.portfolio import Portfolio
 from raymm.search.space import join
 from raymm.search.trial import prepare
@@ -160,8 +161,11 @@ def _searcher(
     return searcher if life.config.search.algorithm == "grid" else Portfolio(searcher, leading)
 
 
-def _halving(life: Life) -> Halving | None:
+def _halving(life: Life) -> Halving | Median | None:
+    """Return what stops trials early; None where nothing does, or the searcher plans budgets."""
     kind = plugins.searchers.get(life.config.search.algorithm)
     if life.config.search.scheduler == "none" or kind.multi_fidelity:
         return None
+    if life.config.search.scheduler == "median":
+        return Median(life.metric.direction, minimum=_MINIMUM_ROUNDS)
     return Halving(life.metric.direction, minimum=_MINIMUM_ROUNDS)

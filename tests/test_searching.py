@@ -11,6 +11,7 @@ from raymm.artifacts import Categorical, Trial, Trials
 from raymm.config import parse
 from raymm.errors import SearchError
 from raymm.plugins import families
+from raymm.search.median import Median
 from raymm.search.space import contains
 
 
@@ -57,6 +58,14 @@ def test_grid_keeps_its_own_order_and_schedulers_can_be_left_out(asked):
     caught = asked(search__algorithm="grid", search__scheduler="none")
     assert caught["searcher"].name == "grid"
     assert caught["halving"] is None
+
+
+def test_the_median_rule_can_be_chosen(asked):
+    rule = asked(search__scheduler="median")["halving"]
+    assert isinstance(rule, Median)
+    late = [rule.decide(str(n), 30, 0.9, group="linear") for n in range(8)]
+    assert all(late)
+    assert not rule.decide("bad", 30, 0.1, group="linear")
 
 
 def test_budgets_are_handed_over(asked):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from raymm.artifacts.kinds import Scalar
+
+MOST = 2**62
+"""Bounds of whole numbers; search goes by floats, which tell those near it apart no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,11 @@ class Float:
 
     def __post_init__(self) -> None:
         _check_bounds(self.low, self.high, self.log)
+        if not math.isfinite(self.high - self.low):
+            raise ValueError(
+                f"high - low must be a finite number, but got low={self.low}, high={self.high}. "
+                "Use log=True, or a narrower range."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,12 @@ class Int:
 
     def __post_init__(self) -> None:
         _check_bounds(self.low, self.high, self.log)
+        whole = all(float(bound).is_integer() for bound in (self.low, self.high))
+        if not whole or max(abs(self.low), abs(self.high)) > MOST:
+            raise ValueError(
+                f"low and high must be whole numbers of at most {MOST} in size, but got "
+                f"low={self.low}, high={self.high}. Use Float for others."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +73,11 @@ Space = Mapping[str, Parameter]
 
 
 def _check_bounds(low: float, high: float, log: bool) -> None:
-    if not (np.isfinite(low) and np.isfinite(high) and low <= high):
+    try:
+        finite = math.isfinite(low) and math.isfinite(high)
+    except OverflowError:
+        finite = False
+    if not (finite and low <= high):
         raise ValueError(f"low must be at most high, both finite, but got low={low}, high={high}")
     if log and low <= 0:
         raise ValueError(f"low must be above 0 on a logarithmic scale, but got low={low}")

@@ -78,6 +78,8 @@ def create(
     ConfigError
         When an argument breaks its rule; the rule is named.
     """
+    if not isinstance(algorithm, str):
+        raise ConfigError(f"algorithm must be a searcher's name, but got {algorithm!r}.")
     direction = _MODES.get(mode) if isinstance(mode, str) else None
     if direction is None:
         raise ConfigError(f'mode must be "min" or "max", but got {mode!r}.')
@@ -130,6 +132,15 @@ def _check_budgets(low: float | None, high: float | None) -> None:
         rungs(low, high)
 
 
+def _finite(value: float) -> float | None:
+    """Return a number as a float; None where it is not finite, or too large to be one."""
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
@@ -161,8 +172,9 @@ class AskTell:
         """Return up to ``count`` suggestions, with ``id``, ``config`` and ``budget``.
 
         A multi-fidelity method may suggest an id again with a larger budget: that trial goes on
-        where it stood. What has no final value yet is never waited for. Fewer suggestions, or
-        none, are returned where the space is exhausted.
+        where it stood, or, where ``parent`` names another id, from that one's last checkpoint and
+        with the configuration given (only "pbt" does so). What has no final value yet is never
+        waited for. Fewer suggestions, or none, are returned where the space is exhausted.
 
         Raises
         ------
@@ -175,7 +187,8 @@ class AskTell:
         for found in self._searcher.suggest(int(count)):
             asked = found if found.budget is not None else replace(found, budget=self._budget)
             self._open[asked.id] = asked
-            made.append(asked)
+            # The caller may change what it gets.
+            made.append(replace(asked, config=dict(asked.config)))
         return made
 
     def observe(
@@ -211,7 +224,7 @@ class AskTell:
             raise ConfigError(f"value must be a number or None, but got {value!r}.")
         if budget is not None and not (_is_number(budget) and 0 < budget < math.inf):
             raise ConfigError(f"budget must be a number above 0 or None, but got {budget!r}.")
-        number = None if value is None or not math.isfinite(value) else float(value)
+        number = None if value is None else _finite(value)
         spent = asked.budget if budget is None else budget
         result = Result(id, asked.config, number, spent, final)
         if final:

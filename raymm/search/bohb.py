@@ -98,13 +98,14 @@ class DensityModel(Searcher):
             if not spaces.contains(self.space, result.config):
                 continue
             self._seen.add([result.config])
-            self._pending.pop(result.id, None)
+            if result.final:
+                self._pending.pop(result.id, None)
             loss = math.inf
             if result.value is not None and math.isfinite(result.value):
                 loss = self._sign * result.value
             budget = math.inf if result.budget is None else float(result.budget)
             point = spaces.unit(self.space, result.config)
-            self._fidelity.add(result.id, point, budget, loss)
+            self._fidelity.add(result.id, point, budget, loss, final=result.final)
 
     def expect(self, suggestions: Sequence[Suggestion]) -> None:
         """Do not suggest these, and take them for not good until their results come."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from raymm.artifacts import Categorical, Config, Direction, Parameter, Scalar, Space
+from raymm.artifacts import Categorical, Config, Direction, Float, Parameter, Scalar, Space
 from raymm.plugins import searcher
 from raymm.search import space as spaces
 from raymm.search.searcher import Result, Searcher, Suggestion
@@ -113,6 +113,8 @@ class Evolution(Searcher):
             moved = spaces.value_at(parameter, reflected(at + step * self.generator.normal()))
             if moved != value:
                 return moved
+        if isinstance(parameter, Float):
+            return value  # there is no other number so near
         # A whole number of few values, which are far apart on its scale.
         return int(value) + (1 if value < parameter.high else -1)
 

@@ -39,14 +39,21 @@ class Fidelity:
         self._points: dict[str, Array] = {}
         self._links = [PRIOR] * (len(budgets) - 1)
 
-    def add(self, name: str, point: Array, budget: float, loss: float) -> None:
+    def add(
+        self, name: str, point: Array, budget: float, loss: float, *, final: bool = True
+    ) -> None:
         """Take in a loss; an infinite one is a failure.
 
         A budget between two rungs counts for the lower one, where nothing is known there yet;
-        one below the first rung is passed over.
+        one below the first rung is passed over. A final loss at a rung's own budget takes the
+        place of a first look; a look that failed is passed over.
         """
         rung = int(np.searchsorted(self.budgets, budget * (1 + 1e-9), side="right")) - 1
-        if rung < 0 or (name in self._losses[rung] and math.isfinite(loss)):
+        failed = not math.isfinite(loss)
+        if rung < 0 or (failed and not final):
+            return
+        due = final and (rung + 1 == len(self.budgets) or budget < self.budgets[rung] * (1 + 1e-6))
+        if name in self._losses[rung] and not (failed or due):
             return
         self._losses[rung][name] = loss
         self._points[name] = point

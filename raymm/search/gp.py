@@ -14,6 +14,7 @@ dimensions"; Cowen-Rivers et al. 2022, "HEBO".
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
@@ -106,7 +107,8 @@ class GaussianProcess(Searcher):
         """Return ``count`` new configurations; fewer where a finite space is exhausted."""
         made: list[Suggestion] = []
         while len(made) < count:
-            config = self._next()
+            with _one_thread():
+                config = self._next()
             if config is None:
                 break
             suggestion = Suggestion(f"{self.name}-{self._count}", config)
@@ -288,3 +290,16 @@ class ProbabilityOfImprovement(GaussianProcess):
     """`GaussianProcess` with the probability of improvement."""
 
     acquisition = "pi"
+
+
+def _one_thread() -> Any:
+    """Keep BLAS to one thread: for matrices this small, sharing takes longer than computing."""
+    return _controller().limit(limits=1, user_api="blas")
+
+
+@functools.cache
+def _controller() -> Any:
+    import scipy.linalg  # noqa: F401 - what is not loaded yet is not found
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+    return ThreadpoolController()

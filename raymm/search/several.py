@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -99,7 +99,8 @@ class Several:
             raise ConfigError(f"count must be a whole number of at least 0, but got {count!r}.")
         made = self._searcher.suggest(int(count))
         self._open.update((suggestion.id, suggestion) for suggestion in made)
-        return made
+        # The caller may change what it gets.
+        return [replace(suggestion, config=dict(suggestion.config)) for suggestion in made]
 
     def observe(
         self,

@@ -234,3 +234,32 @@ def test_errors_name_the_rule(changes, message) -> None:
 def test_a_count_is_a_whole_number(count) -> None:
     with pytest.raises(ConfigError, match="count must be"):
         create("random", SPACE, seed=0, mode="min").suggest(count)
+
+
+@pytest.mark.parametrize("algorithm", ["random", "asha", "tpe"])
+def test_a_caller_may_change_the_configuration_it_gets(algorithm):
+    def run(spoil):
+        budgets = {"min_budget": 1, "max_budget": 9} if algorithm == "asha" else {}
+        search = create(algorithm, {"x": Float(-1, 1)}, seed=0, mode="min", **budgets)
+        seen = []
+        for _ in range(30):
+            (made,) = search.suggest(1)
+            seen.append((made.id, made.config["x"], made.budget))
+            search.observe(made.id, made.config["x"] ** 2)
+            if spoil:
+                made.config.clear()
+        return seen, search.best.config
+
+    assert run(spoil=True) == run(spoil=False)
+
+
+def test_a_number_too_large_for_a_float_is_a_failure():
+    search = create("random", {"x": Float(-1, 1)}, seed=0, mode="min")
+    (made,) = search.suggest(1)
+    search.observe(made.id, 10**400)
+    assert search.best is None
+
+
+def test_an_algorithm_is_named():
+    with pytest.raises(ConfigError, match="algorithm must be"):
+        create(None, {"x": Float(-1, 1)}, seed=0, mode="min")

@@ -137,3 +137,12 @@ def test_a_trial_that_went_on_is_a_member_once() -> None:
     config = dict.fromkeys(CELL, "skip")
     searcher.observe([Result("a", config, 1.0, budget=3.0), Result("a", config, 0.5, budget=9.0)])
     assert [(r.value, r.budget) for r in searcher._population.values()] == [(0.5, 9.0)]
+
+
+def test_a_range_without_a_number_between_its_ends_is_not_left():
+    space = {"x": Float(1.0, 1.0000000000000002), "y": Float(0.0, 1.0)}
+    searcher = Evolution(space, mode="minimize", generator=np.random.default_rng(0))
+    for _ in range(60):
+        (made,) = searcher.suggest(1)
+        assert 1.0 <= made.config["x"] <= 1.0000000000000002
+        searcher.observe([Result(made.id, made.config, made.config["y"])])

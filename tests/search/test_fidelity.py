@@ -82,3 +82,12 @@ def test_budgets_between_rungs_count_for_the_lower_one_once() -> None:
     for name, budget, loss in (("a", 3, 1.0), ("a", 5, -9.0), ("b", 3.0, 0.0), ("c", 8, 2.0)):
         fidelity.add(name, np.array([places[name]]), budget, loss)
     assert [float(p[0]) for p in fidelity.ranked()[0]] == [0.2, 0.1, 0.3]
+
+
+def test_a_final_loss_takes_the_place_of_a_first_look():
+    fidelity = Fidelity((1.0, 3.0))
+    for name, look, loss in (("a", 100.0, 0.0), ("b", 0.0, 1.0), ("c", math.inf, 2.0)):
+        fidelity.add(name, np.array([float(ord(name))]), 1, look, final=False)
+        fidelity.add(name, np.array([float(ord(name))]), 1, loss)
+    points, _ = fidelity.ranked()
+    assert [chr(int(point[0])) for point in points] == ["a", "b", "c"]

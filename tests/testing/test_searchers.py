@@ -1,6 +1,7 @@
 """The conformance suite passes the built-in searchers and finds broken ones out."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,13 +22,19 @@ from raymm.testing.searchers import (
     check_symmetry,
 )
 
-SLOW = pytest.param("auto", marks=pytest.mark.slow)
+QUICK = {"asha", "bohb", "grid", "hyperband", "random", "tpe"}
+ELSEWHERE = {"gp", "gp-ei", "gp-pi", "gp-ucb"}
+"""One class, put to the laws in its own test, which takes long."""
 
 
-@pytest.mark.parametrize("name", ["asha", SLOW, "bohb", "grid", "hyperband", "random", "tpe"])
-def test_every_built_in_searcher_keeps_the_laws(name: str) -> None:
-    assert name in searchers.names()
-    check_searcher(searchers.get(name), examples=6)
+def _every() -> list[Any]:
+    names = [n for n in searchers.names() if n not in ELSEWHERE and not n.startswith("optuna-")]
+    return [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in names]
+
+
+@pytest.mark.parametrize("name", _every())
+def test_every_registered_searcher_keeps_the_laws(name: str) -> None:
+    check_searcher(searchers.get(name), examples=6 if name in QUICK else 2)
 
 
 class Repeats(Random):
