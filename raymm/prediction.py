@@ -19,6 +19,7 @@ from raymm.errors import ConfigError, DataError, NotFound
 from raymm.features.columns import encode
 from raymm.registry.versions import Registry
 
+_OTHERS = {".parquet", ".xlsx", ".xls", ".json", ".feather", ".arrow", ".gz", ".zip"}
 _BLANK = {"", "nan", "none", "null", "na", "n/a", "<na>", "nat", "?", "-"}
 
 
@@ -116,6 +117,8 @@ def predict_file(
         and was taken for missing, a line a column.
     """
     path = Path(output)
+    if path.suffix.lower() in _OTHERS:
+        raise ConfigError(f"{output} would hold CSV. Give a name that ends in .csv.")
     if not path.parent.is_dir():
         raise ConfigError(f"{output} cannot be written: {path.parent} is not a folder.")
     model = load(name, version=version, storage=storage)

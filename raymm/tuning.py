@@ -297,6 +297,7 @@ def _search(
             ledger.append("run", name=known, **head, **(sought(task.goals) if task.goals else {}))
         gather = stem is not None and config.search.warm == "auto" and task.goals is None
         searcher = _warmed(searcher, warm(ledger, config.storage, space, gather=gather), notify)
+        notify(Progress(stage="search"))
         with cluster.connect(config.ray):
             return running.tune_function(
                 task.function,
@@ -312,6 +313,7 @@ def _search(
                 seed=config.seed,
                 notify=notify,
                 settings=config.search,
+                needed=task.goals.names if task.goals else (),
             )
 
 

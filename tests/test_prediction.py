@@ -69,3 +69,9 @@ def test_cells_that_cannot_be_read_are_told(finished, home, tmp_path):
     assert "income: 1 of 20" in notes[0]
     assert "'much' in row 4" in notes[0]
     assert "'some day' in row 5" in notes[1]
+
+
+def test_only_csv_is_written(finished, home, tmp_path):
+    with pytest.raises(ConfigError, match=r"ends in \.csv"):
+        prediction.predict_file(str(home), "loans", str(finished.csv), str(tmp_path / "p.parquet"))
+    assert not list(tmp_path.iterdir())

@@ -95,6 +95,10 @@ def _cell(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+_REASONS = 3
+"""Kinds of failure that are told."""
+
+
 def leaderboard(trials: Trials, most: int = _ROWS) -> None:
     """Print the best trials, at most ``most``."""
     rows = [
@@ -116,8 +120,22 @@ def leaderboard(trials: Trials, most: int = _ROWS) -> None:
     columns = ("", "trial", "family", trials.metric, "rounds", "status", "seconds", "configuration")
     table(title, columns, rows)
     failed = sum(trial.status == "failed" for trial in trials.trials)
-    if more > 0 or failed:
-        say(f"{more} more, {failed} failed")
+    if more > 0:
+        say(f"{more} more")
+    if failed:
+        say(f"{failed} failed:")
+        for reason, number in list(_reasons(trials).items())[:_REASONS]:
+            say(f"  trial {number}: {reason}")
+
+
+def _reasons(trials: Trials) -> dict[str, int]:
+    """Return what trials failed of, each with the first trial that did."""
+    reasons: dict[str, int] = {}
+    for trial in trials.trials:
+        if trial.status == "failed":
+            told = "\n    ".join(trial.error.strip().splitlines()) or "no reason is known"
+            reasons.setdefault(told, trial.number)
+    return reasons
 
 
 def _settings(config: Mapping[str, Any]) -> str:

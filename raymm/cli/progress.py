@@ -77,7 +77,7 @@ def _facts(event: Progress) -> list[str]:
         parts.append(f"{event.running} running")
     if event.best is not None:
         parts.append(f"best {f'{event.metric} ' if event.metric else ''}{event.best:.6g}")
-    if event.seconds_left is not None:
+    if event.seconds_left is not None and (event.seconds_left > 0 or not event.running):
         parts.append(f"{duration(max(0.0, event.seconds_left))} left")
     if event.message and not event.message.startswith("trial "):
         parts.append(event.message)
@@ -117,6 +117,7 @@ class _Plain:
         self._clock = clock
         self._started = self._at = clock()
         self._stage, self._leader = "", ""
+        self._ended = False
         self._last: Progress | None = None
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -129,15 +130,19 @@ class _Plain:
             self._stage, self._last = event.stage, event
             now = self._clock()
             rest = EVERY if now - self._started < 60 else LATER
-            if fresh or not event.done or now - self._at >= rest or event.done == event.total:
+            # Once, and not at each budget of a trial that goes on when all have been begun.
+            last = event.done == event.total and not self._ended
+            self._ended = event.done == event.total
+            if fresh or not event.done or now - self._at >= rest or last:
                 self._say(event, now)
 
     def _say(self, event: Progress, now: float) -> None:
         width = shutil.get_terminal_size((110, 24)).columns
         text = line(event, now - self._started)
         best = leader(1, event.leaders[0]).strip() if event.leaders else ""
-        if best != self._leader:
-            self._leader, text = best, f"{text}  (first: {best.partition('  ')[2]})"
+        if best and best != self._leader:
+            text = f"{text}  (best: {best.partition('  ')[2]})"
+        self._leader = best
         click.echo(fitted(text, width), err=True)
         self._at = now
 

@@ -26,7 +26,7 @@ import random
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,8 +118,9 @@ class FunctionRun:
         *,
         budget: float | None = None,
         seed: int | None = None,
+        needed: Collection[str] = (),
     ) -> None:
-        self._metric, self._seed = metric, seed
+        self._metric, self._seed, self._needed = metric, seed, needed
         self._limit = None if budget is None else max(1, math.ceil(budget))
         self._reporter: _Reporter | None = None
         self._count, self._value = 0, math.nan
@@ -166,6 +167,8 @@ class FunctionRun:
                 raise TypeError(f"the function gave no {self._metric}") from None
             return self._rung(done=True)
         self._value, self._metrics = value_of(returned, self._metric), metrics_of(returned)
+        for name in self._needed:
+            value_of(dict(returned) if isinstance(returned, Mapping) else {}, name)
         self._count += 1
         if self._reporter is not None:
             self._reporter.report.keep(self._value, self._metrics)
@@ -342,8 +345,11 @@ class MakeCall:
     function: Function
     metric: str
     seed: int
+    needed: Collection[str] = ()
 
     def __call__(self, number: int, config: Config, budget: float | None) -> Run:
         """Return a run that has not begun."""
         seed = (self.seed * 1_000_003 + number) % 2**32
-        return FunctionRun(self.function, config, self.metric, budget=budget, seed=seed)
+        return FunctionRun(
+            self.function, config, self.metric, budget=budget, seed=seed, needed=self.needed
+        )

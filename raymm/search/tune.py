@@ -12,7 +12,7 @@ import contextlib
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import ray
@@ -118,14 +118,16 @@ def tune_function(  # noqa: PLR0913 - one call carries the whole search
     halving: Scheduler | None = None,
     trial_timeout: float | None = None,
     settings: SearchConfig | None = None,
+    needed: Collection[str] = (),
 ) -> Trials:
     """Search for the best configuration of a user's own function; Ray must be running.
 
-    ``function`` is described in `raymm.search.objective`; everything else is as in `search`.
+    ``function`` is described in `raymm.search.objective`, and must give what is ``needed``
+    besides the metric; everything else is as in `search`.
     """
     how = _settings(settings, trials, seconds, parallel, trial_timeout)
     shared = _share(how)
-    make = MakeCall(function=function, metric=metric, seed=seed)
+    make = MakeCall(function=function, metric=metric, seed=seed, needed=tuple(needed))
     return _search(make, space, searcher, halving, ledger, (metric, mode), (how, shared, notify))
 
 

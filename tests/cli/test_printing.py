@@ -62,7 +62,30 @@ def test_the_leaderboard_shows_twenty_and_counts_the_rest(capsys):
     printing.leaderboard(Trials(trials=trials, direction="minimize", metric="rmse"))
     out = capsys.readouterr().out
     assert "lower is better" in out
-    assert "5 more, 0 failed" in out
+    assert "5 more" in out
+    assert "failed" not in out
+
+
+def test_the_leaderboard_tells_why_trials_failed(capsys):
+    fine = Trial(id="0", number=0, config={}, status="finished", value=1.0)
+    bad = tuple(
+        Trial(
+            id=str(n),
+            number=n,
+            config={},
+            status="failed",
+            error=f"ValueError: {why}\nfile, line 3",
+        )
+        for n, why in enumerate(("deep", "deep", "wide"), start=1)
+    )
+    printing.leaderboard(Trials(trials=(fine, *bad), direction="minimize", metric="rmse"))
+    out = capsys.readouterr().out
+    assert "3 failed:" in out
+    assert [line.strip() for line in out.splitlines() if "trial " in line][-2:] == [
+        "trial 1: ValueError: deep",
+        "trial 3: ValueError: wide",
+    ]
+    assert "file, line 3" in out
 
 
 def test_json_is_one_line(capsys):

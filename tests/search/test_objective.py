@@ -192,3 +192,11 @@ def test_a_trial_that_goes_on_draws_other_numbers() -> None:
     again = make(4, {}, 4)
     again.restore(run.save())  # type: ignore[attr-defined]
     assert not {value for _, value in first} & {value for _, value in drive(again)}  # type: ignore[arg-type]
+
+
+def test_every_objective_must_be_given():
+    run = FunctionRun(
+        lambda c: {"error": 1.0, "bytes": 2.0}, {}, "error", needed=("error", "bytez")
+    )
+    with pytest.raises(TypeError, match='must give "bytez", but it gave error, bytes'):
+        run.advance()
