@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo test quick check bench bench-search chaos chaos-search clean
+.PHONY: help setup demo test quick check bench bench-quality bench-search chaos chaos-search clean
 
 help:
 	@echo "make setup   make .venv alone"
@@ -56,6 +56,19 @@ test: check quick
 bench: .venv/peers
 	@status=0; for file in tests/benchmarks/bench_*.py; do \
 	  echo "== $$file"; $(BIN)/python "$$file" || status=1; done; exit $$status
+
+# Peers whose pins differ from raymm's live in an environment of their own.
+.venv-quality/ready:
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv venv -q --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv-quality && \
+	  uv pip install -q -p .venv-quality/bin/python pip; \
+	else $(PYTHON) -m venv .venv-quality; fi
+	@.venv-quality/bin/python -m pip install -q --disable-pip-version-check \
+	  -r tests/benchmarks/quality_peers.txt
+	@touch $@
+
+bench-quality: setup .venv-quality/ready
+	$(BIN)/python tests/benchmarks/bench_quality.py
 
 bench-search: .venv/peers
 	@status=0; for name in search gp fidelity architecture pbt pareto tune; do \
