@@ -6,22 +6,29 @@ the environment variable RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH (`raymm.clust
 
 For predictions, and nothing else, two things are done.
 
-- Serve is told not to watch for a client that goes away, which would take two tasks and a queue
-  a request. The application sees it by itself while it reads the body; later it is not worth
-  knowing, since a graph that runs cannot be stopped.
+- Where the replica allows, the application answers at once and Serve's accounts are kept
+  (`raymm.serving.lane`). Elsewhere Serve is told not to watch for a client that goes away, which
+  would take two tasks and a queue a request. The application sees it by itself while it reads the
+  body; later it is not worth knowing, since a graph that runs cannot be stopped.
 - The head and the body of the answer go to the socket in one piece. uvicorn writes them one by
   one, and then HAProxy and the client are woken twice as well.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from raymm.serving.lane import Lane, lane_of
+
+Headers = list[tuple[bytes, bytes]]
 UNWATCHED = (b"x-request-disconnect-disabled", b"?1")
 """The header by which Serve is told not to watch a client."""
+_AT_THE_ROOT = ("/v1/models/", "/v2/models/")
+"""Paths of an application without a prefix of its own, which Serve would have to take off."""
 
 
 def middlewares() -> list[Middleware]:
@@ -40,24 +47,38 @@ class ShortWay:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._lane: Lane | None = None
+        self._sought = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
-        if scope["type"] == "http" and _predicts(scope["method"], scope["path"]):
-            scope["headers"] = [*scope["headers"], UNWATCHED]
-            send = in_one_piece(send)
-        await self._app(scope, receive, send)
+        if scope["type"] != "http" or not _predicts(scope["method"], scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        if not self._sought:  # Serve makes its middlewares before the replica is whole
+            self._lane, self._sought = lane_of(self._app), True
+        if self._lane is not None and scope["path"].startswith(_AT_THE_ROOT):
+            await self._lane(scope, receive, in_one_piece(send, identified=scope["headers"]))
+            return
+        scope["headers"] = [*scope["headers"], UNWATCHED]
+        await self._app(scope, receive, in_one_piece(send))
 
 
 def _predicts(method: str, path: str) -> bool:
     return method == "POST" and path.endswith(("/predict", "/infer")) and "/models/" in path
 
 
-def in_one_piece(send: Send) -> Send:
+def in_one_piece(send: Send, *, identified: Headers | None = None) -> Send:
     """Return a ``send`` that writes an answer's head together with its first piece of body.
 
     uvicorn's ``send`` belongs to an object that holds the connection's ``transport``, which is
     replaced for the time of the two messages. Any other ``send`` is returned as it is.
+
+    Parameters
+    ----------
+    identified : list of header pairs, optional
+        A request's headers; the answer then carries its ``x-request-id``, or a new one, as Serve's
+        answers do.
     """
     cycle: Any = getattr(send, "__self__", None)
     if not hasattr(cycle, "transport"):
@@ -68,6 +89,8 @@ def in_one_piece(send: Send) -> Send:
         nonlocal head
         if message["type"] == "http.response.start":
             head = message  # what follows is the body, at once
+            if identified is not None:
+                head["headers"] = [*message.get("headers", ()), _identity(identified)]
             return
         if head is None:
             await send(message)
@@ -83,6 +106,14 @@ def in_one_piece(send: Send) -> Send:
             pieces.flush()
 
     return joined
+
+
+def _identity(headers: Headers) -> tuple[bytes, bytes]:
+    """Return the header by which a request and its answer are known."""
+    for name, value in headers:
+        if name == b"x-request-id":
+            return name, value
+    return b"x-request-id", os.urandom(16).hex().encode()
 
 
 class _Pieces:

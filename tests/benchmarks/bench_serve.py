@@ -175,7 +175,7 @@ def make_models(folder):
 
 
 def _bundle(frame, y):
-    from raymm.artifacts import Column, Dataset, Lineage, Schema, Trial
+    from raymm.artifacts import Column, Dataset, Lineage, Recipe, Schema, Trial
     from raymm.bundle.build import build
     from raymm.data.statistics import reference
     from raymm.features.columns import encode
@@ -199,7 +199,7 @@ def _bundle(frame, y):
         configuration={}, trial={}, packages={},
     )  # fmt: skip
     bundle, _ = build(
-        dataset, trial, rows=rows, statistics=reference(dataset),
+        dataset, Recipe.of(trial), rows=rows, statistics=reference(dataset),
         lineage=lineage, threads=1, check_rows=rows[:200],
     )  # fmt: skip
     return bundle.to_bytes()

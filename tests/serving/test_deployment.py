@@ -129,3 +129,56 @@ def test_serve_takes_the_middleware_and_reads_its_header(ray_cluster):
     name = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
     assert os.environ[name] == ENVIRONMENT[name]
     assert ENVIRONMENT[name] == RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH
+
+
+def test_predictions_go_past_serve_and_are_counted_by_it(ray_cluster, port):
+    from fastapi import FastAPI
+    from ray import serve
+
+    def build():
+        import traceback
+
+        app = FastAPI()
+        app.get("/v2/health/ready")(lambda: {})
+
+        @app.post("/v1/models/{name}/predict")
+        async def way(name: str) -> dict:
+            from raymm.serving.lane import Lane
+
+            frames = [frame for frame, _ in traceback.walk_stack(None)]
+            lanes = [one for one in (f.f_locals.get("self") for f in frames) if type(one) is Lane]
+            manager = lanes[0]._begin.__self__ if lanes else None
+            return {
+                "way": [frame.f_code.co_name for frame in frames],
+                "ongoing": manager and manager.get_num_ongoing_requests(),
+                "counted": manager and sum(map(len, manager._cached_latencies.values())),
+            }
+
+        return app
+
+    class Replica:
+        pass
+
+    config = ServingConfig(port=port)
+    made = serve.deployment(serve.ingress(build)(Replica), name="model").bind()
+    deployment.deploy(made, name="stack", config=config, timeout=120)
+    if not deployment.uses_haproxy():
+        pytest.skip("no HAProxy here: replicas have no server of their own")
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+
+    def ask():
+        path = "/v1/models/stack/predict"
+        connection.request("POST", path, "{}", {"x-request-id": "mine"})
+        answer = connection.getresponse()
+        return answer.getheader("x-request-id"), json.loads(answer.read())
+
+    deadline = time.monotonic() + 60
+    while (found := ask())[1]["ongoing"] is None:  # Serve's own proxy answers until HAProxy is told
+        assert time.monotonic() < deadline, " ".join(found[1]["way"])
+        time.sleep(0.1)
+    name, told = found
+    assert name == "mine"
+    assert "_call_http_entrypoint" not in told["way"]
+    assert told["ongoing"] == 1
+    counted = [ask()[1]["counted"] for _ in range(50)]
+    assert max(counted) > 1  # the figures are exported, and forgotten, every so often
