@@ -28,6 +28,7 @@ from raymm.artifacts.proof import (
     Score,
     SliceScore,
 )
+from raymm.artifacts.recipe import Finding, Member, Recipe, recipe_of
 from raymm.artifacts.records import as_record, from_record
 from raymm.artifacts.release import Candidate, Frontier, Lineage, Version
 from raymm.artifacts.space import Categorical, Float, Int, Parameter, Space
@@ -41,6 +42,7 @@ from raymm.artifacts.table import (
     Shape,
     Statistics,
     Table,
+    Written,
 )
 from raymm.artifacts.traffic import Batch, Notify, Progress, Watcher
 from raymm.artifacts.trial import MetricLike, Trial, Trials
@@ -62,6 +64,7 @@ __all__ = [
     "Encoding",
     "Evaluation",
     "Explanation",
+    "Finding",
     "Float",
     "Floats",
     "Fold",
@@ -71,10 +74,12 @@ __all__ = [
     "Int",
     "Kind",
     "Lineage",
+    "Member",
     "MetricLike",
     "Notify",
     "Parameter",
     "Progress",
+    "Recipe",
     "Role",
     "Scalar",
     "Schema",
@@ -90,6 +95,8 @@ __all__ = [
     "Trials",
     "Version",
     "Watcher",
+    "Written",
     "as_record",
     "from_record",
+    "recipe_of",
 ]

@@ -62,6 +62,8 @@ class Lineage:
         The run's configuration as plain JSON.
     trial : mapping
         The trial that won, as a record without its times.
+    recipe : mapping
+        What was made of the trials (`raymm.artifacts.Recipe`); empty for that trial alone.
     packages : mapping
         Versions of the libraries that made it.
     """
@@ -74,6 +76,7 @@ class Lineage:
     configuration: Mapping[str, Any]
     trial: Mapping[str, Any]
     packages: Mapping[str, str]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy.typing as npt
@@ -25,12 +26,27 @@ class Table:
         Of the content (column names and every cell), so equal tables have equal hashes.
     notes : tuple of str
         What was found out while reading (delimiter, encoding, ragged lines), for a person.
+    anomalies : tuple of Anomaly
+        What was mended while reading: rows, names or characters that are not as they were written.
+    written : mapping of column name to Written
+        How the cells of columns are written that a large text file's reader gave types, so that
+        the same file read again, or a row of it, is understood.
     """
 
     frame: pd.DataFrame
     source: str
     sha256: str
     notes: tuple[str, ...] = ()
+    anomalies: tuple[Anomaly, ...] = ()
+    written: Mapping[str, Written] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """How a column's cells are written: its words for missing and its format, as in `Column`."""
+
+    missing: tuple[str, ...] = ()
+    format: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +94,16 @@ class Schema:
         The target's classes as text, sorted (numerically where all are numbers); empty for
         regression. Class codes are positions in this tuple; in a binary task the metric's
         positive class is the last.
+    decision : tuple of float
+        A weight a class: a bundle answers the label of the largest product of probability and
+        weight. Empty for equal weights, and before a bundle is made.
     """
 
     columns: tuple[Column, ...]
     target: str
     task: Task
     classes: tuple[str, ...] = ()
+    decision: tuple[float, ...] = ()
     version: int = 1
 
     @property

@@ -96,6 +96,11 @@ class Trials:
     seconds: float = 0.0
     objectives: Mapping[str, Direction] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """Return how many there are and the best value: every trial would fill pages."""
+        best = "" if self.best is None else f", best {self.metric} {self.best.value:.6g}"
+        return f"Trials({len(self.trials)} trials{best})"
+
     @property
     def leaderboard(self) -> tuple[Trial, ...]:
         """Trials that have a value, best first; ties go to the earlier suggestion."""

@@ -9,31 +9,96 @@ import fnmatch
 import glob
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from raymm.data.compressed import PIECE, TABLES, Unpacked, kind_of, too_large
 from raymm.errors import DataError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from obstore.store import MemoryStore
-
-TABLES = re.compile(r"\.(csv|tsv|psv|txt|data|parquet|pq)(\.(gz|zst|zstd|bz2|xz))?$", re.IGNORECASE)
-"""Files of a folder that are taken for tables."""
 
 _WILD = re.compile(r"[*?\[]")
 _REMEDY = "Give a CSV or Parquet file, a folder or glob of them, or a URL."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """A file's name and its unpacked bytes."""
+    """A file that a source names.
+
+    Attributes
+    ----------
+    size : int
+        Its bytes as they are stored, perhaps packed.
+    path : Path or None
+        Where it lies; None where ``fetch`` brings its bytes from a store.
+    """
 
     name: str
-    data: bytes
+    size: int
+    path: Path | None = None
+    fetch: Callable[[], bytes] | None = None
+
+    def stored(self) -> pa.NativeFile:
+        """Return the bytes as they are stored, as a file at its beginning."""
+        import pyarrow as pa
+
+        if self.path is not None:
+            try:
+                return pa.OSFile(str(self.path), "rb")
+            except OSError as error:
+                raise DataError(
+                    f"{self.name} cannot be read: {error}. Check its permissions."
+                ) from error
+        return pa.BufferReader(self.fetch() if self.fetch else b"")
+
+    @property
+    def packed(self) -> str:
+        """How it is packed, or an empty string."""
+        with self.stored() as file:
+            return kind_of(file.read(8))
+
+    def open(self, limit: int) -> pa.NativeFile:
+        """Return its content, unpacked, as a stream of at most ``limit`` bytes.
+
+        Raises
+        ------
+        DataError
+            Also on reading: see `Unpacked`.
+        """
+        import pyarrow as pa
+
+        file = self.stored()
+        kind = kind_of(file.read(8))
+        file.seek(0)
+        if not kind:
+            return file
+        unpacked = Unpacked(file, kind, self.size, limit, self.name)
+        return pa.PythonFile(io.BufferedReader(unpacked, PIECE), "r")
+
+    def read(self, limit: int) -> bytes:
+        """Return its content, unpacked, or its first ``limit`` + 1 bytes where it holds more.
+
+        Raises
+        ------
+        DataError
+            When it cannot be read or unpacked.
+        """
+        parts: list[bytes] = []
+        left = limit + 1
+        with self.open(max(left, 2**62)) as stream:
+            while left > 0:
+                part = stream.read(min(PIECE, left))
+                if not part:
+                    break
+                parts.append(part)
+                left -= len(part)
+        return b"".join(parts)
 
 
 @lru_cache(maxsize=1)
@@ -44,42 +109,43 @@ def memory() -> MemoryStore:
     return MemoryStore()
 
 
-def files(source: str, limit_bytes: int) -> Iterator[Named]:
-    """Yield the files of a source in the order of their names.
+def files(source: str, limit_bytes: int) -> list[Named]:
+    """Return the files of a source in the order of their names.
 
     Raises
     ------
     DataError
-        When there are none, one cannot be read or unpacked, or there are too many bytes.
+        When there are none, one is empty, or they hold more than ``limit_bytes`` as stored.
     """
     if not source.strip():
         raise DataError(f"data.source is empty. {_REMEDY}")
     url = re.match(r"[a-z][a-z0-9+.-]+://", source, re.IGNORECASE)
     if url and not source.lower().startswith("file://"):
-        found = _remote(source, limit_bytes)
+        found = _remote(source)
     else:
-        path = unquote(urlsplit(source).path) if url else source
-        found = _local(path, limit_bytes)
-    total = 0
-    for name, data in found:
-        plain = _unpacked(name, data, limit_bytes - total)
-        total += len(plain)
-        if total > limit_bytes:
-            raise _too_large(source, limit_bytes)
-        if not plain:
-            raise DataError(f"{name} is empty. Give a file with a header and rows.")
-        yield Named(name, plain)
+        found = _local(unquote(urlsplit(source).path) if url else source)
+    if sum(file.size for file in found) > limit_bytes:
+        raise too_large(source, limit_bytes)
+    for file in found:
+        if not file.size:
+            raise DataError(f"{file.name} is empty. Give a file with a header and rows.")
+    return found
 
 
-def _too_large(source: str, limit: int) -> DataError:
-    return DataError(
-        f"{source} must hold at most {limit:,} bytes unpacked, but holds more. Give a sample of "
-        "its rows, or the columns that matter as Parquet."
-    )
+def _local(source: str) -> list[Named]:
+    try:
+        path = Path(source).expanduser()
+        return [
+            Named(name=str(inner), size=inner.stat().st_size, path=inner)
+            for inner in _paths(path, source)
+        ]
+    except OSError as error:
+        raise DataError(f"{source} cannot be read: {error}. Check its permissions.") from error
+    except (ValueError, RuntimeError) as error:  # a NUL byte, or no such user's home
+        raise DataError(f"{source!r} is no path: {error}. {_REMEDY}") from error
 
 
-def _local(source: str, limit: int) -> Iterator[tuple[str, bytes]]:
-    path = Path(source).expanduser()
+def _paths(path: Path, source: str) -> list[Path]:
     if path.is_dir():
         paths = sorted(
             inner
@@ -88,22 +154,18 @@ def _local(source: str, limit: int) -> Iterator[tuple[str, bytes]]:
         )
         if not paths:
             raise DataError(f"The folder {source} holds no CSV or Parquet file. {_REMEDY}")
-    elif path.exists():
-        paths = [path]
-    elif _WILD.search(source):
-        paths = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
-        paths = [inner for inner in paths if inner.is_file()]
-        if not paths:
-            raise DataError(f"No file matches {source}. {_REMEDY}")
-    else:
+        return paths
+    if path.is_file():
+        return [path]
+    if path.exists():
+        raise DataError(f"{source} is neither a file nor a folder. {_REMEDY}")
+    if not _WILD.search(source):
         raise DataError(f"{source} does not exist. Check the path; it starts at {Path.cwd()}.")
-    try:
-        if sum(inner.stat().st_size for inner in paths) > limit:
-            raise _too_large(source, limit)
-        for inner in paths:
-            yield str(inner), inner.read_bytes()
-    except OSError as error:
-        raise DataError(f"{source} cannot be read: {error}. Check its permissions.") from error
+    paths = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
+    paths = [inner for inner in paths if inner.is_file()]
+    if not paths:
+        raise DataError(f"No file matches {source}. {_REMEDY}")
+    return paths
 
 
 def _is_table(parts: tuple[str, ...]) -> bool:
@@ -111,7 +173,7 @@ def _is_table(parts: tuple[str, ...]) -> bool:
     return not hidden and bool(TABLES.search(parts[-1]))
 
 
-def _remote(source: str, limit: int) -> Iterator[tuple[str, bytes]]:
+def _remote(source: str) -> list[Named]:
     import obstore
     from obstore.exceptions import BaseError
 
@@ -120,17 +182,38 @@ def _remote(source: str, limit: int) -> Iterator[tuple[str, bytes]]:
         names = _listed(obstore, store, path)
         if not names:
             raise DataError(f"{source} holds no CSV or Parquet file, or is not there. {_REMEDY}")
-        sizes = [int(obstore.head(store, name)["size"]) for name in names]
-        if sum(sizes) > limit:
-            raise _too_large(source, limit)
-        for name in names:
-            yield name, bytes(obstore.get(store, name).bytes())
+        return [
+            Named(
+                name=name,
+                size=int(obstore.head(store, name)["size"]),
+                fetch=_fetcher(source, store, name),
+            )
+            for name in names
+        ]
     except (BaseError, OSError, ValueError) as error:
-        first = str(error).strip().splitlines() or [type(error).__name__]
-        raise DataError(
-            f"{source} cannot be read: {first[0]}. Check the address and the credentials in the "
-            "environment."
-        ) from error
+        raise _unreached(source, error) from error
+
+
+def _fetcher(source: str, store: Any, name: str) -> Callable[[], bytes]:
+    @lru_cache(maxsize=1)
+    def fetch() -> bytes:
+        import obstore
+        from obstore.exceptions import BaseError
+
+        try:
+            return bytes(obstore.get(store, name).bytes())
+        except (BaseError, OSError, ValueError) as error:
+            raise _unreached(source, error) from error
+
+    return fetch
+
+
+def _unreached(source: str, error: Exception) -> DataError:
+    first = str(error).strip().splitlines() or [type(error).__name__]
+    return DataError(
+        f"{source} cannot be read: {first[0]}. Check the address and the credentials in the "
+        "environment."
+    )
 
 
 def _store(source: str) -> tuple[Any, str]:
@@ -166,30 +249,3 @@ def _listed(obstore: Any, store: Any, path: str) -> list[str]:
     return sorted(
         name for name, tail in zip(found, inner, strict=True) if _is_table(tuple(tail.split("/")))
     )
-
-
-def _unpacked(name: str, data: bytes, limit: int) -> bytes:
-    """Return bytes unpacked by what they begin with; at most ``limit`` + 1 of them are made."""
-    import pyarrow as pa
-
-    kinds = {
-        b"\x1f\x8b": "gzip",
-        b"\x28\xb5\x2f\xfd": "zstd",
-        b"BZh": "bz2",
-        b"\xfd7zXZ": "xz",
-    }
-    kind = next((kind for magic, kind in kinds.items() if data.startswith(magic)), None)
-    if kind is None:
-        return data
-    try:
-        if kind == "xz":
-            import lzma
-
-            return lzma.open(io.BytesIO(data)).read(limit + 1)
-        with pa.CompressedInputStream(pa.BufferReader(data), kind) as stream:
-            plain: bytes = stream.read(limit + 1)
-            return plain
-    except (OSError, EOFError, ValueError, pa.ArrowException) as error:
-        raise DataError(
-            f"{name} is packed with {kind} but cannot be unpacked: {error}. Write it again."
-        ) from error

@@ -1,30 +1,39 @@
-"""Reads a table: CSV in any common form or Parquet, one file or many, on disk or in a store.
+"""Reads a table: CSV in any common form, Parquet, Arrow or JSON lines, one file or many.
 
 What a text file does not say of itself (delimiter, encoding, quoting, whether it has a header) is
 found out and told in the table's notes. Cells stay text, exactly as written: what means "missing"
-and what is a number is for the schema to decide.
+and what is a number is for the schema to decide. Only of text files too large for that, numbers,
+dates and repeated words are kept in types that take less memory (`raymm.data.streamed`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from raymm.artifacts import Table
+from raymm.data import columnar, streamed
+from raymm.data.compressed import too_large
 from raymm.data.files import Named, files
+from raymm.data.findings import Findings
+from raymm.data.memory import available
+from raymm.data.naming import named
 from raymm.data.text import parse
 from raymm.errors import DataError
 
-LIMIT_BYTES = 4 * 2**30
+LIMIT_BYTES = 64 * 2**30
+LARGE = 128 * 2**20
+"""Bytes of text, all files together and unpacked, from which columns are kept compactly."""
+_PACKED = 8
 _KEY = "raymm-table-key1"
 
 
-def read(source: str, *, limit_bytes: int = LIMIT_BYTES) -> Table:
+def read(source: str, *, limit_bytes: int = LIMIT_BYTES, memory: int | None = None) -> Table:
     """Read a table.
 
     Parameters
@@ -32,9 +41,13 @@ def read(source: str, *, limit_bytes: int = LIMIT_BYTES) -> Table:
     source : str
         A file, a folder, a glob, or a ``file://``, ``s3://``, ``gs://``, ``az://``, ``http(s)://``
         or ``memory://`` URL of a file, folder or glob. Files of one folder are read in the order
-        of their names and must have the same columns.
+        of their names and must have the same columns. Files may be packed by gzip, zstd, bzip2,
+        xz or lz4, or lie alone in a ZIP archive.
     limit_bytes : int
         The most bytes to read, all files together and unpacked.
+    memory : int or None
+        The bytes that the table may take; two fifths of the free memory by default. A larger CSV
+        is sampled, which the notes and anomalies tell; a larger Parquet file is refused.
 
     Raises
     ------
@@ -42,22 +55,32 @@ def read(source: str, *, limit_bytes: int = LIMIT_BYTES) -> Table:
         When nothing is there, a file is no table, the files do not fit together, or the limit is
         passed.
     """
-    frames: list[pd.DataFrame] = []
-    notes: list[str] = []
-    names: list[str] = []
-    for file in files(source, limit_bytes):
-        frame, told = _frame(file)
-        if len(frame.columns) == 0:
-            raise DataError(f"{file.name} has no columns. Give a file with a header and rows.")
-        frames.append(_aligned(frame, frames, file.name, names, notes))
-        names.append(file.name)
-        notes += [f"{file.name}: {note}" if len(told) and len(names) > 1 else note for note in told]
-    if len(frames) > 1:
-        notes.append(f"{len(frames)} files were read, in the order of their names")
-    frame = _joined(frames)
+    found = Findings()
+    named_files = files(source, limit_bytes)
+    heads = [file.read(63)[:64] for file in named_files]
+    text = not any(_is_binary(head) for head in heads)
+    weight = sum(file.size * (_PACKED if file.packed else 1) for file in named_files)
+    whole = None if text and weight >= LARGE else _whole(named_files, limit_bytes, found, memory)
+    if whole is None:
+        if not text:
+            raise too_large(source, limit_bytes)
+        found = Findings()
+        stream = streamed.read(named_files, limit_bytes, found, memory=memory)
+        frame, digest, written = stream.frame, stream.sha256, stream.written
+    else:
+        frame, digest, written = whole, content_hash(whole), {}
+    if len(named_files) > 1:
+        found.note(f"{len(named_files)} files were read, in the order of their names")
     if len(frame) == 0:
         raise DataError(f"{source} has a header but no rows. Give a table with at least ten rows.")
-    return Table(frame=frame, source=source, sha256=content_hash(frame), notes=tuple(notes))
+    return Table(
+        frame=frame,
+        source=source,
+        sha256=digest,
+        notes=tuple(found.notes),
+        anomalies=tuple(found.anomalies),
+        written=written,
+    )
 
 
 def from_frame(frame: pd.DataFrame) -> Table:
@@ -70,11 +93,17 @@ def from_frame(frame: pd.DataFrame) -> Table:
     """
     if frame.empty:
         raise DataError(f"the table must have rows and columns, but its shape is {frame.shape}.")
-    notes: list[str] = []
-    named = frame.reset_index(drop=True)
-    named.columns = pd.Index(_names([str(name) for name in frame.columns], notes))
-    plain = _plain(named)
-    return Table(frame=plain, source="memory", sha256=content_hash(plain), notes=tuple(notes))
+    found = Findings()
+    plain = frame.reset_index(drop=True)
+    plain.columns = pd.Index(named([str(name) for name in frame.columns], found))
+    plain = _plain(plain)
+    return Table(
+        frame=plain,
+        source="memory",
+        sha256=content_hash(plain),
+        notes=tuple(found.notes),
+        anomalies=tuple(found.anomalies),
+    )
 
 
 def content_hash(frame: pd.DataFrame) -> str:
@@ -88,65 +117,85 @@ def content_hash(frame: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def _frame(file: Named) -> tuple[pd.DataFrame, list[str]]:
-    if file.data[:4] == b"PAR1":
-        frame, notes = _parquet(file), list[str]()
-    else:
-        frame, notes = parse(file.data, file.name)
-    frame.columns = pd.Index(_names([str(name) for name in frame.columns], notes))
-    return frame, notes
+def _is_binary(head: bytes) -> bool:
+    start = head.lstrip()[:1]
+    return head.startswith((columnar.PARQUET, columnar.ARROW)) or start in (b"{", b"[")
 
 
-def _parquet(file: Named) -> pd.DataFrame:
+def _whole(
+    named_files: Sequence[Named], limit: int, found: Findings, memory: int | None
+) -> pd.DataFrame | None:
+    """Return the files' rows in one frame, or None where their text is too large for that."""
+    frames: list[pd.DataFrame] = []
+    left = limit
+    for file in named_files:
+        found.name = file.name if frames else ""
+        frame, size = _frame(file, left, found, memory)
+        if frame is None:
+            return None
+        left -= size
+        if len(frame.columns) == 0:
+            raise DataError(f"{file.name} has no columns. Give a file with a header and rows.")
+        frame.columns = pd.Index(named([str(name) for name in frame.columns], found))
+        frames.append(_aligned(frame, frames, named_files[0].name, file.name, found))
+    found.name = ""
+    return _joined(frames)
+
+
+def _frame(
+    file: Named, left: int, found: Findings, memory: int | None
+) -> tuple[pd.DataFrame | None, int]:
+    """Return a file's rows and how many bytes it holds; None where it is large text."""
+    head = file.read(7)
+    room = int(available() * 0.6) if memory is None else memory
+    if head.startswith((columnar.PARQUET, columnar.ARROW)) and not file.packed:
+        with file.stored() as opened:
+            if head.startswith(columnar.ARROW):
+                return columnar.arrow(opened, file.name, found), file.size
+            return columnar.parquet(opened, file.name, found, room), file.size
+    data = file.read(min(left, LARGE))
+    if len(data) > left:
+        raise too_large(file.name, left)
+    if not data:
+        raise DataError(f"{file.name} is empty. Give a file with a header and rows.")
+    if len(data) > LARGE and _is_binary(data[:64]) and not _is_text(data[:64]):
+        raise too_large(file.name, LARGE)
+    if head.startswith(columnar.PARQUET):
+        return columnar.parquet(_opened(data), file.name, found, room), len(data)
+    if head.startswith(columnar.ARROW):
+        return columnar.arrow(_opened(data), file.name, found), len(data)
+    if _is_json(data[:64]):
+        return columnar.records(data, file.name, found), len(data)
+    if len(data) > LARGE:
+        return None, len(data)
+    return parse(data, file.name, found)[0], len(data)
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether a file that begins with a bracket is CSV all the same."""
+    return head.lstrip()[:1] in (b"{", b"[") and not _is_json(head)
+
+
+def _opened(data: bytes) -> Any:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        table = pq.ParquetFile(pa.BufferReader(file.data)).read()
-        frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(
-            f"{file.name} begins like a Parquet file but cannot be read: {error}. Write it again."
-        ) from error
-    indexes = [name for name in frame.columns if str(name).startswith("__index_level_")]
-    return frame.drop(columns=indexes)
+    return pa.BufferReader(data)
 
 
-def _names(names: list[str], notes: list[str]) -> list[str]:
-    """Return names without surrounding blanks, none empty, no two equal; tell what changed."""
-    stripped = [name.strip() for name in names]
-    taken = Counter(stripped)
-    result: list[str] = []
-    seen: set[str] = set()
-    for place, name in enumerate(stripped, start=1):
-        new, count = name, 1
-        if not name:
-            new = f"column_{place}"
-        while new in seen or (new != name and new in taken):
-            count += 1
-            new = f"{name or f'column_{place}'}_{count}"
-        if new != name:
-            what = f'a second column "{name}"' if name else f"column {place}, which has no name,"
-            notes.append(f'{what} is called "{new}"')
-        seen.add(new)
-        result.append(new)
-    return result
+def _is_json(head: bytes) -> bool:
+    """Whether text begins like a JSON record or a list of such."""
+    plain = head.lstrip().replace(b" ", b"").replace(b"\n", b"").replace(b"\r", b"")
+    return plain.startswith((b'{"', b'[{"', b"{}", b"[]", b"[["))
 
 
 def _aligned(
-    frame: pd.DataFrame, before: list[pd.DataFrame], name: str, names: list[str], notes: list[str]
+    frame: pd.DataFrame, before: list[pd.DataFrame], first: str, name: str, found: Findings
 ) -> pd.DataFrame:
     if not before or list(frame.columns) == list(before[0].columns):
         return frame
-    expected, found = set(before[0].columns), set(frame.columns)
-    if expected != found:
-        parts = [f"lacks {sorted(expected - found)}"] if expected - found else []
-        parts += [f"has besides {sorted(found - expected)}"] if found - expected else []
-        raise DataError(
-            f"All files of one table must have the same columns, but {name} {' and '.join(parts)} "
-            f"compared with {names[0]}. Read them apart, or mend that file."
-        )
-    notes.append(f"{name} has its columns in another order; they were put in the first file's")
+    streamed.require_same(list(before[0].columns), list(frame.columns), first, name)
+    found.name = ""
+    found.note(f"{name} has its columns in another order; they were put in the first file's")
     return frame[list(before[0].columns)]
 
 

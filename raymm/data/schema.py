@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import heapq
 import re
 from collections.abc import Collection
 
@@ -11,7 +12,8 @@ import numpy as np
 
 from raymm.artifacts import Column, ColumnStatistics, Kind, Role, Schema, Statistics, Table
 from raymm.config import DataConfig
-from raymm.data.kinds import Guess, decimal_commas, guess
+from raymm.data.guesses import Guess
+from raymm.data.kinds import decimal_commas, guess
 from raymm.data.schema_file import read, write
 from raymm.data.target import target_of
 from raymm.errors import DataError
@@ -61,15 +63,22 @@ def infer(table: Table, statistics: Statistics, config: DataConfig) -> Schema:
     if config.target in config.exclude:
         raise DataError(f'data.exclude must not hold the target "{config.target}".')
     comma = decimal_commas(table.frame)
-    aim = guess(table.frame[config.target], keep_none=True, decimal_comma=comma)
+    written = table.written
+    aim = guess(
+        table.frame[config.target],
+        keep_none=True,
+        decimal_comma=comma,
+        written=written.get(config.target),
+    )
     target, task, classes = target_of(aim, config, statistics.rows)
+    counts = {column.name: column for column in statistics.columns}
     columns = []
     for name in names:
         if name == config.target:
             columns.append(target)
             continue
-        found = guess(table.frame[name], decimal_comma=comma)
-        columns.append(_column(name, found, statistics.column(name), roles.get(name), config))
+        found = guess(table.frame[name], decimal_comma=comma, written=written.get(name))
+        columns.append(_column(name, found, counts[name], roles.get(name), config))
     if not any(column.role == "feature" for column in columns):
         columns = _spared(columns)
     return Schema(columns=tuple(columns), target=config.target, task=task, classes=classes)
@@ -96,14 +105,15 @@ def _column(
     style = found.format
     role: Role = "feature"
     reason = ""
-    if found.values is not None and _is_epoch(name, found):
-        kind, style = "datetime", "epoch"
+    epoch = _epoch(name, found) if found.numeric else ""
+    if epoch:
+        kind, style = "datetime", epoch
     if given == "time":
         role, reason = "time", "orders the rows (data.time)"
         if kind not in ("number", "datetime"):
             raise DataError(
                 f'data.time "{name}" must hold dates or numbers, but holds {kind} such as '
-                f"{(found.words or [''])[0]!r}. Name another column, or mend its dates."
+                f"{found.word!r}. Name another column, or mend its dates."
             )
     elif given == "group":
         role, reason = "group", "rows of one group stay together (data.group)"
@@ -112,18 +122,23 @@ def _column(
     else:
         reason = _useless(name, found, counts)
         role = "ignored" if reason else "feature"
-    values = found.values
+    bounds = found.bounds
+    if bounds and epoch == "epoch ms":
+        bounds = bounds[0] // 1000, bounds[1] // 1000
     categories = found.pair
     if kind == "category":
-        order = sorted(range(len(found.words)), key=lambda i: (-int(found.rows[i]), found.words[i]))
-        categories = tuple(found.words[i] for i in order[:CATEGORIES])
+        words, rows = found.words, found.rows
+        first = heapq.nsmallest(
+            CATEGORIES, range(len(words)), key=lambda i: (-int(rows[i]), words[i])
+        )
+        categories = tuple(words[i] for i in first)
     return Column(
         name=name,
         kind=kind,
         role=role,
         missing=found.missing,
-        minimum=float(values.min()) if values is not None and len(values) else None,
-        maximum=float(values.max()) if values is not None and len(values) else None,
+        minimum=bounds[0] if bounds else None,
+        maximum=bounds[1] if bounds else None,
         categories=categories,
         format=style,
         reason=reason,
@@ -132,31 +147,33 @@ def _column(
 
 
 def _example(found: Guess, kind: Kind) -> str | float | bool | None:
-    if not found.words:
+    if not found.known:
         return None
-    if kind == "number" and found.values is not None:
-        first = float(found.values[0])
+    if kind == "number" and found.numeric:
+        first = found.first
         return int(first) if first.is_integer() and abs(first) < 2**53 else first
     if kind == "boolean":
-        return found.words[0].casefold() == found.pair[1].casefold()
-    return found.words[0][:200]
+        return found.word.casefold() == found.pair[1].casefold()
+    return found.word[:200]
 
 
-def _is_epoch(name: str, found: Guess) -> bool:
+def _epoch(name: str, found: Guess) -> str:
+    """Return the format of a column that counts seconds or milliseconds since 1970, else ""."""
     if not (_EPOCH.search(name.casefold()) and found.whole and found.known):
-        return False
-    values = np.asarray(found.values)
-    low, high = float(values.min()), float(values.max())
-    return low > 3e8 and high < 4.2e9
+        return ""
+    low, high = found.bounds or (0.0, 0.0)
+    if low > 3e8 and high < 4.2e9:  # 1979 to 2103
+        return "epoch"
+    return "epoch ms" if low > 3e11 and high < 4.2e12 else ""
 
 
 def _useless(name: str, found: Guess, counts: ColumnStatistics) -> str:
     """Return why a column can teach nothing, or an empty string."""
-    rows, known, distinct = len(found.codes), found.known, len(found.words)
+    rows, known, distinct = found.length, found.known, found.distinct
     if known == 0:
         return "empty: every value is missing"
     if distinct == 1 and counts.missing == 0:
-        return f"constant: every value is {found.words[0][:50]!r}"
+        return f"constant: every value is {found.word[:50]!r}"
     if rows >= 100 and known < 0.005 * rows:
         return f"nearly empty: {known} of {rows} rows have a value"
     if found.kind == "category" and known >= 10:
@@ -166,7 +183,7 @@ def _useless(name: str, found: Guess, counts: ColumnStatistics) -> str:
     if found.whole and known >= 10 and distinct == known == rows:
         if _is_id_name(name):
             return "id: whole numbers without repetition, named like a key"
-        values = np.asarray(found.values)[found.codes]
+        values = found.cells
         if values[0] in (0.0, 1.0) and np.all(np.diff(values) == 1.0):
             return f"id: numbers the rows from {values[0]:.0f} to {values[-1]:.0f}"
     return ""

@@ -22,7 +22,7 @@ _HEAD = """\
 # role:     feature, target, time (orders the rows), group (rows kept together) or ignored
 # missing:  words that mean "missing", besides the empty text
 # format:   dates: a strptime format, ISO8601, epoch or epoch ms;
-#           numbers: decimal comma, thousands comma, signs (joined by ", ")
+#           numbers: decimal comma, thousands comma, signs (joined by ", "), or duration (h:m:s)
 # classes:  of the target, in the order of their codes; of two, the positive class is the last
 # Words such as No, yes or 1 must stand in quotes to be read as text.
 """

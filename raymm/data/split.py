@@ -20,6 +20,9 @@ from raymm.features.columns import encode, encode_target, numbers, times, words
 HOLDOUT = 0.2
 """The share of training rows that a single fold validates on."""
 
+WINDOWS = 3
+"""How many windows of time are validated on at most; the share before the first is 40 %."""
+
 
 def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dataset:
     """Return the rows whose target is known, encoded and split.
@@ -28,7 +31,8 @@ def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dat
     random_state=seed, stratify=y)`` (no stratification for regression), so that scores compare
     with what everyone computes; with ``config.time`` the latest rows, with ``config.group`` whole
     groups. Folds are made of the training rows only: five below 5,000 of them, three below
-    12,000, else one that validates on a fifth; with ``config.time`` always one, on the latest.
+    12,000, else one that validates on a fifth; with ``config.time`` three below 12,000, on the
+    latest fifth and on the two before it, each foretold from what lies before, else the latest.
     There are fewer folds where one of two classes has too few rows to be in each. Every class
     that the training rows hold is in every fold's training part, unless time or groups part them.
     What ``config`` excludes is no feature, whatever the schema says.
@@ -46,7 +50,8 @@ def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dat
         )
     schema = _agreed(schema, config, table.frame)
     y, known = encode_target(table.frame, schema)
-    frame = table.frame[known].reset_index(drop=True)
+    # A frame of every row is shared rather than copied: pandas copies on writing only.
+    frame = (table.frame if known.all() else table.frame[known]).reset_index(drop=True)
     y = y[known]
     if len(y) < 10:
         raise DataError(
@@ -55,7 +60,7 @@ def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dat
         )
     labels = y if schema.task != "regression" else None
     if config.time:
-        train, test, folds = _by_time(frame, schema, config)
+        train, test, folds = _by_time(frame, schema, config, labels)
     elif config.group:
         train, test, folds = _by_group(frame, schema, config, labels, seed)
     else:
@@ -186,7 +191,7 @@ def _complete(fold: Fold, labels: npt.NDArray[Any] | None) -> Fold:
 
 
 def _by_time(
-    frame: pd.DataFrame, schema: Schema, config: DataConfig
+    frame: pd.DataFrame, schema: Schema, config: DataConfig, labels: npt.NDArray[Any] | None
 ) -> tuple[Indices, Indices, list[Fold]]:
     """Put the latest rows aside; rows of one time keep their order, undated rows come first."""
     column = schema.column(str(config.time))
@@ -203,9 +208,25 @@ def _by_time(
     order = np.argsort(moments, kind="stable").astype(np.int64)
     cut = len(order) - math.ceil(config.test * len(order))
     train, test = order[:cut], order[cut:]
-    _fold_count(len(train))
-    inner = len(train) - math.ceil(HOLDOUT * len(train))
-    return train, test, [Fold(train=_sorted(train[:inner]), valid=_sorted(train[inner:]))]
+    return train, test, _windows(train, labels, _fold_count(len(train)))
+
+
+def _windows(train: Indices, labels: npt.NDArray[Any] | None, count: int) -> list[Fold]:
+    """Validate on the latest rows and, where rows are few, on the windows before them too.
+
+    Each window is foretold from all rows before it. The latest comes first; an earlier one is
+    left out where it, or what lies before it, lacks a class of the others.
+    """
+    size = math.ceil(HOLDOUT * len(train))
+    folds: list[Fold] = []
+    for stop in range(len(train), len(train) - min(count, WINDOWS) * size, -size):
+        fit, valid = train[: stop - size], train[stop - size : stop]
+        whole = labels is None or all(
+            len(np.unique(labels[part])) == len(np.unique(labels[train])) for part in (fit, valid)
+        )
+        if not folds or (whole and len(fit)):
+            folds.append(Fold(train=_sorted(fit), valid=_sorted(valid)))
+    return folds
 
 
 def _by_group(

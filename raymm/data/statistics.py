@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from raymm.artifacts import NO_TIME, Column, ColumnStatistics, Dataset, Statistics, Table
-from raymm.data.kinds import Guess, decimal_commas, guess
+from raymm.data.guesses import Guess
+from raymm.data.kinds import decimal_commas, guess
 
 VALUES = 50
 """The most values that are counted one by one."""
@@ -23,7 +25,9 @@ def describe(table: Table) -> Statistics:
     rows = len(table.frame)
     comma = decimal_commas(table.frame)
     columns = tuple(
-        _described(str(name), guess(values, decimal_comma=comma))
+        _described(
+            str(name), guess(values, decimal_comma=comma, written=table.written.get(str(name)))
+        )
         for name, values in table.frame.items()
     )
     return Statistics(rows=rows, columns=columns)
@@ -69,10 +73,10 @@ def of_tensor(values: npt.NDArray[Any], column: Column) -> ColumnStatistics:
 
 
 def _described(name: str, found: Guess) -> ColumnStatistics:
-    rows = len(found.codes)
+    rows = found.length
     column = Column(name=name, kind=found.kind)
-    if found.values is not None:
-        return _numeric(column, rows, found.values[found.codes[found.codes >= 0]])
+    if found.numeric:
+        return _numeric(column, rows, found.cells)
     result = _counted(column, found.words, found.rows, rows)
     if found.kind == "text":
         lengths = np.array([len(word) for word in found.words], dtype=np.float64)
@@ -98,16 +102,17 @@ def _numeric(column: Column, rows: int, known: npt.NDArray[np.float64]) -> Colum
         return ColumnStatistics(
             name=column.name, kind=column.kind, rows=rows, missing=missing, distinct=0, counts=(0,)
         )
-    edges, counts = histogram(known)
+    ordered = np.sort(known)
+    edges, counts = _histogram(ordered)
     return ColumnStatistics(
         name=column.name,
         kind=column.kind,
         rows=rows,
         missing=missing,
-        distinct=len(np.unique(known)),
+        distinct=int(np.count_nonzero(np.diff(ordered))) + 1,
         mean=float(known.mean()),
         deviation=float(known.std()),
-        quantiles=tuple(map(float, np.quantile(known, QUANTILES))),
+        quantiles=quantiles(ordered),
         edges=edges,
         counts=counts,
     )
@@ -119,12 +124,31 @@ def histogram(values: npt.NDArray[np.float64]) -> tuple[tuple[float, ...], tuple
     The edges are values that occur (inverse of the empirical distribution function), without the
     largest, above which there is nothing. See `ColumnStatistics.edges` for the bins.
     """
-    if not len(values):
+    return _histogram(np.sort(values))
+
+
+def _histogram(ordered: npt.NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    size = len(ordered)
+    if not size:
         return (), (0,)
-    edges = np.unique(np.quantile(values, _DECILES, method="inverted_cdf"))
-    edges = edges[edges < values.max()]
-    counts = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
+    places = np.ceil(size * np.array(_DECILES) - 1).astype(np.int64)
+    edges = np.unique(ordered[np.clip(places, 0, None)])
+    edges = edges[edges < ordered[-1]]
+    below = np.searchsorted(ordered, edges, side="right")
+    counts = np.diff(below, prepend=0, append=size)
     return tuple(map(float, edges)), tuple(map(int, counts))
+
+
+def quantiles(ordered: npt.NDArray[np.float64]) -> tuple[float, ...]:
+    """Return the `QUANTILES` of sorted values, interpolated linearly as `numpy.quantile` does."""
+    places = np.array(QUANTILES) * (len(ordered) - 1)
+    low = np.floor(places).astype(np.int64)
+    high = np.minimum(low + 1, len(ordered) - 1)
+    part = places - low
+    below, above = ordered[low], ordered[high]
+    step = above - below
+    near = np.where(part < 0.5, below + step * part, above - step * (1 - part))
+    return tuple(map(float, near))
 
 
 def _text(name: str, words: npt.NDArray[Any], rows: int) -> ColumnStatistics:
@@ -145,8 +169,7 @@ def _text(name: str, words: npt.NDArray[Any], rows: int) -> ColumnStatistics:
 def _counted(
     column: Column, words: list[str], counts: npt.NDArray[np.int64], rows: int
 ) -> ColumnStatistics:
-    order = sorted(range(len(words)), key=lambda i: (-int(counts[i]), words[i]))
-    first = order[:VALUES]
+    first = heapq.nsmallest(VALUES, range(len(words)), key=lambda i: (-int(counts[i]), words[i]))
     known = int(counts.sum())
     return ColumnStatistics(
         name=column.name,

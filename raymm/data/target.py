@@ -6,7 +6,7 @@ import numpy as np
 
 from raymm.artifacts import Column, Task
 from raymm.config import DataConfig
-from raymm.data.kinds import Guess
+from raymm.data.guesses import Guess
 from raymm.errors import DataError
 from raymm.features.columns import number
 
@@ -34,10 +34,10 @@ def target_of(found: Guess, config: DataConfig, rows: int) -> tuple[Column, Task
             f'The target "{name}" must have a value in at least {LEAST_ROWS} rows, but has one in '
             f"{found.known} of {rows}. Give more rows, or name another target."
         )
-    if len(found.words) < 2:
+    if found.distinct < 2:
         raise DataError(
             f'The target "{name}" must have at least two different values, but every row holds '
-            f"{found.words[0]!r}. Name another target, or give rows of other classes."
+            f"{found.word!r}. Name another target, or give rows of other classes."
         )
     if _is_regression(found, config):
         return _value_column(found, name), "regression", ()
@@ -62,22 +62,22 @@ def target_of(found: Guess, config: DataConfig, rows: int) -> tuple[Column, Task
         missing=found.missing,
         categories=tuple(by_rows),
         format=found.format if found.kind == "number" else None,
-        example=found.words[0],
+        example=found.word,
     )
     return column, task, tuple(classes)
 
 
 def _value_column(found: Guess, name: str) -> Column:
-    values = np.asarray(found.values)
+    low, high = found.bounds or (0.0, 0.0)
     return Column(
         name=name,
         kind="number",
         role="target",
         missing=found.missing,
-        minimum=float(values.min()),
-        maximum=float(values.max()),
+        minimum=low,
+        maximum=high,
         format=found.format,
-        example=float(values[0]),
+        example=found.first,
     )
 
 
@@ -86,12 +86,12 @@ def _is_regression(found: Guess, config: DataConfig) -> bool:
         if found.kind != "number":
             raise DataError(
                 f'data.task is "regression", but the target "{config.target}" holds {found.kind} '
-                f"such as {found.words[0][:50]!r}. Set data.task to auto, or name a number."
+                f"such as {found.word[:50]!r}. Set data.task to auto, or name a number."
             )
         return True
     if config.task != "auto" or found.kind != "number":
         return False
-    few = len(set(np.asarray(found.values).tolist()))
+    few = len(np.unique(found.cells))
     if few == 2:
         return False
     return not (found.whole and few <= MOST_NUMBERS and few * 10 <= found.known)
@@ -114,12 +114,12 @@ def _require_classes(name: str, counts: dict[str, int], classes: list[str], foun
     if found.kind == "datetime":
         raise DataError(
             f'The target "{name}" must hold numbers or classes, but holds dates such as '
-            f"{found.words[0]!r}. Name another target."
+            f"{found.word!r}. Name another target."
         )
     if len(counts) > 0.5 * found.known:
         raise DataError(
             f'The target "{name}" must have classes that repeat, but has {len(counts)} different '
-            f"values in {found.known} rows, such as {found.words[0][:50]!r}. Name another target, "
+            f"values in {found.known} rows, such as {found.word[:50]!r}. Name another target, "
             "or set data.task to regression if it is a number."
         )
     if len(classes) < 2:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from raymm.artifacts import NO_TIME, Anomaly, Column, Schema, Statistics, Table
+from raymm.data.doubts import doubts
 from raymm.data.leak import leaks
 from raymm.data.schema import CATEGORIES
 from raymm.errors import DataError
@@ -28,7 +29,8 @@ def validate(table: Table, schema: Schema, statistics: Statistics) -> tuple[Anom
     statistics : Statistics
         As `raymm.data.statistics.describe` gives them.
     """
-    found = [*_columns(table.frame, schema), *_rows(table.frame, schema)]
+    found = [*table.anomalies, *_columns(table.frame, schema), *_rows(table.frame, schema)]
+    found += doubts(table, schema)
     present = [column for column in schema.columns if column.name in table.frame.columns]
     for column in present:
         if column.role == "ignored":

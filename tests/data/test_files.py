@@ -5,6 +5,7 @@ import obstore
 import pandas as pd
 import pytest
 
+from raymm.data import ingest
 from raymm.data.files import files, memory
 from raymm.data.ingest import read
 from raymm.errors import DataError
@@ -51,6 +52,27 @@ def test_files_come_unpacked_in_the_order_of_their_names(tmp_path: Path) -> None
     (tmp_path / "b.csv").write_bytes(b"second")
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"first"))
     (tmp_path / "notes.md").write_bytes(b"no table")
-    assert [file.data for file in files(str(tmp_path), 100)] == [b"first", b"second"]
+    assert [file.read(100) for file in files(str(tmp_path), 100)] == [b"first", b"second"]
     with pytest.raises(DataError, match="at most"):
-        list(files(str(tmp_path), 5))
+        files(str(tmp_path), 5)
+
+
+def test_places_that_cannot_be_read_are_data_errors(tmp_path: Path) -> None:
+    for source in ("~no-such-user/t.csv", "a\0b.csv", "x" * 5000, "/dev/null"):
+        with pytest.raises(DataError) as error:
+            read(source)
+        assert str(error.value).endswith(".")
+
+
+def test_json_and_packed_parquet_must_be_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "LARGE", 300)
+    (tmp_path / "t.jsonl").write_text('{"a": 1}\n' * 99)
+    pd.DataFrame({"a": range(200)}).to_parquet(tmp_path / "t.parquet")
+    packed = gzip.compress((tmp_path / "t.parquet").read_bytes())
+    (tmp_path / "p.parquet.gz").write_bytes(packed)
+    for name in ("t.jsonl", "p.parquet.gz"):
+        with pytest.raises(DataError, match="at most 300 bytes"):
+            read(str(tmp_path / name))
+    assert len(read(str(tmp_path / "t.parquet")).frame) == 200

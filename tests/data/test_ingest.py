@@ -1,8 +1,13 @@
+import contextlib
 from pathlib import Path
+from unittest import mock
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from raymm.data import ingest, streamed
 from raymm.data.ingest import content_hash, from_frame, read
 from raymm.errors import DataError
 
@@ -55,3 +60,36 @@ def test_cells_of_bytes_and_lists_have_a_hash() -> None:
     other = pd.DataFrame({"x": [b"\xfe", b"a"], "y": [[1], {"a": 2}]})
     assert from_frame(frame).sha256 == from_frame(frame).sha256
     assert from_frame(frame).sha256 != from_frame(other).sha256
+
+
+PLAIN = b"age,city,day,y\n" + b"".join(
+    b'%d,"K\xc3\xb6ln, %d",2020-01-%02d,%d\n' % (i, i % 3, 1 + i % 28, i % 2) for i in range(60)
+)
+marks = st.sampled_from(
+    [b'"', b"'", b",", b"\n", b"\r", b"\0", b"\xff", b"\\", b"#", b"\t", b"{", b"\xef\xbb\xbf"]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(0, len(PLAIN)), st.integers(0, 30), marks | st.binary(max_size=4)),
+        max_size=5,
+    ),
+    large=st.booleans(),
+)
+def test_a_damaged_file_is_a_table_or_a_data_error(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int, bytes]], large: bool
+) -> None:
+    data = PLAIN
+    for place, gone, put in changes:
+        data = data[:place] + put + data[place + gone :]
+    path = tmp_path_factory.mktemp("damaged") / "t.csv"
+    path.write_bytes(data)
+    with (
+        mock.patch.object(ingest, "LARGE", 100 if large else 2**20),
+        mock.patch.object(streamed, "BLOCK", 1000),
+        mock.patch.object(streamed, "_HEAD", 1500),
+        contextlib.suppress(DataError),
+    ):
+        assert len(read(str(path)).frame) > 0

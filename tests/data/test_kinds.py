@@ -1,9 +1,10 @@
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raymm.data.kinds import MISSING, decimal_commas, guess
+from raymm.data.kinds import MISSING, PAIRS, decimal_commas, guess
 
 
 @given(
@@ -50,3 +51,40 @@ def test_one_sure_decimal_comma_decides_for_the_whole_table():
     assert guess(alone["b"]).format == "thousands comma"
     millions = pd.Series(["1,234,567", "2,000,000"], dtype="str")
     assert guess(millions, decimal_comma=True).format == "thousands comma"
+
+
+def test_a_few_mistakes_among_many_numbers_are_left_to_be_told() -> None:
+    cells = pd.Series([str(i / 4) for i in range(95)] + ["much", "unsure", "none yet"], dtype="str")
+    found = guess(cells)
+    assert (found.kind, found.known, found.missing) == ("number", 95, ())
+    # One word is a way to say "missing".
+    assert guess(cells.replace({"unsure": "much", "none yet": "much"})).missing == ("much",)
+    half = pd.Series(["1", "2", "3", "a", "b", "c"] * 9, dtype="str")
+    assert guess(half).kind == "category"
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["1 234 567", "12 000"], [1_234_567, 12_000]),
+        (["1\u00a0234,5", "12,25"], [1234.5, 12.25]),
+        (["1 234.5", "12.25"], [1234.5, 12.25]),
+        (["1'234.50", "9'000.25"], [1234.5, 9000.25]),
+        (["1.234.567", "12.000"], [1_234_567, 12_000]),
+        (["1.25", "12.5"], [1.25, 12.5]),
+        (["-$1,200.50", "$3"], [-1200.5, 3]),
+        (["12.5 %", "3%"], [12.5, 3]),
+        (["1:30", "0:10:05"], [5400, 605]),
+    ],
+)
+def test_numbers_of_many_countries_have_their_values(cells: list[str], values: list[float]) -> None:
+    found = guess(pd.Series(cells, dtype="str"))
+    assert found.kind == "number"
+    assert found.cells.tolist() == values
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_words_for_no_and_yes_are_booleans(pair: tuple[str, str]) -> None:
+    found = guess(pd.Series([pair[1].title(), pair[0], "", pair[0]] * 3, dtype="str"))
+    assert found.kind == "boolean"
+    assert tuple(word.casefold() for word in found.pair) == pair

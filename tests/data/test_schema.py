@@ -125,3 +125,21 @@ def test_the_shared_tables_get_the_schema_a_person_would_give(shared: Maker) -> 
     assert len(shared("letter").schema.classes) == 26
     for name in ("california_housing", "elec2", "iris"):
         assert not [c.name for c in shared(name).schema.columns if c.role == "ignored"]
+
+
+def test_seconds_and_milliseconds_since_1970_are_dates(made: Maker) -> None:
+    rng = np.random.default_rng(0)
+    seconds = 1_600_000_000 + rng.integers(0, 10**7, 60)
+    given = made(
+        {
+            "ts": seconds.astype(str),
+            "timestamp": seconds * 1000 + 5,
+            "n": seconds,
+            "y": ["a", "b"] * 30,
+        }
+    )
+    formats = {name: given.schema.column(name).format for name in ("ts", "timestamp", "n")}
+    assert formats == {"ts": "epoch", "timestamp": "epoch ms", "n": None}
+    assert given.schema.column("timestamp").minimum == seconds.min()
+    tensors = given.dataset().tensors
+    assert tensors["ts"].tolist() == tensors["timestamp"].tolist() == seconds.tolist()

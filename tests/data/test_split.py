@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -25,13 +26,14 @@ def columns(rows: int, classes: int = 2, seed: int = 0) -> dict[str, Any]:
     }
 
 
-def check(data: Dataset, *, disjoint: bool = True) -> None:
+def check(data: Dataset, *, disjoint: bool = True, timed: bool = False) -> None:
     everything = np.sort(np.concatenate([data.train, data.test]))
     assert everything.tolist() == list(range(len(data.y)))
     validated = []
     for fold in data.folds:
         both = np.concatenate([fold.train, fold.valid])
-        assert np.sort(both).tolist() == data.train.tolist()
+        if not timed or fold is data.folds[0]:
+            assert np.sort(both).tolist() == data.train.tolist()
         for rows in (fold.train, fold.valid, data.train, data.test):
             assert rows.dtype == np.int64
             assert len(rows) > 0
@@ -99,13 +101,30 @@ def test_with_time_no_row_is_tested_on_its_future(made: Maker) -> None:
     days = np.random.default_rng(1).permutation(200)
     given["when"] = np.datetime64("2020-01-01") + days.astype("timedelta64[D]")
     data = made(given, time="when").dataset()
-    check(data)
+    check(data, timed=True)
     kept = data.frame["when"].to_numpy()
     assert kept[data.train].max() < kept[data.test].min()
-    (fold,) = data.folds
-    assert kept[fold.train].max() < kept[fold.valid].min()
-    assert (len(data.test), len(fold.valid)) == (40, 32)
+    for fold in data.folds:
+        assert kept[fold.train].max() < kept[fold.valid].min()
+    assert (len(data.test), [len(fold.valid) for fold in data.folds]) == (40, [32, 32, 32])
     assert "when" not in data.tensors
+    # The latest first, and each foretold from all that lies before it.
+    for later, earlier in itertools.pairwise(data.folds):
+        assert np.union1d(earlier.train, earlier.valid).tolist() == later.train.tolist()
+
+
+def test_many_rows_need_one_window_of_time(made: Maker) -> None:
+    given = {**columns(16_000), "when": list(range(16_000))}
+    data = made(given, time="when").dataset()
+    assert len(data.folds) == 1
+
+
+def test_a_window_of_time_without_a_class_is_left_out(made: Maker) -> None:
+    given = {**columns(200), "when": list(range(200))}
+    given["y"] = ["a"] * 100 + ["a", "b"] * 50
+    data = made(given, time="when").dataset()
+    # The training rows are the first 160: only what lies before the last window holds a "b".
+    assert len(data.folds) == 1
 
 
 def test_with_groups_no_group_is_on_two_sides(made: Maker) -> None:

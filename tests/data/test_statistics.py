@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from raymm.artifacts import NO_TIME, Column, Statistics, as_record, from_record
-from raymm.data.statistics import histogram, of_tensor, reference
+from raymm.data.statistics import QUANTILES, histogram, of_tensor, quantiles, reference
 
 Maker = Callable[..., Any]
 
@@ -92,3 +92,12 @@ def test_describe_counts_what_is_there(made: Maker) -> None:
     assert (word.values, word.counts, word.missing) == (("a", "b"), (50, 25), 25)
     assert found.column("note").mean_length == len("some words and 000")
     assert (found.rows, found.column("y").kind) == (n, "boolean")
+
+
+@given(arrays.arrays(np.float64, st.integers(1, 60), elements=st.floats(-1e6, 1e6, width=32)))
+def test_quantiles_are_numpy_s(values: Any) -> None:
+    assert list(quantiles(np.sort(values))) == np.quantile(values, QUANTILES).tolist()
+    edges, _ = histogram(values)
+    deciles = [i / 10 for i in range(1, 10)]
+    found = np.unique(np.quantile(values, deciles, method="inverted_cdf"))
+    assert list(edges) == found[found < values.max()].tolist()

@@ -74,6 +74,7 @@ BAD = {
     "empty": (b"", "empty"),
     "only blanks": (b"\n \n", "empty"),
     "only a header": (b"a,b\n", "no rows"),
+    "only a separator": (b"sep=;\n", "no rows"),
     "binary": (bytes(range(256)) * 10, "not text"),
     "excel": (b"PK\x03\x04rest", "Excel"),
     "pdf": (b"%PDF-1.7", "PDF"),

@@ -1,0 +1,342 @@
+"""Finds out how delimited text is written: delimiter, quoting, header and lines above it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from raymm.data.findings import Findings
+from raymm.features.columns import number
+
+DELIMITERS = {
+    ",": "comma",
+    ";": "semicolon",
+    "\t": "tab",
+    "|": "vertical bar",
+    "\x01": "the control character \\x01",
+    "\x1f": "the control character \\x1f",
+    "^": "^",
+    "~": "~",
+}
+_SAMPLE = 64 * 1024
+_MOST = 4 * 2**20
+_LINES = 20
+_ROWS = 200
+_PREAMBLE = 30
+"""The most lines above a header."""
+
+_OUTER = re.compile(r"(?:^|(?<=[,;\t|]))'|'(?=[,;\t|\r\n]|$)", re.MULTILINE)
+"""Single quotes at a cell's rim."""
+_ESCAPED = re.compile(r'\\"(?![,;\t|\r\n]|$)', re.MULTILINE)
+"""A quote after a backslash, other than one that closes a cell such as a folder's name."""
+_DOUBLED = re.compile(r'(?<!\\)""(?![,;\t|\r\n]|$)', re.MULTILINE)
+"""Two quotes within a cell."""
+_SPACED = re.compile(r'[,;|] +"')
+_TIGHT = re.compile(r'[,;|]"')
+_SEPARATOR = re.compile(r"\ufeff?\"?sep=(.)\"?[ \t]*(\r\n|\r|\n)", re.IGNORECASE)
+_LINE = re.compile(r"[^\r\n]*(\r\n|\r|\n|$)")
+_VALUE = re.compile(
+    r"[-+(]?[$€£¥₹]?\s?[-+]?\.?\d[\d.,:/' \-T\u00a0\u202f]*([eE][-+]?\d+)?\s?[%€$£)Z]?$"
+)
+"""What looks like a number, date or time."""
+_GAPS = frozenset(("", "?", "na", "n/a", "nan", "null", "none", "-", "."))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """How cells are parted and quoted.
+
+    Attributes
+    ----------
+    quote : str
+        Empty where quotes mean nothing.
+    blanks : bool
+        Whether blanks after a delimiter are no part of the cell, so that a quote may follow them.
+    """
+
+    delimiter: str
+    quote: str = '"'
+    escape: str | None = None
+    blanks: bool = False
+
+    def reader(self, text: str) -> Iterator[list[str]]:
+        """Return csv's reader over a text."""
+        csv.field_size_limit(2**31 - 1)
+        return csv.reader(
+            io.StringIO(text, newline=""),
+            delimiter=self.delimiter,
+            quotechar=self.quote or None,
+            quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
+            escapechar=self.escape,
+            skipinitialspace=self.blanks,
+            strict=False,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How a text file is laid out.
+
+    Attributes
+    ----------
+    names : list of str
+        The header as written, or ``column_1``, … where there is none.
+    headless : bool
+        Whether the first row is data.
+    above : int
+        Lines before the first row (the header, where there is one).
+    columns : bool
+        Whether cells are parted by runs of blanks, which `spaced` turns into tabs.
+    """
+
+    dialect: Dialect
+    names: list[str]
+    headless: bool
+    above: int = 0
+    columns: bool = False
+
+
+def sample_of(text: str) -> str:
+    """Return the beginning of a text: 64 Ki characters, or more until there are 20 lines."""
+    size = _SAMPLE
+    while size < len(text) and size < _MOST and text.count("\n", 0, size) < _LINES:
+        size *= 2
+    if len(text) <= size:
+        return text
+    return text[:size].rpartition("\n")[0] or text[:size]
+
+
+def layout(sample: str, found: Findings) -> Layout:
+    """Return how a text is laid out, from its beginning.
+
+    ``sample`` is what `sample_of` returns and holds more than blanks.
+    """
+    above, body, comments, forced = _top(sample)
+    blank = _blank_separated(body) if not forced else ""
+    if blank:
+        found.note("cells are separated by blanks")
+        dialect, skipped = Dialect(delimiter="\t", quote='"' if '"' in body else ""), 0
+        body = blank
+    else:
+        dialect, skipped = _sniffed(body, forced)
+        if dialect.delimiter != ",":
+            word = DELIMITERS.get(dialect.delimiter, repr(dialect.delimiter))
+            found.note(f"cells are separated by {word}")
+    if skipped:
+        found.note(f"{skipped} line{'s' * (skipped > 1)} above the header passed over")
+    rows = _rows(dialect, after(body, skipped)) or [[""]]
+    names, headless = _header(rows, comments, dialect, found)
+    return Layout(
+        dialect=dialect,
+        names=names,
+        headless=headless,
+        above=above + skipped,
+        columns=bool(blank),
+    )
+
+
+def spaced(text: str) -> str:
+    """Return a text with each run of blanks within a line as one tab, none at a line's rim."""
+    text = re.sub(r"^[ \t]+|[ \t]+$", "", text, flags=re.MULTILINE)
+    if '"' not in text:
+        return re.sub(r"[ \t]+", "\t", text)
+    return re.sub(r'("[^"]*")|[ \t]+', lambda m: m.group(1) or "\t", text)
+
+
+def after(text: str, lines: int) -> str:
+    """Return a text without its first lines."""
+    place = 0
+    for _ in range(lines):
+        match = _LINE.match(text, place)
+        place = match.end() if match else place
+    return text[place:]
+
+
+def _top(sample: str) -> tuple[int, str, list[str], str]:
+    """Return the lines to pass over, what follows, the comments and a delimiter named there."""
+    above, place, forced = 0, 0, ""
+    comments: list[str] = []
+    separator = _SEPARATOR.match(sample)
+    if separator:
+        forced, above, place = separator.group(1), 1, separator.end()
+    while place < len(sample):
+        match = _LINE.match(sample, place)
+        line = match.group().strip() if match else ""
+        if match is None or (line and not line.startswith(("#", "%%", "//"))):
+            break
+        if line:
+            comments.append(line)
+        place, above = match.end(), above + 1
+    if place >= len(sample) and not separator:  # nothing but comments: they are the table
+        return 0, sample, [], ""
+    return above, sample[place:], comments, forced
+
+
+def _sniffed(body: str, forced: str) -> tuple[Dialect, int]:
+    """Return the dialect under which most rows have one length, and lines above the header."""
+    single = len(_OUTER.findall(body)) > 0.9 * max(4, body.count("'"))
+    quote = "'" if '"' not in body and single else '"'
+    escape = "\\" if _ESCAPED.search(body) and not _DOUBLED.search(body) else None
+    blanks = bool(_SPACED.search(body)) and not _TIGHT.search(body)
+    plain = Dialect(delimiter=forced or ",", quote=quote, escape=escape, blanks=blanks)
+    if forced:
+        return plain, 0
+    best, best_score = plain, (0.0, 0)
+    read: list[tuple[Dialect, list[list[str]]]] = []
+    for delimiter in DELIMITERS:
+        if delimiter not in body:
+            continue
+        dialect = replace(plain, delimiter=delimiter)
+        rows = _rows(dialect, body)
+        read.append((dialect, rows))
+        if not rows or len(rows[0]) < 2:
+            continue
+        fit = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
+        if (round(fit, 1), len(rows[0])) > best_score:
+            best, best_score = dialect, (round(fit, 1), len(rows[0]))
+    if best_score[0] >= 0.5:
+        return best, 0
+    return _below_title(read, body) or (best, 0)
+
+
+def _below_title(
+    read: list[tuple[Dialect, list[list[str]]]], body: str
+) -> tuple[Dialect, int] | None:
+    """Return the dialect of a table that begins below a title of a few lines, and these lines.
+
+    The header is the first row of the most frequent length; where delimiters compete, the one
+    whose header comes first wins, as the words of a header hold no decimal commas.
+    """
+    best: tuple[Dialect, int] | None = None
+    best_score = (0.0, 0, 0)
+    for dialect, rows in read:
+        lengths = Counter(len(row) for row in rows if len(row) > 1)
+        if not lengths:
+            continue
+        width = max(lengths, key=lambda size: (lengths[size], size))
+        first = next(i for i, row in enumerate(rows) if len(row) == width)
+        fit = lengths[width] / max(1, len(rows) - first)
+        score = (round(fit, 1), -first, width)
+        shorter = all(sum(map(bool, row)) < width for row in rows[:first])
+        one_short = first == 1 and len(rows[0]) == width - 1
+        one_short = one_short and (width > 2 or is_data(rows[1:]))
+        fits = fit >= 0.5 and 0 < first <= _PREAMBLE and shorter and not one_short
+        if fits and (best is None or score > best_score):
+            best, best_score = (dialect, _line_of(dialect, body, first)), score
+    return best
+
+
+def _line_of(dialect: Dialect, body: str, row: int) -> int:
+    """Return how many lines stand before a row; rows of no cells are not counted."""
+    reader = dialect.reader(body)
+    before = 0
+    for cells in reader:
+        if cells:
+            if row == 0:
+                return before
+            row -= 1
+        before = int(getattr(reader, "line_num", before))
+    return before
+
+
+def _rows(dialect: Dialect, body: str) -> list[list[str]]:
+    rows: list[list[str]] = []
+    try:
+        for row in dialect.reader(body):
+            if row:
+                rows.append(row)
+            if len(rows) >= _ROWS:
+                break
+    except csv.Error:
+        return rows
+    return rows
+
+
+def _blank_separated(body: str) -> str:
+    """Return the body with tabs for runs of blanks where that makes a table, else "".
+
+    No line may hold a usual delimiter, all must have one number of words, and there must be a
+    column of numbers, which sentences do not make.
+    """
+    lines = [line for line in re.split(r"\r\n|\r|\n", body) if line.strip()][:_ROWS]
+    if len(lines) < 2 or any(mark in line for line in lines for mark in ",;\t|\x01"):
+        return ""
+    parted = spaced("\n".join(lines))
+    rows = [line.split("\t") for line in parted.split("\n")]
+    width = len(rows[-1])
+    if width < 2 or any(len(row) != width for row in rows):
+        return ""
+    numeric = any(all(number(row[j]) is not None for row in rows[1:]) for j in range(width))
+    return parted if numeric else ""
+
+
+def _header(
+    rows: list[list[str]], comments: list[str], dialect: Dialect, found: Findings
+) -> tuple[list[str], bool]:
+    """Return the names of the columns, and whether the first row is data."""
+    width = len(rows[0])
+    headless = is_data(rows)
+    last = comments[-1] if comments else ""
+    words = next(iter(_rows(dialect, last.lstrip("#%/ "))), [])
+    named = headless or last[1:2].isalnum()  # "#id,name" rather than "# written in May, 2020"
+    above = named and len(words) == width >= 2 and all(number(word) is None for word in words)
+    passed = len(comments) - above
+    if passed:
+        found.note(f"{passed} comment line{'s' * (passed > 1)} above the header passed over")
+    if above:
+        found.note("the header stands in a comment line")
+        return words, True
+    if headless:
+        found.note("the first line is data, so columns are called column_1, column_2, …")
+        return [f"column_{i + 1}" for i in range(width)], True
+    lengths = {len(row) for row in rows[1:]}
+    if lengths == {width + 1} and all(row[-1].strip() for row in rows[1:]):
+        found.note("the header lacks a name for the first column, which holds the rows' names")
+        return ["", *rows[0]], False
+    return rows[0], False
+
+
+def is_data(rows: list[list[str]]) -> bool:
+    """Whether the first row is data rather than a header.
+
+    It is when it holds a number with a decimal point, or two numbers that are equal, which names
+    would not be; or when it holds values where the rows below do, unless these count up evenly as
+    years or positions in a header would.
+    """
+    first, rest = [cell.strip() for cell in rows[0]], rows[1:]
+    plain = [cell for cell in first if number(cell) is not None]
+    if any("." in cell for cell in plain) or len(set(plain)) < len(plain):
+        return True
+    columns = [j for j in range(len(first)) if _holds_values(rest, j)]
+    if not columns:
+        return False
+    held = [j for j in columns if _VALUE.match(first[j])]
+    gaps = all(first[j].lower() in _GAPS for j in columns if j not in held)
+    if 2 * len(held) < len(columns) or not gaps or not held:
+        return False
+    if any(first[j] == "" for j in range(len(first)) if j not in columns):
+        return False
+    values = [number(first[j]) for j in held]
+    counted = [value for value in values if value is not None]
+    if len(counted) < len(values) or len(counted) < 2:
+        return True
+    return not _counts_up(counted)
+
+
+def _counts_up(values: list[float]) -> bool:
+    steps = {b - a for a, b in pairwise(values)}
+    if len(steps) > 1 or min(steps) <= 0:
+        return False
+    years = all(1800 <= value <= 2100 for value in values)
+    return years or len(values) > 2 or values[0] in (0.0, 1.0)
+
+
+def _holds_values(rows: list[list[str]], column: int) -> bool:
+    cells = [row[column].strip() for row in rows if len(row) > column]
+    given = [cell for cell in cells if cell.lower() not in _GAPS]
+    return bool(given) and sum(bool(_VALUE.match(cell)) for cell in given) >= 0.9 * len(given)

@@ -1,0 +1,31 @@
+"""Gives the columns of a table names that are not empty and stand once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from raymm.data.findings import Findings
+
+_REMEDY = "Name the columns in the header, each by another name."
+
+
+def named(names: Sequence[str], found: Findings) -> list[str]:
+    """Return names without surrounding blanks, none empty, no two equal; tell what changed."""
+    stripped = [name.strip() for name in names]
+    taken = Counter(stripped)
+    result: list[str] = []
+    seen: set[str] = set()
+    for place, name in enumerate(stripped, start=1):
+        new, count = name, 1
+        if not name:
+            new = f"column_{place}"
+        while new in seen or (new != name and new in taken):
+            count += 1
+            new = f"{name or f'column_{place}'}_{count}"
+        if new != name:
+            what = f'a second column "{name}"' if name else f"column {place}, which has no name,"
+            found.repair("column names", f'{what} is called "{new}"', _REMEDY, column=new)
+        seen.add(new)
+        result.append(new)
+    return result

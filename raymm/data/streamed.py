@@ -1,0 +1,356 @@
+"""Reads text files that are too large to be kept as text, piece by piece into compact columns.
+
+The rows pass through pyarrow's streaming reader once; `raymm.data.compact` turns each piece into
+numbers, moments or coded words, so that a table takes about half the bytes of its file. Columns
+whose later cells do not fit what their first ones led to expect are read a second time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from raymm.artifacts import Written
+from raymm.data.compact import Column, expected
+from raymm.data.decoding import encoding_of, require_table, require_text
+from raymm.data.dialect import Layout, layout, sample_of
+from raymm.data.files import Named
+from raymm.data.findings import Findings, shown
+from raymm.data.kinds import decimal_commas
+from raymm.data.memory import available
+from raymm.data.naming import named
+from raymm.data.text import parse
+from raymm.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLOCK = 4 * 2**20
+_HEAD = 4 * 2**20
+_ROWS = 5000
+"""The first rows that tell what a column holds."""
+_COPIES = 2.0
+"""How often the table is in memory at once while its columns are put together."""
+_SHARE = 0.4
+"""The share of free memory that a table may take; search and report need the rest."""
+_SWALLOWED = 20
+"""Lines within ragged rows from which a lone quote is suspected."""
+_PACKED = 6
+"""How often its bytes a packed text unpacks to, roughly."""
+
+
+@dataclass(slots=True)
+class _Ragged:
+    """Rows of another length than the header's, by their number in the file.
+
+    Attributes
+    ----------
+    lines : int
+        The lines that these rows span; many where a lone quote swallows what follows it.
+    """
+
+    rows: list[int] = field(default_factory=list)
+    count: int = 0
+    lines: int = 0
+
+    def __call__(self, row: Any) -> str:
+        if not row.text.strip().startswith("#"):
+            self.count += 1
+            self.lines += 1 + row.text.count("\n")
+            if len(self.rows) < 11 and row.number is not None:
+                self.rows.append(int(row.number))
+        return "skip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streamed:
+    """A table read in pieces."""
+
+    frame: pd.DataFrame
+    sha256: str
+    written: Mapping[str, Written]
+
+
+def read(
+    files: Sequence[Named], limit: int, found: Findings, *, memory: int | None = None
+) -> Streamed:
+    """Read text files of the same columns into one table.
+
+    Parameters
+    ----------
+    limit : int
+        The most bytes a file may unpack to.
+    memory : int or None
+        The bytes that the table may take; by default two fifths of what is free. A larger table
+        is sampled: each row is kept by chance (the seed is fixed), and `found` is told.
+
+    Raises
+    ------
+    DataError
+        When a file is no table, the files' columns differ, or nothing is left.
+    """
+    import pyarrow as pa
+
+    head = files[0].read(_HEAD)
+    how, encoding, sample = _opened(head, files[0].name, found)
+    names = named(how.names[: sample.shape[1]], found)
+    comma = decimal_commas(sample)
+    guesses = [expected(sample.iloc[:_ROWS, i], decimal_comma=comma) for i in range(len(names))]
+    room = int(available() * _SHARE) if memory is None else memory
+    reader = _Reader(files, names, how, limit, room)
+    reader.encoding = encoding
+    columns = reader.all(guesses, found)
+    reader.tell(found)
+    digest = hashlib.sha256(json.dumps(names).encode())
+    for column in columns:
+        digest.update(column.digest.encode())
+    pairs = list(zip(names, columns, strict=True))
+    written = {name: column.written for name, column in pairs if column.kind != "words"}
+    if not any(column.parts for column in columns):
+        frame = pd.DataFrame(columns=names)
+    else:
+        frame = pd.DataFrame({name: column.values() for name, column in pairs}, copy=False)
+    pa.default_memory_pool().release_unused()
+    return Streamed(frame=frame, sha256=digest.hexdigest(), written=written)
+
+
+def _opened(head: bytes, name: str, found: Findings) -> tuple[Layout, str, pd.DataFrame]:
+    """Return a file's layout, encoding and first rows, from its first bytes.
+
+    The rows lack an empty last column that a delimiter at each line's end makes.
+    """
+    require_text(head[: 64 * 1024], name)
+    encoding = encoding_of(head[: 64 * 1024])
+    if len(head) > _HEAD and not encoding.startswith(("utf-16", "utf-32")):
+        head = head.rpartition(b"\n")[0] or head
+    if encoding == "utf-8-sig":
+        encoding = "utf-8"
+    try:
+        text = head.decode(encoding, errors="strict" if encoding == "utf-8" else "replace")
+    except UnicodeDecodeError:
+        encoding = "cp1252"
+        text = head.decode(encoding, errors="replace")
+    if encoding != "utf-8":
+        found.note(f"the text is encoded as {encoding.upper()}")
+    text = text.removeprefix("\ufeff")
+    require_table(text[:1000], name)
+    how = layout(sample_of(text), found)
+    if how.columns or how.dialect.blanks:
+        raise DataError(
+            f"{name} parts its cells by runs of blanks, or has blanks before quotes, which is "
+            "read only in smaller files. Write it with one comma or tab between cells."
+        )
+    frame, _ = parse(text.encode(), name)
+    return how, encoding, frame
+
+
+class _RetryError(Exception):
+    """The files cannot be read in the way tried; the message is pyarrow's."""
+
+
+class _Reader:
+    """Goes through the files, and keeps what has to be told of them."""
+
+    def __init__(
+        self, files: Sequence[Named], names: list[str], how: Layout, limit: int, room: int
+    ) -> None:
+        self._files, self._names, self._how = files, names, how
+        self._limit, self._room = limit, room
+        self.encoding = "utf-8"
+        self._strict, self._block = True, BLOCK
+        self._ragged: dict[str, _Ragged] = {}
+        self._reordered: list[str] = []
+        self._share = 1.0
+        self._rows = self._kept = 0
+        self._lost: int | None = None
+
+    def all(self, guesses: Sequence[Column], found: Findings) -> list[Column]:
+        """Return every column, read in the first way that goes through to the end."""
+        while True:
+            columns = [column.fresh() for column in guesses]
+            try:
+                self._run(dict(enumerate(columns)), estimate=True)
+                again = {i: Column() for i, column in enumerate(columns) if column.failed}
+                if again:
+                    self._run(again)
+                if self._quotes_agree():
+                    return [again.get(i, column) for i, column in enumerate(columns)]
+            except _RetryError as error:
+                self._change(str(error), found)
+
+    def _quotes_agree(self) -> bool:
+        """Whether quotes were rightly taken as such, or not; if not, change that.
+
+        Where a ragged row spans many lines, a lone quote is likelier; then quotes count as plain
+        characters, unless that loses more lines.
+        """
+        lost = sum(ragged.lines for ragged in self._ragged.values())
+        most = max((r.lines - r.count for r in self._ragged.values()), default=0)
+        if self._lost is None and self._strict and most >= _SWALLOWED:
+            self._lost, self._strict = lost, False
+            return False
+        if self._lost is not None and not self._strict and lost > self._lost:
+            self._strict = True
+            return False
+        return True
+
+    def _change(self, reason: str, found: Findings) -> None:
+        """Choose another way to read, or raise DataError where there is none."""
+        if "UTF8" in reason and self.encoding == "utf-8":
+            self.encoding = "cp1252"
+            found.note("the text is not UTF-8; it was read as cp1252")
+        elif "charmap" in reason and self.encoding == "cp1252":
+            self.encoding = "latin-1"
+            found.note("the text is not cp1252; it was read as latin-1")
+        elif "straddl" in reason and self._block == BLOCK:
+            self._block = 16 * BLOCK
+        elif self._strict and self._lost is None:
+            self._strict, self._block, self._lost = False, BLOCK, 2**62
+        else:
+            raise DataError(
+                f"{self._files[0].name} cannot be read: {reason}. Check its quotes, its lines and "
+                "its encoding at that place."
+            )
+
+    def _run(self, wanted: dict[int, Column], *, estimate: bool = False) -> None:
+        """Let the columns, by their places in the first file, take every file's rows."""
+        rng = np.random.default_rng(0)
+        self._rows = self._kept = 0
+        # One thread parses the next piece while others convert this one: pyarrow lets go of the
+        # interpreter's lock in both.
+        with ThreadPoolExecutor(3) as pool:
+            for file in self._files:
+                places, how = self._places(file)
+                chosen = {str(places[place]): column for place, column in wanted.items()}
+                batches = self._batches(file, how, list(chosen))
+                coming = pool.submit(next, batches, None)
+                while (batch := coming.result()) is not None:
+                    coming = pool.submit(next, batches, None)
+                    if estimate:
+                        self._estimate(batch, list(chosen.values()))
+                        estimate = False
+                    self._rows += len(batch)
+                    if self._share < 1.0:
+                        batch = batch.filter(rng.random(len(batch)) < self._share)
+                    self._kept += len(batch)
+                    pieces = [(chosen[name], batch[name]) for name in batch.schema.names]
+                    list(pool.map(lambda pair: pair[0].add(pair[1]), pieces))
+                    self._require_room(wanted.values(), file.name)
+
+    def tell(self, found: Findings) -> None:
+        """Tell of quotes, of rows left out and of the sample."""
+        if not self._strict:
+            told = "quotes are not paired, so they were taken as plain characters"
+            found.repair("quotes", told, "Put cells that hold a delimiter in quotes.")
+        for name, ragged in self._ragged.items():
+            if ragged.count:
+                self._require_table(name, ragged.count)
+                where = f" (rows {shown(ragged.rows)}, the header being 1)" if ragged.rows else ""
+                found.repair(
+                    "ragged rows",
+                    f"{name}: {ragged.count:,} rows have more or fewer cells than the header and "
+                    f"were left out{where}",
+                    "Quote cells that hold the delimiter, and write every cell of each row.",
+                )
+        for name in self._reordered:
+            found.note(f"{name} has its columns in another order; they were put in the first's")
+        if self._share < 1.0:
+            found.repair(
+                "sample",
+                f"{self._kept:,} rows of {self._rows:,} were read, taken evenly by chance (the "
+                f"same ones each time), so that the table takes {self._room / 2**30:.1f} GiB",
+                "Use a machine with more memory, or leave out columns, to read every row.",
+            )
+
+    def _require_table(self, name: str, ragged: int) -> None:
+        if ragged > self._rows:
+            raise DataError(
+                f"{name} is no table: {ragged:,} rows have more or fewer cells than the header, "
+                f"which has {len(self._names)}. Give a file with one delimiter throughout."
+            )
+
+    def _places(self, file: Named) -> tuple[list[int], Layout]:
+        """Return where each of the first file's columns stands in this one, and its layout."""
+        if file is self._files[0]:
+            return list(range(len(self._names))), self._how
+        how, _, sample = _opened(file.read(_HEAD), file.name, Findings())
+        theirs = named(how.names[: sample.shape[1]], Findings())
+        require_same(self._names, theirs, self._files[0].name, file.name)
+        if theirs != self._names and file.name not in self._reordered:
+            self._reordered.append(file.name)
+        return [theirs.index(name) for name in self._names], how
+
+    def _estimate(self, batch: pa.RecordBatch, columns: Sequence[Column]) -> None:
+        """Set the share of rows to keep, from what the first rows take once they are compact."""
+        compact = 0
+        for column, piece in zip(columns, batch.columns, strict=True):
+            trial = column.fresh()
+            trial.add(piece)
+            compact += trial.size or piece.nbytes
+        total = sum(file.size * (_PACKED if file.packed else 1) for file in self._files)
+        need = total * compact / max(1, batch.nbytes) * _COPIES
+        self._share = min(1.0, self._room / max(1.0, need))
+
+    def _require_room(self, columns: Any, name: str) -> None:
+        taken = sum(column.size for column in columns)
+        if taken * _COPIES > 1.5 * self._room:
+            raise DataError(
+                f"{name} unpacks to more than fits the memory that is free: {self._rows:,} rows "
+                f"take {taken / 2**30:.1f} GiB. Unpack it, so that its size is known and rows can "
+                "be sampled; or give a sample of its rows."
+            )
+
+    def _batches(self, file: Named, how: Layout, wanted: list[str]) -> Iterator[Any]:
+        """Yield the file's rows in pieces, as text; columns are named by their places."""
+        import pyarrow as pa
+        import pyarrow.csv
+
+        ragged = self._ragged[file.name] = _Ragged()
+        quote = how.dialect.quote if self._strict else ""
+        try:
+            with file.open(self._limit) as stream:
+                yield from pa.csv.open_csv(
+                    stream,
+                    read_options=pa.csv.ReadOptions(
+                        column_names=[str(place) for place in range(len(how.names))],
+                        skip_rows=how.above,
+                        skip_rows_after_names=0 if how.headless else 1,
+                        block_size=self._block,
+                        use_threads=False,
+                        encoding=self.encoding,
+                    ),
+                    parse_options=pa.csv.ParseOptions(
+                        delimiter=how.dialect.delimiter,
+                        quote_char=quote or False,
+                        escape_char=how.dialect.escape or False,
+                        newlines_in_values=self._strict,
+                        invalid_row_handler=ragged,
+                    ),
+                    convert_options=pa.csv.ConvertOptions(
+                        column_types=dict.fromkeys(wanted, pa.string()),
+                        include_columns=wanted,
+                        strings_can_be_null=False,
+                    ),
+                )
+        except (pa.ArrowInvalid, OverflowError, UnicodeError) as error:
+            raise _RetryError(str(error)) from error
+
+
+def require_same(ours: Sequence[str], theirs: Sequence[str], first: str, name: str) -> None:
+    """Raise DataError when a file's columns are not the first file's."""
+    expected_, held = set(ours), set(theirs)
+    if expected_ == held:
+        return
+    parts = [f"lacks {sorted(expected_ - held)}"] if expected_ - held else []
+    parts += [f"has besides {sorted(held - expected_)}"] if held - expected_ else []
+    raise DataError(
+        f"All files of one table must have the same columns, but {name} {' and '.join(parts)} "
+        f"compared with {first}. Read them apart, or mend that file."
+    )

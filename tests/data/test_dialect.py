@@ -1,0 +1,75 @@
+import csv
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raymm.data.dialect import DELIMITERS, after, is_data, layout, sample_of, spaced
+from raymm.data.findings import Findings
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 999), st.floats(0, 1), st.sampled_from(["ab", "cd", "e f"])),
+        min_size=3,
+        max_size=12,
+    ),
+    delimiter=st.sampled_from(sorted(DELIMITERS)),
+    title=st.sampled_from(["", "A title\n", "A title\n\n"]),
+)
+def test_delimiter_header_and_title_are_found(
+    rows: list[tuple[int, float, str]], delimiter: str, title: str
+) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    writer.writerows([("one", "two", "three"), *rows])
+    how = layout(title + text.getvalue(), Findings())
+    assert how.dialect.delimiter == delimiter
+    assert how.names == ["one", "two", "three"]
+    assert not how.headless
+    assert after(title + text.getvalue(), how.above).startswith("one")
+
+
+@pytest.mark.parametrize(
+    ("rows", "data"),
+    [
+        (["1,a", "2,b"], True),
+        (["id,a", "2,b"], False),
+        (["land,2019,2020", "x,1,5", "y,2,6"], False),
+        (["0,1,2,3", "5,5,5,5", "1,1,2,2"], False),
+        (["3,7,5", "5,5,5", "1,1,2"], True),
+        (["a,b", "c,d"], False),
+        ([",7,9", "a,1,2", "b,2,3"], False),
+        (["?,5", "1,6", "2,7"], True),
+        (["2020-01-01,9", "2020-01-02,3"], True),
+        (["5.1,x", "4.9,y"], True),
+        (["a"], False),
+    ],
+)
+def test_first_rows_that_are_data_are_told_from_headers(rows: list[str], data: bool) -> None:
+    assert is_data([row.split(",") for row in rows]) is data
+
+
+def test_semicolons_win_over_decimal_commas_below_a_title() -> None:
+    text = "title\na;b\n" + "1,5;2,5\n" * 30
+    how = layout(text, Findings())
+    assert (how.dialect.delimiter, how.names, how.above) == (";", ["a", "b"], 1)
+
+
+def test_sentences_are_no_columns() -> None:
+    how = layout("note\n" + "two words\n" * 9, Findings())
+    assert not how.columns
+    assert how.names == ["note"]
+
+
+def test_runs_of_blanks_become_tabs_outside_quotes() -> None:
+    assert spaced('  a   b \n1  "x  y"\n') == 'a\tb\n1\t"x  y"\n'
+
+
+def test_a_sample_holds_lines_even_where_they_are_long() -> None:
+    text = ("x" * 30_000 + "\n") * 100
+    sample = sample_of(text)
+    assert 20 <= sample.count("\n") + 1 < 100
+    assert sample_of("a\nb") == "a\nb"

@@ -1,0 +1,40 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raymm.data.doubts import doubts
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        ([f"{1 + i % 12:02d}/{1 + i % 7:02d}/2023" for i in range(60)], True),
+        ([f"{1 + i % 28:02d}/{1 + i % 7:02d}/2023" for i in range(60)], False),
+        ([f"{1 + i % 7:02d}/{1 + i % 28:02d}/2023" for i in range(60)], False),
+        ([f"{1 + i % 9:02d}/{1 + i % 9:02d}/2023" for i in range(60)], False),
+        ([f"2023-{1 + i % 9:02d}-{1 + i % 9:02d}" for i in range(60)], False),
+    ],
+)
+def test_dates_are_doubted_where_day_and_month_could_change_places(
+    made: Callable[..., Any], days: list[str], told: bool
+) -> None:
+    given = made({"day": days, "y": ["a", "b"] * 30})
+    rules = [(a.rule, a.column) for a in doubts(given.table, given.schema)]
+    assert rules == ([("dates of two readings", "day")] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "mark", "told"),
+    [(0, 80, -999, True), (0, 80, -99.99, True), (0, 80, 9999, True), (0, 80, 99, False),
+     (-2000, 2000, -999, False), (0, 80, -997, False)],
+)  # fmt: skip
+def test_nines_far_from_all_other_numbers_are_a_hint(
+    made: Callable[..., Any], low: float, high: float, mark: float, told: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(low, high, 200).round(1)
+    x[::20] = mark
+    given = made({"x": x, "y": ["a", "b"] * 100})
+    assert [a.column for a in doubts(given.table, given.schema)] == (["x"] if told else [])

@@ -1,0 +1,173 @@
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from raymm.artifacts import Table
+from raymm.config import DataConfig
+from raymm.data import ingest, schema, statistics, streamed
+from raymm.errors import DataError
+from raymm.features.columns import encode
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "LARGE", 2000)
+    monkeypatch.setattr(streamed, "BLOCK", 4096)
+    monkeypatch.setattr(streamed, "_HEAD", 8192)
+
+
+def table(rows: int = 3000) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "n": rng.normal(size=rows).round(4),
+            "k": rng.integers(0, 1000, rows),
+            "gap": np.where(rng.random(rows) < 0.1, "NA", rng.integers(0, 9, rows).astype(str)),
+            "word": rng.choice(["Köln", "Aix, Var", 'say "x"'], rows),
+            "day": np.datetime64("2020-01-01") + rng.integers(0, 999, rows),
+            "note": [f"note {i} of many" for i in range(rows)],
+            "y": rng.choice(["no", "yes"], rows),
+        }
+    )
+
+
+def read(path: Path, monkeypatch: pytest.MonkeyPatch, *, large: bool) -> Table:
+    monkeypatch.setattr(ingest, "LARGE", 2000 if large else 2**30)
+    return ingest.read(str(path))
+
+
+def test_a_large_file_gives_the_schema_statistics_and_tensors_of_a_small_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t.csv"
+    table().to_csv(path, index=False)
+    config = DataConfig(source=str(path), target="y")
+    made = []
+    for large in (False, True):
+        found = read(path, monkeypatch, large=large)
+        assert (found.frame["n"].dtype == "float64") is large
+        described = statistics.describe(found)
+        columns = schema.infer(found, described, config)
+        made.append((columns, described, encode(found.frame, columns)))
+    (first, counts, tensors), (second, others, same) = made
+    for column, other in zip(first.columns, second.columns, strict=True):
+        # A whole number's example and a date's are written anew where the file is large.
+        assert (column.name, column.kind, column.role) == (other.name, other.kind, other.role)
+        assert (column.missing, column.format) == (other.missing, other.format)
+        assert column.categories == other.categories
+        assert (column.minimum, column.maximum) == (other.minimum, other.maximum)
+    assert counts == others
+    for name, values in tensors.items():
+        np.testing.assert_array_equal(values, same[name])
+
+
+def test_columns_that_change_their_kind_late_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = table()
+    frame["late"] = ["1"] * 2900 + ["x1"] * 100
+    frame["zip"] = [f"{12345 + i}" for i in range(2999)] + ["01234"]
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    found = read(tmp_path / "t.csv", monkeypatch, large=True).frame
+    assert found["late"].tolist() == frame["late"].tolist()
+    assert found["zip"].tolist()[-1] == "01234"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+def test_files_in_any_encoding_packed_or_in_parts_are_one_table(
+    tmp_path: Path, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = table()
+    text = frame.to_csv(index=False)
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(text.encode(encoding)))
+    whole = read(tmp_path / "t.csv.gz", monkeypatch, large=True)
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    frame.iloc[:1000].to_csv(folder / "1.csv", index=False, encoding=encoding)
+    turned = frame.iloc[1000:, ::-1]
+    turned.to_csv(folder / "2.csv", index=False, encoding=encoding)
+    parts = read(folder, monkeypatch, large=True)
+    assert whole.sha256 == parts.sha256
+    assert whole.frame["word"].tolist() == frame["word"].tolist()
+    assert parts.frame["note"].tolist() == frame["note"].tolist()
+    assert any("another order" in note for note in parts.notes)
+    (folder / "3.csv").write_text("a,b\n1,2\n", encoding=encoding)
+    with pytest.raises(DataError, match="same columns"):
+        read(folder, monkeypatch, large=True)
+
+
+def test_text_that_stops_being_unicode_late_is_read_as_western(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["a,y"] + [f"word{i % 7},{i % 2}" for i in range(4000)] + ["é,1"]
+    (tmp_path / "t.csv").write_bytes("\n".join(lines).encode("latin-1"))
+    found = read(tmp_path / "t.csv", monkeypatch, large=True)
+    assert found.frame["a"].tolist()[-1] == "é"
+    assert any("cp1252" in note for note in found.notes)
+
+
+def test_ragged_rows_and_unpaired_quotes_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["a,b,y"] + [f"{i},w{i % 5},{i % 2}" for i in range(3000)]
+    lines[2000] = "1,2"
+    lines[2500] = "1,2,3,4"
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    found = read(tmp_path / "t.csv", monkeypatch, large=True)
+    assert len(found.frame) == 2998
+    assert [anomaly.rule for anomaly in found.anomalies] == ["ragged rows"]
+    assert "2 rows" in found.notes[-1]
+    assert "2001, 2501" in found.notes[-1]
+    lines[1500] = '7,"w,1'
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    found = read(tmp_path / "t.csv", monkeypatch, large=True)
+    assert "quotes" in [anomaly.rule for anomaly in found.anomalies]
+    assert len(found.frame) >= 2990
+
+
+def test_a_table_larger_than_the_memory_is_sampled_the_same_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streamed, "BLOCK", 2**16)
+    path = tmp_path / "t.csv"
+    table(20_000).to_csv(path, index=False)
+    whole = ingest.read(str(path))
+    some = ingest.read(str(path), memory=400_000)
+    again = ingest.read(str(path), memory=400_000)
+    assert 0 < len(some.frame) < len(whole.frame) == 20_000
+    assert some.sha256 == again.sha256 != whole.sha256
+    assert [anomaly.rule for anomaly in some.anomalies] == ["sample"]
+    assert f"{len(some.frame):,} rows of 20,000" in some.notes[-1]
+    # Evenly: the mean of the rows' numbers has a standard error of 20,000 / sqrt(12 n).
+    places = some.frame["note"].str.split(" ").str[1].astype(int)
+    assert abs(places.mean() - 10_000) < 6 * 20_000 / np.sqrt(12 * len(places))
+
+
+def test_a_packed_table_that_outgrows_the_memory_is_refused(tmp_path: Path) -> None:
+    text = table(20_000).to_csv(index=False)
+    noise = "".join(f"{i},{i * i}\n" for i in range(3))
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress((text * 1 + noise).encode()))
+    with pytest.raises(DataError, match=r"Unpack it|at most"):
+        ingest.read(str(path), memory=1000, limit_bytes=10**6)
+
+
+def test_an_empty_last_column_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a;y;\n" + "1,5;x;\n" * 3000)
+    found = read(path, monkeypatch, large=True)
+    assert list(found.frame.columns) == ["a", "y"]
+    assert found.frame["a"].tolist() == [1.5] * 3000
+    assert found.written["a"].format == "decimal comma"
+
+
+def test_a_header_and_blank_lines_hold_no_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,y\n" + "\n" * 3000)
+    with pytest.raises(DataError, match="no rows"):
+        read(path, monkeypatch, large=True)
