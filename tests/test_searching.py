@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from raymm import lifecycle, searching
 from raymm.artifacts import Categorical, Trial, Trials
 from raymm.config import parse
-from raymm.errors import SearchError
+from raymm.errors import ConfigError, MissingExtra, SearchError
+from raymm.models import catboost
 from raymm.plugins import families
 from raymm.search.median import Median
 from raymm.search.space import contains
@@ -40,17 +42,37 @@ def asked(finished, tmp_path, monkeypatch):
     return run
 
 
+def usable():
+    """Return the families whose packages are there; the table is small enough for each."""
+    absent = set() if importlib.util.find_spec("catboost") else {"catboost"}
+    return set(families.names()) - absent
+
+
 def test_every_family_is_searched_as_one_conditional_space(asked):
     space = asked()["space"]
     assert isinstance(space["family"], Categorical)
-    assert set(space["family"].choices) == set(families.names())
+    assert set(space["family"].choices) == usable()
     assert set(asked()["prepared"].folds) == {"ordinal", "dense"}
+
+
+def test_a_family_without_its_package_is_left_out_and_asked_for_it_names_the_extra(
+    asked, finished, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(catboost, "installed", lambda: False)
+    assert "catboost" not in asked()["space"]["family"].choices
+    raw = {
+        "data": {"source": str(finished.csv), "target": "approved"},
+        "search": {"families": ["linear", "catboost"]},
+        "storage": str(tmp_path),
+    }
+    with pytest.raises(MissingExtra, match=r"raymm\[catboost\]"):
+        lifecycle.run(parse(raw))
 
 
 def test_strong_configurations_come_first_one_family_after_another(asked):
     caught = asked()
-    first = caught["searcher"].suggest(len(families.names()))
-    assert {one.config["family"] for one in first} == set(families.names())
+    first = caught["searcher"].suggest(len(usable()))
+    assert {one.config["family"] for one in first} == usable()
     assert all(contains(caught["space"], one.config) for one in first)
 
 
@@ -97,3 +119,25 @@ def test_an_earlier_run_of_the_name_begins_the_search(asked, finished, tmp_path)
     assert asked(**how, seed=5)["searcher"].suggest(1)[0].config == best.config
     cold = asked(**how, seed=6, search__warm="none")["searcher"].suggest(1)[0]
     assert cold.config == fresh.config
+
+
+def test_schedules_are_not_for_tables():
+    with pytest.raises(ConfigError, match=r'"pbt" finds a schedule.*raymm tune'):
+        searching.require_names(
+            parse({"data": {"source": "a.csv", "target": "y"}, "search": {"algorithm": "pbt"}})
+        )
+
+
+def test_going_on_is_told(asked, finished, tmp_path):
+    told = []
+    raw = {
+        "name": "loans",
+        "data": {"source": str(finished.csv), "target": "approved"},
+        "goal": {"protected": ["city"]},
+        "search": {"trials": 9, "families": ["lightgbm", "linear"], "parallel": 1},
+        "storage": str(tmp_path / "copy"),
+    }
+    shutil.copytree(finished.home, tmp_path / "copy")
+    with pytest.raises(SearchError, match="no luck"):
+        lifecycle.run(parse(raw), notify=lambda event: told.append(event.message))
+    assert "3 trials of an earlier run read; going on with the 4th" in told

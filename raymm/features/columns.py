@@ -18,6 +18,7 @@ import pandas as pd
 
 from raymm.artifacts import NO_TIME, Column, Schema
 from raymm.errors import DataError
+from raymm.features.clock import durations
 
 SIGNS = "$€£¥₹%"
 """Currency and percent signs that the word ``signs`` in a number column's format takes away."""
@@ -110,7 +111,9 @@ def distinct(values: pd.Series[Any]) -> tuple[npt.NDArray[np.int64], list[Any]]:
     except TypeError:
         plain = values.map(lambda value: value if isinstance(value, Hashable) else str(value))
         codes, found = pd.factorize(plain)
-    return codes.astype(np.int64), list(found)
+    # Going through an Arrow array one by one takes ten times as long.
+    text = isinstance(found.dtype, pd.StringDtype)
+    return codes.astype(np.int64), found.to_numpy(object).tolist() if text else list(found)
 
 
 def number(word: str) -> float | None:
@@ -130,7 +133,9 @@ def numbers(values: pd.Series[Any], column: Column) -> npt.NDArray[np.float64]:
     """Return a column as float64, shape (n,), NaN where missing or not a number.
 
     ``column.format`` may hold, joined by ", ": ``decimal comma`` (1.234,5), ``thousands comma``
-    (1,234.5) and ``signs`` (currency or percent signs around the number).
+    (1,234.5), ``signs`` (currency or percent signs around the number) or ``duration`` (1:30:05, in
+    seconds; see `raymm.features.clock.durations`). Both kinds of thousands may be parted by blanks
+    or apostrophes instead.
     """
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         return np.full(len(values), np.nan)
@@ -160,6 +165,8 @@ def parse_numbers(
         if marks and cell not in absent:
             cell = _plain(cell, marks)
         cells.append(None if cell in absent else cell)
+    if "duration" in marks:
+        return durations(cells)
     read = pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce")
     return np.array(read.to_numpy(dtype=np.float64, na_value=np.nan))
 
@@ -177,7 +184,7 @@ def _plain(cell: str, marks: set[str]) -> str:
         cell = "-" + cell[1:].lstrip(SIGNS + " ") if cell.startswith("-") else cell
     if "decimal comma" in marks:
         return cell.translate(_SPACED).replace(".", "").replace(",", ".")
-    return cell.replace(",", "") if "thousands comma" in marks else cell
+    return cell.translate(_SPACED).replace(",", "") if "thousands comma" in marks else cell
 
 
 _SPACED = str.maketrans("", "", " \u00a0\u202f'")

@@ -58,6 +58,8 @@ class Family(ABC):
     name: ClassVar[str]
     encoding: ClassVar[Encoding]
     """"ordinal": missing is NaN, categories are whole numbers; "dense": no NaN, scaled, one-hot."""
+    order: ClassVar[int] = 100
+    """Families with a smaller number have their `portfolio` tried first: cheap and strong ones."""
 
     @abstractmethod
     def space(self, task: Task, shape: Shape) -> Space:
@@ -84,6 +86,13 @@ class Family(ABC):
         ``features`` names a float32 tensor of shape (n, d). Returns the name of a float32 tensor:
         probabilities of shape (n, classes), or values of shape (n, 1).
         """
+
+    def suits(self, task: Task, shape: Shape) -> bool:
+        """Say whether to try it on such a table where no one has named it.
+
+        False where it would take too long, or a package that it needs is not installed.
+        """
+        return True
 
     def portfolio(self, task: Task, shape: Shape) -> Sequence[Config]:
         """Return strong configurations to try first, the best known one first; may be empty."""

@@ -1,16 +1,21 @@
-"""Forests: averaged deep trees, random forest or extremely randomised trees, by scikit-learn."""
+"""Random forests, and what they share with extremely randomised trees, by scikit-learn.
+
+What is searched is what matters most in a forest: the features that a split may choose from, then
+the size of leaves and of the rows that a tree is grown on (Probst, Boulesteix & Bischl 2019,
+"Tunability: importance of hyperparameters of machine learning algorithms", table 3).
+"""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Categorical, Config, Float, Int, Shape, Space, Task
+from raymm.artifacts import Config, Float, Int, Shape, Space, Task
 from raymm.models import trees
 from raymm.models.family import Family, Fitting, Matrix
 from raymm.models.heads import Head
@@ -38,48 +43,46 @@ class Fitted:
 
 @family("forest")
 class Forest(Family):
-    """Averaged trees, each grown on its own sample of rows and features."""
+    """Averaged trees, each grown on its own sample of rows, split by the best of some features."""
 
     encoding = "ordinal"
+    order = 30
+    kind: ClassVar[str] = "random"
+    """Where no configuration says "random" or "extra"."""
 
     def space(self, task: Task, shape: Shape) -> Space:
         """Return the parameters to search; the number of trees is fixed, as more never hurt."""
         return {
-            "kind": Categorical(("random", "extra")),
             "max_features": Float(0.1, 1.0),
             "min_samples_leaf": Int(1, int(np.clip(shape.rows // 50, 2, 50)), log=True),
             "max_samples": Float(0.5, 1.0),
         }
 
     def portfolio(self, task: Task, shape: Shape) -> Sequence[Config]:
-        """Return both kinds with the share of features that Breiman 2001 and others advise."""
+        """Return the shares of features that Breiman 2001 and others advise."""
         share = 0.4 if task == "regression" else shape.features**-0.5
-        plain: dict[str, Any] = {
-            "max_features": float(np.clip(share, 0.1, 1.0)),
-            "min_samples_leaf": 2,
-            "max_samples": 1.0,
-        }
-        more = float(np.clip(2 * share, 0.1, 1.0))
-        return {"kind": "random", **plain}, {"kind": "extra", **plain, "max_features": more}
+        plain = {"max_features": float(np.clip(share, 0.1, 1.0)), "max_samples": 1.0}
+        return ({**plain, "min_samples_leaf": 2},)
 
     def fit(self, config: Config, train: Matrix, how: Fitting) -> Fitted:
         """Grow the trees; see `Family.fit`."""
         from sklearn import ensemble as grown
 
         head = Head.fit(how, train.y)
-        kind = "ExtraTrees" if config.get("kind") == "extra" else "RandomForest"
+        kind = "ExtraTrees" if (config.get("kind") or self.kind) == "extra" else "RandomForest"
         make = getattr(grown, kind + ("Regressor" if how.task == "regression" else "Classifier"))
         rows = len(train.y)
         large = rows > LARGE
         count = TREES[large]
         drawn = min(ROWS_A_TREE, max(1, int(float(config.get("max_samples") or 1.0) * rows)))
+        sampled = rows > ROWS_A_TREE or bool(config.get("bootstrap", True))
         forest = make(
             n_estimators=count,
             max_features=float(config.get("max_features") or 0.5),
             min_samples_leaf=max(2 if large else 1, int(config.get("min_samples_leaf") or 1)),
             max_leaf_nodes=LEAVES // count,
-            bootstrap=True,
-            max_samples=drawn,
+            bootstrap=sampled,
+            max_samples=drawn if sampled else None,
             n_jobs=how.threads,
             random_state=how.seed,
         )

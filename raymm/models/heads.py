@@ -12,6 +12,9 @@ from raymm.artifacts import Task
 from raymm.models.family import Fitting
 from raymm.onnx_builder import GraphBuilder
 
+ABSENT = -30.0
+"""Raw output of a class without a training row: a probability of 1e-13 beside an even output."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:

@@ -8,7 +8,7 @@ where a table is small. Categories come as ordinal codes and are split as number
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from raymm.errors import BundleError
 from raymm.models import trees
 from raymm.models.family import Family, Fitting, Matrix
 from raymm.models.heads import Head
+from raymm.models.shared import Margins, derived
 from raymm.onnx_builder import GraphBuilder
 from raymm.plugins import family
 
@@ -27,6 +28,9 @@ SMALL = 10_000
 """Rows under which small trees are tried first."""
 DEFAULT_LEFT = 2
 MISSING_ZERO, MISSING_NAN = 1, 2
+CHUNK = 50
+"""Rounds predicted at a time for more rows than that: 0.05 s for 200 rounds and 8,000 rows of 14
+features, against 0.09 s at once."""
 ZERO = np.float32(1e-35)
 """LightGBM takes every value from -ZERO to ZERO for 0 (kZeroThreshold)."""
 
@@ -42,6 +46,7 @@ class Boosted:
     head: Head
     threads: int
     exhausted: bool = False
+    margins: Margins = field(default_factory=Margins)
 
 
 @family("lightgbm")
@@ -49,6 +54,7 @@ class LightGBM(Family):
     """Leaf-wise gradient boosting on histograms."""
 
     encoding = "ordinal"
+    order = 10
 
     def space(self, task: Task, shape: Shape) -> Space:
         """Return the parameters to search; fewer and larger leaves where rows are few."""
@@ -105,7 +111,12 @@ class LightGBM(Family):
         import lightgbm as lgb
 
         head = Head.fit(how, train.y)
-        parameters, rows = _prepared(config, train, how, head)
+        parameters = _parameters(config, how)
+        rows = derived(
+            train,
+            ("lightgbm", how.task, *_binning(config).items()),
+            lambda: _rows(config, train, how, head).construct(),
+        )
         model = Boosted(booster=lgb.Booster(parameters, rows), head=head, threads=how.threads)
         return self.extend(model, how.rounds)
 
@@ -115,8 +126,10 @@ class LightGBM(Family):
 
         if state.exhausted or state.booster.current_iteration() >= how.rounds:
             return state
-        parameters, rows = _prepared(config, train, how, state.head)
-        # LightGBM puts a model and rows together only in a call that adds a round.
+        # LightGBM puts a model and rows together only in a call that adds a round. It leaves the
+        # model's outputs in the rows, which must therefore not be those that others train on.
+        rows = _rows(config, train, how, state.head)
+        parameters = _parameters(config, how)
         booster = lgb.train(
             parameters, rows, 1, init_model=state.booster, keep_training_booster=True
         )
@@ -133,10 +146,23 @@ class LightGBM(Family):
     ) -> npt.NDArray[np.float64]:
         """Return probabilities or values; see `Family.predict`."""
         kept = max(1, round(model.booster.current_iteration() * share))
-        raw = model.booster.predict(
-            x, raw_score=True, num_threads=model.threads, num_iteration=kept
-        )
-        return model.head.predict(np.reshape(raw, (len(x), model.head.outputs)))
+
+        def grow(start: int, stop: int, raw: Any) -> npt.NDArray[np.float64]:
+            total = np.zeros((len(x), model.head.outputs)) if raw is None else raw.copy()
+            # Many rows at a time meet few trees, which stay in the processor's cache meanwhile.
+            step = CHUNK if len(x) > CHUNK else stop
+            for first in range(start, stop, step):
+                part = model.booster.predict(
+                    x,
+                    raw_score=True,
+                    num_threads=model.threads,
+                    start_iteration=first,
+                    num_iteration=min(step, stop - first),
+                )
+                total += np.reshape(part, total.shape)
+            return total
+
+        return model.head.predict(model.margins.at(x, kept, grow))
 
     def to_onnx(self, model: Boosted, builder: GraphBuilder, features: str) -> str:
         """Add the trees and the head; see `Family.to_onnx`."""
@@ -154,12 +180,11 @@ class LightGBM(Family):
         return model.head.contributions(shares)
 
 
-def _prepared(config: Config, train: Matrix, how: Fitting, head: Head) -> tuple[Any, Any]:
-    """Return LightGBM's parameters and its form of the training rows."""
-    import lightgbm as lgb
-
+def _parameters(config: Config, how: Fitting) -> dict[str, Any]:
+    """Return what LightGBM is told of a fit."""
     parameters = {
         **config,
+        **_binning(config),
         "objective": OBJECTIVES[how.task],
         "bagging_freq": 1 if float(config.get("bagging_fraction") or 1.0) < 1 else 0,
         "num_threads": how.threads,
@@ -170,9 +195,26 @@ def _prepared(config: Config, train: Matrix, how: Fitting, head: Head) -> tuple[
     }
     if how.task == "multiclass":
         parameters["num_class"] = how.classes
-    target = head.target(train.y)
-    rows = lgb.Dataset(train.x, target, params=parameters, free_raw_data=True)
-    return parameters, rows
+    return parameters
+
+
+def _binning(config: Config) -> dict[str, Any]:
+    """Return all that decides how rows are binned, none of it the trial's own but ``max_bin``."""
+    return {
+        "max_bin": int(config.get("max_bin") or 255),
+        # It would leave out features by the first trial's least rows in a leaf.
+        "feature_pre_filter": False,
+        # Else it follows from the trial's seed.
+        "data_random_seed": 1,
+    }
+
+
+def _rows(config: Config, train: Matrix, how: Fitting, head: Head) -> Any:
+    """Return LightGBM's binned form of the training rows."""
+    import lightgbm as lgb
+
+    parameters = {**_binning(config), "num_threads": how.threads, "verbosity": -1}
+    return lgb.Dataset(train.x, head.target(train.y), params=parameters, free_raw_data=True)
 
 
 def _within(parameter: Any, value: int) -> int:

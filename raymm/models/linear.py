@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from raymm.artifacts import Config, Float, Shape, Space, Task
 from raymm.models.family import Family, Fitting, Matrix
-from raymm.models.heads import Head
+from raymm.models.heads import ABSENT, Head
 from raymm.onnx_builder import GraphBuilder
 from raymm.plugins import family
 
@@ -20,8 +20,6 @@ NEWTON_LIMIT = 400
 """Coefficients up to which Newton's method, cubic in them, is faster than L-BFGS."""
 SPARSE_BELOW = 0.2
 """Share of non-zero cells under which a sparse matrix is faster (hashed text, one-hot)."""
-ABSENT = -30.0
-"""Raw output of a class without a training row: a probability of 1e-13 beside an even output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +41,7 @@ class Linear(Family):
     """A weighted sum of features with an L2 penalty."""
 
     encoding = "dense"
+    order = 20
 
     def space(self, task: Task, shape: Shape) -> Space:
         """Return the penalty's strength; "C" is its inverse, as scikit-learn names it."""

@@ -62,6 +62,7 @@ class Mlp(Family):
     """Layers of weighted sums, each bent by an activation, trained on small batches."""
 
     encoding = "dense"
+    order = 50
 
     def space(self, task: Task, shape: Shape) -> Space:
         """Return the architecture and how it is trained; narrower layers where rows are few."""
@@ -138,7 +139,11 @@ class Mlp(Family):
         if model.how.task == "regression":
             y = model.head.target(y).astype(np.float32)
         named = {} if model.how.task == "regression" else {"classes": np.arange(model.how.classes)}
-        with _threads(model.how.threads), warnings.catch_warnings(), np.errstate(all="ignore"):
+        with (
+            limited_threads(model.how.threads),
+            warnings.catch_warnings(),
+            np.errstate(all="ignore"),
+        ):
             warnings.simplefilter("ignore")
             for number in range(model.rounds, rounds):
                 rows = _rows(len(y), number, model.how.seed)
@@ -151,7 +156,7 @@ class Mlp(Family):
         self, model: Net, x: npt.NDArray[np.float32], share: float = 1.0
     ) -> npt.NDArray[np.float64]:
         """Return probabilities or values; see `Family.predict`."""
-        with _threads(model.how.threads), np.errstate(all="ignore"):
+        with limited_threads(model.how.threads), np.errstate(all="ignore"):
             raw = x
             for number, (matrix, bias) in enumerate(model.mean):
                 raw = raw @ matrix + bias
@@ -223,7 +228,8 @@ def _activated(raw: npt.NDArray[np.float32], activation: str) -> npt.NDArray[np.
 
 
 @contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
+def limited_threads(count: int) -> Iterator[None]:
+    """Let the linear algebra of a block use so many threads."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with threadpool_limits(count):

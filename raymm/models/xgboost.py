@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from raymm.artifacts import Config, Float, Int, Shape, Space, Task
 from raymm.models import trees
 from raymm.models.family import Family, Fitting, Matrix
 from raymm.models.heads import Head
+from raymm.models.shared import Margins, derived
 from raymm.onnx_builder import GraphBuilder
 from raymm.plugins import family
 
@@ -39,6 +40,7 @@ class Boosted:
     rows: Any
     head: Head
     threads: int
+    margins: Margins = field(default_factory=Margins)
 
 
 @family("xgboost")
@@ -46,6 +48,7 @@ class XGBoost(Family):
     """Depth-wise gradient boosting on histograms."""
 
     encoding = "ordinal"
+    order = 40
 
     def space(self, task: Task, shape: Shape) -> Space:
         """Return the parameters to search; shallower trees where rows are few."""
@@ -129,8 +132,16 @@ class XGBoost(Family):
     ) -> npt.NDArray[np.float64]:
         """Return probabilities or values; see `Family.predict`."""
         kept = max(1, round(model.booster.num_boosted_rounds() * share))
-        raw = model.booster.inplace_predict(x, predict_type="margin", iteration_range=(0, kept))
-        return model.head.predict(np.reshape(raw, (len(x), model.head.outputs)))
+
+        def grow(start: int, stop: int, raw: Any) -> npt.NDArray[np.float32]:
+            # XGBoost adds the new trees to the margins it is given, in the order of all trees.
+            made = model.booster.inplace_predict(
+                x, predict_type="margin", iteration_range=(start, stop), base_margin=raw
+            )
+            shaped: npt.NDArray[np.float32] = np.reshape(made, (len(x), model.head.outputs))
+            return shaped
+
+        return model.head.predict(model.margins.at(x, kept, grow))
 
     def to_onnx(self, model: Boosted, builder: GraphBuilder, features: str) -> str:
         """Add the trees and the head; see `Family.to_onnx`."""
@@ -157,6 +168,9 @@ def _parameters(config: Config, train: Matrix, how: Fitting) -> dict[str, Any]:
         "tree_method": "hist",
         "nthread": how.threads,
         "seed": how.seed,
+        # Otherwise all boosters of a thread draw from one generator in turn, and a fold's model
+        # would depend on what was trained between its rounds.
+        "seed_per_iteration": True,
         "verbosity": 0,
     }
     if how.task == "multiclass":
@@ -169,12 +183,16 @@ def _parameters(config: Config, train: Matrix, how: Fitting) -> dict[str, Any]:
 
 
 def _rows(config: Config, train: Matrix, how: Fitting, head: Head) -> Any:
+    """Return XGBoost's binned form of the training rows, which it never changes."""
     import xgboost as xgb
 
     bins = int(config.get("max_bin") or 256)
-    return xgb.QuantileDMatrix(
-        _finite(train.x), head.target(train.y), max_bin=bins, nthread=how.threads
-    )
+
+    def make() -> Any:
+        x, y = _finite(train.x), head.target(train.y)
+        return xgb.QuantileDMatrix(x, y, max_bin=bins, nthread=how.threads)
+
+    return derived(train, ("xgboost", how.task, bins), make)
 
 
 def _finite(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -10,7 +10,7 @@ import numpy as np
 from raymm.artifacts import Trial, Trials
 from raymm.errors import ConfigError
 from raymm.search.goals import Bounds, Goals
-from raymm.search.pareto import front
+from raymm.search.pareto import front, hypervolume
 
 
 def goals_of(
@@ -55,3 +55,21 @@ def best_of(trials: Trials, goals: Goals) -> tuple[Trial, ...]:
         return ()
     losses = np.stack([goals.losses(trial.metrics) for trial in allowed])
     return tuple(allowed[index] for index in np.flatnonzero(front(losses)))
+
+
+def volume(trials: Trials, goals: Goals) -> tuple[float, dict[str, float]]:
+    """Return the hypervolume of the front, and the corner that it is measured from.
+
+    The corner is the worst value of each objective among all trials that gave one, so the number
+    grows with the front, and two runs compare only where their corners are the same.
+    """
+    told = [trial.metrics for trial in trials.leaderboard if goals.complete(trial.metrics)]
+    best = [goals.losses(trial.metrics) for trial in best_of(trials, goals)]
+    if not best:
+        return 0.0, {}
+    corner = np.max([goals.losses(metrics) for metrics in told], axis=0)
+    least = {name: min(metrics[name] for metrics in told) for name in goals.objectives}
+    most = {name: max(metrics[name] for metrics in told) for name in goals.objectives}
+    lower = {name: mode.startswith("min") for name, mode in goals.objectives.items()}
+    worst = {name: most[name] if lower[name] else least[name] for name in goals.objectives}
+    return hypervolume(best, corner), worst

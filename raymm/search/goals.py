@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,45 @@ _MODES: Mapping[str, Direction] = {
     "minimize": "minimize",
     "maximize": "maximize",
 }
+
+_LOSSES = (
+    "loss error err errors rmse mse msle rmsle mae mape smape wape perplexity deviance brier nll "
+    "crossentropy entropy regret cost penalty hinge wer cer fpr fnr fid eer bouldin drop gap "
+    "latency time duration seconds sec ms bytes memory flops distance divergence"
+)
+_SCORES = (
+    "accuracy acc auc auroc auprc roc precision recall f1 f2 fbeta score r2 mcc kappa jaccard iou "
+    "dice ndcg mrr bleu rouge reward profit revenue gain throughput success tpr tnr sensitivity "
+    "specificity explained likelihood silhouette matthews"
+)
+_LOSS_ENDS = ("loss", "error", "rmse", "mse", "mae")
+_SCORE_ENDS = ("accuracy", "auc", "score")
+
+
+def usual_mode(metric: str) -> Literal["min", "max"] | None:
+    """Return where a metric is best by its name: "min" of losses, "max" of scores, else None.
+
+    What a name says of a loss counts before what it says of a score; a loss or score that is
+    said to be negative is best the other way.
+
+    >>> usual_mode("val_loss"), usual_mode("brier_score"), usual_mode("balanced_accuracy")
+    ('min', 'min', 'max')
+    >>> usual_mode("neg_log_loss"), usual_mode("value")
+    ('max', None)
+    """
+    apart = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", metric).lower()
+    words = re.findall(r"[a-z0-9]+", apart)
+    if "d2" in words or "r2" in words:
+        lower = False  # shares of a deviance or error that are explained, whatever they are called
+    elif any(word in _LOSSES.split() or word.endswith(_LOSS_ENDS) for word in words):
+        lower = True
+    elif any(word in _SCORES.split() or word.endswith(_SCORE_ENDS) for word in words):
+        lower = False
+    else:
+        return None
+    if words[0] == "neg":  # scikit-learn's scorers: whatever follows was turned to be best high
+        return "max"
+    return "min" if lower is (words[0] not in ("negative", "minus")) else "max"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +109,17 @@ class Goals:
                 raise ConfigError(f'the mode of {name} must be "min" or "max", but got {mode!r}.')
         for name, bounds in self.constraints.items():
             _check_bounds(name, bounds)
+
+    def bounds_said(self, name: str) -> str:
+        """Return a constraint in words, such as ``latency_ms at most 5``.
+
+        >>> Goals(objectives={"a": "min"}, constraints={"b": (1, None)}).bounds_said("b")
+        'b at least 1'
+        """
+        low, high = self.constraints[name]
+        ends = [] if low is None else [f"at least {low:g}"]
+        ends += [] if high is None else [f"at most {high:g}"]
+        return f"{name} {' and '.join(ends)}"
 
     @property
     def names(self) -> tuple[str, ...]:

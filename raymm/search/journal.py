@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,12 +19,45 @@ from raymm.errors import RegistryError, SearchError
 _MEMORY: dict[str, Any] = {}
 
 
+BLOCK = 65536
+"""Bytes that are looked at together for the last whole line."""
+
+
 class Journal(ABC):
-    """An append-only sequence of lines."""
+    """An append-only sequence of lines, of which eight bytes each are kept in memory."""
+
+    def __init__(self) -> None:
+        self._ends = array("Q")
 
     @abstractmethod
     def lines(self) -> Iterator[tuple[bytes, str]]:
         """Return each line and where it stands, in order."""
+
+    @abstractmethod
+    def _reading(self) -> contextlib.AbstractContextManager[int]:
+        """Open the local file that holds every line seen so far, one behind the other."""
+
+    def again(self, numbers: Iterable[int]) -> Iterator[bytes]:
+        """Return lines that `lines` gave or `append` took, by their numbers.
+
+        Raises
+        ------
+        RegistryError
+            When somebody else has changed the file meanwhile.
+        """
+        with self._reading() as handle:
+            for number in numbers:
+                start = self._ends[number - 1] if number else 0
+                line = os.pread(handle, self._ends[number] - start, start)
+                if len(line) != self._ends[number] - start or not line.endswith(b"\n"):
+                    raise RegistryError(
+                        f"Record {number} of a ledger in use was changed by another program. "
+                        "Restore the ledger from a copy."
+                    )
+                yield line
+
+    def _passed(self, line: bytes) -> None:
+        self._ends.append((self._ends[-1] if self._ends else 0) + len(line))
 
     @abstractmethod
     def append(self, line: bytes, number: int, *, durable: bool = True) -> None:
@@ -39,6 +75,7 @@ class LocalJournal(Journal):
     """One file, locked by its one writer."""
 
     def __init__(self, path: Path, *, writable: bool) -> None:
+        super().__init__()
         self._path = path
         self._file = self._lock = -1
         try:
@@ -49,10 +86,9 @@ class LocalJournal(Journal):
                 self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
                 if fresh:
                     _sync_folders(path.parent, 3)
-            content = path.read_bytes()
-            whole = content.rfind(b"\n") + 1
-            if writable and whole < len(content):
-                os.ftruncate(self._file, whole)
+            self._size, torn = _whole(path)
+            if writable and torn:
+                os.ftruncate(self._file, self._size)
                 os.fsync(self._file)
         except OSError as error:
             self.close()
@@ -60,14 +96,27 @@ class LocalJournal(Journal):
         except BaseException:
             self.close()
             raise
-        self._size = whole
-        self._content = content[:whole]
 
     def lines(self) -> Iterator[tuple[bytes, str]]:
-        """Return each line and where it stands; they can be read once."""
-        content, self._content = self._content, b""
-        for number, line in enumerate(content.splitlines(keepends=True), start=1):
-            yield line, f"{self._path}, line {number},"
+        """Return each line that was whole when the file was opened, and where it stands."""
+        self._ends = array("Q")
+        with self._path.open("rb") as file:
+            left = self._size
+            while left > 0 and (line := file.readline(left)):
+                left -= len(line)
+                self._passed(line)
+                yield line, f"{self._path}, line {len(self._ends)},"
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[int]:
+        try:
+            handle = os.open(self._path, os.O_RDONLY)
+        except OSError as error:
+            raise _refused(self._path, error) from error
+        try:
+            yield handle
+        finally:
+            os.close(handle)
 
     def append(self, line: bytes, number: int, *, durable: bool = True) -> None:
         """Write the line at the end; after a failure the file is as it was."""
@@ -86,6 +135,7 @@ class LocalJournal(Journal):
                 self.close()
             raise _refused(self._path, error) from error
         self._size += len(line)
+        self._passed(line)
 
     def close(self) -> None:
         """Close the file and let go of the lock."""
@@ -96,10 +146,15 @@ class LocalJournal(Journal):
 
 
 class RemoteJournal(Journal):
-    """One object a line, ``PREFIX/000000000000`` and on, each created once."""
+    """One object a line, ``PREFIX/000000000000`` and on, each created once.
+
+    What was read or written lies in a nameless temporary file too, so that it is fetched once.
+    """
 
     def __init__(self, storage: str, prefix: str) -> None:
+        super().__init__()
         self._store, self._prefix, self._place = _store(storage), prefix, f"{storage}/{prefix}"
+        self._copy = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the journal
 
     def lines(self) -> Iterator[tuple[bytes, str]]:
         """Return each object's content and its address."""
@@ -112,7 +167,20 @@ class RemoteJournal(Journal):
                 contents = list(pool.map(self._get, paths))
         except Exception as error:
             raise RegistryError(f"{self._place} cannot be read: {error}") from error
-        yield from ((content, path) for content, path in zip(contents, paths, strict=True))
+        self._ends = array("Q")
+        os.ftruncate(self._copy.fileno(), 0)
+        os.lseek(self._copy.fileno(), 0, os.SEEK_SET)
+        for content, path in zip(contents, paths, strict=True):
+            self._note(content)
+            yield content, path
+
+    def _note(self, line: bytes) -> None:
+        os.write(self._copy.fileno(), line)
+        self._passed(line)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[int]:
+        yield self._copy.fileno()
 
     def _get(self, path: str) -> bytes:
         import obstore
@@ -129,20 +197,34 @@ class RemoteJournal(Journal):
             obstore.put(self._store, path, line, mode="create")
         except AlreadyExistsError as error:
             # A store may repeat a request whose answer was lost: then what stands there is ours.
-            if self._stands(path, line):
-                return
-            raise SearchError(
-                f"Another process writes to {self._place}: record {number} is there already. "
-                "Let it end, then run the command again to go on from there."
-            ) from error
+            if not self._stands(path, line):
+                raise SearchError(
+                    f"Another process writes to {self._place}: record {number} is there already. "
+                    "Let it end, then run the command again to go on from there."
+                ) from error
         except Exception as error:
             raise RegistryError(f"{self._place} cannot be written: {error}") from error
+        self._note(line)
 
     def _stands(self, path: str, line: bytes) -> bool:
         try:
             return self._get(path) == line
         except Exception as error:
             raise RegistryError(f"{self._place} cannot be read: {error}") from error
+
+
+def _whole(path: Path) -> tuple[int, bool]:
+    """Return the size of a file up to its last newline, and whether anything stands behind it."""
+    with path.open("rb") as file:
+        size = end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - BLOCK)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1, start + found + 1 < size
+            end = start
+    return 0, size > 0
 
 
 def is_remote(storage: str) -> bool:

@@ -19,6 +19,7 @@ import hashlib
 import json
 import time
 import zlib
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from types import TracebackType
@@ -94,23 +95,24 @@ class Ledger:
     def __init__(self, journal: Journal, run: str) -> None:
         self.run = run
         self._journal = journal
-        # Lines take a fifth of the memory of what they say, and are read seldom.
-        self._lines: list[bytes] = []
-        self._kinds: dict[str, list[int]] = {}
+        # What is written is read again where it is wanted, so that a run of any length takes a
+        # few bytes a record.
+        self._length = 0
+        self._kinds: dict[str, array[int]] = {}
         self._before = 0.0
         for number, (line, place) in enumerate(journal.lines()):
             record = decode(line, number, place)
-            self._keep(line, record["kind"])
+            self._keep(record["kind"])
             self._before = float(record["elapsed"])
         self._started: float | None = None
 
-    def _keep(self, line: bytes, kind: str) -> None:
-        self._kinds.setdefault(kind, []).append(len(self._lines))
-        self._lines.append(line)
+    def _keep(self, kind: str) -> None:
+        self._kinds.setdefault(kind, array("Q")).append(self._length)
+        self._length += 1
 
     def __len__(self) -> int:
         """Return the number of records."""
-        return len(self._lines)
+        return self._length
 
     @classmethod
     def open(cls, storage: str, run: str) -> Self:
@@ -183,16 +185,16 @@ class Ledger:
         SearchError
             When another process wrote to the run.
         """
-        number = len(self._lines)
+        number = self._length
         line = encode(number, kind, self.elapsed, record)
         self._journal.append(line, number, durable=durable)
-        self._keep(line, kind)
+        self._keep(kind)
 
     def each(self, kind: str | None = None) -> Iterator[Record]:
         """Yield all records in order, or those of one kind."""
-        chosen = range(len(self._lines)) if kind is None else self._kinds.get(kind, ())
-        for number in chosen:
-            yield json.loads(self._lines[number])
+        chosen = range(self._length) if kind is None else self._kinds.get(kind, ())
+        if chosen:
+            yield from map(json.loads, self._journal.again(chosen))
 
     def records(self, kind: str | None = None) -> tuple[Record, ...]:
         """Return all records in order, or those of one kind."""

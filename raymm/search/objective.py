@@ -39,6 +39,8 @@ from raymm.search.trial import Run, Rung
 
 Function = Callable[..., Any]
 _OURS = str(Path(__file__).parents[1])
+_PLACE = "_raymm_place"
+"""Attribute of an error that says where to mend it, where that is in none of its frames."""
 
 
 def metrics_of(returned: Any) -> dict[str, float]:
@@ -72,7 +74,7 @@ def value_of(returned: Any, metric: str) -> float:
     value = returned
     if isinstance(returned, Mapping):
         if metric not in returned:
-            got = ", ".join(map(str, returned)) or "an empty mapping"
+            got = ", ".join(f'"{name}"' for name in returned) or "an empty mapping"
             raise TypeError(f'the function must give "{metric}", but it gave {got}')
         value = returned[metric]
     try:
@@ -121,6 +123,7 @@ class FunctionRun:
         needed: Collection[str] = (),
     ) -> None:
         self._metric, self._seed, self._needed = metric, seed, needed
+        self._place = place_of(function)
         self._limit = None if budget is None else max(1, math.ceil(budget))
         self._reporter: _Reporter | None = None
         self._count, self._value = 0, math.nan
@@ -164,11 +167,18 @@ class FunctionRun:
             returned, last = next(self._values)
         except StopIteration:
             if self._count == 0:
-                raise TypeError(f"the function gave no {self._metric}") from None
+                error = TypeError(f"the function gave no {self._metric}")
+                setattr(error, _PLACE, self._place)
+                raise error from None
             return self._rung(done=True)
-        self._value, self._metrics = value_of(returned, self._metric), metrics_of(returned)
-        for name in self._needed:
-            value_of(dict(returned) if isinstance(returned, Mapping) else {}, name)
+        try:
+            self._value, self._metrics = value_of(returned, self._metric), metrics_of(returned)
+            for name in self._needed:
+                value_of(dict(returned) if isinstance(returned, Mapping) else {}, name)
+        except (TypeError, ValueError) as error:
+            # No frame of the function is open any more: it is what has to be mended all the same.
+            setattr(error, _PLACE, self._place)
+            raise
         self._count += 1
         if self._reporter is not None:
             self._reporter.report.keep(self._value, self._metrics)
@@ -321,6 +331,15 @@ class _Reporter:
         self.report.clear()
 
 
+def place_of(function: Function) -> str:
+    """Return where a function is written, as `describe` tells a frame; empty where unknown."""
+    inner = inspect.unwrap(function)
+    code = getattr(inner, "__code__", None) or getattr(type(inner).__call__, "__code__", None)
+    if code is None or code.co_filename.startswith(_OURS):
+        return ""
+    return f"{code.co_filename}, line {code.co_firstlineno}, in {code.co_name}"
+
+
 def describe(error: BaseException) -> str:
     """Return an error's class and message with the user's own last frame.
 
@@ -331,11 +350,12 @@ def describe(error: BaseException) -> str:
     "ValueError: invalid literal for int() with base 10: 'x'"
     """
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not f.filename.startswith(_OURS) and "-packages" not in f.filename]
+    theirs = [frame for frame in frames if not frame.filename.startswith(_OURS)]
+    own = [f for f in theirs if "-packages" not in f.filename and not f.filename.startswith("<")]
     message = "".join(traceback.format_exception_only(error)).strip()[:500]
-    last = (own or list(frames))[-1:]
-    where = f"\n{last[0].filename}, line {last[0].lineno}, in {last[0].name}" if last else ""
-    return message + where
+    last = [f for f in (own or theirs)[-1:] if not f.filename.startswith("<")]
+    framed = f"{last[0].filename}, line {last[0].lineno}, in {last[0].name}" if last else ""
+    return "\n".join(filter(None, [message, getattr(error, _PLACE, framed)]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

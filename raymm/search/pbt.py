@@ -79,6 +79,7 @@ class Pbt(Searcher):
     """
 
     multi_fidelity = True
+    schedules = True
 
     def __init__(
         self,

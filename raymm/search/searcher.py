@@ -68,6 +68,8 @@ class Searcher(ABC):
     multi_fidelity: ClassVar[bool] = False
     """Whether it plans budgets itself. Such a class takes ``min_budget`` and ``max_budget`` (both
     numbers above 0) besides, suggests with a budget, and is told a final result for each."""
+    schedules: ClassVar[bool] = False
+    """Whether it changes configurations while their models train on."""
 
     def __init__(self, space: Space, *, mode: Direction, generator: np.random.Generator) -> None:
         self.space = space

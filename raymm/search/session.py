@@ -43,13 +43,17 @@ class Scheduler(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Open:
-    """A trial that was suggested and has not ended; ``seconds`` are those of its earlier parts."""
+    """A trial that was suggested and has not ended.
+
+    ``seconds`` are those of its earlier parts, ``ended`` what the last of them came to.
+    """
 
     number: int
     suggestion: Suggestion
     rungs: list[Rung] = field(default_factory=list)
     decisions: dict[int, bool] = field(default_factory=dict)
     seconds: float = 0.0
+    ended: Trial | None = None
 
 
 class Session:
@@ -71,7 +75,7 @@ class Session:
         self._open: dict[int, Open] = {}
         self._paused: dict[int, Open] = {}
         self._numbers: dict[str, int] = {}
-        self._trials: dict[int, Trial] = {}
+        self._done = 0
         self._leaders: tuple[Trial, ...] = ()
         self._suggested = 0
         self._withdrawn = 0
@@ -79,7 +83,7 @@ class Session:
         self._failed = 0
         self.spending = Spending(limits, ledger)
         replay(self, ledger)
-        self.resumed = len(self._trials)
+        self.resumed = self._done
         waiting = sorted(self._open)
         self._waiting = [n for n in waiting if limits.trials is None or n < limits.trials]
         self._held = len(waiting) - len(self._waiting)
@@ -94,7 +98,7 @@ class Session:
     @property
     def done(self) -> int:
         """How many trials have ended, in all sessions."""
-        return len(self._trials)
+        return self._done
 
     @property
     def running(self) -> int:
@@ -178,11 +182,12 @@ class Session:
         opened = Open(number=number, suggestion=suggestion)
         before = self._paused.pop(number, None)
         if before is not None:
-            opened.seconds = before.seconds
+            opened.seconds, opened.ended = before.seconds, before.ended
             same = before.suggestion.config == suggestion.config
             if same and suggestion.parent in (None, suggestion.id):
                 opened.rungs, opened.decisions = before.rungs, before.decisions
-        self._numbers[suggestion.id] = number
+        if self.goes_on:
+            self._numbers[suggestion.id] = number
         self._suggested = max(self._suggested, number + 1)
         self._open[number] = opened
         return opened
@@ -276,7 +281,7 @@ class Session:
             error=error,
         )
         if status == "failed":
-            before = self._trials.get(opened.number)
+            before = opened.ended
             if before is None or before.value is None:
                 return trial
             # What it had come to before it was to go on is not lost.
@@ -303,11 +308,12 @@ class Session:
         if not failed:
             values = ended.metrics or None
             result = replace(result, value=ended.value, values=values)
-        before = self._trials.get(ended.number)
+        before = opened.ended
         self._failed += (ended.value is None) - (before is not None and before.value is None)
-        self._trials[ended.number] = ended
+        self._done += before is None
         if self.goes_on:
-            opened.seconds = ended.seconds
+            # Of other trials the ledger alone keeps what they came to.
+            opened.seconds, opened.ended = ended.seconds, ended
             self._paused[ended.number] = opened
         self._dry, self._withdrawn = False, 0
         self.spending.add(ended, cpu_seconds)
@@ -327,7 +333,7 @@ class Session:
         self._notify(Progress(stage="search", message=message))
 
     def _tell(self) -> None:
-        done, total = len(self._trials), self.limits.trials
+        done, total = self._done, self.limits.trials
         left = self.spending.seconds_left
         if total is not None:
             by_trials = self._ledger.elapsed / done * max(0, total - done)
@@ -366,7 +372,7 @@ class Session:
             When none has a value.
         """
         trials = Trials(
-            trials=tuple(self._trials[number] for number in sorted(self._trials)),
+            trials=self._ledger.trials(),
             direction=self.limits.direction,
             metric=self.limits.metric,
             resumed=self.resumed,

@@ -26,10 +26,29 @@ def load(path: str | Path) -> Any:
 
     try:
         return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as a space file: {error}") from error
+    except FileNotFoundError as error:
+        folder, name = Path(path).parent, Path(path).name
+        there = [one.name for one in folder.glob("*.y*ml")] if folder.is_dir() else []
+        near = difflib.get_close_matches(name, there, n=1)
+        hint = (
+            f'Did you mean "{folder / near[0]}"?' if near else f"It holds lines such as {EXAMPLE}"
+        )
+        raise ConfigError(f"there is no space file {path}. {hint}") from error
+    except IsADirectoryError as error:
+        raise ConfigError(f"{path} is a folder. Name the space file in it.") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not text in UTF-8. A space file holds lines such as {EXAMPLE}"
+        ) from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(
+            f"{path} is not valid YAML{place}: {problem or error}. A space file holds lines such "
+            f"as {EXAMPLE}"
+        ) from error
 
 
 def parameters(raw: Any, source: str) -> Space:

@@ -14,6 +14,7 @@ hyperopt 0.3, ``hyperopt.tpe.suggest``.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from raymm.search.searcher import Result, Searcher, Suggestion
 from raymm.search.seen import Seen
 
 Key = tuple[tuple[str, str], ...]
+Rank = tuple[bool, float, float]
 
 STARTUP = 10
 """Random draws before there is anything to model."""
@@ -58,7 +60,9 @@ class Tpe(Searcher):
         super().__init__(space, mode=mode, generator=generator)
         self._seen = Seen(space, generator)
         self._pending: dict[str, Config] = {}
-        self._results: dict[tuple[str, Key], Result] = {}
+        self._results: list[Result] = []
+        self._places: dict[tuple[str, Key], int] = {}
+        self._order: list[tuple[Rank, int]] = []
         self._models = {name: _Model(parameter) for name, parameter in space.items()}
         self._count = 0
 
@@ -87,7 +91,19 @@ class Tpe(Searcher):
             self._pending.pop(result.id, None)
             if spaces.contains(self.space, result.config):
                 self._seen.add([result.config])
-                self._results[_name(result)] = result
+                self._take_in(result)
+
+    def _take_in(self, result: Result) -> None:
+        """Put a result at its place in time and by rank; one known already is replaced."""
+        sign = 1.0 if self.mode == "minimize" else -1.0
+        place = self._places.setdefault(_name(result), len(self._results))
+        if place == len(self._results):
+            self._results.append(result)
+        else:
+            before = (_rank(self._results[place], sign), place)
+            del self._order[bisect_left(self._order, before)]
+            self._results[place] = result
+        insort(self._order, (_rank(result, sign), place))
 
     def expect(self, suggestions: Sequence[Suggestion]) -> None:
         """Do not suggest these, and take them for bad until their results come."""
@@ -96,14 +112,15 @@ class Tpe(Searcher):
 
     def _draw(self) -> Config:
         rng = np.random.default_rng(int(self.generator.integers(2**31)))
-        ranked = self._ranked()
+        tids, ranked = self._ranked()
         successes = sum(_scored(result) for result in ranked)
         pending = list(self._pending.values())[-LATEST:]
         configs = [result.config for result in ranked] + pending
         if len(configs) < STARTUP or successes == 0:
             return spaces.sample(self.space, rng)
         gamma = min(GAMMA, successes / 2 / math.sqrt(len(configs)))
-        tids = self._tids(ranked, len(pending))
+        now = len(self._results)
+        tids += range(now, now + len(pending))
         chosen: dict[str, Scalar] = {}
         for name in spaces.order(self.space):
             if spaces.is_active(name, self.space, chosen):
@@ -117,20 +134,20 @@ class Tpe(Searcher):
                 chosen[name] = spaces.value_at(parameter, at)
         return {name: chosen[name] for name in self.space if name in chosen}
 
-    def _ranked(self) -> list[Result]:
-        """Return the results to model, best first: failures at the end, ties as they came."""
-        sign = 1.0 if self.mode == "minimize" else -1.0
-        ranked = sorted(self._results.values(), key=lambda result: _rank(result, sign))
-        if len(ranked) <= BEST + LATEST:
-            return ranked
-        latest = set(list(self._results)[-LATEST:])
-        return ranked[:BEST] + [r for r in ranked[BEST:] if _name(r) in latest]
+    def _ranked(self) -> tuple[list[int], list[Result]]:
+        """Return the results to model and their places in time, best first.
 
-    def _tids(self, ranked: Sequence[Result], pending: int) -> list[int]:
-        """Return each result's place in time, then those of what is pending."""
-        when = {name: tid for tid, name in enumerate(self._results)}
-        now = len(when)
-        return [when[_name(r)] for r in ranked] + list(range(now, now + pending))
+        Failures are at the end, ties as they came.
+        """
+        count = len(self._results)
+        chosen = [place for _, place in self._order[:BEST]]
+        if count > BEST + LATEST:
+            sign, best = 1.0 if self.mode == "minimize" else -1.0, set(chosen)
+            late = [place for place in range(count - LATEST, count) if place not in best]
+            chosen += sorted(late, key=lambda place: _rank(self._results[place], sign))
+        else:
+            chosen += [place for _, place in self._order[BEST:]]
+        return chosen, [self._results[place] for place in chosen]
 
 
 def _name(result: Result) -> tuple[str, Key]:
@@ -142,7 +159,7 @@ def _scored(result: Result) -> bool:
     return result.value is not None and math.isfinite(result.value)
 
 
-def _rank(result: Result, sign: float) -> tuple[bool, float, float]:
+def _rank(result: Result, sign: float) -> Rank:
     if result.value is None or not math.isfinite(result.value):
         return (True, 0.0, 0.0)
     budget = math.inf if result.budget is None else result.budget

@@ -10,17 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Config, Dataset, Encoding, MetricLike, Task
-from raymm.bundle.pipeline import family_config
 from raymm.errors import ConfigError
-from raymm.features.pipeline import fit_features
-from raymm.models.family import Family, Fitting, Matrix
 from raymm.search.checkpoint import pack, unpack
+
+if TYPE_CHECKING:
+    # A worker that runs a user's own function needs none of these, nor the library for graphs
+    # that comes with them.
+    from raymm.models.family import Family, Fitting, Matrix
+    from raymm.models.targets import Curve
 
 FIRST = 20
 GROWTH = 1.5
@@ -85,6 +88,9 @@ def prepare(dataset: Dataset, families: Iterable[Family | type[Family]]) -> Prep
     ConfigError
         When no family is given, or the dataset has no folds.
     """
+    from raymm.features.pipeline import fit_features
+    from raymm.models.family import Matrix
+
     encodings: tuple[Encoding, ...] = tuple(dict.fromkeys(part.encoding for part in families))
     if not encodings or not dataset.folds:
         raise ConfigError(
@@ -95,20 +101,27 @@ def prepare(dataset: Dataset, families: Iterable[Family | type[Family]]) -> Prep
     for encoding in encodings:
         pairs = []
         for fold in dataset.folds:
-            y = dataset.y[fold.train]
+            y = _shared(dataset.y[fold.train])
             tensors = dataset.rows(fold.train)
             features = fit_features(tensors, y, dataset.schema, encoding)
             names = tuple(features.safe_names)
             train = Matrix(x=_matrix(features.transform(tensors)), y=y, names=names)
             x_valid = _matrix(features.transform(dataset.rows(fold.valid)))
-            pairs.append((train, Matrix(x=x_valid, y=dataset.y[fold.valid], names=names)))
+            y_valid = _shared(dataset.y[fold.valid])
+            pairs.append((train, Matrix(x=x_valid, y=y_valid, names=names)))
         made[encoding] = tuple(pairs)
     classes = len(dataset.schema.classes)
     return Prepared(folds=made, task=dataset.schema.task, classes=classes)
 
 
 def _matrix(x: Any) -> Any:
-    return np.ascontiguousarray(x, dtype=np.float32)
+    return _shared(np.ascontiguousarray(x, dtype=np.float32))
+
+
+def _shared(values: Any) -> Any:
+    """Return an array that no one can change, so that what is made of it can be kept."""
+    values.setflags(write=False)
+    return values
 
 
 def ladder(largest: int) -> tuple[int, ...]:
@@ -185,6 +198,9 @@ class TrialRun:
         threads: int = 1,
         limit: float | None = None,
     ) -> None:
+        from raymm.bundle.pipeline import family_config
+        from raymm.models.family import Fitting
+
         self._given = dict(config)
         self._family, self._config = family_config(config)
         self._folds = prepared.folds[self._family.encoding]
@@ -200,6 +216,8 @@ class TrialRun:
             threads=threads,
         )
         self._metric = metric
+        self._task = prepared.task
+        self._curves: list[Curve | None] = []
         self._models: list[Any] = []
         self._saved: tuple[bytes, ...] = ()
         self._values: list[float] = []
@@ -249,6 +267,9 @@ class TrialRun:
         valid = self._folds[fold][1]
         self._train(fold, rounds)
         prediction = self._family.predict(self._models[fold], valid.x)
+        curve = self._curve(fold)
+        if curve is not None:
+            prediction = curve.back(prediction)
         value = float(self._metric(valid.y, prediction))
         if not math.isfinite(value):
             raise ValueError(
@@ -260,8 +281,22 @@ class TrialRun:
             return None
         return self._rung(rounds)
 
+    def _curve(self, fold: int) -> Curve | None:
+        """Return what the configuration bends the target by, learnt from the training rows."""
+        from raymm.models import targets
+
+        while len(self._curves) <= fold:
+            y = self._folds[len(self._curves)][0].y
+            self._curves.append(targets.curve(self._given, self._task, y))
+        return self._curves[fold]
+
     def _train(self, fold: int, rounds: int) -> None:
+        from raymm.models import targets
+
         how, train = self._fitting(rounds), self._folds[fold][0]
+        curve = self._curve(fold)
+        if curve is not None:
+            train = targets.bent(train, curve)
         if fold < len(self._models):
             self._models[fold] = self._family.extend(self._models[fold], rounds)
         elif self._saved:

@@ -61,7 +61,7 @@ def test_a_late_trial_is_killed_once_and_fails(desk: Desk, killed: list[Any]) ->
     assert killed == [trial]
     assert desk.is_late("t")
     desk.complete("t", None, error="it died")
-    assert "longer than 0.01 s" in desk.session._trials[0].error
+    assert "longer than 0.01 s" in desk.session._ledger.trials()[0].error
 
 
 def test_nothing_is_taken_in_after_closing(desk: Desk) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from raymm.artifacts import Trial, Trials
 from raymm.errors import ConfigError
-from raymm.search.front import best_of, goals_of, sought
+from raymm.search.front import best_of, goals_of, sought, volume
 from raymm.search.goals import Goals
 
 
@@ -54,3 +54,20 @@ def test_the_record_spells_modes_out():
         "objectives": {"score": "maximize"},
         "constraints": {"score": [0.5, None]},
     }
+
+
+def test_the_volume_is_that_between_the_front_and_the_worst_seen():
+    goals = Goals(objectives={"score": "max", "bytes": "min"})
+    points = ((0.9, 6.0), (0.5, 2.0), (0.1, 10.0))
+    given = tuple(trial(n, score=score, bytes=size) for n, (score, size) in enumerate(points))
+    found = Trials(trials=given, direction="maximize", metric="score")
+    size, corner = volume(found, goals)
+    assert corner == {"score": 0.1, "bytes": 10.0}
+    # Two boxes down to the corner: 0.8 x 4 and 0.4 x 8, that share 0.4 x 4.
+    assert size == pytest.approx(0.8 * 4 + 0.4 * 8 - 0.4 * 4)
+
+
+def test_nothing_allowed_has_no_volume():
+    goals = Goals(objectives={"score": "max", "bytes": "min"}, constraints={"bytes": (None, 1.0)})
+    found = Trials(trials=(trial(0, score=1.0, bytes=2),), direction="maximize", metric="score")
+    assert volume(found, goals) == (0.0, {})

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from raymm.errors import ConfigError
+from raymm.plugins import metrics
 from raymm.search import pareto
-from raymm.search.goals import Goals, broken, numbers_of, places, tchebycheff
+from raymm.search.goals import Goals, broken, numbers_of, places, tchebycheff, usual_mode
 
 GOALS = Goals(objectives={"score": "max", "bytes": "min"}, constraints={"ms": (None, 5.0)})
 LOSSES = arrays.arrays(
@@ -107,3 +108,44 @@ def test_numbers_are_asked_for_by_name():
         numbers_of({"b": 1}, ("a",))
     with pytest.raises(ConfigError, match="a must be a number"):
         numbers_of({"a": "1"}, ("a",))
+
+
+def test_raymms_own_metrics_are_known_by_their_names():
+    known = {name: metrics.get(name).direction for name in metrics.names()}
+    words = {"min": "minimize", "max": "maximize", None: None}
+    assert {name: words[usual_mode(name)] for name in known} == known
+
+
+def test_scorers_of_scikit_learn_are_all_best_high():
+    from sklearn.metrics import get_scorer_names
+
+    assert {usual_mode(name) for name in get_scorer_names()} == {"max"}
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("loss", "min"),
+        ("valLoss", "min"),
+        ("val/rmse", "min"),
+        ("latency_ms", "min"),
+        ("accuracy_drop", "min"),
+        ("test-accuracy", "max"),
+        ("f1_macro", "max"),
+        ("d2_absolute_error_score", "max"),
+        ("neg_mean_squared_error", "max"),
+        ("negative_score", "min"),
+        ("value", None),
+        ("y", None),
+        ("", None),
+        ("closest", None),
+    ],
+)
+def test_a_name_tells_where_a_metric_is_best_or_nothing(name, mode):
+    assert usual_mode(name) == mode
+
+
+def test_bounds_are_said():
+    assert GOALS.bounds_said("ms") == "ms at most 5"
+    both = Goals(objectives={"a": "min"}, constraints={"b": (-1.5, 2)})
+    assert both.bounds_said("b") == "b at least -1.5 and at most 2"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from raymm.search.objective import FunctionRun, MakeCall, Report, describe, value_of
+from raymm.search.objective import FunctionRun, MakeCall, Report, describe, place_of, value_of
 
 
 def plain(config: dict[str, Any]) -> float:
@@ -198,5 +198,36 @@ def test_every_objective_must_be_given():
     run = FunctionRun(
         lambda c: {"error": 1.0, "bytes": 2.0}, {}, "error", needed=("error", "bytez")
     )
-    with pytest.raises(TypeError, match='must give "bytez", but it gave error, bytes'):
+    with pytest.raises(TypeError, match='must give "bytez", but it gave "error", "bytes"'):
         run.advance()
+
+
+@pytest.mark.parametrize("returned", [{"loss": 1.0}, {}, "x", math.nan])
+def test_a_value_that_cannot_be_used_points_to_the_function(returned: Any) -> None:
+    def train(config: dict[str, Any]) -> Any:
+        return returned
+
+    with pytest.raises((TypeError, ValueError)) as caught:
+        FunctionRun(train, {}, "accuracy").advance()
+    told = describe(caught.value)
+    line = train.__code__.co_firstlineno
+    assert told.endswith(f"\n{__file__}, line {line}, in train")
+    assert len(told.splitlines()) == 2, "no frame of raymm's is told"
+
+
+def test_a_function_that_reports_nothing_is_pointed_to() -> None:
+    def train(config: dict[str, Any], report: Report) -> None:
+        pass
+
+    with pytest.raises(TypeError, match="gave no loss") as caught:
+        FunctionRun(train, {}, "loss").advance()
+    assert describe(caught.value).endswith("in train")
+
+
+def test_a_callable_that_is_no_function_has_a_place_too() -> None:
+    class Training:
+        def __call__(self, config: dict[str, Any]) -> float:
+            return math.nan
+
+    assert place_of(Training()).endswith("in __call__")
+    assert place_of(abs) == ""

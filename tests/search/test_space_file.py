@@ -37,9 +37,16 @@ def test_errors_name_the_key_the_value_and_the_rule(tmp_path, text, words) -> No
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml cannot be read"):
+    with pytest.raises(ConfigError, match=r"there is no space file .*nowhere\.yaml\. It holds"):
         space_file.load(tmp_path / "nowhere.yaml")
     bad = tmp_path / "bad.yaml"
     bad.write_text("{a: [")
-    with pytest.raises(ConfigError, match=r"bad\.yaml is not valid YAML"):
+    with pytest.raises(ConfigError, match=r"bad\.yaml is not valid YAML at line 1, column"):
+        space_file.load(bad)
+    with pytest.raises(ConfigError, match=r'Did you mean ".*/bad\.yaml"'):
+        space_file.load(tmp_path / "bad.yml")
+    with pytest.raises(ConfigError, match="is a folder"):
+        space_file.load(tmp_path)
+    bad.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not text in UTF-8"):
         space_file.load(bad)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raymm.bundle import pipeline
 from raymm.models.family import Matrix
-from raymm.search import trial as trials
-from raymm.search.trial import FLOOR, PATIENCE, Prepared, Rung, Trend, TrialRun, ladder
+from raymm.search.trial import FLOOR, PATIENCE, Prepared, Rung, Trend, TrialRun, ladder, prepare
 
 
 @given(st.integers(1, 5000))
@@ -70,7 +70,7 @@ class Counting:
 
 @pytest.fixture
 def prepared(monkeypatch: pytest.MonkeyPatch) -> Prepared:
-    monkeypatch.setattr(trials, "family_config", lambda config: (Counting(), config))
+    monkeypatch.setattr(pipeline, "family_config", lambda config: (Counting(), config))
     x = np.zeros((4, 1), dtype=np.float32)
     pairs = [
         (Matrix(x=x, y=np.zeros(4), names=("a",)), Matrix(x=x, y=np.full(4, shift), names=("a",)))
@@ -141,7 +141,7 @@ def test_features_are_fitted_on_training_rows_alone(monkeypatch: pytest.MonkeyPa
         seen.append((tensors["a"].tolist(), y.tolist()))
         return SimpleNamespace(safe_names=("a",), transform=lambda t: t["a"][:, None])
 
-    monkeypatch.setattr(trials, "fit_features", fit_features)
+    monkeypatch.setattr("raymm.features.pipeline.fit_features", fit_features)
     values = np.arange(6, dtype=np.float32)
     fold = SimpleNamespace(train=np.array([0, 2, 3]), valid=np.array([1]))
     dataset = SimpleNamespace(
@@ -150,7 +150,7 @@ def test_features_are_fitted_on_training_rows_alone(monkeypatch: pytest.MonkeyPa
         schema=SimpleNamespace(classes=(), task="regression"),
         rows=lambda rows: {"a": values[rows]},
     )
-    made = trials.prepare(dataset, [Counting, Counting])  # type: ignore[arg-type, list-item]
+    made = prepare(dataset, [Counting, Counting])  # type: ignore[arg-type, list-item]
     assert seen == [([0, 2, 3], [0, 20, 30])]
     train, valid = made.folds["ordinal"][0]
     assert (train.x.tolist(), valid.x.tolist(), valid.y.tolist()) == ([[0], [2], [3]], [[1]], [10])

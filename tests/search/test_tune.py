@@ -77,8 +77,8 @@ def test_the_deadline_is_hard_and_keeps_what_was_reported(tmp_path: Path) -> Non
         time.sleep(600)
 
     began = time.monotonic()
-    trials = go(tmp_path, endless, seconds=40.0)
-    assert time.monotonic() - began < 40.0 * 1.05 + 1.0
+    trials = go(tmp_path, endless, seconds=20.0)
+    assert time.monotonic() - began < 20.0 * 1.05 + 1.0
     assert trials.stopped_by == "time"
     assert {(t.status, t.value) for t in trials.trials} == {("stopped", 1.0)}
 
@@ -207,40 +207,60 @@ def test_a_plateau_and_compute_end_the_search_and_say_so(tmp_path: Path) -> None
 
 
 @pytest.mark.chaos
-def test_workers_killed_all_the_time_lose_no_trial(tmp_path: Path) -> None:
-    pids = tmp_path / "pids"
+@pytest.mark.timeout(3600)
+def test_workers_killed_all_the_time_lose_no_trial(
+    tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    generator = np.random.default_rng()
+    kills = repeated = failed = 0
+    searches = max(1, int(os.environ.get("RAYMM_CHAOS", "1")) // 50)
+    for number in range(searches):
+        pids = tmp_path / f"pids{number}"
 
-    def function(config: dict[str, Any]) -> float:
-        with pids.open("a") as file:
-            file.write(f"{os.getpid()}\n")
-        time.sleep(0.3)
-        return float(config["x"]) ** 2
+        def function(config: dict[str, Any], pids: Path = pids) -> float:
+            with pids.open("a") as file:
+                file.write(f"{os.getpid()}\n")
+            time.sleep(0.3)
+            return float(config["x"]) ** 2
 
-    stop = threading.Event()
-    kills = []
+        with killing(pids, generator) as killed:
+            done = go(tmp_path, function, f"run{number}", trials=60)
+        assert killed
+        assert [trial.number for trial in done.trials] == list(range(60))
+        assert len(Ledger.read(str(tmp_path), f"run{number}").records("trial")) == 60
+        # A trial fails only where three kills hit it.
+        lost = sum(trial.status == "failed" for trial in done.trials)
+        assert lost <= len(killed) // 3
+        again = len(pids.read_text().splitlines()) - 60
+        assert again <= len(killed), "more was repeated than the trials whose workers died"
+        kills, repeated, failed = kills + len(killed), repeated + again, failed + lost
+    say(
+        f"on Ray: {kills} workers killed in {searches} searches of 60 trials: 0 trials lost, "
+        f"{repeated} repeated, {failed} failed for being killed three times"
+    )
+
+
+@contextlib.contextmanager
+def killing(pids: Path, generator: np.random.Generator) -> Iterator[list[int]]:
+    """Kill the worker that was the latest to begin a trial, every 0.5 to 3 seconds."""
+    stop, killed = threading.Event(), []
 
     def kill() -> None:
-        generator = np.random.default_rng()
         while not stop.wait(float(generator.uniform(0.5, 3.0))):
             if pids.exists():
-                # The latest to begin a trial is one of ours and at work, or idle for an instant.
+                # It is one of ours, and at work or idle for an instant.
                 pid = int(pids.read_text().split()[-1])
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                    kills.append(pid)
+                    killed.append(pid)
 
     thread = threading.Thread(target=kill)
     thread.start()
     try:
-        done = go(tmp_path, function, trials=60)
+        yield killed
     finally:
         stop.set()
         thread.join()
-    assert kills
-    assert [trial.number for trial in done.trials] == list(range(60))
-    assert len(Ledger.read(str(tmp_path), "run").records("trial")) == 60
-    # A trial fails only where three kills hit it.
-    assert sum(trial.status == "failed" for trial in done.trials) <= len(kills) // 3
 
 
 def test_a_worker_that_dies_is_retried_once(tmp_path: Path) -> None:
