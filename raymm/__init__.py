@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from raymm.artifacts import Categorical, Float, Int
     from raymm.lifecycle import Run
     from raymm.prediction import Model
-    from raymm.tuning import Tuned
+    from raymm.tuned import Tuned
 
 __all__ = ["Categorical", "Float", "Int", "load", "run", "tune"]
 
@@ -83,14 +83,35 @@ def run(
     return live(data, target=target, name=name, progress=progress, settings=settings)
 
 
-def tune(function: Any, space: Any, **settings: Any) -> Tuned:
+def tune(function: Any, space: Any, *, progress: bool = True, **settings: Any) -> Tuned:
     """Search for the configuration at which a function, or a scikit-learn estimator, is best.
 
-    `raymm.tuning.tune` says what to give.
-    """
-    from raymm.tuning import tune as search
+    Parameters
+    ----------
+    function : callable, or scikit-learn estimator or pipeline
+        ``f(config)`` returns a number or a mapping of numbers by name; ``f(config, report)`` calls
+        ``report(value, checkpoint=…)`` as it trains.
+    space : mapping of name to Float, Int or Categorical, or path of a YAML file
+    progress : bool
+        Whether to show what is being done: a board in a terminal, one line in a notebook.
+    **settings
+        ``metric`` and ``mode`` ("min" or "max"), or ``objectives`` and ``constraints``; ``trials``,
+        ``time``, ``algorithm`` and all that `raymm.tuning.tune` says. Where neither ``mode`` nor
+        the metric's name tells where the best is, the highest is sought, with a warning.
 
-    return search(function, space, **settings)
+    Returns
+    -------
+    Tuned
+        ``best_config``, ``best_value``, ``trials``, ``to_frame()``, ``front``, ``best_estimator``.
+
+    Raises
+    ------
+    ConfigError, DataError, SearchError
+        Each says what to do.
+    """
+    from raymm.api import tune as search
+
+    return search(function, space, progress=progress, settings=settings)
 
 
 def load(name: str, *, version: int | None = None, storage: str | None = None) -> Model:

@@ -1,19 +1,21 @@
-"""The Python API behind ``raymm.run``: what a notebook hands over becomes a configuration."""
+"""The Python API behind ``raymm.run`` and ``raymm.tune``, as notebooks and scripts call them."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from raymm import config as configuration
-from raymm import lifecycle
+from raymm import lifecycle, tuning
 from raymm.artifacts import Table
 from raymm.cli import printing
 from raymm.config import RunConfig
 from raymm.data import ingest
 from raymm.errors import ConfigError
+from raymm.tuned import Tuned
 
 _SHORT = {
     "time": "search.time",
@@ -41,6 +43,15 @@ def run(
     made, table = _configuration(data, changes)
     with printing.progress(quiet=not progress) as notify:
         return lifecycle.run(made, notify=notify, table=table)
+
+
+def tune(function: Any, space: Any, *, progress: bool, settings: Mapping[str, Any]) -> Tuned:
+    """Tune a function or an estimator; `raymm.tuning.tune` documents the arguments."""
+    said = tuning.unsaid(function, settings)
+    if said:
+        warnings.warn(said, stacklevel=3)
+    with printing.progress(quiet=not progress) as notify:
+        return tuning.tune(function, space, **{"notify": notify, **settings})
 
 
 def _configuration(data: Any, changes: Mapping[str, Any]) -> tuple[RunConfig, Table | None]:

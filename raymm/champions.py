@@ -43,12 +43,15 @@ class Rival:
         The test rows it was not trained on, or the challenger was too.
     reason : str
         Why it cannot be compared, with the remedy; empty where it can.
+    decision : tuple of float
+        How it weighs the classes, see `raymm.artifacts.Schema`.
     """
 
     name: str
     predictions: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     unseen: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
     reason: str = ""
+    decision: tuple[float, ...] = ()
 
 
 def fingerprints(frame: pd.DataFrame, schema: Schema) -> npt.NDArray[np.uint64]:
@@ -87,7 +90,8 @@ def rival(registry: Registry, champion: Version, dataset: Dataset) -> Rival:
             reason=f"The champion {name} cannot be compared: {told}. Add newer rows. {_HAND}",
         )
     predictions = Runner(bundle).predict(encode(frame, bundle.schema))
-    return Rival(name=name, predictions=predictions, unseen=unseen)
+    decision = bundle.schema.decision
+    return Rival(name=name, predictions=predictions, unseen=unseen, decision=decision)
 
 
 _HAND = "Or look at both and decide: raymm promote NAME VERSION --force --reason WHY."

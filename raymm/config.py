@@ -20,7 +20,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,6 +35,7 @@ from pydantic import (
     model_validator,
 )
 
+from raymm import rules
 from raymm.durations import seconds
 from raymm.errors import ConfigError
 
@@ -43,6 +44,8 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 
 
 Duration = Annotated[float | None, BeforeValidator(seconds)]
+_Off = BeforeValidator(lambda value: "off" if value is False else value)  # as YAML reads it
+AutoOrOff = Annotated[Literal["auto", "off"], _Off]
 
 
 def _words(value: Any) -> Any:
@@ -70,7 +73,8 @@ class Goal(_Section):
     ``metric`` "auto" is roc_auc for two classes, accuracy for more, rmse for numbers.
     ``at_least`` is the bound a model must reach: a floor for metrics that grow with quality, a
     ceiling for errors such as rmse. ``confidence`` is that of the statements in a blessing.
-    ``protected`` names columns whose groups the audit compares.
+    ``protected`` names columns whose groups the audit compares. Where validation rows show that it
+    pays, ``calibration`` mends probabilities, and ``decision`` weighs labels for the metric.
     """
 
     metric: str = "auto"
@@ -78,6 +82,8 @@ class Goal(_Section):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     limits: Limits = Limits()
     protected: Words = ()
+    calibration: AutoOrOff = "auto"
+    decision: AutoOrOff = "auto"
 
 
 class DataConfig(_Section):
@@ -105,11 +111,12 @@ class SearchConfig(_Section):
     With ``trials`` given and no ``time`` there is no time limit; with neither, 100 trials or ten
     minutes end the search, whichever comes first. ``compute`` is CPU time of all trials together;
     ``plateau`` so many trials no better than the best by more than noise ("auto": 30, or three a
-    parameter). ``parallel`` "auto" is one trial a CPU; each gets ``cpus`` and ``gpus``.
-
-    A trial whose worker died begins again ``max_failures`` times. ``min_budget`` and ``max_budget``
-    are for algorithms that plan budgets, in rounds or reports. ``warm`` "auto" begins with what
-    earlier runs of the name found. Of runners, "auto" is "actors", raymm's own pool of them.
+    parameter). ``parallel`` "auto" is one trial a CPU; each gets ``cpus`` and ``gpus``. A trial
+    whose worker died begins again ``max_failures`` times. ``min_budget`` and ``max_budget`` are
+    for algorithms that plan budgets. ``warm`` "auto" begins with what earlier runs of the name
+    found. Of runners, "auto" is "actors", raymm's own pool.
+    ``ensemble`` mixes so many trials at most, "auto" up to five, where validation rows show that it
+    pays and the limits are kept; weighing them may take ``ensemble_share`` of the search's time.
     """
 
     algorithm: str = "auto"
@@ -128,6 +135,8 @@ class SearchConfig(_Section):
     max_budget: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     warm: Literal["auto", "none"] = "auto"
     runner: Literal["auto", "actors", "tune"] = "auto"
+    ensemble: AutoOrOff | Annotated[int, Field(ge=1)] = "auto"
+    ensemble_share: float = Field(default=0.2, gt=0, le=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -144,7 +153,7 @@ class SearchConfig(_Section):
         return self
 
     def budget(self) -> tuple[int | None, float | None]:
-        """Return the limits in trials and in seconds; at least one is not None."""
+        """Return the limits in trials and in seconds; one at least is given."""
         return self.trials, self.time
 
 
@@ -193,13 +202,7 @@ class MonitoringConfig(_Section):
     false_alarms_per_day: float = Field(default=0.01, gt=0)
     window: int = Field(default=1000, ge=50)
     flush: Duration = 5.0
-    retrain: Literal["off", "drift"] = "off"
-
-    @field_validator("retrain", mode="before")
-    @classmethod
-    def _off(cls, value: Any) -> Any:
-        # YAML reads an unquoted off as false.
-        return "off" if value is False else value
+    retrain: Annotated[Literal["off", "drift"], _Off] = "off"
 
 
 class RayConfig(_Section):
@@ -328,8 +331,7 @@ def parse(raw: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> R
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
-        lines = dict.fromkeys(_sentence(item) for item in error.errors())
-        raise ConfigError("\n".join(lines)) from error
+        raise ConfigError("\n".join(dict.fromkeys(_told(error.errors())))) from error
 
 
 def _set(merged: dict[str, Any], key: str, value: Any) -> None:
@@ -369,25 +371,27 @@ def _model(path: Sequence[str | int]) -> type[BaseModel]:
     return model
 
 
-def _sentence(item: Mapping[str, Any]) -> str:
-    path = tuple(item["loc"])
-    dotted = ".".join(str(part) for part in path if not _is_branch(part))
-    if item["type"] == "extra_forbidden":
-        keys = [info.alias or name for name, info in _model(path[:-1]).model_fields.items()]
-        near = difflib.get_close_matches(str(path[-1]), keys, n=1)
-        known = ", ".join(keys)
-        hint = f'Did you mean "{near[0]}"?' if near else f"Known keys: {known}."
-        return f'"{dotted}" is not a key of the configuration. {hint}'
-    if item["type"] == "missing":
-        return f"{dotted} is required. Set it in the configuration file."
-    reason = item["msg"].removeprefix("Value error, ")
-    shown = item["input"] if isinstance(item["input"], str | int | float | bool) else None
-    got = "" if shown is None or str(shown) in reason else f", but got {shown!r}"
-    return f"{dotted}: {reason}{got}."
+def _told(errors: Sequence[Any]) -> Iterator[str]:
+    """Yield a sentence for each key that breaks a rule."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for item in errors:
+        path = tuple(item["loc"])
+        dotted = ".".join(str(part) for part in path if not _is_branch(part))
+        if item["type"] == "extra_forbidden":
+            keys = [info.alias or name for name, info in _model(path[:-1]).model_fields.items()]
+            near = difflib.get_close_matches(str(path[-1]), keys, n=1)
+            hint = f'Did you mean "{near[0]}"?' if near else f"Known keys: {', '.join(keys)}."
+            yield f'"{dotted}" is not a key of the configuration. {hint}'
+        elif item["type"] == "missing":
+            yield f"{dotted} is required. Set it in the configuration file."
+        else:
+            found.setdefault(dotted, []).append(item)
+    yield from (rules.sentence(dotted, items) for dotted, items in found.items())
 
 
 def _is_branch(part: str | int) -> bool:
-    return isinstance(part, str) and ("[" in part or part in {"int", "tuple", "float"})
+    kinds = ("int", "tuple", "float", "constrained-int")
+    return isinstance(part, str) and ("[" in part or part in kinds)
 
 
 def json_schema() -> dict[str, Any]:

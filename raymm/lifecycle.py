@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from raymm import proving, release, searching, stages
+from raymm import proving, recipes, release, searching, stages
 from raymm.artifacts import (
     Anomaly,
     Audit,
@@ -29,13 +29,14 @@ from raymm.artifacts import (
     Frontier,
     Notify,
     Progress,
+    Recipe,
     Schema,
     Statistics,
     Table,
-    Trial,
     Trials,
     Version,
     from_record,
+    recipe_of,
 )
 from raymm.audit import fairness
 from raymm.bundle import build as building
@@ -49,6 +50,7 @@ from raymm.evaluation.metrics import Metric, default_metric, metric_for
 from raymm.features.columns import encode
 from raymm.prediction import champion
 from raymm.registry.versions import Registry
+from raymm.search import account
 from raymm.search.ledger import Ledger
 
 
@@ -66,6 +68,7 @@ class Run:
     statistics: Statistics
     anomalies: tuple[Anomaly, ...]
     trials: Trials
+    recipe: Recipe
     bundle: Bundle
     uncompressed_bytes: int
     frontier: Frontier
@@ -150,15 +153,16 @@ def run(config: RunConfig, *, notify: Notify = _silent, table: Table | None = No
             notify=notify,
         )
         trials = searching.search(life)
-        best = trials.leaderboard[0]
-        built = stages.build(life, best)
+        recipe = recipes.compose(life, trials)
+        built = stages.build(life, recipe)
         proof = proving.prove(life, built)
-        explanation = stages.explain(life, built, proof.bundle, best)
+        explanation = stages.explain(life, built, proof.bundle, recipe)
         audit = stages.audit(life, proof.bundle)
         version, report = release.register(
-            life, trials, built, proof, explanation, audit, anomalies
+            life, (trials, recipe), built, proof, explanation, audit, anomalies
         )
         promoted = release.promote(life, version)
+        account.close(ledger)
     return Run(
         config=config,
         run=name,
@@ -166,6 +170,7 @@ def run(config: RunConfig, *, notify: Notify = _silent, table: Table | None = No
         statistics=life.statistics,
         anomalies=anomalies,
         trials=trials,
+        recipe=recipe,
         bundle=stages.load(life, proof.bundle),
         uncompressed_bytes=int(version.summary["uncompressed_bytes"]),
         frontier=built.frontier,
@@ -269,7 +274,7 @@ def replay(
         )
     full, _ = building.build(
         dataset,
-        from_record(Trial, lineage.trial),
+        recipe_of(lineage.trial, lineage.recipe),
         rows=dataset.train,
         statistics=statistics.reference(dataset),
         lineage=lineage,

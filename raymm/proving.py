@@ -102,12 +102,15 @@ def _evaluation(life: Life, sha256: str, champion: Version | None) -> tuple[Eval
     )
     trained = dataset.y[dataset.train]
     baseline = baseline_prediction(trained, classes, len(rows), metric=life.metric)
-    runner = Runner(load(life, sha256), threads=threads(life.config))
+    bundle = load(life, sha256)
+    runner = Runner(bundle, threads=threads(life.config))
     predictions = runner.predict(dataset.rows(rows))
     slices = slicing.slices(dataset.frame, dataset.schema, rows)
+    judge = partial(judge, decisions=(bundle.schema.decision, ()))
     if champion is None:
         return judge(truth, predictions, baseline=baseline, slices=slices), ""
     rival = champions.rival(life.registry, champion, dataset)
+    judge = partial(judge, decisions=(bundle.schema.decision, rival.decision))
     if rival.reason:
         return judge(truth, predictions, baseline=baseline, slices=slices), rival.reason
     new = rival.unseen

@@ -13,6 +13,7 @@ from raymm.artifacts import (
     Audit,
     Explanation,
     Progress,
+    Recipe,
     Trial,
     Trials,
     Version,
@@ -27,7 +28,7 @@ from raymm.search.importance import importance, observed_space
 from raymm.stages import Built, Life
 
 
-def summary(life: Life, best: Trial, built: Built, proof: Proof) -> dict[str, Any]:
+def summary(life: Life, best: Trial, recipe: Recipe, built: Built, proof: Proof) -> dict[str, Any]:
     """Return what a version is known by: its score, its winner, its sizes, as plain JSON."""
     evaluation, sizes = proof.evaluation, life.registry.store
     prefix = f"{best.family}."
@@ -51,6 +52,11 @@ def summary(life: Life, best: Trial, built: Built, proof: Proof) -> dict[str, An
             "rounds": best.rounds,
             "validation": best.value,
         },
+        "ensemble": [
+            {"trial": one.trial.number, "family": one.trial.family, "weight": one.weight}
+            for one in recipe.members
+        ],
+        "policy": {one.policy: one.kept for one in recipe.findings},
         "rows": len(life.dataset.y),
         "features": len(life.dataset.schema.features),
         "uncompressed_bytes": len(sizes.get_blob(built.full)),
@@ -64,7 +70,7 @@ def summary(life: Life, best: Trial, built: Built, proof: Proof) -> dict[str, An
 
 def register(
     life: Life,
-    trials: Trials,
+    found: tuple[Trials, Recipe],
     built: Built,
     proof: Proof,
     explanation: Explanation,
@@ -78,10 +84,12 @@ def register(
     Version, str
         The version, the same one when it is there already, and the report's path.
     """
+    trials, recipe = found
     best = trials.leaderboard[0]
-    page = _report(life, trials, built, proof, explanation, audit, anomalies)
+    page = _report(life, found, built, proof, explanation, audit, anomalies)
     records = {
         "trials": trials,
+        "recipe": recipe,
         "evaluation": proof.evaluation,
         "blessing": proof.blessing,
         "frontier": built.frontier,
@@ -97,7 +105,7 @@ def register(
         life.registry.store.get_blob(proof.bundle),
         run=life.run,
         blessed=proof.blessing.blessed,
-        summary=summary(life, best, built, proof),
+        summary=summary(life, best, recipe, built, proof),
         parts={
             **parts,
             "report.html": page.encode(),
@@ -109,21 +117,22 @@ def register(
 
 def _report(
     life: Life,
-    trials: Trials,
+    found: tuple[Trials, Recipe],
     built: Built,
     proof: Proof,
     explanation: Explanation,
     audit: Audit,
     anomalies: tuple[Anomaly, ...],
 ) -> str:
+    trials, recipe = found
     bundle = stages.load(life, proof.bundle)
     rows = life.dataset.test
     space = observed_space([trial.config for trial in trials.trials])
     return html.render(
         html.ReportInputs(
             name=life.config.name,
-            facts=_facts(life, trials),
-            schema=life.dataset.schema,
+            facts=_facts(life, trials, recipe),
+            schema=bundle.schema,
             anomalies=anomalies,
             trials=replace(trials, resumed=0),
             frontier=built.frontier,
@@ -140,7 +149,7 @@ def _report(
     )
 
 
-def _facts(life: Life, trials: Trials) -> dict[str, Any]:
+def _facts(life: Life, trials: Trials, recipe: Recipe) -> dict[str, Any]:
     dataset, budget = life.dataset, life.config.search
     return {
         "run": life.run,
@@ -150,6 +159,8 @@ def _facts(life: Life, trials: Trials) -> dict[str, Any]:
         "folds": len(dataset.folds),
         "features": len(dataset.schema.features),
         "search": f"{budget.algorithm}, {len(trials.trials)} trials, ended by {trials.stopped_by}",
+        **{one.policy: one.statement for one in recipe.findings},
+        "trained on": "all training rows, those of validation too; test rows are left alone",
         "seed": life.config.seed,
         "ledger": life.ledger.digest(),
     }

@@ -12,9 +12,12 @@ from raymm import plugins
 from raymm.artifacts import Dataset, Progress, Shape, Space, Trials
 from raymm.cluster import connect
 from raymm.config import RunConfig
-from raymm.errors import SearchError
+from raymm.errors import ConfigError, SearchError
+from raymm.evaluation.decision import judge
+from raymm.models import targets
+from raymm.pilot import log_pays
+from raymm.search import account, tune
 from raymm.search import space as spaces
-from raymm.search import tune
 from raymm.search.halving import Halving
 from raymm.search.median import Median
 from raymm.search.portfolio import Portfolio
@@ -33,9 +36,18 @@ def require_names(config: RunConfig) -> None:
     Raises
     ------
     ConfigError
-        When a family, searcher or compressor is not known; the nearest is named.
+        When a family, searcher or compressor is not known; the nearest is named. When the
+        searcher changes configurations while they train: the model that ships is trained anew
+        from one configuration, which could not repeat that.
     """
-    plugins.searchers.get(config.search.algorithm)
+    algorithm = config.search.algorithm
+    if plugins.searchers.get(algorithm).schedules:
+        raise ConfigError(
+            f'search.algorithm "{algorithm}" finds a schedule, a configuration that changes while '
+            "one model trains, but a table's winner is trained anew from one configuration. "
+            'Take "bohb", "asha" or "auto" for tables; tune a function of your own with '
+            f'"{algorithm}": raymm tune.'
+        )
     for chosen, catalogue in (
         (config.search.families, plugins.families),
         (config.compression.techniques, plugins.compressors),
@@ -66,6 +78,9 @@ def search(life: Life) -> Trials:
         prepared = prepare(life.dataset, families.values())
         space, first = _space(life, families)
         searcher = _searcher(life, space, first, _budgets(life, families))
+        told = account.resumed(life.ledger, settings.trials)
+        if told:
+            life.notify(Progress(stage="search", message=told))
         with connect(life.config.ray):
             return tune.search(
                 prepared,
@@ -73,7 +88,7 @@ def search(life: Life) -> Trials:
                 searcher,
                 _halving(life),
                 life.ledger,
-                metric=life.metric,
+                metric=judge(life.metric, moves=life.config.goal.decision == "auto"),
                 trials=settings.trials,
                 seconds=settings.time,
                 parallel=settings.parallel,
@@ -84,7 +99,11 @@ def search(life: Life) -> Trials:
             )
 
     before = len(life.ledger.trials())
-    found = kept(life, "search", budget, Trials, look)
+    try:
+        found = kept(life, "search", budget, Trials, look)
+    except SearchError as error:
+        account.close(life.ledger, error=str(error))
+        raise
     if found.best is None:
         reasons = sorted({trial.error for trial in found.trials if trial.error})
         raise SearchError(
@@ -94,9 +113,14 @@ def search(life: Life) -> Trials:
 
 
 def _families(life: Life) -> dict[str, Any]:
+    """Return the families that are named, or those that suit the table, early ones first."""
     chosen = life.config.search.families
-    names = plugins.families.names() if chosen == "auto" else chosen
-    return {name: plugins.families.get(name)() for name in names}
+    if chosen != "auto":
+        return {name: plugins.families.get(name)() for name in chosen}
+    task, shape = life.dataset.schema.task, _shape(life.dataset)
+    made = [plugins.families.get(name)() for name in plugins.families.names()]
+    fitting = [family for family in made if family.suits(task, shape)]
+    return {family.name: family for family in sorted(fitting, key=lambda family: family.order)}
 
 
 def _shape(dataset: Dataset) -> Shape:
@@ -119,6 +143,10 @@ def _space(life: Life, families: Mapping[str, Any]) -> tuple[Space, list[dict[st
         for name, items in lists.items()
         if turn < len(items)
     ]
+    if log_pays(life.dataset, life.metric, families, shape=shape, seed=life.config.seed):
+        space = {**space, targets.KEY: targets.CHOICES}
+        # Both ways in turn; which is better shows before the lists end.
+        first = [{**one, targets.KEY: way} for one in first for way in targets.CHOICES.choices]
     return space, first
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
@@ -25,14 +25,15 @@ from raymm.artifacts import (
     Lineage,
     Notify,
     Progress,
+    Recipe,
     Statistics,
-    Trial,
     as_record,
     from_record,
 )
 from raymm.audit import fairness
 from raymm.bundle import build as building
 from raymm.bundle import parity
+from raymm.bundle.blend import Blend, mixed
 from raymm.bundle.packed import Bundle
 from raymm.bundle.pipeline import Pipeline
 from raymm.bundle.run import Runner
@@ -64,8 +65,10 @@ class Life:
     registry: Registry
     ledger: Ledger
     notify: Notify
-    fits: dict[str, tuple[Bundle, Pipeline]] = field(default_factory=dict)
-    """What this process has already trained, by trial."""
+    fits: dict[str, tuple[Bundle, Blend]] = field(default_factory=dict)
+    """What this process has already trained on all training rows, by recipe."""
+    probes: dict[str, Pipeline] = field(default_factory=dict)
+    """What this process has already trained on the first fold, by trial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,36 +112,34 @@ def threads(config: RunConfig) -> int:
 # ------------------------------------------------------------------------------- build, compress
 
 
-def build(life: Life, best: Trial) -> Built:
-    """Train the winner on all training rows, put it into a bundle, and compress that.
+def build(life: Life, recipe: Recipe) -> Built:
+    """Train a recipe on all training rows, put it into a bundle, and compress that.
 
-    What to keep is chosen on validation rows, with a bundle that was trained without them.
+    What to keep is chosen on validation rows, with a bundle that was trained without them. Test
+    rows are left alone, so what is said of them holds for the very model that ships.
     """
-    config = life.config
     deciding = {
-        "trial": best.id,
-        "config": best.config,
-        "rounds": best.rounds,
-        "compression": config.compression.model_dump(mode="json"),
+        "recipe": recipe.deciding(),
+        "compression": life.config.compression.model_dump(mode="json"),
     }
 
     def make() -> Built:
-        full, pipeline = fitted(life, best)
-        frontier = _explore(life, best, full)
+        full, blend = fitted(life, recipe)
+        frontier = _explore(life, recipe, full)
         bundle = compressing.apply(full, chosen(frontier))
-        _require_parity(life, pipeline, bundle, chosen(frontier))
+        _require_parity(life, blend, bundle, chosen(frontier))
         blobs = [life.registry.store.put_blob(item.to_bytes()) for item in (bundle, full)]
         return Built(bundle=blobs[0], full=blobs[1], frontier=frontier)
 
     return kept(life, "build", deciding, Built, make)
 
 
-def _require_parity(life: Life, pipeline: Pipeline, bundle: Bundle, candidate: Candidate) -> None:
-    """Hold a truncated graph against the pipeline cut as much, on test and hard rows."""
+def _require_parity(life: Life, blend: Blend, bundle: Bundle, candidate: Candidate) -> None:
+    """Hold a truncated graph against the models cut as much, on test and hard rows."""
     keep = candidate.parameters.get("keep")
     if keep is None:
         return
-    cut = replace(pipeline, share=float(keep))
+    cut = blend.kept(float(keep))
     runner, dataset = Runner(bundle), life.dataset
     spread = float(np.std(dataset.y[dataset.train]))
     generator = np.random.default_rng(life.config.seed)
@@ -148,32 +149,34 @@ def _require_parity(life: Life, pipeline: Pipeline, bundle: Bundle, candidate: C
         parity.check(cut, runner, tensors, spread=spread)
 
 
-def fitted(life: Life, trial: Trial) -> tuple[Bundle, Pipeline]:
-    """Train a trial's configuration on all training rows and prove its graph row by row."""
-    dataset = life.dataset
-    if trial.id not in life.fits:
-        life.fits[trial.id] = building.build(
+def fitted(life: Life, recipe: Recipe) -> tuple[Bundle, Blend]:
+    """Train a recipe on all training rows and prove its graph row by row."""
+    dataset, key = life.dataset, json.dumps(recipe.deciding(), sort_keys=True)
+    if key not in life.fits:
+        life.fits[key] = building.build(
             dataset,
-            trial,
+            recipe,
             rows=dataset.train,
             statistics=life.statistics,
-            lineage=_lineage(life, trial),
+            lineage=lineage_of(life, recipe),
             threads=threads(life.config),
             check_rows=dataset.test,
         )
-    return life.fits[trial.id]
+    return life.fits[key]
 
 
-def _explore(life: Life, best: Trial, full: Bundle) -> Frontier:
+def _explore(life: Life, recipe: Recipe, full: Bundle) -> Frontier:
     dataset, fold = life.dataset, life.dataset.folds[0]
+    trained = [life.probes.get(one.trial.id) for one in recipe.members]
     probe, _ = building.build(
         dataset,
-        best,
+        recipe,
         rows=fold.train,
         statistics=life.statistics,
         lineage=full.lineage,
         threads=threads(life.config),
         check_rows=fold.valid[:1],
+        blend=mixed([one for one in trained if one], recipe) if all(trained) else None,
     )
     return compressing.explore(
         probe,
@@ -191,9 +194,9 @@ def chosen(frontier: Frontier) -> Candidate:
     return next(candidate for candidate in frontier.candidates if candidate.chosen)
 
 
-def _lineage(life: Life, trial: Trial) -> Lineage:
-    record = as_record(trial)
-    record.pop("seconds")
+def lineage_of(life: Life, recipe: Recipe) -> Lineage:
+    """Return where a recipe's bundle comes from."""
+    deciding = recipe.deciding()
     packages = {}
     for name in _PACKAGES:
         try:
@@ -212,7 +215,8 @@ def _lineage(life: Life, trial: Trial) -> Lineage:
         seed=life.config.seed,
         ledger=life.ledger.digest(),
         configuration=configuration,
-        trial=record,
+        trial=deciding["members"][0]["trial"],
+        recipe={} if recipe.plain else deciding,
         packages=packages,
     )
 
@@ -222,21 +226,21 @@ def load(life: Life, sha256: str) -> Bundle:
     return Bundle.from_bytes(life.registry.store.get_blob(sha256), sha256=sha256)
 
 
-def explain(life: Life, built: Built, shipped: str, best: Trial) -> Explanation:
+def explain(life: Life, built: Built, shipped: str, recipe: Recipe) -> Explanation:
     """Say what the shipped bundle's predictions rest on."""
 
     def make() -> Explanation:
         dataset = life.dataset
         rows = dataset.test
         return attribution.explain(
-            Runner(load(life, shipped), threads=threads(life.config)).predict,
+            Runner(load(life, shipped), threads=threads(life.config)).judge,
             dataset.rows(rows),
             dataset.y[rows],
             life.metric,
             task=dataset.schema.task,
             unit=dataset.schema.classes[-1] if dataset.schema.classes else dataset.schema.target,
             seed=life.config.seed,
-            exact=_exact(life, built, shipped, best),
+            exact=_exact(life, built, shipped, recipe),
             rows=_EXPLAINED_ROWS,
             shuffled=_shuffled_rows(load(life, shipped)),
         )
@@ -253,21 +257,21 @@ def _shuffled_rows(bundle: Bundle) -> int:
     return int(np.clip(_SHUFFLED_BYTES / len(bundle.graph), 200, 2000))
 
 
-def _exact(life: Life, built: Built, shipped: str, best: Trial) -> attribution.Exact | None:
-    """Return the winner's own contributions for the rows to explain, where its family has any.
+def _exact(life: Life, built: Built, shipped: str, recipe: Recipe) -> attribution.Exact | None:
+    """Return the models' own contributions for the rows to explain, where they have any.
 
-    A truncated bundle keeps the first rounds of the model, and so do its contributions.
+    A truncated bundle keeps the first rounds of each model, and so do its contributions.
     """
-    _, pipeline = fitted(life, best)
+    _, blend = fitted(life, recipe)
     keep = 1.0
     if shipped != built.full:
         keep = float(chosen(built.frontier).parameters.get("keep") or 1.0)
-    x = pipeline.features.transform(life.dataset.rows(life.dataset.test[:_EXPLAINED_ROWS]))
-    rounds = kept_rounds(best.rounds, keep)
-    found = pipeline.family.contributions(pipeline.model, x, rounds)
-    if found is None:
+    rows = life.dataset.rows(life.dataset.test[:_EXPLAINED_ROWS])
+    rounds = [kept_rounds(one.trial.rounds, keep) for one in recipe.members]
+    found = blend.contributions(rows, rounds)
+    if found is None or recipe.decision:
         return None
-    return attribution.Exact(contributions=found, columns=pipeline.features.columns)
+    return attribution.Exact(contributions=found[0], columns=found[1])
 
 
 def audit(life: Life, shipped: str) -> Audit:
@@ -279,7 +283,7 @@ def audit(life: Life, shipped: str) -> Audit:
         runner = Runner(load(life, shipped), threads=threads(life.config))
         return fairness.audit(
             dataset.y[dataset.test],
-            runner.predict(dataset.rows(dataset.test)),
+            runner.judge(dataset.rows(dataset.test)),
             dataset.frame.iloc[dataset.test],
             dataset.schema,
             metric=life.metric,

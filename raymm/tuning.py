@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from raymm import cluster, plugins
-from raymm.artifacts import Direction, Notify, Progress, Space, Trial, Trials, as_record
+from raymm.artifacts import Direction, Notify, Progress, Space, Trials, as_record
 from raymm.config import RunConfig, parse
 from raymm.errors import ConfigError, SearchError
 from raymm.scoring import scorer
+from raymm.search import account
 from raymm.search import tune as running
 from raymm.search.asha import Ladder
 from raymm.search.estimator import (
@@ -27,8 +28,8 @@ from raymm.search.estimator import (
     is_estimator,
     require_parameters,
 )
-from raymm.search.front import best_of, goals_of, sought
-from raymm.search.goals import Bounds, Goals
+from raymm.search.front import goals_of, sought
+from raymm.search.goals import Bounds, Goals, usual_mode
 from raymm.search.ledger import Ledger
 from raymm.search.parego import Parego
 from raymm.search.portfolio import Portfolio
@@ -36,6 +37,9 @@ from raymm.search.promotion import Promoting, rungs
 from raymm.search.searcher import Searcher
 from raymm.search.space import check, read
 from raymm.search.warm import Warm, warm
+from raymm.tuned import Tuned
+
+__all__ = ["Tuned", "tune", "unsaid"]
 
 Function = Callable[..., Any]
 _DIRECTIONS: Mapping[str, Direction] = {"max": "maximize", "min": "minimize"}
@@ -63,57 +67,6 @@ _KEYS = {
     "storage": "storage",
     "address": "ray.address",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tuned:
-    """What tuning a function or an estimator has found.
-
-    Attributes
-    ----------
-    run : str
-        The run's name; the same call again goes on with it.
-    best_estimator : estimator or None
-        The estimator at the best configuration, fitted on all rows; None for a function.
-    """
-
-    run: str
-    trials: Trials
-    best_estimator: Any = None
-    goals: Goals | None = None
-
-    @property
-    def front(self) -> tuple[Trial, ...]:
-        """Trials that no other is better than in every objective; the best alone for one."""
-        if self.goals is None:
-            return self.trials.leaderboard[:1]
-        return best_of(self.trials, self.goals)
-
-    @property
-    def best_config(self) -> dict[str, Any]:
-        """The best configuration."""
-        return dict(self.trials.leaderboard[0].config)
-
-    @property
-    def best_value(self) -> float:
-        """The metric's value there."""
-        value = self.trials.leaderboard[0].value
-        assert value is not None
-        return value
-
-    def summary(self) -> dict[str, Any]:
-        """Return what ``raymm tune --json`` prints."""
-        return {
-            "run": self.run,
-            "metric": self.trials.metric,
-            "direction": self.trials.direction,
-            "best": {"configuration": self.best_config, "value": self.best_value},
-            "trials": sum(trial.status != "failed" for trial in self.trials.trials),
-            "failed_trials": sum(trial.status == "failed" for trial in self.trials.trials),
-            "resumed_trials": self.trials.resumed,
-            "stopped_by": self.trials.stopped_by,
-            "seconds": round(self.trials.seconds, 2),
-        }
 
 
 def _silent(_: Progress) -> None:
@@ -161,7 +114,10 @@ def tune(  # noqa: PLR0913 - the front door of a function and of an estimator
     metric : str, optional
         The key of a mapping to go by; "value" by default.
     mode : "max" or "min", optional
-        Where the best is: "max" by default; a named scoring knows it.
+        Where the best is. Left out, the metric's name tells (`raymm.search.goals.usual_mode`):
+        a loss, error or time is minimised, an accuracy or score maximised; a named scoring knows
+        it. Of any other name, and of a function that returns a number alone, the highest is
+        sought, and `unsaid` says so.
     name : str, optional
         Stem of the run's name; by default the function's. Earlier runs of a name that is given
         warm the start, even where the function has changed since.
@@ -211,16 +167,40 @@ def tune(  # noqa: PLR0913 - the front door of a function and of an estimator
         raise ConfigError("X, y and scoring go with an estimator; a function has its own data.")
     else:
         goals = goals_of(objectives, constraints, metric, mode)
-        task = _function(function, metric or "value", mode or "max", goals)
+        task = _function(function, metric or "value", mode or _usual(metric, notify), goals)
     run = _name(task, searched, name, config)
-    found = _search(task, searched, config, (run, name), notify)
+    found, budgets = _search(task, searched, config, (run, name), notify)
     if found.best is None:
         errors = sorted({trial.error for trial in found.trials if trial.error})
         raise SearchError("no call succeeded. " + " ".join(errors[:3]))
     fitted = None
     if isinstance(task.function, CrossValidation):
         fitted = task.function.refit(found.best.config)
-    return Tuned(run=run, trials=found, best_estimator=fitted, goals=task.goals)
+    return Tuned(run=run, trials=found, best_estimator=fitted, goals=task.goals, budgets=budgets)
+
+
+def unsaid(function: Any, settings: Mapping[str, Any]) -> str:
+    """Return what to tell a person who has not said where the best is; empty where it is known.
+
+    ``settings`` are the named arguments of `tune`.
+    """
+    metric = settings.get("metric") or "value"
+    known = settings.get("mode") or settings.get("objectives") or is_estimator(function)
+    if known or usual_mode(metric) is not None:
+        return ""
+    return (
+        f'the highest "{metric}" is sought, as neither its name nor mode says otherwise. '
+        'Give mode="min" where lower is better, else mode="max".'
+    )
+
+
+def _usual(metric: str | None, notify: Notify) -> str:
+    """Return where a function's metric is best by its name, and say so."""
+    mode = usual_mode(metric or "value")
+    if mode is not None:
+        side = "lowest" if mode == "min" else "highest"
+        notify(Progress(stage="search", message=f"the {side} {metric} is sought, by its name"))
+    return mode or "max"
 
 
 def _config(settings: Mapping[str, Any]) -> RunConfig:
@@ -230,7 +210,11 @@ def _config(settings: Mapping[str, Any]) -> RunConfig:
         hint = f'Did you mean "{near[0]}"? ' if near else ""
         raise ConfigError(f'tune does not know "{unknown[0]}". {hint}It takes: {", ".join(_KEYS)}.')
     changes = {_KEYS[key]: value for key, value in settings.items() if value is not None}
-    return parse({"name": "function", "data": {"source": "-", "target": "-"}}, changes)
+    try:
+        return parse({"name": "function", "data": {"source": "-", "target": "-"}}, changes)
+    except ConfigError as error:
+        # Whoever calls tune knows its arguments, not the sections of a configuration file.
+        raise ConfigError(re.sub(r"\b(?:search|ray)(?:\.|: )(?=\w)", "", str(error))) from error
 
 
 def _function(function: Function, metric: str, mode: str, goals: Goals | None = None) -> _Task:
@@ -286,35 +270,54 @@ def _search(
     config: RunConfig,
     names: tuple[str, str | None],
     notify: Notify,
-) -> Trials:
+) -> tuple[Trials, account.Budgets]:
     run, stem = names
     direction = _DIRECTIONS[task.mode]
     searcher = _searcher(space, direction, config, task)
     with Ledger.open(config.storage, run) as ledger:
-        if not ledger.records("run"):
-            known = run if stem is None else _plain(stem)
-            head: Any = {"metric": task.metric, "direction": direction, "source": ""}
-            ledger.append("run", name=known, **head, **(sought(task.goals) if task.goals else {}))
+        _head(ledger, config, task, run if stem is None else _plain(stem))
         gather = stem is not None and config.search.warm == "auto" and task.goals is None
         searcher = _warmed(searcher, warm(ledger, config.storage, space, gather=gather), notify)
+        for told in filter(None, [account.resumed(ledger, config.search.trials)]):
+            notify(Progress(stage="search", message=told))
+        known = account.found(ledger, config.search.trials)
+        if known is not None and not searcher.multi_fidelity:
+            return known, account.budgets_of(ledger)
         notify(Progress(stage="search"))
         with cluster.connect(config.ray):
-            return running.tune_function(
-                task.function,
-                space,
-                searcher,
-                ledger,
-                metric=task.metric,
-                mode=direction,
-                trials=config.search.trials,
-                seconds=config.search.time,
-                parallel=config.search.parallel,
-                trial_timeout=config.search.trial_timeout,
-                seed=config.seed,
-                notify=notify,
-                settings=config.search,
-                needed=task.goals.names if task.goals else (),
-            )
+            try:
+                found = running.tune_function(
+                    task.function,
+                    space,
+                    searcher,
+                    ledger,
+                    metric=task.metric,
+                    mode=direction,
+                    trials=config.search.trials,
+                    seconds=config.search.time,
+                    parallel=config.search.parallel,
+                    trial_timeout=config.search.trial_timeout,
+                    seed=config.seed,
+                    notify=notify,
+                    settings=config.search,
+                    needed=task.goals.names if task.goals else (),
+                )
+            except SearchError as error:
+                account.close(ledger, error=str(error))
+                raise
+        account.close(ledger, stopped_by=found.stopped_by)
+        return found, account.budgets_of(ledger)
+
+
+def _head(ledger: Ledger, config: RunConfig, task: _Task, known: str) -> None:
+    """Let a new ledger say what it is about, so that it can be read alone."""
+    if ledger.records("run"):
+        return
+    direction = _DIRECTIONS[task.mode]
+    head: Any = {"metric": task.metric, "direction": direction, "source": ""}
+    if config.search.max_budget is not None:
+        head["max_budget"] = config.search.max_budget
+    ledger.append("run", name=known, **head, **(sought(task.goals) if task.goals else {}))
 
 
 def _warmed(searcher: Searcher, start: Warm, notify: Notify) -> Searcher:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from sklearn.linear_model import LinearRegression
 
 import raymm
+from raymm.artifacts import Progress
 from raymm.errors import ConfigError, DataError
 
 
@@ -66,3 +68,43 @@ def test_loaded_models_predict_as_the_run_did(finished, home):
     model = raymm.load("loans", version=2)
     assert model.version.number == 2
     assert model.predict(frame.head(50)) == finished.runs[1].predict(frame.head(50))
+
+
+@pytest.fixture
+def searched(monkeypatch):
+    """Let tune hand its arguments back instead of searching."""
+    seen = []
+
+    def tune(function, space, *, notify, **given):
+        notify(Progress(stage="search", message="at it"))
+        seen.append(given)
+
+    monkeypatch.setattr("raymm.tuning.tune", tune)
+    return seen
+
+
+SPACE = {"x": raymm.Float(0, 1)}
+
+
+def test_tuning_shows_its_progress_unless_told_not_to(searched, capsys):
+    raymm.tune(abs, SPACE, mode="min", trials=3)
+    assert "at it" in capsys.readouterr().err
+    raymm.tune(abs, SPACE, mode="min", trials=3, progress=False)
+    assert capsys.readouterr() == ("", "")
+    assert searched == [{"mode": "min", "trials": 3}] * 2
+
+
+def test_a_direction_that_nobody_said_is_warned_of(searched):
+    with pytest.warns(UserWarning, match='mode="min" where lower is better') as caught:
+        raymm.tune(abs, SPACE, progress=False)
+    assert caught[0].filename == __file__
+    for known in ({"metric": "loss"}, {"objectives": {"a": "min"}}, {"mode": "max"}):
+        raymm.tune(abs, SPACE, progress=False, **known)  # warnings are errors in these tests
+    raymm.tune(LinearRegression(), SPACE, progress=False)
+
+
+def test_ones_own_listener_is_heard(searched, capsys):
+    heard = []
+    raymm.tune(abs, SPACE, mode="min", notify=heard.append)
+    assert [event.message for event in heard] == ["at it"]
+    assert capsys.readouterr().err == ""

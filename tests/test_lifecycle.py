@@ -17,7 +17,7 @@ def made(finished, storage, **search):
             "name": "loans",
             "data": {"source": str(finished.csv), "target": "approved"},
             "goal": {"protected": ["city"]},
-            "search": {"trials": 1, "families": ["forest"], "parallel": 1, **search},
+            "search": {"trials": 1, "families": ["linear"], "parallel": 1, **search},
             "storage": str(storage),
         }
     )

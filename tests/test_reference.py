@@ -13,7 +13,8 @@ from raymm.errors import ConfigError
     [
         ("math", "MODULE:FUNCTION"),
         ("nowhere_at_all:f", "nowhere_at_all"),
-        ("math:sine", 'no "sine"'),
+        ("math:sine", 'no "sine".*Did you mean "sin'),
+        ("math.py:sin", '"math", not "math.py"'),
         ("math:pi", "must be a function"),
     ],
 )
@@ -33,3 +34,25 @@ def test_a_reference_to_an_estimator_says_where_it_belongs(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="X and y in Python"):
         references.load("my_estimator:model")
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "words"),
+    [
+        ("def train(config):\n    return 1.0\n", "tidy_0:trian", 'Did you mean "train"'),
+        ("def train(config):\n    return 1.0\n", "tidy_1:zzz", "Its functions: train"),
+        ("x = 1\n", "tidy_2:train", "no function at all"),
+        ("def f(:\n", "tidy_3:f", "SyntaxError"),
+        ("import math\n\nmath.sqrt(-1)\n", "tidy_4:f", "line 3, in <module>"),
+        ("import no_such_package\n", "tidy_5:f", "needs no_such_package"),
+        ("x = 1\n", "tidy_66:f", 'Did you mean "tidy_6"'),
+    ],
+)
+def test_what_is_wrong_with_a_module_is_told(tmp_path, monkeypatch, text, asked, words):
+    name = asked.partition(":")[0]
+    name = "tidy_6" if name == "tidy_66" else name
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=words) as caught:
+        references.load(asked)
+    assert "<frozen" not in str(caught.value)

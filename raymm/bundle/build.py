@@ -1,14 +1,16 @@
-"""From the best trial to a proven bundle."""
+"""From the trials that are worth it to a proven bundle."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from raymm.artifacts import Dataset, Indices, Lineage, Statistics, Trial
+from raymm.artifacts import Dataset, Indices, Lineage, Recipe, Statistics
+from raymm.bundle.blend import Blend, fit
 from raymm.bundle.graph import to_graph
 from raymm.bundle.packed import Bundle
 from raymm.bundle.parity import adversarial, check
-from raymm.bundle.pipeline import Pipeline, fit
 from raymm.bundle.run import Runner
 
 ADVERSARIAL_ROWS = 500
@@ -16,21 +18,22 @@ ADVERSARIAL_ROWS = 500
 
 def build(
     dataset: Dataset,
-    trial: Trial,
+    recipe: Recipe,
     *,
     rows: Indices,
     statistics: Statistics,
     lineage: Lineage,
     threads: int,
     check_rows: Indices,
-) -> tuple[Bundle, Pipeline]:
-    """Train a trial's configuration, write it as a graph and prove the graph.
+    blend: Blend | None = None,
+) -> tuple[Bundle, Blend]:
+    """Train what a recipe is made of, write it as a graph and prove the graph.
 
     Parameters
     ----------
     dataset : Dataset
-    trial : Trial
-        Its configuration is trained for its ``rounds``, with ``lineage.seed``.
+    recipe : Recipe
+        Each trial's configuration is trained for its ``rounds``, with ``lineage.seed``.
     rows : int64, shape (n,)
         Rows to train on.
     statistics, lineage
@@ -39,10 +42,12 @@ def build(
         Threads that training may use.
     check_rows : int64, shape (m,)
         Rows on which graph and pipeline are compared; their targets are not looked at.
+    blend : Blend, optional
+        What came of training, where that is done already.
 
     Returns
     -------
-    Bundle, Pipeline
+    Bundle, Blend
 
     Raises
     ------
@@ -51,18 +56,30 @@ def build(
     ParityError
         When graph and pipeline differ on ``check_rows`` or on adversarial rows.
     """
-    pipeline = fit(
-        dataset, rows, trial.config, rounds=trial.rounds, seed=lineage.seed, threads=threads
+    blend = blend or fit(dataset, rows, recipe, seed=lineage.seed, threads=threads)
+    bundle = write(blend, recipe, statistics=statistics, lineage=lineage)
+    _prove(blend, Runner(bundle, threads=threads), dataset, rows, check_rows, lineage.seed)
+    return bundle, blend
+
+
+def write(blend: Blend, recipe: Recipe, *, statistics: Statistics, lineage: Lineage) -> Bundle:
+    """Write what was trained as a bundle; nothing is proved of it yet.
+
+    Raises
+    ------
+    BundleError
+        When the graph cannot be built.
+    """
+    return Bundle(
+        graph=to_graph(blend, recipe.decision),
+        schema=replace(blend.schema, decision=recipe.decision),
+        statistics=statistics,
+        lineage=lineage,
     )
-    bundle = Bundle(
-        graph=to_graph(pipeline), schema=dataset.schema, statistics=statistics, lineage=lineage
-    )
-    _prove(pipeline, Runner(bundle, threads=threads), dataset, rows, check_rows, lineage.seed)
-    return bundle, pipeline
 
 
 def _prove(
-    pipeline: Pipeline,
+    pipeline: Blend,
     runner: Runner,
     dataset: Dataset,
     rows: Indices,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from raymm.artifacts import Kind, Schema
+from raymm.bundle.blend import Blend
 from raymm.bundle.pipeline import Pipeline
 from raymm.features.pipeline import safe_names
 from raymm.onnx_builder import FLOAT, INT64, STRING, GraphBuilder
@@ -33,13 +34,14 @@ def input_names(schema: Schema) -> dict[str, str]:
     return dict(zip(columns, safe_names(columns, (PREDICTION, PROBABILITIES)), strict=True))
 
 
-def to_graph(pipeline: Pipeline) -> bytes:
-    """Write a pipeline as an ONNX model.
+def to_graph(pipeline: Pipeline | Blend, decision: Sequence[float] = ()) -> bytes:
+    """Write a pipeline, or several blended, as an ONNX model.
 
     Every feature column of the schema is an input of shape (n, 1), whether the model uses it or
     not: float for numbers and booleans, string for categories and text, int64 for dates; see
     `input_names`. Outputs: for classification ``prediction``, string (n,), and
     ``probabilities``, float (n, classes); for regression ``prediction``, float (n, 1).
+    ``decision`` weighs the classes where the label is chosen; see `raymm.artifacts.Schema`.
 
     Returns
     -------
@@ -47,20 +49,23 @@ def to_graph(pipeline: Pipeline) -> bytes:
         The same pipeline gives the same bytes.
 
     """
-    schema = pipeline.schema
+    blend = pipeline if isinstance(pipeline, Blend) else Blend(members=(pipeline,))
+    schema = blend.schema
     builder = GraphBuilder()
     inputs = input_names(schema)
     for column in schema.features:
         builder.input(inputs[column.name], ELEMENT[column.kind])
-    outputs = [PREDICTION] if pipeline.task == "regression" else [PREDICTION, PROBABILITIES]
+    outputs = [PREDICTION] if blend.task == "regression" else [PREDICTION, PROBABILITIES]
     for name in outputs:
         builder.reserve(name)
-    features = pipeline.features.to_onnx(builder, inputs)
-    result = pipeline.family.to_onnx(pipeline.model, builder, features)
-    if pipeline.task == "regression":
+    result = blend.to_onnx(builder, inputs)
+    if blend.task == "regression":
         model = builder.model([(result, PREDICTION, FLOAT, ["n", 1])])
     else:
-        best = builder.node("ArgMax", [result], axis=1, keepdims=0)
+        weighed = result
+        if decision:
+            weighed = builder.node("Mul", [result, builder.constant([decision])])
+        best = builder.node("ArgMax", [weighed], axis=1, keepdims=0)
         classes = builder.constant(np.array(schema.classes, dtype=object), object)
         label = builder.node("Gather", [classes, best], axis=0)
         model = builder.model(

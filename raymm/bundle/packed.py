@@ -42,6 +42,8 @@ _LIMITS = {
     "statistics": LARGEST_RECORD,
     "lineage": LARGEST_RECORD,
 }
+_LATER = ("decision", "recipe")
+"""Fields that came later are written where they say something, so older files replay the same."""
 _MEMORY = 128 << 20
 """What the decoder may take for its dictionary; the preset in use needs 9 MB."""
 _HEAD = struct.Struct(">8sII")
@@ -127,7 +129,11 @@ class Bundle:
 
 
 def _write(value: Any) -> bytes:
-    return json.dumps(as_record(value), sort_keys=True, allow_nan=False).encode()
+    record = as_record(value)
+    for key in _LATER:
+        if key in record and not record[key]:
+            del record[key]
+    return json.dumps(record, sort_keys=True, allow_nan=False).encode()
 
 
 def _read(kind: type[Made], data: bytes) -> Made:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import NO_TIME, Column, Schema, Tensors
+from raymm.bundle.blend import Blend
 from raymm.bundle.pipeline import Pipeline
 from raymm.bundle.run import Runner
 from raymm.errors import ParityError
@@ -74,7 +75,7 @@ def adversarial(
 
 
 def check(
-    pipeline: Pipeline,
+    pipeline: Pipeline | Blend,
     runner: Runner,
     tensors: Tensors,
     *,

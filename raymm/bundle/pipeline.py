@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Config, Dataset, Indices, Schema, Task, Tensors
+from raymm.artifacts import Config, Dataset, Encoding, Indices, Schema, Task, Tensors
 from raymm.errors import ConfigError
 from raymm.features.pipeline import Features, fit_features
+from raymm.models import targets
 from raymm.models.family import Family, Fitting, Matrix
+from raymm.models.targets import Curve
+from raymm.onnx_builder import GraphBuilder
 from raymm.plugins import families
 
 
@@ -20,7 +23,8 @@ class Pipeline:
     """Raw columns to predictions, in the form it was trained in.
 
     ``model`` is what ``family.fit`` returned; only the family looks inside. ``share`` below 1
-    predicts with that share of its rounds alone; see `Family.predict`.
+    predicts with that share of its rounds alone; see `Family.predict`. ``curve`` is what the
+    target was bent by before the family saw it.
     """
 
     schema: Schema
@@ -29,13 +33,24 @@ class Pipeline:
     model: Any
     task: Task
     share: float = 1.0
+    curve: Curve | None = None
 
     def predict(self, tensors: Tensors) -> npt.NDArray[np.float64]:
         """Return probabilities, shape (n, classes), or values, shape (n,)."""
-        x = self.features.transform(tensors)
+        return self.predict_features(self.features.transform(tensors))
+
+    def predict_features(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return what `predict` does, for what ``features`` made of the rows, shape (n, d)."""
         if self.share == 1.0:
-            return self.family.predict(self.model, x)
-        return self.family.predict(self.model, x, self.share)
+            found = self.family.predict(self.model, x)
+        else:
+            found = self.family.predict(self.model, x, self.share)
+        return found if self.curve is None else self.curve.back(found)
+
+    def to_onnx(self, builder: GraphBuilder, features: str) -> str:
+        """Add the model's nodes behind those of its features; see `Family.to_onnx`."""
+        result = self.family.to_onnx(self.model, builder, features)
+        return result if self.curve is None else self.curve.to_onnx(builder, result)
 
 
 def family_config(config: Config) -> tuple[Family, dict[str, Any]]:
@@ -62,6 +77,61 @@ def family_config(config: Config) -> tuple[Family, dict[str, Any]]:
     return families.get(name)(), own
 
 
+class Bench:
+    """Some rows of a dataset, ready to train on: each encoding's features are made once.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    rows : int64, shape (n,)
+        Row numbers to train on; no other row is looked at.
+    """
+
+    def __init__(self, dataset: Dataset, rows: Indices) -> None:
+        self.schema = dataset.schema
+        self._tensors, self._y = dataset.rows(rows), dataset.y[rows]
+        self._y.setflags(write=False)  # what families derive of it may then be shared
+        self._made: dict[Encoding, tuple[Features, Matrix]] = {}
+
+    def features(self, encoding: Encoding) -> tuple[Features, Matrix]:
+        """Return the fitted features of an encoding and what they make of the rows.
+
+        Raises
+        ------
+        DataError
+            When no feature differs between the rows.
+        """
+        if encoding not in self._made:
+            features = fit_features(self._tensors, self._y, self.schema, encoding)
+            x = features.transform(self._tensors)
+            x.setflags(write=False)
+            train = Matrix(x=x, y=self._y, names=features.safe_names)
+            self._made[encoding] = features, train
+        return self._made[encoding]
+
+    def fit(self, config: Config, *, rounds: int, seed: int, threads: int) -> Pipeline:
+        """Fit features and model; arguments and errors are those of `fit`."""
+        family, own = family_config(config)
+        features, train = self.features(family.encoding)
+        bend = targets.curve(config, self.schema.task, train.y)
+        train = train if bend is None else targets.bent(train, bend)
+        how = Fitting(
+            task=self.schema.task,
+            classes=len(self.schema.classes),
+            seed=seed,
+            rounds=rounds,
+            threads=threads,
+        )
+        return Pipeline(
+            schema=self.schema,
+            features=features,
+            family=family,
+            model=family.fit(own, train, how),
+            task=self.schema.task,
+            curve=bend,
+        )
+
+
 def fit(
     dataset: Dataset, rows: Indices, config: Config, *, rounds: int, seed: int, threads: int
 ) -> Pipeline:
@@ -86,13 +156,4 @@ def fit(
     DataError
         When no feature differs between the rows.
     """
-    family, own = family_config(config)
-    schema = dataset.schema
-    tensors, y = dataset.rows(rows), dataset.y[rows]
-    features = fit_features(tensors, y, schema, family.encoding)
-    train = Matrix(x=features.transform(tensors), y=y, names=features.safe_names)
-    how = Fitting(
-        task=schema.task, classes=len(schema.classes), seed=seed, rounds=rounds, threads=threads
-    )
-    model = family.fit(own, train, how)
-    return Pipeline(schema=schema, features=features, family=family, model=model, task=schema.task)
+    return Bench(dataset, rows).fit(config, rounds=rounds, seed=seed, threads=threads)

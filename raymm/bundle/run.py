@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Kind, Schema, Tensors
+from raymm.bundle.blend import decided
 from raymm.bundle.graph import PREDICTION, PROBABILITIES, input_names
 from raymm.bundle.packed import Bundle
 from raymm.bundle.safety import require_safe
@@ -49,6 +50,8 @@ class Runner:
         self.schema: Schema = bundle.schema
         self._session = _session(bundle.graph, threads)
         self._classes = bundle.schema.classes
+        weights = np.asarray(bundle.schema.decision, dtype=np.float32)
+        self._decision = weights if len(weights) else None
         self._output = [PREDICTION if bundle.schema.task == "regression" else PROBABILITIES]
         names = input_names(bundle.schema)
         self._feeds = tuple(
@@ -105,15 +108,26 @@ class Runner:
         )
 
     def labels(self, predictions: npt.NDArray[Any]) -> list[str] | list[float]:
-        """Return what predictions say: the likeliest class of each row, or the values.
+        """Return what predictions say: the class of each row, or the values.
 
-        ``predictions`` is what `predict` returned. Ties go to the earlier class.
+        ``predictions`` is what `predict` returned. The class is the likeliest one, after the
+        schema's ``decision`` where it has one. Ties go to the earlier class.
         """
         if not self._classes:
             return [float(value) for value in predictions]
+        if self._decision is not None:
+            predictions = predictions * self._decision
         if len(predictions) == 1:
             return [self._classes[predictions[0].argmax()]]  # in a third of the time
         return [self._classes[code] for code in np.argmax(predictions, axis=1).tolist()]
+
+    def judge(self, tensors: Tensors) -> npt.NDArray[np.float32]:
+        """Return what a metric on labels is to see: the largest of a row is the label answered.
+
+        It is what `predict` returns, for a bundle whose schema has no ``decision``.
+        """
+        predictions: npt.NDArray[np.float32] = decided(self.predict(tensors), self.schema.decision)
+        return predictions
 
     def _run(self, feed: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
         try:

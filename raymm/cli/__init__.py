@@ -18,7 +18,7 @@ _COMMANDS = {
     "run": ("raymm.cli.run", "Find the best model for a table, prove it and register it."),
     "demo": ("raymm.cli.run", "The worked example, end to end, on data that ships with it."),
     "validate": ("raymm.cli.run", "Statistics, schema and anomalies of a table."),
-    "tune": ("raymm.cli.run", "Tune your own training function."),
+    "tune": ("raymm.cli.tuning", "Tune your own training function."),
     "submit": ("raymm.cli.run", "Run a configuration file as a Ray job, its logs followed."),
     "retrain": ("raymm.cli.run", "Run again on newer data, as the champion was made."),
     "runs": ("raymm.cli.records", "List the runs."),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -63,6 +65,40 @@ def changes(given: dict[str, Any], settings: tuple[str, ...]) -> dict[str, Any]:
             raise ConfigError(f"--set takes KEY=VALUE, such as search.parallel=1, not {setting!r}.")
         found[key.strip()] = value
     return found
+
+
+@contextmanager
+def as_typed(given: Mapping[str, Any]) -> Iterator[None]:
+    """Let errors about what was typed name the options, as `typed` does."""
+    try:
+        yield
+    except ConfigError as error:
+        told = typed(str(error), [name for name, value in given.items() if value is not None])
+        raise ConfigError(told) from error
+
+
+def typed(text: str, names: Iterable[str]) -> str:
+    """Return a message with parameters and configuration keys written as the options are.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Parameters of the command, such as ``min_budget`` or ``search__trials``.
+
+    >>> typed("it needs min_budget: give min_budget=1", ["min_budget"])
+    'it needs --min-budget: give --min-budget 1'
+    >>> typed("search.trials must be at least 1", ["search__trials"])
+    '--trials must be at least 1'
+    """
+    for name in names:
+        key = name.replace("__", ".")
+        option = "--" + key.rpartition(".")[2].replace("_", "-")
+        word = re.escape(key)
+        text = re.sub(rf'(?<![\w.-]){word}="?(\w[\w.]*)"?', rf"{option} \1", text)
+        # One word alone may be a word of the sentence: only what it begins with is the option.
+        place = rf"(?<![\w.-]){word}\b" if re.search(r"[._]", key) else rf"(?m)^{word}(?= must|:)"
+        text = re.sub(place, option, text)
+    return text
 
 
 def storage_of(given: str | None) -> str:

@@ -23,16 +23,20 @@ if TYPE_CHECKING:
         Trials,
     )
     from raymm.lifecycle import Run
+    from raymm.search.account import Budgets
+    from raymm.search.goals import Goals
 
 __all__ = [
     "as_json",
     "console",
     "duration",
     "explanation",
+    "front",
     "frontier",
     "leaderboard",
     "progress",
     "run",
+    "runs",
     "say",
     "size",
     "table",
@@ -64,6 +68,21 @@ def size(count: float) -> str:
         if count >= step:
             return f"{count / step:.1f} {unit}"
     return f"{count:.0f} B"
+
+
+def moment(seconds: float) -> str:
+    """Return seconds since 1970 as a day, with the time where it is not midnight (UTC).
+
+    >>> moment(86400.0), moment(86460.5)
+    ('1970-01-02', '1970-01-02 00:01:00')
+    """
+    from datetime import UTC, datetime, timedelta
+
+    try:
+        at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(seconds // 1))
+    except OverflowError:  # further away than the calendar goes
+        return f"{seconds:.6g} s"
+    return f"{at:%Y-%m-%d}" if at.time().isoformat() == "00:00:00" else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def console() -> Console:
@@ -99,26 +118,44 @@ _REASONS = 3
 """Kinds of failure that are told."""
 
 
-def leaderboard(trials: Trials, most: int = _ROWS) -> None:
-    """Print the best trials, at most ``most``."""
+def leaderboard(
+    trials: Trials, most: int = _ROWS, *, budgets: Budgets | None = None, folds: str = ""
+) -> None:
+    """Print the best trials, at most ``most``.
+
+    Parameters
+    ----------
+    budgets : Budgets, optional
+        How far trials were meant to be trained, so that one can be told as cut short.
+    folds : str
+        Where a table's models were scored; a function's values say by themselves what they are.
+    """
+    board = trials.leaderboard[:most]
+    families = any(trial.family for trial in trials.trials)
+    steps = any(trial.rounds != 1 or len(trial.rungs) > 1 for trial in trials.trials)
+    amount = ("rounds" if families else "at report",) if steps else ()
     rows = [
         (
             place,
             trial.number,
-            trial.family or "–",
+            *((trial.family,) if families else ()),
             trial.value,
-            trial.rounds,
-            trial.status,
+            *((trial.rounds,) if steps else ()),
+            budgets.standing(trial) if budgets is not None else trial.status,
             round(trial.seconds, 2),
             _settings(trial.config),
         )
-        for place, trial in enumerate(trials.leaderboard[:most], start=1)
+        for place, trial in enumerate(board, start=1)
     ]
-    more = len(trials.leaderboard) - len(rows)
     better = "higher" if trials.direction == "maximize" else "lower"
-    title = f"Leaderboard: {trials.metric} on validation rows, {better} is better"
-    columns = ("", "trial", "family", trials.metric, "rounds", "status", "seconds", "configuration")
-    table(title, columns, rows)
+    where = f", mean over {folds or 'validation folds'}" if families else ""
+    title = f"Leaderboard: {trials.metric}{where}; {better} is better"
+    head = ("", "trial", *(("family",) if families else ()), trials.metric, *amount)
+    table(title, (*head, "state", "seconds", "configuration"), rows)
+    _rest(trials, len(trials.leaderboard) - len(rows))
+
+
+def _rest(trials: Trials, more: int) -> None:
     failed = sum(trial.status == "failed" for trial in trials.trials)
     if more > 0:
         say(f"{more} more")
@@ -126,6 +163,54 @@ def leaderboard(trials: Trials, most: int = _ROWS) -> None:
         say(f"{failed} failed:")
         for reason, number in list(_reasons(trials).items())[:_REASONS]:
             say(f"  trial {number}: {reason}")
+
+
+def front(trials: Trials, goals: Goals, budgets: Budgets, most: int = _ROWS) -> None:
+    """Print the trials that none beats in every objective, and the volume that they dominate."""
+    from raymm.search.front import best_of, volume
+
+    best = best_of(trials, goals)
+    rows = [
+        (
+            trial.number,
+            *(trial.metrics[name] for name in goals.names),
+            budgets.standing(trial),
+            round(trial.seconds, 2),
+            _settings(trial.config),
+        )
+        for trial in best[:most]
+    ]
+    words = {"min": "lowest", "max": "highest", "minimize": "lowest", "maximize": "highest"}
+    sought = ", ".join(f"{words[mode]} {name}" for name, mode in goals.objectives.items())
+    bounds = ", ".join(map(goals.bounds_said, goals.constraints))
+    title = f"Front: {len(best)} of {len(trials.trials)} trials; {sought}"
+    head = ("trial", *goals.names, "state", "seconds", "configuration")
+    table(f"{title}; {bounds}" if bounds else title, head, rows)
+    if not best:
+        say("no trial keeps every constraint")
+    size, corner = volume(trials, goals)
+    if best:
+        told = ", ".join(f"{name} {value:.6g}" for name, value in corner.items())
+        say(f"hypervolume {size:.6g}, down to the worst seen: {told}")
+    _rest(trials, max(0, len(best) - most))
+
+
+def runs(found: Sequence[Mapping[str, Any]]) -> None:
+    """Print runs, one a row; times in this machine's zone."""
+    from datetime import datetime
+
+    rows = []
+    for one in found:
+        at = one.get("changed")
+        told = f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}" if at else None
+        failed = f" ({one['failed']} failed)" if one.get("failed") else ""
+        count = None if one["trials"] is None else f"{one['trials']}{failed}"
+        took = None if one.get("seconds") is None else duration(one["seconds"])
+        state = one["state"] if one["state"] != "damaged" else one["last stage"]
+        row = (one["run"], one.get("kind"), state, count, one.get("metric"), one.get("best"))
+        rows.append((*row, told, took))
+    columns = ("run", "of a", "state", "trials", "metric", "best", "last change", "searched")
+    table("Runs", columns, rows)
 
 
 def _reasons(trials: Trials) -> dict[str, int]:
@@ -176,19 +261,23 @@ def frontier(found: Frontier) -> None:
         "bytes",
         "row µs",
     )
-    table(f"Compression on {found.rows:,} validation rows", columns, rows)
+    title = f"Compression: {found.metric} of the winner, trained without these {found.rows:,} "
+    table(f"{title}validation rows", columns, rows)
 
 
 def explanation(found: Explanation) -> None:
     """Print the columns that matter most, and where contributions come from."""
     rows = [(one.column, one.value, one.low, one.high) for one in found.importance[:_ROWS]]
-    table("Permutation importance: loss of the metric", ("column", "loss", "low", "high"), rows)
+    title = "Permutation importance: what the metric loses on test rows when a column is shuffled"
+    table(title, ("column", "loss", "95 % low", "95 % high"), rows)
     say(f"report: contributions of {len(found.outputs)} rows ({found.unit}; {found.method})")
 
 
 def run(done: Run) -> None:
     """Print what a run has found."""
-    leaderboard(done.trials, most=10)
+    folds = len(done.dataset.folds)
+    said = f"{folds} folds of the training rows" if folds > 1 else "one fold of the training rows"
+    leaderboard(done.trials, most=10, folds=said)
     frontier(done.frontier)
     explanation(done.explanation)
     if done.audit.groups:
@@ -213,6 +302,10 @@ def run(done: Run) -> None:
         f"\n{score.metric} {score.value:.6g} on {done.evaluation.rows:,} test rows "
         f"({score.level:.0%} interval {score.low:.6g} to {score.high:.6g}; "
         f"trivial baseline {done.evaluation.baseline:.6g})"
+    )
+    say(
+        "      the score to go by: test rows took no part in the search, which picked the best of "
+        f"{len(done.trials.trials)} by the leaderboard"
     )
     say(f"also  {others}")
     for check in done.blessing.checks:
@@ -274,6 +367,8 @@ def validation(
 
 
 def _range(column: Any) -> str:
+    if column.minimum is not None and column.kind == "datetime":
+        return f"{moment(column.minimum)} to {moment(column.maximum)}"
     if column.minimum is not None:
         return f"{column.minimum:.6g} to {column.maximum:.6g}"
     words = ", ".join(column.categories[:4])

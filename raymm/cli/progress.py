@@ -7,6 +7,7 @@ for trials now and then, and one after a while of silence. No line is longer tha
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import threading
@@ -54,11 +55,19 @@ def progress(*, quiet: bool = False) -> Iterator[Notify]:
     if quiet:
         yield lambda event: None
         return
-    display = _Live() if sys.stderr.isatty() else _Plain()
+    lines: type[_Line | _Plain] = _Line if in_notebook() else _Plain
+    display = _Live() if sys.stderr.isatty() else lines()
     try:
         yield display.show
     finally:
         display.end()
+
+
+def in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook."""
+    python = sys.modules.get("IPython")
+    shell = None if python is None else python.get_ipython()
+    return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 def line(event: Progress, elapsed: float) -> str:
@@ -77,7 +86,7 @@ def _facts(event: Progress) -> list[str]:
         parts.append(f"{event.running} running")
     if event.best is not None:
         parts.append(f"best {f'{event.metric} ' if event.metric else ''}{event.best:.6g}")
-    if event.seconds_left is not None and (event.seconds_left > 0 or not event.running):
+    if event.seconds_left:
         parts.append(f"{duration(max(0.0, event.seconds_left))} left")
     if event.message and not event.message.startswith("trial "):
         parts.append(event.message)
@@ -156,6 +165,31 @@ class _Plain:
     def end(self) -> None:
         self._over.set()
         self._pulse.join()
+
+
+class _Line:
+    """One line in a notebook's output, written over itself at most twice a second."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started, self._at, self._width = clock(), -math.inf, 0
+        self._last: Progress | None = None
+
+    def show(self, event: Progress) -> None:
+        now, before = self._clock(), self._last
+        self._last = event
+        if now - self._at >= 0.5 or before is None or event.stage != before.stage:
+            self._write(event, now)
+
+    def _write(self, event: Progress, now: float) -> None:
+        text = fitted(line(event, now - self._started), 110)
+        print(f"\r{text:<{self._width}}", end="", file=sys.stderr, flush=True)
+        self._at, self._width = now, len(text)
+
+    def end(self) -> None:
+        if self._last is not None:
+            self._write(self._last, self._clock())
+            print(file=sys.stderr)
 
 
 class _Live:

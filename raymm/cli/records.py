@@ -14,36 +14,28 @@ from raymm.errors import ConfigError, NotFound, RegistryError
 @options.storage_option
 @options.json_option
 def runs(storage: str | None, as_json: bool) -> None:
-    """List the runs and how far they have come."""
+    """List the runs, the latest last: of what, whether they go on, how far they have come."""
+    from raymm.cli.reporting import entry
     from raymm.search.ledger import list_runs
 
-    rows: list[tuple[Any, ...]] = []
-    for name in list_runs(options.storage_of(storage)):
+    place = options.storage_of(storage)
+    found: list[dict[str, Any]] = []
+    for name in list_runs(place):
         try:
-            trials, stage = _trials(name, storage)
+            found.append(entry(name, place))
         except NotFound:  # begun just now: nothing is written yet
             continue
         except RegistryError as error:
-            rows.append((name, None, None, None, f"damaged: {error}"))
-            continue
-        best = trials.best.value if trials.best else None
-        rows.append((name, len(trials.trials), trials.metric, best, stage))
-    columns = ("run", "trials", "metric", "best", "last stage")
+            told = f"damaged: {error}"
+            rest = dict.fromkeys(("trials", "metric", "best", "seconds", "changed"))
+            found.append({"run": name, "state": "damaged", "last stage": told, **rest})
+    found.sort(key=lambda one: (one["changed"] or "", one["run"]))
     if as_json:
-        printing.as_json({"runs": [dict(zip(columns, row, strict=True)) for row in rows]})
-    elif not rows:
-        printing.say(f"no runs in {options.storage_of(storage)} yet")
+        printing.as_json({"runs": found})
+    elif not found:
+        printing.say(f"no runs in {place} yet")
     else:
-        printing.table("Runs", columns, rows)
-
-
-def _trials(run: str, storage: str | None) -> tuple[Any, str]:
-    """Return a run's trials so far, and the last stage it has finished."""
-    from raymm.cli.reporting import trials_of
-    from raymm.search.ledger import Ledger
-
-    trials, _, stage = trials_of(Ledger.read(options.storage_of(storage), run))
-    return trials, stage
+        printing.runs(found)
 
 
 @click.command()
@@ -51,15 +43,39 @@ def _trials(run: str, storage: str | None) -> tuple[Any, str]:
 @options.storage_option
 @options.json_option
 def leaderboard(run: str, storage: str | None, as_json: bool) -> None:
-    """Show the trials of RUN (or of the newest run of a model), best first."""
-    from raymm.cli.reporting import run_of
+    """Show the trials of RUN (or of the newest run of a model or function), best first."""
+    from raymm.cli import reporting
+    from raymm.search.account import budgets_of
+    from raymm.search.ledger import Ledger
 
-    found = run_of(run, options.storage_of(storage))
-    trials, _ = _trials(found, storage)
+    place = options.storage_of(storage)
+    found = reporting.run_of(run, place)
+    _chosen(run, found, place)
+    ledger = Ledger.read(place, found)
+    trials, head, _ = reporting.trials_of(ledger)
+    budgets, goals = budgets_of(ledger), reporting.goals_of(trials, head)
     if as_json:
-        printing.as_json({"run": found, "trials": trials.leaderboard})
-    else:
-        printing.leaderboard(trials)
+        states = {str(one.number): budgets.standing(one) for one in trials.leaderboard}
+        front = {} if goals is None else {"front": sorted(reporting.front(trials, head))}
+        told = {"run": found, "trials": trials.leaderboard, "states": states, **front}
+        printing.as_json(told)
+        return
+    if goals is not None:
+        printing.front(trials, goals, budgets)
+    printing.leaderboard(trials, budgets=budgets)
+
+
+def _chosen(named: str, run: str, storage: str) -> None:
+    """Say which run was taken where a name stood for several."""
+    from raymm.cli.reporting import alike
+
+    if named != run and len(alike(named, storage)) > 1:
+        count = len(alike(named, storage))
+        click.echo(
+            f"note  {run} is the newest of {count} runs of {named}; raymm runs lists the others, "
+            "and each can be given by its whole name",
+            err=True,
+        )
 
 
 def _version_of(run: str, storage: str | None) -> tuple[Any, Any]:
@@ -93,9 +109,16 @@ def report(run: str, output: str | None, storage: str | None) -> None:
         registry, version = _version_of(run, storage)
     except NotFound:
         found = reporting.run_of(run, options.storage_of(storage))
+        _chosen(run, found, options.storage_of(storage))
         page = reporting.page(found, options.storage_of(storage))
     else:
         found = version.run
+        if run == version.name and version.number > 1:
+            click.echo(
+                f"note  {run} version {version.number}, the newest, of run {found}; raymm models "
+                f"{run} lists the others, and the report of one is had by its run",
+                err=True,
+            )
         page = numbered(registry.part(version, "report.html").decode(), version.number)
     path = reporting.write(page.encode(), Path(output or f"{found}.html"))
     printing.say(str(path))

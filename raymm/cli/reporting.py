@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from raymm.artifacts import Space, Trials
 from raymm.errors import ConfigError, NotFound
+from raymm.search import account
+from raymm.search.front import best_of
+from raymm.search.goals import Goals
 from raymm.search.journal import folder_of
 from raymm.search.ledger import FILE, Ledger, list_runs
 
@@ -25,14 +30,50 @@ def run_of(named: str, storage: str) -> str:
     known = list_runs(storage)
     if named in known:
         return named
-    alike = [run for run in known if run.rpartition("-")[0] == named]
-    if not alike:
-        raise NotFound(f'There is no run "{named}" in {storage}. List them with: raymm runs')
+    found = alike(named, storage)
+    if not found:
+        names = {run.rpartition("-")[0] for run in known} | set(known)
+        near = difflib.get_close_matches(named, sorted(names), n=1)
+        hint = f'Did you mean "{near[0]}"? ' if near else ""
+        raise NotFound(f'There is no run "{named}" in {storage}. {hint}List them with: raymm runs')
     if "://" in storage and not storage.startswith("file://"):
         # Buckets are not asked for times: the newest version tells, where there is one.
-        return _versioned(named, storage) or alike[-1]
+        return _versioned(named, storage) or found[-1]
     place = folder_of(storage) / "runs"
-    return max(alike, key=lambda run: ((place / run / FILE).stat().st_mtime_ns, run))
+    return max(found, key=lambda run: ((place / run / FILE).stat().st_mtime_ns, run))
+
+
+def alike(named: str, storage: str) -> list[str]:
+    """Return the runs of a model or function of this name."""
+    return [run for run in list_runs(storage) if run.rpartition("-")[0] == named]
+
+
+def entry(run: str, storage: str) -> dict[str, Any]:
+    """Return what a list of runs says of one, in plain JSON values.
+
+    ``changed`` is when it was last written to (ISO, UTC), ``seconds`` of searching in all sessions.
+
+    Raises
+    ------
+    NotFound, RegistryError
+        As `Ledger.read` does.
+    """
+    ledger = Ledger.read(storage, run)
+    trials, _, stage = trials_of(ledger)
+    at = account.changed(storage, run)
+    moment = None if at is None else datetime.fromtimestamp(at, UTC)
+    return {
+        "run": run,
+        "kind": account.kind_of(ledger),
+        "state": account.state_of(ledger, storage),
+        "trials": len(trials.trials),
+        "failed": sum(trial.status == "failed" for trial in trials.trials),
+        "metric": trials.metric,
+        "best": trials.best.value if trials.best else None,
+        "last stage": stage,
+        "seconds": round(trials.seconds, 2),
+        "changed": None if moment is None else moment.isoformat(timespec="seconds"),
+    }
 
 
 def _versioned(name: str, storage: str) -> str | None:
@@ -74,7 +115,9 @@ def page(run: str, storage: str) -> str:
     ledger = Ledger.read(storage, run)
     trials, head, stage = trials_of(ledger)
     space = _space(head, trials)
-    facts: dict[str, Any] = {"run": run, "last stage": stage}
+    facts: dict[str, Any] = {"run": run, "state": account.state_of(ledger, storage)}
+    if account.kind_of(ledger) == "table":
+        facts["last stage"] = stage
     facts |= {key: head[key] for key in _GIVEN if head.get(key) not in (None, "")}
     failed = sum(trial.status == "failed" for trial in trials.trials)
     facts |= {"trials": len(trials.trials), "failed trials": failed, "ledger": ledger.digest()}
@@ -85,7 +128,7 @@ def page(run: str, storage: str) -> str:
             trials=trials,
             space=space,
             parameters=importance(space, trials),
-            front=_front(trials, head),
+            front=front(trials, head),
         )
     )
 
@@ -104,18 +147,19 @@ def _space(head: Mapping[str, Any], trials: Trials) -> Space:
     return observed_space([trial.config for trial in trials.trials])
 
 
-def _front(trials: Trials, head: Mapping[str, Any]) -> frozenset[int]:
-    from raymm.search import pareto
-    from raymm.search.goals import Goals
-
-    if len(trials.objectives) < 2:
-        return frozenset()
+def goals_of(trials: Trials, head: Mapping[str, Any]) -> Goals | None:
+    """Return the several objectives that a run's ledger names; None where there is one."""
+    if not trials.objectives:
+        return None
     bounds = {name: tuple(pair) for name, pair in (head.get("constraints") or {}).items()}
-    goals = Goals(objectives=trials.objectives, constraints=bounds)
-    told = [t for t in trials.trials if goals.complete(t.metrics)]
-    allowed = [t for t in told if not goals.violations(t.metrics).any()]
-    best = pareto.front([goals.losses(t.metrics) for t in allowed])
-    return frozenset(t.number for t, kept in zip(allowed, best, strict=True) if kept)
+    return Goals(objectives=trials.objectives, constraints=bounds)
+
+
+def front(trials: Trials, head: Mapping[str, Any]) -> frozenset[int]:
+    """Return the numbers of the trials that none beats in every objective; none for one."""
+    goals = goals_of(trials, head)
+    found = () if goals is None else best_of(trials, goals)
+    return frozenset(trial.number for trial in found)
 
 
 def write(text: bytes, path: Path) -> Path:

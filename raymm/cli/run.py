@@ -1,4 +1,4 @@
-"""Commands that make models: run, demo, validate, tune, submit, retrain."""
+"""Commands that make models: run, demo, validate, submit, retrain."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def run(
     """
     if detach and not deploy:
         raise ConfigError("--detach says how to serve. Give --deploy too, or leave it out.")
-    _live(_config(source, options.changes(given, settings)), deploy, detach, as_json)
+    with options.as_typed(given):
+        _live(_config(source, options.changes(given, settings)), deploy, detach, as_json)
 
 
 def _config(source: str, changed: dict[str, Any]) -> Any:
@@ -95,7 +96,8 @@ def validate(
 ) -> None:
     """Show statistics, schema and anomalies of SOURCE, and write the schema to edit.
 
-    Give an edited schema back with --schema here, or as data.schema to raymm run.
+    Give an edited schema back with --schema FILE here, and to raymm run with
+    --set data.schema=FILE.
     """
     from raymm.artifacts import as_record
     from raymm.config import parse
@@ -116,8 +118,7 @@ def validate(
     found = {"statistics": described, "schema": columns, "anomalies": anomalies, "written": output}
     if not as_json:
         printing.validation(table, described, columns, anomalies)
-        if output:
-            printing.say(f"schema written to {output}")
+        printing.say(_next(source, columns.target, schema_file, output))
     try:
         validation.require_valid(anomalies)
     except DataError as error:
@@ -127,43 +128,20 @@ def validate(
         printing.as_json(found)
 
 
-@click.command()
-@click.argument("function", metavar="MODULE:FUNCTION")
-@click.argument("space", metavar="SPACE.yaml")
-@click.option("--metric", default="value", help="Key of the result to optimise.")
-@click.option("--mode", type=click.Choice(["min", "max"]), default="max")
-@click.option("--trials", type=int, default=None, help="Configurations to try in all.")
-@click.option("--time", default=None, help="Time for the search, such as 90s or 5m (hard).")
-@click.option("--compute", default=None, help="CPU time of all trials together, such as 1h.")
-@click.option("--plateau", default=None, help="End after so many trials without progress, or auto.")
-@click.option("--algorithm", default="auto", help="Search algorithm: auto, gp, tpe, bohb, pbt, …")
-@click.option("--min-budget", type=float, default=None, help="Fewest reports (bohb, pbt, …).")
-@click.option("--max-budget", type=float, default=None, help="Most reports of a trial.")
-@click.option("--trial-timeout", default=None, help="Time for one trial; then it has failed.")
-@click.option("--max-failures", type=int, default=None, help="Retries where a worker died.")
-@click.option("--name", default=None, help="Stem of the run's name; by default the function's.")
-@click.option("--parallel", type=int, default=None, help="Trials at once; default one a CPU.")
-@click.option("--cpus", type=int, default=None, help="CPUs of a trial.")
-@click.option("--gpus", type=float, default=None, help="GPUs of a trial.")
-@click.option("--address", default="auto", help="Ray cluster to use: auto, local or an address.")
-@click.option("--seed", type=int, default=0, help="Decides every random choice (default 0).")
-@options.storage_option
-@options.json_option
-def tune(function: str, space: str, as_json: bool, **given: Any) -> None:
-    """Tune MODULE:FUNCTION, which takes a configuration and returns a number or a mapping.
+def _next(source: str, target: str, schema_file: str | None, output: str | None) -> str:
+    """Return what to do with the schema: write it, edit it, hold a run to it."""
+    import shlex
 
-    It may report as it trains, and hand on checkpoints: f(config, report). The same command
-    again goes on where it stopped.
-    """
-    from raymm import reference, tuning
-
-    with printing.progress(quiet=as_json) as notify:
-        found = tuning.tune(reference.load(function), space, notify=notify, **given)
-    if as_json:
-        printing.as_json(found.summary())
-    else:
-        printing.leaderboard(found.trials)
-        printing.say(f"run {found.run}")
+    known = output or schema_file
+    call = f"raymm run {shlex.quote(source)} --target {shlex.quote(target)}"
+    if known is None:
+        return (
+            f"next: {call}\nto correct a kind, role or range: write the schema with -o schema.yaml"
+        )
+    held = f"next: {call} --set data.schema={shlex.quote(known)}"
+    if output is None:
+        return held
+    return f"schema written to {output}: edit kinds, roles and ranges there as you like\n{held}"
 
 
 @click.command()
@@ -196,5 +174,6 @@ def retrain(
     """Run again on SOURCE with the configuration that made the champion of NAME."""
     from raymm.lifecycle import again
 
-    config = again(model, source, options.changes({**given, "name": None}, settings))
+    with options.as_typed(given):
+        config = again(model, source, options.changes({**given, "name": None}, settings))
     _live(config, deploy=False, detach=False, as_json=as_json)

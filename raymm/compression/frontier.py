@@ -74,7 +74,7 @@ def explore(
         tensors, y = {name: values[rows] for name, values in tensors.items()}, y[rows]
     forms = [(NONE, dict[str, Any](), bundle), *_compressed(bundle, techniques)]
     runners = [Runner(form) for _, _, form in forms]
-    predictions = [runner.predict(tensors) for runner in runners]
+    predictions = [runner.judge(tensors) for runner in runners]
     scores = [float(metric(y, prediction)) for prediction in predictions]
     sign = 1.0 if metric.direction == "maximize" else -1.0
     drawn = replicates(metric, y, predictions, count=RESAMPLES, generator=generator)

@@ -30,10 +30,10 @@ class Truncate(Compressor):
         """Return falling shares; none for graphs without trees or with a single round."""
         from raymm.models.trees import TreeEnsemble
 
-        _, node = _tree_node(bundle)
-        if node is None:
+        _, nodes = _tree_nodes(bundle)
+        if not nodes:
             return ()
-        rounds = TreeEnsemble.from_node(node).rounds
+        rounds = max(TreeEnsemble.from_node(node).rounds for node in nodes)
         shares = LARGE_SHARES if len(bundle.graph) > LARGE_GRAPH else SHARES
         kept = {kept_rounds(rounds, share): share for share in reversed(shares)}
         return tuple({"keep": kept[k]} for k in sorted(kept, reverse=True) if k < rounds)
@@ -49,14 +49,15 @@ class Truncate(Compressor):
         from raymm.models.trees import TreeEnsemble
 
         keep = float(recipe.get("keep") or 0.0)
-        model, node = _tree_node(bundle)
-        if node is None or not 0 < keep <= 1:
+        model, nodes = _tree_nodes(bundle)
+        if not nodes or not 0 < keep <= 1:
             raise BundleError(
                 "truncate needs a graph with trees and a share above 0 and at most 1, but got "
-                f"{'no trees' if node is None else keep}. Choose another technique."
+                f"{keep if nodes else 'no trees'}. Choose another technique."
             )
-        trees = TreeEnsemble.from_node(node)
-        node.CopyFrom(trees.first(kept_rounds(trees.rounds, keep)).to_node(node))
+        for node in nodes:
+            trees = TreeEnsemble.from_node(node)
+            node.CopyFrom(trees.first(kept_rounds(trees.rounds, keep)).to_node(node))
         return replace(bundle, graph=bytes(model.SerializeToString(deterministic=True)))
 
 
@@ -69,11 +70,11 @@ def kept_rounds(rounds: int, share: float) -> int:
     return max(1, round(rounds * share))
 
 
-def _tree_node(bundle: Bundle) -> tuple[Any, Any]:
-    """Return the graph and its node of trees, or None where it has none."""
+def _tree_nodes(bundle: Bundle) -> tuple[Any, list[Any]]:
+    """Return the graph and its nodes of trees."""
     import onnx
 
     from raymm.models.trees import OPERATOR
 
     model = onnx.ModelProto.FromString(bundle.graph)
-    return model, next((node for node in model.graph.node if node.op_type == OPERATOR), None)
+    return model, [node for node in model.graph.node if node.op_type == OPERATOR]

@@ -24,11 +24,18 @@ class Accuracy(RowMean):
 
     direction = "maximize"
     tasks = CLASSES
+    labels = True
+    decidable = True
+    likeliest = True
 
     def losses(self, truth: npt.NDArray[Any], prediction: npt.NDArray[Any]) -> Values:
         """Return each row's loss; see `RowMean.losses`."""
         require_finite(prediction)
         return np.asarray((prediction.argmax(axis=1) == truth), dtype=np.float64)
+
+    def score(self, hits: Values, actual: Values, predicted: Values) -> Values:
+        """Return scores, shape (b,), of counts of shape (b, classes); see `_Counts`."""
+        return ratio(hits.sum(axis=1), actual.sum(axis=1))
 
 
 @metric("log_loss")
@@ -77,6 +84,8 @@ class _Counts(Resampled):
 
     direction: Direction = "maximize"
     tasks = CLASSES
+    labels = True
+    decidable = True
 
     @abstractmethod
     def score(self, hits: Values, actual: Values, predicted: Values) -> Values:
@@ -133,6 +142,8 @@ class F1(_PerClass):
 class Precision(_PerClass):
     """Share of the rows called a class that are of it; 0 where none is called so."""
 
+    decidable = False
+
     def each(self, hits: Values, actual: Values, predicted: Values) -> Values:
         """Return scores of single classes."""
         return ratio(hits, predicted)
@@ -141,6 +152,8 @@ class Precision(_PerClass):
 @metric("recall")
 class Recall(_PerClass):
     """Share of a class's rows that are called so; 0 where it has none."""
+
+    decidable = False
 
     def each(self, hits: Values, actual: Values, predicted: Values) -> Values:
         """Return scores of single classes."""

@@ -16,9 +16,13 @@ import numpy.typing as npt
 
 from raymm import bootstrap
 from raymm.artifacts import Evaluation, Score, SliceScore, Task
+from raymm.bundle.blend import decided
 from raymm.errors import DataError
+from raymm.evaluation.calibration import CalibrationError
 from raymm.evaluation.metrics import Metric, metric_for, suitable
 from raymm.features.groups import Group
+
+Decisions = tuple[Sequence[float], Sequence[float]]
 
 _COUNT = 1000
 """Resamples behind the goal's metric: 50 lie beyond each end of a 90 % interval."""
@@ -42,6 +46,7 @@ def evaluate(  # noqa: PLR0913  (one argument a thing that is compared)
     champion: tuple[str, npt.NDArray[Any]] | None = None,
     slices: Sequence[Group] = (),
     confidence: float = 0.95,
+    decisions: Decisions = ((), ()),
 ) -> Evaluation:
     """Score predictions on test rows against the trivial prediction and the champion.
 
@@ -59,6 +64,9 @@ def evaluate(  # noqa: PLR0913  (one argument a thing that is compared)
         From `raymm.evaluation.slices.slices`.
     confidence : float
         Of each end of an interval as a one-sided bound: 0.95 makes intervals of level 90 %.
+    decisions : (sequence of float, sequence of float)
+        How the bundle and the champion weigh the classes, see `raymm.artifacts.Schema`; metrics of
+        labels are told of it, those of probabilities are not.
 
     Raises
     ------
@@ -67,8 +75,9 @@ def evaluate(  # noqa: PLR0913  (one argument a thing that is compared)
     """
     if len(truth) == 0:
         raise DataError("an evaluation needs at least one test row. Set data.test higher.")
-    rivals = [baseline] if champion is None else [baseline, champion[1]]
-    contest = _Contest(truth, [predictions, *rivals], seed, round(2 * confidence - 1, 9))
+    sides = [predictions, baseline] if champion is None else [predictions, baseline, champion[1]]
+    level = round(2 * confidence - 1, 9)
+    contest = _Contest(truth, sides, seed, level, (decisions[0], (), decisions[1]))
     score, *gains = contest.scores(metric, _COUNT)
     return Evaluation(
         direction=metric.direction,
@@ -85,8 +94,10 @@ def evaluate(  # noqa: PLR0913  (one argument a thing that is compared)
 
 def _others(contest: _Contest, metric: Metric, task: Task) -> tuple[Score, ...]:
     """Return the candidate's other scores, those left out that are not defined on these rows."""
-    names = (name for name in suitable(task) if name != metric.name)
-    scores = (contest.scores(metric_for(name, task), _FEW, 1)[0] for name in names)
+    measures = [metric_for(name, task) for name in suitable(task) if name != metric.name]
+    if task != "regression":
+        measures.append(CalibrationError())
+    scores = (contest.scores(measure, _FEW, 1)[0] for measure in measures)
     return tuple(one for one in scores if np.isfinite(one.value))
 
 
@@ -99,24 +110,37 @@ class _Contest:
         predictions: Sequence[npt.NDArray[Any]],
         seed: int,
         level: float,
+        decisions: Sequence[Sequence[float]],
     ) -> None:
         self.truth = truth
         self.predictions = predictions
         self.seed = seed
         self.level = level
+        self.decisions = decisions
 
     def at(self, mask: npt.NDArray[np.bool_]) -> _Contest:
+        """Return the same for some rows; the trivial prediction plays no part there."""
         chosen = [one[mask] for one in self.predictions]
-        return _Contest(self.truth[mask], chosen, self.seed, self.level)
+        one = _Contest(self.truth[mask], chosen, self.seed, self.level, self.decisions)
+        one.predictions = [chosen[0], *chosen[2:]]
+        one.decisions = [self.decisions[0], *self.decisions[2:]]
+        return one
+
+    def judged(self, metric: Metric, sides: int | None = None) -> list[npt.NDArray[Any]]:
+        """Return each side's predictions as the metric is to see them."""
+        chosen = list(self.predictions[:sides])
+        if not metric.labels:
+            return chosen
+        return [decided(one, how) for one, how in zip(chosen, self.decisions, strict=False)]
 
     def values(self, metric: Metric) -> npt.NDArray[np.float64]:
-        return np.array([_call(metric, self.truth, one) for one in self.predictions])
+        return np.array([_call(metric, self.truth, one) for one in self.judged(metric)])
 
     def draws(
         self, metric: Metric, count: int, sides: int | None = None
     ) -> npt.NDArray[np.float64]:
         """Return bootstrap scores, shape (count, sides); NaN where a score cannot be had."""
-        chosen = self.predictions[:sides]
+        chosen = self.judged(metric, sides)
         if not all(np.isfinite(one).all() for one in chosen):
             return np.full((count, len(chosen)), np.nan)
         cells = sum(one.size for one in chosen)
@@ -150,8 +174,6 @@ class _Contest:
 
 def _slice(contest: _Contest, metric: Metric, group: Group, count: int) -> SliceScore:
     part = contest.at(group.mask)
-    # The trivial prediction plays no part in a slice.
-    part.predictions = [part.predictions[0], *part.predictions[2:]]
     draws, values = part.draws(metric, _FEW), part.values(metric)
     score = _score(metric, values[0], bootstrap.interval(draws[:, 0], part.level), part.level)
     gain = None

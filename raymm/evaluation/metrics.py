@@ -32,12 +32,22 @@ class Metric(ABC):
     bounded : bool
         Whether it lies on a scale where an absolute difference has a meaning of its own (0 to 1,
         or at most 1); else differences are judged as a share of the value.
+    labels : bool
+        Whether it judges the label of each row rather than its probabilities.
+    decidable : bool
+        Whether it pays to choose weights of the classes for it: it judges labels, and no answer
+        that is the same for every row is the best one.
+    likeliest : bool
+        Whether the likeliest class is the best answer for it, where probabilities are true.
     """
 
     name: str
     direction: Direction
     tasks: tuple[Task, ...]
     bounded: bool = True
+    labels: bool = False
+    decidable: bool = False
+    likeliest: bool = False
 
     @abstractmethod
     def __call__(self, truth: npt.NDArray[Any], prediction: npt.NDArray[Any]) -> float:

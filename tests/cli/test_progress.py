@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -184,3 +185,26 @@ def test_quiet_is_quiet(capsys, count):
         for _ in range(count):
             notify(EVENT)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_notebook_has_one_line_that_is_written_over(capsys, monkeypatch):
+    kernel = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: kernel))
+    with shown.progress() as notify:
+        for done in range(1, 101):
+            notify(Progress(stage="search", done=done, total=100, best=0.5))
+    out = capsys.readouterr().err
+    assert out.count("\n") == 1
+    assert 2 <= out.count("\r") <= 10, "not one for each trial"
+    assert "100/100 trials  best 0.5" in out.rsplit("\r", 1)[-1]
+
+
+def test_other_shells_are_no_notebook(monkeypatch):
+    monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    assert not shown.in_notebook()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    assert not shown.in_notebook()
+
+
+def test_no_time_is_left_when_all_is_done():
+    assert "left" not in line(Progress(stage="search", done=3, total=3, seconds_left=0.0), 1.0)

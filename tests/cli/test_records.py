@@ -25,7 +25,7 @@ def test_runs_and_leaderboards(raymm, finished, home):
     run = finished.runs[1]
     board = json.loads(raymm("leaderboard", run.run, "--json").out)["trials"]
     assert [one["id"] for one in board] == [trial.id for trial in run.trials.leaderboard]
-    assert "roc_auc on validation rows" in raymm("leaderboard", run.run).out
+    assert "roc_auc, mean over validation folds" in raymm("leaderboard", run.run).out
 
 
 @pytest.mark.parametrize("by", ["run", "name"])

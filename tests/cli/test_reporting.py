@@ -63,7 +63,7 @@ def test_the_front_is_drawn_where_objectives_are_recorded(tmp_path):
     assert "bytes against loss" in titles(page)
     trials, head, stage = reporting.trials_of(Ledger.read(str(tmp_path), "train-a"))
     assert stage == "started"
-    front = reporting._front(trials, head)
+    front = reporting.front(trials, head)
     for one in trials.trials:
         if not one.metrics:
             continue

@@ -1,4 +1,4 @@
-"""raymm run, validate, tune, submit, retrain: what they print, and twenty kinds of bad input."""
+"""raymm run, validate, submit, retrain: what they print, and twenty kinds of bad input."""
 
 from __future__ import annotations
 
@@ -59,7 +59,11 @@ BAD_CALLS = {
     "no such command": (["rnu", "good.csv"], 2, 'Did you mean "run"'),
     "no such option": (["run", "good.csv", "--tarjet", "y"], 2, "--target"),
     "a time that is none": (["run", "good.csv", "--target", "y", "--time", "soon"], 2, "90s"),
-    "no trials": (["run", "good.csv", "--target", "y", "--trials", "0"], 2, "search.trials"),
+    "no trials": (
+        ["run", "good.csv", "--target", "y", "--trials", "0"],
+        2,
+        "--trials must be at least 1",
+    ),
     "a metric of another task": (
         ["run", "good.csv", "--target", "y", "--metric", "rmse"],
         2,
@@ -98,6 +102,11 @@ BAD_CALLS = {
     "no such service": (["stop", "nobody"], 6, "nobody"),
     "a schema that is none": (["validate", "good.csv", "--schema", "bad.yaml"], 3, "bad.yaml"),
     "no such function": (["tune", "nowhere:f", "empty.yaml"], 2, "nowhere"),
+    "a schedule for a table": (
+        ["run", "good.csv", "--target", "y", "--algorithm", "pbt"],
+        2,
+        "raymm tune",
+    ),
     "a protected column that is none": (
         ["run", "good.csv", "--target", "y", "--trials", "1", "--set", "goal.protected=[sex]"],
         2,
@@ -197,6 +206,8 @@ def test_validate_writes_a_schema_that_can_be_given_back(raymm, finished, tmp_pa
     done = raymm("validate", finished.csv, "--target", "approved", "-o", schema)
     assert done.code == 0
     assert "binary of approved" in done.out
+    assert f"--set data.schema={schema}" in done.out
+    assert "2024-01-01 to 2024-10-26" in done.out, "dates are told as dates"
     again = raymm("validate", finished.csv, "--schema", schema, "--json")
     assert again.code == 0
     columns = json.loads(again.out)["schema"]["columns"]
@@ -229,54 +240,3 @@ def test_retrain_uses_the_champions_configuration(raymm, finished, home, tmp_pat
     done = raymm("retrain", "nobody", tmp_path / "newer.csv")
     assert done.code == 6
     assert "loans" in done.err
-
-
-def test_tune_hands_its_options_on(raymm, tmp_path, monkeypatch):
-    from raymm import tuning
-    from raymm.artifacts import Trial, Trials
-
-    write(tmp_path / "training.py", "def train(config, report):\n    report(1.0)\n")
-    write(tmp_path / "space.yaml", "x: {float: [0, 1]}\n")
-    seen = {}
-
-    def tune(function, space, **given):
-        seen.update(given, function=function.__name__, space=space)
-        best = Trial(id="a", number=0, config={"x": 0.5}, status="finished", value=1.0)
-        found = Trials(trials=(best,), direction="maximize", metric="value")
-        return tuning.Tuned(run="train-1", trials=found)
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tuning, "tune", tune)
-    done = raymm(
-        "tune", "training:train", "space.yaml", "--algorithm", "pbt", "--min-budget", "1",
-        "--max-budget", "9", "--plateau", "auto", "--compute", "1h", "--trial-timeout", "30s",
-        "--max-failures", "0", "--cpus", "2", "--trials", "5", "--json",
-    )  # fmt: skip
-    assert done.code == 0, done.err
-    assert json.loads(done.out)["best"] == {"configuration": {"x": 0.5}, "value": 1.0}
-    expected = {
-        "function": "train", "space": "space.yaml", "algorithm": "pbt", "min_budget": 1.0,
-        "max_budget": 9.0, "plateau": "auto", "compute": "1h", "trial_timeout": "30s",
-        "max_failures": 0, "cpus": 2, "trials": 5, "mode": "max", "time": None,
-    }  # fmt: skip
-    assert {name: seen[name] for name in expected} == expected
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (["--algorithm", "pbt"], "min_budget and max_budget"),
-        (["--min-budget", "9", "--max-budget", "3"], "at most max_budget"),
-        (["--plateau", "often"], "plateau"),
-        (["--trial-timeout", "soon"], "trial_timeout"),
-        (["--max-failures", "-1"], "max_failures"),
-    ],
-)
-def test_options_of_tune_that_are_wrong_are_told(raymm, tmp_path, monkeypatch, options, words):
-    write(tmp_path / "train_wrong.py", "def train(config):\n    return 1.0\n")
-    write(tmp_path / "space.yaml", "x: {float: [0, 1]}\n")
-    monkeypatch.chdir(tmp_path)
-    home = ["--storage", str(tmp_path / "home")]
-    done = raymm("tune", "train_wrong:train", "space.yaml", *options, *home)
-    assert (done.code, "Traceback" in done.err) == (2, False), done.err
-    assert words in done.err

@@ -1,0 +1,62 @@
+"""What a configuration's checks found, in raymm's own words rather than pydantic's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_WORDS: Mapping[str, str] = {
+    "greater_than_equal": "at least {ge:g}",
+    "greater_than": "above {gt:g}",
+    "less_than_equal": "at most {le:g}",
+    "less_than": "below {lt:g}",
+    "literal_error": "{expected}",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "model_type": "a section of keys",
+    "model_attributes_type": "a section of keys",
+    "string_pattern_mismatch": "of small letters, digits, dots, hyphens and underscores, "
+    "beginning with a letter or digit, 63 at most",
+}
+
+
+def reason(item: Mapping[str, Any]) -> str:
+    """Return what one of pydantic's errors asks for: ``at least 1``, or a whole sentence.
+
+    A sentence is what a validator of raymm's own said.
+
+    >>> reason({"type": "greater_than_equal", "msg": "Input should be …", "ctx": {"ge": 1}})
+    'at least 1'
+    """
+    words = _WORDS.get(item["type"])
+    if words is not None:
+        return words.format(**item.get("ctx", {}))
+    said: str = item["msg"].removeprefix("Value error, ").removeprefix("must be ")
+    return said.removeprefix("Input should be ")
+
+
+def sentence(key: str, items: Sequence[Mapping[str, Any]]) -> str:
+    """Return the errors of one key as one sentence: the rule and the value.
+
+    Where a key may hold one of several kinds, each has its error, and they become one rule.
+
+    >>> word = {"type": "literal_error", "input": "often", "ctx": {"expected": "'auto'"}}
+    >>> sentence("search.plateau", [word, {"type": "int_parsing", "input": "often"}])
+    "search.plateau must be 'auto' or a whole number, but got 'often'."
+    """
+    rules = list(dict.fromkeys(reason(item) for item in items))
+    given = items[0]["input"]
+    shown = given if isinstance(given, str | int | float | bool) else None
+    told = " or ".join(rules)
+    end = "." if shown is None or "but got" in told else f", but got {shown!r}."
+    if " must be " in told:
+        return f"{key}: {told}{end}"  # a sentence of its own, about keys inside this section
+    return f"{key} must be {told}{end}"

@@ -1,0 +1,198 @@
+"""The policy: mixes, mends and moved decisions are kept where they pay, and within limits."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from raymm import config, recipes, stages
+from raymm.artifacts import Recipe, Trial, Trials
+from raymm.data.statistics import reference
+from raymm.evaluation.metrics import metric_for
+from raymm.search.ledger import Ledger
+
+LINEAR = {"family": "linear", "linear.C": 1.0}
+
+
+def forest(number: int) -> dict:
+    return {
+        "family": "extra_trees",
+        "extra_trees.min_samples_leaf": 3,
+        "extra_trees.max_features": (0.3, 0.6, 0.9)[number % 3],
+    }
+
+
+def trials(metric, configs, seconds=0.0) -> Trials:
+    found = []
+    for number, one in enumerate(configs):
+        value = 0.9 - number * 0.001 if metric.direction == "maximize" else 1.0 + number * 0.001
+        found.append(
+            Trial(
+                id=str(number),
+                number=number,
+                config=one,
+                status="finished",
+                value=value,
+                rungs=((1, value),),
+                seconds=seconds,
+            )
+        )
+    return Trials(
+        trials=tuple(found), direction=metric.direction, metric=metric.name, seconds=100.0
+    )
+
+
+@pytest.fixture
+def make(finished, tmp_path):
+    opened = []
+
+    def made(metric="roc_auc", dataset=None, **changes):
+        raw = {
+            "data": {"source": str(finished.csv), "target": "approved"},
+            "goal": {"metric": metric, **changes.pop("goal", {})},
+            "search": {"parallel": 1, **changes},
+        }
+        dataset = dataset or finished.runs[0].dataset
+        ledger = Ledger.open(str(tmp_path), f"r{len(opened)}")
+        opened.append(ledger)
+        return stages.Life(
+            config=config.parse(raw),
+            run="r",
+            dataset=dataset,
+            statistics=reference(dataset),
+            metric=metric_for(metric, dataset.schema.task),
+            registry=None,
+            ledger=ledger,
+            notify=lambda progress: None,
+        )
+
+    yield made
+    for ledger in opened:
+        ledger.close()
+
+
+@pytest.fixture
+def half_linear(finished):
+    """Numbers that are half a line, which trees are bad at, and half steps, which lines are."""
+    dataset = finished.runs[0].dataset
+    generator = np.random.default_rng(0)
+    tensors = dict(dataset.tensors)
+    tensors["income"] = generator.normal(size=len(dataset.y)).astype(np.float32)
+    tensors["children"] = generator.normal(size=len(dataset.y)).astype(np.float32)
+    steps = np.sign(np.sin(6 * tensors["children"]))
+    y = 2.0 * tensors["income"] + 1.5 * steps + 0.3 * generator.normal(size=len(dataset.y))
+    schema = dataclasses.replace(dataset.schema, task="regression", classes=())
+    return dataclasses.replace(dataset, tensors=tensors, y=y, schema=schema)
+
+
+def found(recipe: Recipe, policy: str):
+    return next(one for one in recipe.findings if one.policy == policy)
+
+
+def test_models_that_err_differently_are_mixed(make, half_linear):
+    life = make("rmse", dataset=half_linear)
+    board = trials(life.metric, [forest(0), {"family": "linear", "linear.alpha": 1.0}] * 1)
+    recipe = recipes.compose(life, board)
+    assert found(recipe, "ensemble").kept
+    assert {one.trial.family for one in recipe.members} == {"extra_trees", "linear"}
+    assert sum(one.weight for one in recipe.members) == pytest.approx(1)
+    assert recipe.members[0].weight >= recipe.members[1].weight
+    # And it is better on test rows, which played no part.
+    from raymm.bundle import blend
+
+    rows = life.dataset.test
+    values = [
+        life.metric(
+            life.dataset.y[rows],
+            blend.fit(life.dataset, life.dataset.train, one, seed=0, threads=1).predict(
+                life.dataset.rows(rows)
+            ),
+        )
+        for one in (recipe, Recipe.of(board.leaderboard[0]))
+    ]
+    assert values[0] < values[1]
+
+
+def test_the_same_trials_make_the_same_recipe(make, half_linear):
+    configs = [forest(0), {"family": "linear", "linear.alpha": 1.0}]
+    lives = [make("rmse", dataset=half_linear) for _ in range(2)]
+    first, second = (recipes.compose(one, trials(one.metric, configs)) for one in lives)
+    assert first.deciding() == second.deciding()
+
+
+def test_a_recipe_is_read_where_it_was_made_before(make, monkeypatch):
+    life = make()
+    board = trials(life.metric, [LINEAR, forest(0)])
+    first = recipes.compose(life, board)
+    monkeypatch.setattr(recipes, "_composed", lambda *_: pytest.fail("made anew"))
+    assert recipes.compose(life, board) == first
+
+
+@pytest.mark.parametrize("limit", ["bundle_mb", "latency_p99_ms"])
+def test_a_mix_beyond_the_goals_limits_is_left(make, half_linear, limit):
+    goal = {"limits": {limit: 1e-6}}
+    life = make("rmse", dataset=half_linear, goal=goal)
+    configs = [forest(0), {"family": "linear", "linear.alpha": 1.0}]
+    recipe = recipes.compose(life, trials(life.metric, configs))
+    assert recipe.plain
+    assert "goal.limits" in found(recipe, "ensemble").statement
+
+
+def test_copies_of_one_model_are_not_mixed(make):
+    life = make()
+    recipe = recipes.compose(life, trials(life.metric, [LINEAR, dict(LINEAR), dict(LINEAR)]))
+    assert len(recipe.members) == 1
+    assert not any(one.policy == "ensemble" for one in recipe.findings)
+
+
+def test_nothing_is_weighed_where_all_is_off(make):
+    off = {"calibration": "off", "decision": "off"}
+    life = make("f1", ensemble="off", goal=off)
+    recipe = recipes.compose(life, trials(life.metric, [LINEAR, forest(0)]))
+    assert recipe == Recipe.of(recipe.members[0].trial)
+
+
+def test_a_rare_class_moves_the_decision(make, finished):
+    dataset = finished.runs[0].dataset
+    income = np.nan_to_num(dataset.tensors["income"], nan=50.0)
+    noise = np.random.default_rng(0).normal(0, 25, len(income))
+    dataset = dataclasses.replace(dataset, y=(income + noise > 85).astype(np.int64))
+    life = make("f1", dataset=dataset, ensemble="off")
+    recipe = recipes.compose(life, trials(life.metric, [LINEAR]))
+    assert found(recipe, "decision").kept
+    assert recipe.decision[1] > recipe.decision[0]
+    off = make("f1", dataset=dataset, ensemble="off", goal={"decision": "off"})
+    assert not recipes.compose(off, trials(off.metric, [LINEAR])).decision
+
+
+def test_a_model_that_is_too_timid_is_mended(make):
+    # So few terms that the log-odds stay near 0: the slope must be far above 1.
+    config = {"family": "linear", "linear.C": 1e-5}
+    life = make(ensemble="off")
+    recipe = recipes.compose(life, trials(life.metric, [config]))
+    assert found(recipe, "calibration").kept
+    assert recipe.calibration[0] > 1.5
+    left = make(ensemble="off", goal={"calibration": "off"})
+    assert recipes.compose(left, trials(left.metric, [config])).plain
+
+
+def test_candidates_begin_with_the_best_of_each_family_and_keep_to_their_share(make):
+    life = make(parallel=2)
+    board = trials(life.metric, [forest(0), forest(1), LINEAR, forest(2)], seconds=5.0)
+    threads = stages.threads(life.config)
+    share = life.config.search.ensemble_share
+    chosen = recipes.candidates(life, board)
+    assert [one.number for one in chosen][:2] == [0, 2]
+    assert sum(map(recipes.cost, chosen)) <= max(5.0, share * board.seconds * threads)
+    costly = trials(life.metric, [forest(0), forest(1)], seconds=1e6)
+    assert len(recipes.candidates(life, costly)) == 1
+
+
+def test_the_cost_of_a_trial_is_that_of_its_best_round():
+    rungs = ((20, 0.5), (100, 0.6), (200, 0.55))
+    trial = Trial(
+        id="0", number=0, config={}, status="finished", rounds=100, rungs=rungs, seconds=10.0
+    )
+    assert recipes.cost(trial) == 5.0
