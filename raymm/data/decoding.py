@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import re
+from typing import Any
 
 from raymm.data.findings import Findings, shown
 from raymm.errors import DataError
@@ -109,6 +112,29 @@ def require_table(head: str, name: str) -> None:
     what = "an empty Git LFS pointer" if head.startswith("version https://git-lfs") else what
     if what:
         raise DataError(f"{name} is {what}, not a table in CSV. Save the table as CSV or Parquet.")
+
+
+class Checked(io.RawIOBase):
+    """A stream of bytes that lets UTF-8 through, and raises UnicodeDecodeError at anything else.
+
+    pyarrow looks at the cells it converts, not at the rows that it gives to a handler.
+    """
+
+    def __init__(self, base: Any) -> None:
+        super().__init__()
+        self._base = base
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into a buffer and return how many bytes there were."""
+        data = self._base.read(len(buffer))
+        self._decoder.decode(data, final=not data)
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _utf8(data: bytes, found: Findings) -> str:

@@ -8,6 +8,7 @@ whose later cells do not fit what their first ones led to expect are read a seco
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ import pandas as pd
 
 from raymm.artifacts import Written
 from raymm.data.compact import Column, expected
-from raymm.data.decoding import encoding_of, require_table, require_text
+from raymm.data.decoding import Checked, encoding_of, require_table, require_text
 from raymm.data.dialect import Layout, layout, sample_of
 from raymm.data.files import Named
 from raymm.data.findings import Findings, shown
@@ -203,7 +204,7 @@ class _Reader:
 
     def _change(self, reason: str, found: Findings) -> None:
         """Choose another way to read, or raise DataError where there is none."""
-        if "UTF8" in reason and self.encoding == "utf-8":
+        if ("UTF8" in reason or "utf-8" in reason) and self.encoding == "utf-8":
             self.encoding = "cp1252"
             found.note("the text is not UTF-8; it was read as cp1252")
         elif "charmap" in reason and self.encoding == "cp1252":
@@ -316,8 +317,9 @@ class _Reader:
         quote = how.dialect.quote if self._strict else ""
         try:
             with file.open(self._limit) as stream:
+                checked = io.BufferedReader(Checked(stream), self._block)
                 yield from pa.csv.open_csv(
-                    stream,
+                    pa.PythonFile(checked, "r") if self.encoding == "utf-8" else stream,
                     read_options=pa.csv.ReadOptions(
                         column_names=[str(place) for place in range(len(how.names))],
                         skip_rows=how.above,

@@ -171,3 +171,12 @@ def test_a_header_and_blank_lines_hold_no_rows(
     path.write_text("a,y\n" + "\n" * 3000)
     with pytest.raises(DataError, match="no rows"):
         read(path, monkeypatch, large=True)
+
+
+def test_a_ragged_row_in_another_encoding_is_found_and_the_file_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"a,b\n" + b"1,2\n" * 3000 + b"x,\xe9,z\n" + b"3,4\n" * 10)
+    found = ingest.read(str(path))
+    assert found.frame.shape == (3010, 2)
+    assert any("not UTF-8" in note for note in found.notes)
+    assert any("1 rows have more or fewer" in one.observed for one in found.anomalies)
