@@ -24,8 +24,9 @@ _DTYPE: dict[Kind, np.dtype[Any]] = {
     "text": np.dtype(object),
 }
 _CELLS = 4_000_000
-"""Rows times characters of the longest text in one call: texts are cut into words at once, and
-a row takes as many places as the longest row has words."""
+"""Rows in one call times characters of the longest text, and times the longest side of the graph's
+matrices: texts are cut into words at once, where a row takes as many places as the longest row has
+words, and a model that compares each row with others has a place for each of them."""
 _ROWS = 16_384
 """Rows in one call at most: the graph makes every feature of all of them before it predicts."""
 
@@ -48,6 +49,8 @@ class Runner:
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
         self.schema: Schema = bundle.schema
+        longest = require_safe(bundle.graph)
+        self._rows = max(1, min(_ROWS, _CELLS // longest))
         self._session = _session(bundle.graph, threads)
         self._classes = bundle.schema.classes
         weights = np.asarray(bundle.schema.decision, dtype=np.float32)
@@ -98,7 +101,7 @@ class Runner:
         count = rows.pop()
         if count == 0:
             return self._shaped(np.zeros((0, max(1, len(self._classes))), dtype=np.float32))
-        if count == 1 or (not self._texts and count <= _ROWS):
+        if count == 1 or (not self._texts and count <= self._rows):
             return self._run(feed)
         return np.concatenate(
             [
@@ -142,7 +145,7 @@ class Runner:
 
     def _slices(self, tensors: Tensors, count: int) -> Iterator[slice]:
         if not self._texts:
-            yield from (slice(start, start + _ROWS) for start in range(0, count, _ROWS))
+            yield from (slice(start, start + self._rows) for start in range(0, count, self._rows))
             return
         lengths = np.array(
             [max(map(len, row)) for row in zip(*(tensors[c] for c in self._texts), strict=True)]
@@ -151,7 +154,7 @@ class Runner:
         for row, length in enumerate(lengths.tolist()):
             longest = max(longest, length)
             places = (row - start + 1) * longest
-            if row > start and (places > _CELLS or row - start == _ROWS):
+            if row > start and (places > _CELLS or row - start == self._rows):
                 yield slice(start, row)
                 start, longest = row, max(1, length)
         yield slice(start, count)
@@ -173,7 +176,6 @@ def _encodable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _session(graph: bytes, threads: int) -> Any:
-    require_safe(graph)
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(_ERRORS_ONLY)

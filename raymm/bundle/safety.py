@@ -11,7 +11,7 @@ DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 _EXTERNAL = 1
 
 
-def require_safe(graph: bytes) -> None:
+def require_safe(graph: bytes) -> int:
     """Refuse a graph that onnxruntime must not be given.
 
     Tensors and nodes are looked at wherever they may stand: initializers, sparse ones, attributes,
@@ -22,6 +22,12 @@ def require_safe(graph: bytes) -> None:
     ----------
     graph : bytes
         A serialised ONNX ModelProto.
+
+    Returns
+    -------
+    int
+        The longest side of any matrix in it, at least 1: a row may take as many places while the
+        graph runs, as with a model that compares each row with thousands of others.
 
     Raises
     ------
@@ -46,12 +52,16 @@ def require_safe(graph: bytes) -> None:
         _require_domain(opset.domain, "an operator set")
     for node in _nodes(model):
         _require_domain(node.domain, f"operator {node.op_type}")
+    longest = 1
     for tensor in _tensors(model):
+        if len(tensor.dims) > 1:
+            longest = max(longest, *tensor.dims)
         if tensor.data_location == _EXTERNAL or tensor.external_data:
             raise BundleError(
                 f'tensor "{tensor.name}" must lie inside the graph, but it refers to a file. '
                 "Save the model with its data inside."
             )
+    return longest
 
 
 def _require_domain(domain: str, holder: str) -> None:

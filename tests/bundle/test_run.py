@@ -74,15 +74,26 @@ def test_long_texts_are_run_in_slices_with_the_same_result(make_bundle, monkeypa
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
 def test_many_rows_are_run_in_slices_with_the_same_result(task, make_bundle, monkeypatch):
     dataset, bundle = make_bundle(task)
-    runner = Runner(bundle)
-    whole = runner.predict(dataset.tensors)
+    whole = Runner(bundle).predict(dataset.tensors)
     monkeypatch.setattr(run, "_ROWS", 7)
+    runner = Runner(bundle)
     calls = []
     inner = runner._run
     monkeypatch.setattr(runner, "_run", lambda feed: calls.append(1) or inner(feed))
     # Sums over other numbers of rows may differ in their last bits.
     np.testing.assert_allclose(runner.predict(dataset.tensors), whole, rtol=1e-4, atol=1e-6)
     assert len(calls) == -(-len(dataset.y) // 7)
+
+
+def test_a_graph_that_compares_rows_with_many_others_is_given_few_at_once(make_bundle, monkeypatch):
+    dataset, bundle = make_bundle("multiclass")
+    monkeypatch.setattr(run, "require_safe", lambda graph: run._CELLS // 5)
+    runner = Runner(bundle)
+    sizes = []
+    inner = runner._run
+    monkeypatch.setattr(runner, "_run", lambda feed: sizes.append(len(feed["flag"])) or inner(feed))
+    assert len(runner.predict(dataset.tensors)) == sum(sizes)
+    assert max(sizes) == 5
 
 
 def test_threads_share_a_runner(make_bundle):

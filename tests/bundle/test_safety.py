@@ -107,4 +107,10 @@ def test_other_bytes_are_refused(data):
 
 
 def test_a_plain_graph_passes():
-    require_safe(model([within_if(constant(PLAIN))], [PLAIN]).SerializeToString())
+    assert require_safe(model([within_if(constant(PLAIN))], [PLAIN]).SerializeToString()) == 1
+
+
+def test_the_longest_side_of_a_matrix_is_told():
+    wide = numpy_helper.from_array(np.zeros((3, 70), np.float32), "wide")
+    long = numpy_helper.from_array(np.zeros(900, np.float32), "long")
+    assert require_safe(model([constant(PLAIN)], [wide, long]).SerializeToString()) == 70
