@@ -24,6 +24,7 @@ import numpy as np
 from raymm.artifacts import Categorical, Direction, Space
 from raymm.plugins import searcher, searchers
 from raymm.search import space as spaces
+from raymm.search.lattice import size
 from raymm.search.ordered import Ordered
 from raymm.search.searcher import Result, Searcher, Suggestion
 
@@ -169,7 +170,7 @@ class Auto(Searcher):
 
 def _names(space: Space) -> tuple[str, ...]:
     """Return the algorithms for a space, the first of which makes the design."""
-    if spaces.size(space, SMALL) is not None:
+    if size(space, SMALL) is not None:
         return ("grid",)
     numbers = sum(not isinstance(parameter, Categorical) for parameter in space.values())
     third = "cmaes" if _plain(space) and 2 * numbers > len(space) else "evolution"

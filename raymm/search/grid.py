@@ -11,6 +11,7 @@ import numpy.typing as npt
 from raymm.artifacts import Config, Direction, Space
 from raymm.plugins import searcher
 from raymm.search import space as spaces
+from raymm.search.lattice import grid, size
 from raymm.search.searcher import Result, Searcher, Suggestion
 from raymm.search.seen import COUNTED, TRIES, Seen
 
@@ -58,14 +59,14 @@ class Grid(Searcher):
         self._seen.add(suggestion.config for suggestion in suggestions)
 
     def _walk(self) -> Iterator[Config]:
-        whole = spaces.size(self.space, COUNTED) is not None
+        whole = size(self.space, COUNTED) is not None
         for level in (*LEVELS, COUNTED) if whole else LEVELS:
             for config in self._level(level):
                 if config not in self._seen:
                     yield config
 
     def _level(self, resolution: int) -> Iterator[Config]:
-        points = list(islice(spaces.grid(self.space, resolution), SHUFFLED + 1))
+        points = list(islice(grid(self.space, resolution), SHUFFLED + 1))
         if len(points) <= SHUFFLED:
             for index in self.generator.permutation(len(points)):
                 yield points[index]
@@ -75,7 +76,7 @@ class Grid(Searcher):
             config = self._draw(resolution)
             repeated = repeated + 1 if config in self._seen else 0
             yield config
-        yield from spaces.grid(self.space, resolution)
+        yield from grid(self.space, resolution)
 
     def _draw(self, resolution: int) -> Config:
         """Draw a point of the grid: each number at a random one of its values."""

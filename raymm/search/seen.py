@@ -8,6 +8,7 @@ import numpy as np
 
 from raymm.artifacts import Config, Space
 from raymm.search import space as spaces
+from raymm.search.lattice import grid, size
 
 TRIES = 32
 """Draws before a searcher is taken to have run out of new ideas of its own."""
@@ -30,7 +31,7 @@ class Seen:
         self._space = space
         self._generator = generator
         self._keys: set[tuple[tuple[str, str], ...]] = set()
-        self._finite = spaces.size(space, COUNTED) is not None
+        self._finite = size(space, COUNTED) is not None
 
     def __contains__(self, config: Config) -> bool:
         return spaces.key(config) in self._keys
@@ -49,7 +50,7 @@ class Seen:
         """
         config = self._draw(draw, tries)
         if config is None and self._finite:
-            left = [c for c in spaces.grid(self._space, COUNTED) if c not in self]
+            left = [c for c in grid(self._space, COUNTED) if c not in self]
             if not left:
                 return None
             config = left[int(self._generator.integers(len(left)))]

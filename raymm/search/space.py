@@ -1,4 +1,4 @@
-"""Search spaces: checking, sampling, grids, unit coordinates, joining families, and reading YAML.
+"""Search spaces: checking, sampling, unit coordinates, joining families, and reading YAML.
 
 A space maps a parameter's name to a `Float`, `Int` or `Categorical`. A parameter with ``when`` is
 active only where each categorical parameter named there is active itself and holds one of the
@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,6 @@ __all__ = [
     "check",
     "contains",
     "from_unit",
-    "grid",
     "is_active",
     "join",
     "key",
@@ -44,7 +42,6 @@ __all__ = [
     "parse",
     "read",
     "sample",
-    "size",
     "split",
     "unit",
 ]
@@ -126,12 +123,15 @@ def order(space: Space) -> tuple[str, ...]:
 
 def is_active(name: str, space: Space, config: Config) -> bool:
     """Say whether a parameter's conditions, and those of its parents, hold in ``config``."""
-    return all(
-        parent in config
-        and _position(values, config[parent]) is not None
-        and is_active(parent, space, config)
-        for parent, values in space[name].when.items()
-    )
+    asked, waiting = {name}, [name]
+    while waiting:
+        for parent, values in space[waiting.pop()].when.items():
+            if parent not in config or _position(values, config[parent]) is None:
+                return False
+            if parent not in asked:
+                asked.add(parent)
+                waiting.append(parent)
+    return True
 
 
 def _position(choices: Sequence[Scalar], value: Scalar) -> int | None:
@@ -273,62 +273,6 @@ def nearest(space: Space, config: Config) -> Config | None:
         else:
             found[name] = value_at(parameter, 0.5)
     return {name: found[name] for name in space if name in found}
-
-
-# --------------------------------------------------------------------------------------- grids
-
-
-def grid(space: Space, resolution: int) -> Iterator[Config]:
-    """Yield every point of a grid once, the last parameters varying fastest.
-
-    Parameters
-    ----------
-    resolution : int
-        Values of a number, evenly spaced on its scale with both ends; 1 is its middle. A whole
-        number has no more than there are; a choice has all of its own.
-    """
-    if resolution < 1:
-        raise ValueError(f"resolution must be at least 1, but got {resolution}")
-    values = {name: _values(space[name], resolution) for name in space}
-    return _branches(space, order(space), values, {})
-
-
-def _branches(
-    space: Space,
-    names: tuple[str, ...],
-    values: Mapping[str, list[Scalar]],
-    chosen: dict[str, Scalar],
-) -> Iterator[Config]:
-    if not names:
-        yield {name: chosen[name] for name in space if name in chosen}
-    elif not is_active(names[0], space, chosen):
-        yield from _branches(space, names[1:], values, chosen)
-    else:
-        for value in values[names[0]]:
-            yield from _branches(space, names[1:], values, {**chosen, names[0]: value})
-
-
-def _values(parameter: Parameter, resolution: int) -> list[Scalar]:
-    if isinstance(parameter, Categorical):
-        return list(parameter.choices)
-    if isinstance(parameter, Int) and parameter.high - parameter.low < resolution:
-        return list(range(parameter.low, parameter.high + 1))
-    places = np.linspace(0.0, 1.0, resolution).tolist() if resolution > 1 else [0.5]
-    return list(dict.fromkeys(value_at(parameter, at) for at in places))
-
-
-def size(space: Space, limit: int) -> int | None:
-    """Return how many configurations there are; None where there are more than ``limit``."""
-    widest = 1
-    for parameter in space.values():
-        if isinstance(parameter, Float) and parameter.low < parameter.high:
-            return None
-        if isinstance(parameter, Int):
-            widest = max(widest, parameter.high - parameter.low + 1)
-    if widest > limit:
-        return None
-    count = sum(1 for _ in islice(grid(space, widest), limit + 1))
-    return count if count <= limit else None
 
 
 # ------------------------------------------------------------------------------------ families

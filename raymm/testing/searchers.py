@@ -22,6 +22,7 @@ import numpy as np
 from raymm.artifacts import Categorical, Config, Direction, Float, Int, Parameter, Space
 from raymm.errors import MissingExtra
 from raymm.search import space as spaces
+from raymm.search.lattice import size
 from raymm.search.searcher import Result, Searcher, Suggestion
 
 
@@ -111,7 +112,7 @@ def check_exhaustion(make: Make) -> None:
     """
     searcher = _fresh(make, FINITE)
     made = _run(searcher, rounds=20 if searcher.multi_fidelity else 10, count=3)
-    whole = spaces.size(FINITE, 100)
+    whole = size(FINITE, 100)
     first = {s.id: spaces.key(s.config) for s in reversed(made) if s.parent is None}
     seen = [first[name] for name in dict.fromkeys(s.id for s in made) if name in first]
     if all(s.parent is None for s in made):

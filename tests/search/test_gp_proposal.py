@@ -6,6 +6,7 @@ from raymm.search.acquisition import ACQUISITIONS
 from raymm.search.gaussian import Posterior
 from raymm.search.gp_encoding import Encoding
 from raymm.search.gp_proposal import Proposal, beside, neighbours
+from raymm.search.lattice import grid
 from raymm.search.space import Categorical, Float, Int
 
 MIXED = {
@@ -49,7 +50,7 @@ def test_it_finds_the_best_of_all_discrete_choices() -> None:
     encoding, proposal, best, rng = _proposal(
         space, lambda c: (c["a"] - 6) ** 2 / 9 + "abcdef".index(c["b"]) % 3 + abs(c["c"] - 4)
     )
-    everything = encoding.units(list(spaces.grid(space, 10)))
+    everything = encoding.units(list(grid(space, 10)))
     found = proposal.propose(best, rng)
     assert proposal.value(found[:1])[0] >= proposal.value(everything).max() - 1e-9
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from raymm.artifacts import Categorical, Config, Float, Int, Parameter, Space
 from raymm.errors import ConfigError
 from raymm.search import space as spaces
+from raymm.search.lattice import grid
 from raymm.search.ledger import Ledger
 from raymm.search.limits import Limits
 from raymm.search.objective import FunctionRun, Report, Saved
@@ -218,7 +219,7 @@ def test_a_schedule_is_found() -> None:
 
     space: Space = {"rate": Float(1e-4, 1.0, log=True)}
     constant = []
-    for config in spaces.grid(space, 50):
+    for config in grid(space, 50):
         error = 1.0
         for step in range(8):
             error = grown(error, config, step)

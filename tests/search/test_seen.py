@@ -1,6 +1,7 @@
 import numpy as np
 
 from raymm.search import space as spaces
+from raymm.search.lattice import grid
 from raymm.search.seen import Seen
 from raymm.search.space import Categorical, Float, Int
 
@@ -24,7 +25,7 @@ def test_a_stubborn_draw_is_replaced_by_a_sample_in_an_infinite_space() -> None:
 
 def test_what_is_added_is_not_found_again() -> None:
     seen = Seen(FINITE, np.random.default_rng(0))
-    seen.add(spaces.grid(FINITE, 3))
+    seen.add(grid(FINITE, 3))
     assert {"b": "y", "a": 2} in seen
     assert seen.fresh(lambda: {"a": 1, "b": "x"}) is None
 

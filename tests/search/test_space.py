@@ -1,4 +1,3 @@
-import itertools
 import math
 
 import numpy as np
@@ -39,37 +38,6 @@ def test_samples_lie_in_the_space_and_survive_unit_coordinates(space, seed) -> N
         else:
             assert repr(back[name]) == repr(value)
     assert spaces.nearest(space, config) == config
-
-
-@settings(deadline=None, max_examples=60)
-@given(space=made_spaces(), resolution=st.integers(1, 3))
-def test_a_grid_lists_points_of_the_space_once(space, resolution) -> None:
-    points = list(itertools.islice(spaces.grid(space, resolution), 400))
-    assert all(spaces.contains(space, point) for point in points)
-    assert len({spaces.key(point) for point in points}) == len(points) > 0
-
-
-def test_a_grid_follows_conditions() -> None:
-    points = list(spaces.grid(TREE, 3))
-    # layers 3 × (none 1 + adam 2 schedules + sgd (flat 1 + cosine 3 momenta))
-    assert len(points) == 3 * (1 + 2 + 1 + 3)
-    assert {p["momentum"] for p in points if "momentum" in p} == {0.0, 0.5, 1.0}
-    assert all("schedule" not in p for p in points if p["solver"] == "none")
-
-
-def test_a_logarithmic_grid_is_geometric() -> None:
-    points = [p["x"] for p in spaces.grid({"x": Float(1e-4, 1.0, log=True)}, 3)]
-    assert points == pytest.approx([1e-4, 1e-2, 1.0])
-
-
-def test_size_counts_finite_spaces_only() -> None:
-    finite = {"a": Int(1, 4), "b": Categorical(("x", "y")), "c": Int(0, 1, when={"b": ("y",)})}
-    assert spaces.size(finite, 100) == 4 * (1 + 2)
-    assert spaces.size(finite, 12) == 12
-    assert spaces.size(finite, 11) is None
-    assert spaces.size(TREE, 10**6) is None
-    assert spaces.size({"x": Float(1.0, 1.0)}, 10) == 1
-    assert spaces.size({"n": Int(0, 10**12)}, 4096) is None
 
 
 def test_each_value_of_a_whole_number_is_drawn_alike() -> None:
@@ -214,3 +182,14 @@ def test_read_and_parse(tmp_path) -> None:
     path.write_text("momentum: {float: [0, 1], when: {solver: [sgd]}}\n")
     with pytest.raises(ConfigError, match=r'space\.yaml: "momentum" is conditional on "solver"'):
         spaces.read(path)
+
+
+def test_conditions_may_be_thousands_deep() -> None:
+    space = {"p0": Categorical(("a", "b"))}
+    for place in range(1, 2000):
+        space[f"p{place}"] = Categorical(("a", "b"), when={f"p{place - 1}": ("a",)})
+    spaces.check(space)
+    config = dict.fromkeys(space, "a")
+    assert spaces.is_active("p1999", space, config)
+    assert not spaces.is_active("p1999", space, {**config, "p3": "b"})
+    assert spaces.contains({"p0": space["p0"], "p1": space["p1"]}, {"p0": "a", "p1": "b"})
