@@ -12,16 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from raymm import cluster, plugins
+from raymm import cluster, strategy
 from raymm.artifacts import Direction, Notify, Progress, Space, Trials, as_record
 from raymm.config import RunConfig, parse
 from raymm.errors import ConfigError, SearchError
 from raymm.scoring import scorer
 from raymm.search import account
 from raymm.search import tune as running
-from raymm.search.asha import Ladder
 from raymm.search.estimator import (
     CrossValidation,
     folds_of,
@@ -31,12 +28,8 @@ from raymm.search.estimator import (
 from raymm.search.front import goals_of, sought
 from raymm.search.goals import Bounds, Goals, usual_mode
 from raymm.search.ledger import Ledger
-from raymm.search.parego import Parego
-from raymm.search.portfolio import Portfolio
-from raymm.search.promotion import Promoting, rungs
-from raymm.search.searcher import Searcher
 from raymm.search.space import check, read
-from raymm.search.warm import Warm, warm
+from raymm.search.warm import warm
 from raymm.tuned import Tuned
 
 __all__ = ["Tuned", "tune", "unsaid"]
@@ -59,6 +52,7 @@ _KEYS = {
             "gpus",
             "trial_timeout",
             "max_failures",
+            "scheduler",
             "warm",
             "runner",
         )
@@ -135,9 +129,12 @@ def tune(  # noqa: PLR0913 - the front door of a function and of an estimator
         With objectives: bounds of what is allowed, None for no bound on that side.
     **settings
         ``trials``, ``time`` and ``compute`` (seconds, or text such as "5m"), ``plateau``,
-        ``algorithm``, ``min_budget``, ``max_budget`` (in reports), ``parallel``, ``cpus``,
-        ``gpus``, ``trial_timeout``, ``max_failures``, ``warm``, ``runner``, ``seed``,
-        ``storage``, ``address``. With none of the first two, 100 trials or ten minutes.
+        ``algorithm``, ``scheduler``, ``min_budget``, ``max_budget`` (in reports), ``parallel``,
+        ``cpus``, ``gpus``, ``trial_timeout``, ``max_failures``, ``warm``, ``runner``, ``seed``,
+        ``storage``, ``address``. With none of the first two, 100 trials or ten minutes. No trial
+        makes more reports than ``max_budget``. With both budgets the promising trials go on and
+        the others stop early, of several objectives those that are dominated; the schedulers
+        "median" and "asha" stop trials of one objective as they report.
 
     Raises
     ------
@@ -273,11 +270,15 @@ def _search(
 ) -> tuple[Trials, account.Budgets]:
     run, stem = names
     direction = _DIRECTIONS[task.mode]
-    searcher = _searcher(space, direction, config, task)
+    whole = isinstance(task.function, CrossValidation)
+    searcher = strategy.searcher(space, direction, config, goals=task.goals, whole=whole)
+    halving = strategy.scheduler(config.search, direction, goals=task.goals)
     with Ledger.open(config.storage, run) as ledger:
         _head(ledger, config, task, run if stem is None else _plain(stem))
         gather = stem is not None and config.search.warm == "auto" and task.goals is None
-        searcher = _warmed(searcher, warm(ledger, config.storage, space, gather=gather), notify)
+        searcher = strategy.warmed(
+            searcher, warm(ledger, config.storage, space, gather=gather), notify
+        )
         for told in filter(None, [account.resumed(ledger, config.search.trials)]):
             notify(Progress(stage="search", message=told))
         known = account.found(ledger, config.search.trials)
@@ -300,7 +301,8 @@ def _search(
                     seed=config.seed,
                     notify=notify,
                     settings=config.search,
-                    needed=task.goals.names if task.goals else (),
+                    halving=halving,
+                    goals=task.goals,
                 )
             except SearchError as error:
                 account.close(ledger, error=str(error))
@@ -320,61 +322,12 @@ def _head(ledger: Ledger, config: RunConfig, task: _Task, known: str) -> None:
     ledger.append("run", name=known, **head, **(sought(task.goals) if task.goals else {}))
 
 
-def _warmed(searcher: Searcher, start: Warm, notify: Notify) -> Searcher:
-    """Tell the searcher what earlier runs found, and let the best of it be tried first."""
-    if not start.said:
-        return searcher
-    notify(Progress(stage="search", message=start.said))
-    searcher.observe(start.results)
-    if not searcher.multi_fidelity:
-        return Portfolio(searcher, start.configs)
-    lead = getattr(searcher, "lead", None)
-    if lead is not None:
-        lead(start.configs)
-    return searcher
-
-
-def _searcher(space: Space, direction: Direction, config: RunConfig, task: _Task) -> Searcher:
-    """Make the searcher; one that plans budgets needs both of them.
-
-    Raises
-    ------
-    ConfigError
-        When a budget is missing, or what is tuned is always trained whole.
-    """
-    settings, whole = config.search, isinstance(task.function, CrossValidation)
-    kind: Any = plugins.searchers.get(settings.algorithm)
-    given: Any = {"mode": direction, "generator": np.random.default_rng([config.seed, 1])}
-    low, high = settings.min_budget, settings.max_budget
-    if task.goals is not None:
-        algorithm = "gp" if settings.algorithm == "auto" else settings.algorithm
-        return Parego(space, goals=task.goals, algorithm=algorithm, **given)
-    if kind.multi_fidelity and whole:
-        raise ConfigError(
-            f'"{settings.algorithm}" trains on what is promising, but an estimator is fitted '
-            "whole. Choose another algorithm, or write a function that reports as it trains."
-        )
-    if kind.multi_fidelity and (low is None or high is None):
-        raise ConfigError(
-            f'"{settings.algorithm}" plans budgets and needs min_budget and max_budget: the '
-            "fewest and the most reports of a trial. Give both, such as min_budget=1, "
-            "max_budget=27."
-        )
-    made: Searcher
-    if kind.multi_fidelity:
-        made = kind(space, min_budget=low, max_budget=high, **given)
-        return made
-    made = kind(space, **given)
-    if low is None or high is None:
-        return made
-    budgets = rungs(low, high)
-    return Promoting(made, Ladder(budgets), budgets)
-
-
 def _name(task: _Task, space: Space, name: str | None, config: RunConfig) -> str:
     """Name the run by the function's code, its space and what else decides the results."""
     search = config.search
     deciding: list[Any] = [task.metric, task.mode, search.algorithm, config.seed]
+    if search.scheduler != "auto":
+        deciding.append(search.scheduler)
     if task.goals is not None:
         deciding.append(sought(task.goals))
     if search.min_budget is not None or search.max_budget is not None:

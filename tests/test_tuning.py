@@ -16,8 +16,9 @@ from sklearn.svm import SVC
 from raymm import tuning
 from raymm.artifacts import Float, Trial, Trials
 from raymm.errors import ConfigError, DataError, SearchError
-from raymm.search.objective import FunctionRun
+from raymm.search.objective import MakeCall
 from raymm.search.session import Limits, Session
+from raymm.search.warm import Warm
 
 SPACE = {"x": Float(-1, 1)}
 
@@ -36,6 +37,7 @@ def bowl(config):
         ({"algorithm": "bayes"}, "tpe"),
         ({"trails": 3}, 'Did you mean "trials"'),
         ({"algorithm": "pbt"}, "min_budget and max_budget"),
+        ({"min_budget": 3}, "max_budget is missing"),
         ({"algorithm": "pbt", "min_budget": 9, "max_budget": 3}, "at most max_budget"),
         ({"X": [[1.0]]}, "estimator"),
     ],
@@ -108,7 +110,7 @@ def test_earlier_runs_of_a_given_name_warm_the_start(tmp_path, searching_here, m
     def warm(ledger, storage, space, *, gather):
         told.append((gather, ledger.records("run")[0]["name"]))
         start = (("bowl-1",), ({"x": 0.25},), ()) if gather else ((), (), ())
-        return tuning.Warm(runs=start[0], configs=start[1], results=start[2])
+        return Warm(runs=start[0], configs=start[1], results=start[2])
 
     monkeypatch.setattr(tuning, "warm", warm)
     how = {"storage": str(tmp_path), "algorithm": "random", "trials": 1}
@@ -201,11 +203,17 @@ def test_an_estimators_own_error_is_told(tmp_path, searching_here):
 
 def _in_a_session(function, space, searcher, ledger, **how):
     limits = Limits(metric=how["metric"], direction=how["mode"], trials=how["trials"])
-    session = Session(searcher, None, ledger, limits=limits)
+    session = Session(searcher, how["halving"], ledger, limits=limits)
+    make = MakeCall(
+        function=function, metric=how["metric"], seed=0, most=how["settings"].max_budget
+    )
     while (opened := session.next()) is not None:
-        run = FunctionRun(function, opened.suggestion.config, how["metric"])
-        session.rung(opened.number, run.advance())
-        session.end(opened.number, "finished")
+        run = make(opened.number, opened.suggestion.config, opened.suggestion.budget)
+        rung = run.advance()
+        while session.rung(opened.number, rung) and not rung.done:
+            rung = run.advance()
+        run.close()
+        session.end(opened.number, "finished" if rung.done else "stopped")
     return session.result("trials")
 
 
@@ -238,6 +246,43 @@ def test_several_objectives_give_a_front(tmp_path, monkeypatch):
         storage=str(tmp_path),
     )
     assert (again.run, again.trials.resumed) == (found.run, 12)
+
+
+def test_with_budgets_several_objectives_stop_what_is_dominated(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning.cluster, "connect", lambda config: nullcontext())
+    monkeypatch.setattr(tuning.running, "tune_function", _in_a_session)
+
+    def both(config, report):
+        for step in range(100):
+            left = 1 / (1 + step)
+            report(near=(config["x"] - 0.25) ** 2 + left, far=(config["x"] + 0.5) ** 2 + left)
+
+    how = {"objectives": {"near": "min", "far": "min"}, "algorithm": "random", "trials": 40}
+    found = tuning.tune(both, SPACE, min_budget=1, max_budget=9, storage=str(tmp_path), **how)
+    reports = [trial.rungs[-1][0] for trial in found.trials.trials]
+    assert set(reports) <= {1, 3, 9}
+    # most are dominated at the first rung; those between the minima may go on
+    assert 10 < reports.count(1) < 40
+    assert all(len(trial.rungs) == 9 for trial in found.front)
+    whole = tuning.tune(both, SPACE, max_budget=4, storage=str(tmp_path), **how)
+    assert {len(trial.rungs) for trial in whole.trials.trials} == {4}
+
+
+def test_a_median_rule_stops_a_function_that_reports(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning.cluster, "connect", lambda config: nullcontext())
+    monkeypatch.setattr(tuning.running, "tune_function", _in_a_session)
+
+    def curve(config, report):
+        for step in range(8):
+            report(bowl(config) - 1 / (1 + step))
+
+    how = {"algorithm": "random", "trials": 20, "storage": str(tmp_path)}
+    stopped = tuning.tune(curve, SPACE, scheduler="median", **how)
+    whole = tuning.tune(curve, SPACE, **how)
+    assert stopped.run != whole.run
+    assert {len(trial.rungs) for trial in whole.trials.trials} == {8}
+    assert stopped.counts()["stopped"] >= 3
+    assert stopped.best_config == whole.best_config
 
 
 def test_objectives_and_a_metric_do_not_go_together(tmp_path):

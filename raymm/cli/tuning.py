@@ -47,6 +47,12 @@ _LEADERS = 10
 @click.option("--compute", default=None, help="CPU time of all trials together, such as 1h.")
 @click.option("--plateau", default=None, help="End after so many trials without progress, or auto.")
 @click.option("--algorithm", default="auto", help="Search algorithm: auto, gp, tpe, bohb, pbt, …")
+@click.option(
+    "--scheduler",
+    type=click.Choice(["auto", "asha", "median", "none"]),
+    default=None,
+    help="What stops reporting trials early; auto: budgets, where both are given.",
+)
 @click.option("--min-budget", type=float, default=None, help="Fewest reports (bohb, pbt, …).")
 @click.option("--max-budget", type=float, default=None, help="Most reports of a trial.")
 @click.option("--trial-timeout", default=None, help="Time for one trial; then it has failed.")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raymm.artifacts import Direction, Trial
+from raymm.search.goals import Goals
 from raymm.search.ledger import Ledger
-from raymm.search.plateau import Plateau
+from raymm.search.plateau import FrontPlateau, Plateau
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,8 @@ class Limits:
     compute : float or None
         CPU-seconds of trials, each of which has ``cpus`` CPUs.
     plateau : int or None
-        Trials in a row that are no better than the best before them by more than noise.
+        Trials in a row that are no better than the best before them by more than noise; with
+        several ``goals``, that do not push the front of undominated trials out.
     """
 
     metric: str
@@ -34,6 +36,7 @@ class Limits:
     compute: float | None = None
     plateau: int | None = None
     cpus: float = 1.0
+    goals: Goals | None = None
 
 
 class Spending:
@@ -42,8 +45,14 @@ class Spending:
     def __init__(self, limits: Limits, ledger: Ledger) -> None:
         self._limits, self._ledger = limits, ledger
         self._cpu_seconds = 0.0
-        patience = limits.plateau
-        self._plateau = None if patience is None else Plateau(limits.direction, patience)
+        patience, goals = limits.plateau, limits.goals
+        self._plateau: Plateau | FrontPlateau | None = None
+        if patience is not None:
+            self._plateau = (
+                Plateau(limits.direction, patience)
+                if goals is None
+                else FrontPlateau(goals, patience)
+            )
 
     def add(self, ended: Trial, cpu_seconds: float) -> None:
         """Take in a trial's end."""

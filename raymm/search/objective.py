@@ -360,16 +360,18 @@ def describe(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakeCall:
-    """Makes the run of a suggestion, on a worker."""
+    """Makes the run of a suggestion, on a worker; ``most`` reports end one without a budget."""
 
     function: Function
     metric: str
     seed: int
     needed: Collection[str] = ()
+    most: float | None = None
 
     def __call__(self, number: int, config: Config, budget: float | None) -> Run:
         """Return a run that has not begun."""
         seed = (self.seed * 1_000_003 + number) % 2**32
+        given = self.most if budget is None else budget
         return FunctionRun(
-            self.function, config, self.metric, budget=budget, seed=seed, needed=self.needed
+            self.function, config, self.metric, budget=given, seed=seed, needed=self.needed
         )

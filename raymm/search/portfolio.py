@@ -51,3 +51,7 @@ class Portfolio(Searcher):
         known = {spaces.key(suggestion.config) for suggestion in suggestions}
         self._given = [s for s in self._given if spaces.key(s.config) not in known]
         self._inner.expect(suggestions)
+
+    def plan(self, *, trials: int | None = None, parallel: int = 1) -> None:
+        """Hand it on."""
+        self._inner.plan(trials=trials, parallel=parallel)

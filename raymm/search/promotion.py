@@ -158,3 +158,7 @@ class Promoting(Searcher):
     def expect(self, suggestions: Sequence[Suggestion]) -> None:
         """Hand them on."""
         self._inner.expect(suggestions)
+
+    def plan(self, *, trials: int | None = None, parallel: int = 1) -> None:
+        """Hand it on."""
+        self._inner.plan(trials=trials, parallel=parallel)

@@ -90,3 +90,16 @@ class Searcher(ABC):
         A searcher that wraps another tells it so, before their results are observed, so that
         the same configuration is not suggested twice. Paying no heed is allowed.
         """
+
+    def plan(self, *, trials: int | None = None, parallel: int = 1) -> None:  # noqa: B027
+        """Take note of how much is to be tried, before anything is asked.
+
+        Parameters
+        ----------
+        trials : int or None
+            Configurations in all, those of earlier sessions too; None where nobody knows.
+        parallel : int
+            How many are tried at once.
+
+        It is a hint, and another one may come when a run goes on. Paying no heed is allowed.
+        """

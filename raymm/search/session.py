@@ -34,9 +34,12 @@ End = Literal["finished", "stopped", "failed"]
 
 
 class Scheduler(Protocol):
-    """What a session needs of `raymm.search.halving.Halving`."""
+    """What a session needs of `raymm.search.halving.Halving`.
 
-    def decide(self, trial_id: str, budget: int, value: float, *, group: str) -> bool:
+    One for several objectives has ``several = True``, and is given values by name.
+    """
+
+    def decide(self, trial_id: str, budget: int, value: Any, *, group: str) -> bool:
         """Return whether the trial may go on."""
         ...
 
@@ -244,7 +247,9 @@ class Session:
             return True
         suggestion = self._open[number].suggestion
         group = str(suggestion.config.get("family", ""))
-        return self._scheduler.decide(suggestion.id, rung.rounds, rung.value, group=group)
+        several = getattr(self._scheduler, "several", False)
+        given = rung.metrics if several else rung.value
+        return self._scheduler.decide(suggestion.id, rung.rounds, given, group=group)
 
     def end(self, number: int, status: End, *, seconds: float = 0.0, error: str = "") -> None:
         """Take in a trial's end: written, then observed, then told.

@@ -180,6 +180,9 @@ class SeveralHalving:
         As in `Halving`.
     """
 
+    several = True
+    """It judges values by name; see `raymm.search.session.Scheduler`."""
+
     def __init__(self, goals: Goals, *, minimum: int, reduction: int = 3) -> None:
         self.goals = goals
         self._ladder = Halving("minimize", minimum=minimum, reduction=reduction)

@@ -12,7 +12,7 @@ import contextlib
 import shutil
 import tempfile
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import ray
@@ -30,6 +30,7 @@ from raymm.config import SearchConfig
 from raymm.errors import ConfigError, Interrupted, SearchError
 from raymm.search import tuner
 from raymm.search.desk import Desk
+from raymm.search.goals import Goals
 from raymm.search.ledger import Ledger
 from raymm.search.limits import Limits
 from raymm.search.objective import Function, MakeCall
@@ -98,7 +99,7 @@ def search(  # noqa: PLR0913 - one call carries the whole search
     how = _settings(settings, trials, seconds, parallel, trial_timeout)
     shared = _share(how)
     make = MakeTrial(prepared=prepared, metric=metric, seed=seed, threads=shared.threads)
-    goal = (metric.name, metric.direction)
+    goal = (metric.name, metric.direction, None)
     return _search(make, space, searcher, halving, ledger, goal, (how, shared, notify))
 
 
@@ -118,17 +119,21 @@ def tune_function(  # noqa: PLR0913 - one call carries the whole search
     halving: Scheduler | None = None,
     trial_timeout: float | None = None,
     settings: SearchConfig | None = None,
-    needed: Collection[str] = (),
+    goals: Goals | None = None,
 ) -> Trials:
     """Search for the best configuration of a user's own function; Ray must be running.
 
-    ``function`` is described in `raymm.search.objective`, and must give what is ``needed``
-    besides the metric; everything else is as in `search`.
+    ``function`` is described in `raymm.search.objective`; it makes ``settings.max_budget`` reports
+    at most, and gives what several ``goals`` name besides the metric. Everything else is as in
+    `search`.
     """
     how = _settings(settings, trials, seconds, parallel, trial_timeout)
     shared = _share(how)
-    make = MakeCall(function=function, metric=metric, seed=seed, needed=tuple(needed))
-    return _search(make, space, searcher, halving, ledger, (metric, mode), (how, shared, notify))
+    needed = goals.names if goals is not None else ()
+    most = how.max_budget
+    make = MakeCall(function=function, metric=metric, seed=seed, needed=needed, most=most)
+    goal = (metric, mode, goals)
+    return _search(make, space, searcher, halving, ledger, goal, (how, shared, notify))
 
 
 def _settings(
@@ -160,13 +165,14 @@ def _search(
     searcher: Searcher,
     halving: Scheduler | None,
     ledger: Ledger,
-    goal: tuple[str, Direction],
+    goal: tuple[str, Direction, Goals | None],
     how: tuple[SearchConfig, Share, Notify | None],
 ) -> Trials:
     settings, shared, notify = how
     limits = Limits(
         metric=goal[0],
         direction=goal[1],
+        goals=goal[2],
         trials=settings.trials,
         seconds=settings.time,
         compute=settings.compute,
@@ -175,6 +181,7 @@ def _search(
     )
     with ledger.searching():
         _introduce(ledger, limits, searcher, space)
+        searcher.plan(trials=settings.trials, parallel=shared.workers)
         session = Session(searcher, halving, ledger, limits=limits, notify=notify)
         return _run(session, make, settings, shared)
 

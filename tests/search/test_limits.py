@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 from raymm.artifacts import Trial
+from raymm.search.goals import Goals
 from raymm.search.ledger import Ledger
 from raymm.search.limits import Limits, Spending
 
 
-def spending(tmp_path: Path, **how: float | int) -> Spending:
-    limits = Limits(metric="loss", direction="minimize", **how)  # type: ignore[arg-type]
+def spending(tmp_path: Path, **how: Any) -> Spending:
+    limits = Limits(metric="loss", direction="minimize", **how)
     return Spending(limits, Ledger.open(str(tmp_path), "run"))
 
 
@@ -52,3 +54,16 @@ def test_a_plateau_gives_its_reason(tmp_path: Path) -> None:
         assert known.over() == ""
     known.add(ended(3.0), 0.0)
     assert known.over().startswith("plateau: none of the last 2 trials was better than 1 ")
+
+
+def test_with_several_goals_the_front_counts(tmp_path: Path) -> None:
+    goals = Goals(objectives={"loss": "min", "bytes": "min"})
+    known = spending(tmp_path, plateau=2, goals=goals)
+    for number in range(4):  # the loss stands still, the bytes shrink
+        metrics = {"loss": 1.0, "bytes": 9.0 - number}
+        trial = Trial(id="t", number=0, config={}, status="finished", value=1.0, metrics=metrics)
+        known.add(trial, 0.0)
+        assert known.over() == ""
+    known.add(trial, 0.0)
+    known.add(trial, 0.0)
+    assert "the front" in known.over()

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymm.artifacts import Trial
-from raymm.search.plateau import Plateau, patience
+from raymm.search.goals import Goals
+from raymm.search.plateau import FrontPlateau, Plateau, patience
 
 
 def trial(number: int, value: float | None, folds: tuple[float, ...] = ()) -> Trial:
@@ -72,3 +73,38 @@ def test_patience_is_a_number_or_grows_with_the_space() -> None:
     assert patience("none", 9) is None
     assert patience(4, 9) == 4
     assert patience("auto", 2) == 30 < patience("auto", 12)
+
+
+def _pair(number: int, near: float, far: float) -> Trial:
+    metrics = {"near": near, "far": far}
+    return Trial(
+        id=f"t{number}", number=number, config={}, status="finished", value=near, metrics=metrics
+    )
+
+
+def test_of_several_objectives_the_front_must_stand_still() -> None:
+    goals = Goals(objectives={"near": "min", "far": "min"}, constraints={"far": (None, 9.5)})
+    plateau = FrontPlateau(goals, 3)
+    for number in range(3):  # nothing keeps the constraint yet
+        plateau.add(_pair(number, 0.0, 10.0))
+    assert not plateau.reason
+    plateau.add(_pair(3, 9.0, 9.0))
+    for number in range(8):  # "near" alone stands still after the first, the front does not
+        plateau.add(_pair(4 + number, 1.0, 8.0 - number))
+        assert not plateau.reason
+    for number in range(3):
+        assert not plateau.reason
+        plateau.add(_pair(20 + number, 5.0, 5.0))
+    assert plateau.reason.startswith("plateau: none of the last 3 trials pushed the front of 1 ")
+
+
+def test_a_gain_of_the_front_below_noise_is_none_but_small_gains_add_up() -> None:
+    plateau = FrontPlateau(Goals(objectives={"near": "min", "far": "min"}), 4)
+    plateau.add(_pair(0, 100.0, 100.0))
+    plateau.add(_pair(1, 50.0, 50.0))
+    for number in range(12):  # the volume grows by 0.8 % with each
+        plateau.add(_pair(2 + number, 50.0, 49.6 - 0.4 * number))
+        assert not plateau.reason
+    for number in range(4):
+        plateau.add(_pair(20 + number, 50.0, 45.2 - 0.0001 * number))
+    assert plateau.reason
