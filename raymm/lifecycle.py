@@ -44,7 +44,7 @@ from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.compression import frontier as compressing
 from raymm.config import RunConfig, default_storage, parse
-from raymm.data import ingest, schema, split, statistics, validation
+from raymm.data import ingest, schema, skew, split, statistics, validation
 from raymm.errors import DataError
 from raymm.evaluation.metrics import Metric, default_metric, metric_for
 from raymm.features.columns import encode
@@ -203,7 +203,7 @@ def _dataset(
     dataset = split.split(table, columns, config.data, seed=config.seed)
     rows, features = len(dataset.y), len(columns.features)
     notify(Progress(stage="data", message=f"{rows:,} rows, {features} features, {columns.task}"))
-    return dataset, anomalies
+    return dataset, (*anomalies, *skew.skew(dataset))
 
 
 def _metric(config: RunConfig, dataset: Dataset) -> str:

@@ -295,7 +295,8 @@ def run(done: Run) -> None:
         ]
         table("By group", ("column", "group", "rows", "metric", "value", "low", "high"), rows)
     for anomaly in done.anomalies:
-        say(f"note  {anomaly.column or 'table'}: {anomaly.observed}. {anomaly.remedy}")
+        place = anomaly.column or "table"
+        say(f"note  {place}: {anomaly.rule}: {anomaly.observed}. {anomaly.remedy}")
     score = done.evaluation.score
     others = "  ".join(f"{one.metric} {one.value:.4g}" for one in done.evaluation.others)
     say(
@@ -357,10 +358,9 @@ def validation(
     title = f"{described.rows:,} rows; {columns.task} of {columns.target}"
     table(title, ("column", "kind", "role", "missing", "distinct", "values", "why"), rows)
     for anomaly in anomalies:
-        place = f"{anomaly.column}: " if anomaly.column else ""
         say(
-            f"{anomaly.severity}  {place}{anomaly.observed}; allowed: {anomaly.allowed}. "
-            f"{anomaly.remedy}"
+            f"{anomaly.severity}  {anomaly.column or 'table'}: {anomaly.rule}: {anomaly.observed}; "
+            f"allowed: {anomaly.allowed}. {anomaly.remedy}"
         )
     if not anomalies:
         say("no anomalies")

@@ -101,7 +101,7 @@ def validate(
     """
     from raymm.artifacts import as_record
     from raymm.config import parse
-    from raymm.data import ingest, schema, statistics, validation
+    from raymm.data import ingest, schema, skew, split, statistics, validation
 
     table = ingest.read(source)
     described = statistics.describe(table)
@@ -113,6 +113,9 @@ def validate(
         config = parse({"data": {"source": source, "target": target}})
         columns = schema.infer(table, described, config.data)
     anomalies = validation.validate(table, columns, described)
+    if not schema_file and all(anomaly.severity != "error" for anomaly in anomalies):
+        dataset = split.split(table, columns, config.data, seed=config.seed)
+        anomalies = (*anomalies, *skew.skew(dataset))
     if output:
         schema.write(columns, output)
     found = {"statistics": described, "schema": columns, "anomalies": anomalies, "written": output}

@@ -3,10 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from raymm.artifacts import Anomaly
 
 _SHOWN = 10
+
+
+def anomaly(
+    rule: str,
+    column: str,
+    observed: str,
+    allowed: str,
+    remedy: str,
+    severity: Literal["error", "warning"] = "warning",
+) -> Anomaly:
+    """Return an anomaly; ``observed`` and ``allowed`` are phrases, ``remedy`` is a sentence.
+
+    >>> anomaly("few rows", "", "7 rows", "100 rows", "Give more rows.").severity
+    'warning'
+    """
+    return Anomaly(
+        rule=rule,
+        column=column,
+        observed=observed,
+        allowed=allowed,
+        remedy=remedy,
+        severity=severity,
+    )
 
 
 class Findings:

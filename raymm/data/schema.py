@@ -14,6 +14,7 @@ from raymm.artifacts import Column, ColumnStatistics, Kind, Role, Schema, Statis
 from raymm.config import DataConfig
 from raymm.data.guesses import Guess
 from raymm.data.kinds import decimal_commas, guess
+from raymm.data.naming import is_key
 from raymm.data.schema_file import read, write
 from raymm.data.target import target_of
 from raymm.errors import DataError
@@ -23,7 +24,6 @@ __all__ = ["infer", "nearest", "read", "write"]
 CATEGORIES = 1000
 """The most categories that a schema lists; the most frequent ones."""
 
-_ID = re.compile(r"(^|[_\W])(id|ids|uuid|guid|key|index|idx|rowid|row|no|nr|pk|unnamed)([_\W]|$)")
 _EPOCH = re.compile(r"timestamp|epoch|unix_?time|(^|_)ts($|_)")
 
 
@@ -177,21 +177,16 @@ def _useless(name: str, found: Guess, counts: ColumnStatistics) -> str:
     if rows >= 100 and known < 0.005 * rows:
         return f"nearly empty: {known} of {rows} rows have a value"
     if found.kind == "category" and known >= 10:
-        least = 0.5 if _is_id_name(name) else 0.95
+        least = 0.5 if is_key(name) else 0.95
         if distinct >= least * known and distinct >= 10:
             return f"id: {distinct} different values in {known} rows"
     if found.whole and known >= 10 and distinct == known == rows:
-        if _is_id_name(name):
+        if is_key(name):
             return "id: whole numbers without repetition, named like a key"
         values = found.cells
         if values[0] in (0.0, 1.0) and np.all(np.diff(values) == 1.0):
             return f"id: numbers the rows from {values[0]:.0f} to {values[-1]:.0f}"
     return ""
-
-
-def _is_id_name(name: str) -> bool:
-    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return bool(_ID.search(parts.casefold()))
 
 
 def _spared(columns: list[Column]) -> list[Column]:

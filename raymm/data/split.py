@@ -13,6 +13,7 @@ import pandas as pd
 
 from raymm.artifacts import Dataset, Fold, Indices, Schema, Table
 from raymm.config import DataConfig
+from raymm.data import duplicates
 from raymm.data.schema import nearest
 from raymm.errors import DataError
 from raymm.features.columns import encode, encode_target, numbers, times, words
@@ -30,12 +31,14 @@ def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dat
     The test rows are those of scikit-learn's ``train_test_split(test_size=config.test,
     random_state=seed, stratify=y)`` (no stratification for regression), so that scores compare
     with what everyone computes; with ``config.time`` the latest rows, with ``config.group`` whole
-    groups. Folds are made of the training rows only: five below 5,000 of them, three below
-    12,000, else one that validates on a fifth; with ``config.time`` three below 12,000, on the
-    latest fifth and on the two before it, each foretold from what lies before, else the latest.
-    There are fewer folds where one of two classes has too few rows to be in each. Every class
-    that the training rows hold is in every fold's training part, unless time or groups part them.
-    What ``config`` excludes is no feature, whatever the schema says.
+    groups. Rows whose features are equal are then moved to the side of the first of them, unless
+    they are alike by chance or a side would lack a class or half of its rows for it; this changes
+    nothing where no row repeats another. Folds are made of the training rows only: five below
+    5,000 of them, three below 12,000, else one that validates on a fifth; with ``config.time``
+    three below 12,000, on the latest fifth and on the two before it, each foretold from what lies
+    before, else the latest. There are fewer folds where one of two classes has too few rows to be
+    in each. Every class that the training rows hold is in every fold's training part, unless time
+    or groups part them. What ``config`` excludes is no feature, whatever the schema says.
 
     Raises
     ------
@@ -59,15 +62,17 @@ def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dat
             "rows."
         )
     labels = y if schema.task != "regression" else None
+    tensors = encode(frame, schema)
     if config.time:
         train, test, folds = _by_time(frame, schema, config, labels)
     elif config.group:
         train, test, folds = _by_group(frame, schema, config, labels, seed)
     else:
-        train, test = _part(np.arange(len(y)), labels, config.test, seed)
-        folds = [_complete(fold, labels) for fold in _folds(train, labels, seed)]
+        firsts = duplicates.firsts(tensors)
+        train, test = _part(np.arange(len(y)), labels, firsts, config.test, seed)
+        folds = [_complete(fold, labels) for fold in _folds(train, labels, firsts, seed)]
     return Dataset(
-        tensors=encode(frame, schema),
+        tensors=tensors,
         y=y,
         frame=frame,
         schema=schema,
@@ -113,8 +118,31 @@ def _sorted(rows: npt.NDArray[Any]) -> Indices:
     return np.sort(rows).astype(np.int64)
 
 
+def _together(
+    parts: list[Indices], labels: npt.NDArray[Any] | None, firsts: Indices | None
+) -> list[Indices]:
+    """Move copies of a row to the part of the first of them; see `split` for when not."""
+    if firsts is None:
+        return parts
+    rows = np.concatenate(parts)
+    part = np.repeat(np.arange(len(parts)), [len(one) for one in parts])
+    order = np.argsort(rows, kind="stable")
+    rows, part = rows[order], part[order]
+    _, lead, copy = np.unique(firsts[rows], return_index=True, return_inverse=True)
+    moved = [rows[part[lead][copy] == i] for i in range(len(parts))]
+    for old, new in zip(parts, moved, strict=True):
+        lacks = labels is not None and len(np.setdiff1d(labels[old], labels[new]))
+        if lacks or not 0.5 * len(old) <= len(new) <= 1.5 * len(old):
+            return parts
+    return moved
+
+
 def _part(
-    rows: Indices, labels: npt.NDArray[Any] | None, share: float, seed: int
+    rows: Indices,
+    labels: npt.NDArray[Any] | None,
+    firsts: Indices | None,
+    share: float,
+    seed: int,
 ) -> tuple[Indices, Indices]:
     """Part rows as scikit-learn does, stratified where the classes' sizes allow it."""
     from sklearn.model_selection import train_test_split
@@ -124,17 +152,20 @@ def _part(
         train, rest = train_test_split(rows, test_size=share, random_state=seed, stratify=chosen)
     except ValueError:  # a class of one row, or fewer rows on one side than classes
         train, rest = train_test_split(rows, test_size=share, random_state=seed)
+    train, rest = _together([train, rest], labels, firsts)
     whole = _complete(Fold(train=_sorted(train), valid=_sorted(rest)), labels)
     return whole.train, whole.valid
 
 
-def _folds(train: Indices, labels: npt.NDArray[Any] | None, seed: int) -> list[Fold]:
+def _folds(
+    train: Indices, labels: npt.NDArray[Any] | None, firsts: Indices | None, seed: int
+) -> list[Fold]:
     from sklearn.model_selection import KFold, StratifiedKFold
 
     train = _sorted(train)
     count = _with_both(_fold_count(len(train)), train, labels)
     if count == 1:
-        fit, valid = _part(train, labels, HOLDOUT, seed)
+        fit, valid = _part(train, labels, firsts, HOLDOUT, seed)
         return [Fold(train=fit, valid=valid)]
     if labels is None or np.bincount(labels[train]).max() < count:
         parts = KFold(count, shuffle=True, random_state=seed).split(train)
@@ -143,7 +174,8 @@ def _folds(train: Indices, labels: npt.NDArray[Any] | None, seed: int) -> list[F
     with warnings.catch_warnings():
         # A class of fewer rows than folds is warned of; `_complete` sees to it.
         warnings.simplefilter("ignore", UserWarning)
-        return [Fold(train=train[fit], valid=train[valid]) for fit, valid in parts]
+        held = _together([train[rows] for _, rows in parts], labels, firsts)
+    return [Fold(train=np.setdiff1d(train, rows), valid=rows) for rows in held]
 
 
 def _fold_count(rows: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +11,15 @@ import pandas as pd
 
 from raymm.artifacts import NO_TIME, Anomaly, Column, Schema, Statistics, Table
 from raymm.data.doubts import doubts
+from raymm.data.duplicates import contradictions, duplicates
+from raymm.data.evidence import Evidence, there
+from raymm.data.findings import anomaly
 from raymm.data.leak import leaks
+from raymm.data.personal import personal
+from raymm.data.scarcity import few_of_a_class, few_rows, nearly_constant
 from raymm.data.schema import CATEGORIES
 from raymm.errors import DataError
-from raymm.features.columns import distinct, encode_target, spell, tensor
+from raymm.features.columns import distinct, spell, tensor
 
 
 def validate(table: Table, schema: Schema, statistics: Statistics) -> tuple[Anomaly, ...]:
@@ -29,20 +34,31 @@ def validate(table: Table, schema: Schema, statistics: Statistics) -> tuple[Anom
     statistics : Statistics
         As `raymm.data.statistics.describe` gives them.
     """
-    found = [*table.anomalies, *_columns(table.frame, schema), *_rows(table.frame, schema)]
+    frame = table.frame
+    # Read once for all checks, which would otherwise parse every column again.
+    here = [column for column in schema.features if column.name in frame.columns]
+    tensors = {column.name: tensor(frame[column.name], column) for column in here}
+    found = [*table.anomalies, *_columns(frame, schema), *few_rows(len(frame), schema)]
+    found += duplicates(frame, schema, tensors)
     found += doubts(table, schema)
-    present = [column for column in schema.columns if column.name in table.frame.columns]
-    for column in present:
+    found += personal(frame, schema)
+    for column in schema.columns:
+        if column.name not in frame.columns:
+            continue
         if column.role == "ignored":
             found.append(_ignored(column))
         elif column.role != "target":
-            found += _values(table.frame[column.name], column)
+            values = frame[column.name]
+            read = tensors[column.name] if column.name in tensors else tensor(values, column)
+            found += _values(values, read, column)
             found += _missing(column, statistics)
-    if schema.target in table.frame.columns:
-        y, known = encode_target(table.frame, schema)
-        found += _target(table.frame[schema.target], schema, y, known)
-        if known.sum() >= 10:
-            found += leaks(table.frame, schema, y, known)
+            found += nearly_constant(column, statistics)
+    if schema.target in frame.columns:
+        evidence = Evidence.of(frame, schema, tensors)
+        found += _target(frame[schema.target], schema, evidence.y, evidence.known)
+        found += few_of_a_class(schema, evidence.y, evidence.known)
+        found += contradictions(evidence)
+        found += leaks(evidence)
     return tuple(sorted(found, key=lambda anomaly: anomaly.severity))
 
 
@@ -62,30 +78,12 @@ def sentence(anomaly: Anomaly) -> str:
     )
 
 
-def _anomaly(
-    rule: str,
-    column: str,
-    observed: str,
-    allowed: str,
-    remedy: str,
-    severity: Literal["error", "warning"] = "warning",
-) -> Anomaly:
-    return Anomaly(
-        rule=rule,
-        column=column,
-        observed=observed,
-        allowed=allowed,
-        remedy=remedy,
-        severity=severity,
-    )
-
-
 def _columns(frame: pd.DataFrame, schema: Schema) -> Iterator[Anomaly]:
     names = [str(name) for name in frame.columns]
     known = {column.name for column in schema.columns}
     for column in schema.columns:
         if column.name not in names and column.role != "ignored":
-            yield _anomaly(
+            yield anomaly(
                 "missing column",
                 column.name,
                 "no such column",
@@ -95,7 +93,7 @@ def _columns(frame: pd.DataFrame, schema: Schema) -> Iterator[Anomaly]:
             )
     for name in names:
         if name not in known:
-            yield _anomaly(
+            yield anomaly(
                 "unknown column",
                 name,
                 "a column that the schema does not name",
@@ -103,7 +101,7 @@ def _columns(frame: pd.DataFrame, schema: Schema) -> Iterator[Anomaly]:
                 "It is passed over; add it to the schema to use it.",
             )
     if not schema.features:
-        yield _anomaly(
+        yield anomaly(
             "no features",
             "",
             "no column to learn from",
@@ -113,47 +111,21 @@ def _columns(frame: pd.DataFrame, schema: Schema) -> Iterator[Anomaly]:
         )
 
 
-def _rows(frame: pd.DataFrame, schema: Schema) -> Iterator[Anomaly]:
-    if len(frame) < 100:
-        yield _anomaly(
-            "few rows",
-            "",
-            f"{len(frame)} rows",
-            "100 rows or more",
-            "Scores will be uncertain; give more rows if there are any.",
-            "error" if len(frame) < 10 else "warning",
-        )
-    used = [c.name for c in schema.columns if c.role != "ignored" and c.name in frame.columns]
-    try:
-        twice = int(frame[used].duplicated().sum()) if used else 0
-    except TypeError:  # lists or dictionaries in a cell
-        twice = int(frame[used].map(str).duplicated().sum())
-    if twice:
-        yield _anomaly(
-            "duplicate rows",
-            "",
-            f"{twice} rows that repeat another ({twice / len(frame):.1%})",
-            "each row once",
-            "If they are one observation written twice, drop them: a copy among the test rows "
-            "makes scores too good.",
-        )
-
-
 def _ignored(column: Column) -> Anomaly:
-    return _anomaly(
+    return anomaly(
         "ignored column",
         column.name,
         column.reason or "the role ignored",
         "a column that can teach something",
-        "Give it the role feature in the schema if it should be used.",
+        "It is left out. Give it the role feature in the schema if it should be used.",
     )
 
 
-def _values(values: pd.Series[Any], column: Column) -> Iterator[Anomaly]:
+def _values(values: pd.Series[Any], read: npt.NDArray[Any], column: Column) -> Iterator[Anomaly]:
+    yield from _outside(read, column)
     rest = values
     if column.kind != "category":
         # Only what could not be read is looked at word by word, which most values need not be.
-        read = tensor(values, column)
         lost = {"text": read == "", "datetime": read == NO_TIME}.get(column.kind)
         rest = values[np.isnan(read) if lost is None else lost]
     codes, found = distinct(rest)
@@ -168,7 +140,7 @@ def _values(values: pd.Series[Any], column: Column) -> Iterator[Anomaly]:
     wrong = given
     share = rows[wrong].sum() / (len(values) - len(rest) + rows[wrong].sum())
     shown = ", ".join(repr(spell(found[i])[:40]) for i in np.flatnonzero(wrong)[:3])
-    yield _anomaly(
+    yield anomaly(
         "unreadable values",
         column.name,
         f"{int(rows[wrong].sum())} values ({share:.1%}) such as {shown}",
@@ -177,6 +149,34 @@ def _values(values: pd.Series[Any], column: Column) -> Iterator[Anomaly]:
         "schema.",
         "error" if share > 0.5 else "warning",
     )
+
+
+def _outside(read: npt.NDArray[Any], column: Column) -> Iterator[Anomaly]:
+    """Hold numbers and dates to the bounds that the schema was inferred with, or was given."""
+    if column.kind not in ("number", "datetime"):
+        return
+    known = read[there(read, column)].astype(np.float64)
+    low = -np.inf if column.minimum is None else column.minimum
+    high = np.inf if column.maximum is None else column.maximum
+    # Tensors are float32, and seconds without a fraction.
+    most = max([abs(end) for end in (low, high) if np.isfinite(end)], default=0.0)
+    slack = 1.0 if column.kind == "datetime" else 1e-6 * most
+    wrong = int(((known < low - slack) | (known > high + slack)).sum())
+    if wrong:
+        show = _moment if column.kind == "datetime" else "{:g}".format
+        yield anomaly(
+            "values out of range",
+            column.name,
+            f"{wrong} values ({wrong / len(known):.1%}) outside, from {show(known.min())} to "
+            f"{show(known.max())}",
+            f"values from {show(low)} to {show(high)}",
+            "They are used as they are. Mend them, or change the column's minimum and maximum in "
+            "the schema.",
+        )
+
+
+def _moment(seconds: float) -> str:
+    return str(np.datetime64(int(seconds), "s")) if np.isfinite(seconds) else "any time"
 
 
 def _unseen(
@@ -189,7 +189,7 @@ def _unseen(
     if new:
         share = rows[new].sum() / rows[given].sum()
         shown = ", ".join(repr(spell(found[i])[:40]) for i in new[:3])
-        yield _anomaly(
+        yield anomaly(
             "unseen categories",
             column.name,
             f"{len(new)} categories ({share:.1%} of the values) such as {shown}",
@@ -208,7 +208,7 @@ def _missing(column: Column, statistics: Statistics) -> Iterator[Anomaly]:
         return
     share = counts.missing / counts.rows
     if not column.nullable:
-        yield _anomaly(
+        yield anomaly(
             "missing values",
             column.name,
             f"{counts.missing} missing values ({share:.1%})",
@@ -217,7 +217,7 @@ def _missing(column: Column, statistics: Statistics) -> Iterator[Anomaly]:
             "error",
         )
     elif share > 0.5:
-        yield _anomaly(
+        yield anomaly(
             "missing values",
             column.name,
             f"{share:.1%} missing",
@@ -231,7 +231,7 @@ def _target(
 ) -> Iterator[Anomaly]:
     lost = int((~known).sum())
     if known.sum() < 10 or (schema.classes and len(np.unique(y[known])) < 2):
-        yield _anomaly(
+        yield anomaly(
             "target",
             schema.target,
             f"{int(known.sum())} rows with a known target of {len(np.unique(y[known]))} values",
@@ -245,23 +245,10 @@ def _target(
         words = sorted({spell(value) for value in there} - absent)
         shown = f", among them {', '.join(map(repr, words[:5]))}" if words else ""
         allowed = f"one of {len(schema.classes)} classes, each of two rows or more"
-        yield _anomaly(
+        yield anomaly(
             "target left out",
             schema.target,
             f"{lost} rows ({lost / len(known):.1%}) without a usable target{shown}",
             allowed if schema.classes else "a number",
             "These rows are dropped.",
         )
-    if schema.classes and known.any():
-        counts = np.bincount(y[known], minlength=len(schema.classes))
-        least = int(counts.argmin())
-        if counts[least] < min(0.1, 0.5 / len(counts)) * counts.sum():
-            yield _anomaly(
-                "class imbalance",
-                schema.target,
-                f"{counts[least]} rows ({counts[least] / counts.sum():.1%}) of class "
-                f"{schema.classes[least]!r}",
-                "a tenth of the rows, or half of an even share",
-                "Judge the model by roc_auc, average_precision or balanced_accuracy rather than "
-                "accuracy.",
-            )

@@ -224,6 +224,19 @@ def test_validate_finds_what_a_schema_forbids(raymm, finished, tmp_path):
     assert "much" in done.out + done.err
 
 
+def test_validate_tells_what_was_found_and_done(raymm, tmp_path):
+    rng = np.random.default_rng(0)
+    y = rng.choice(["no", "yes"], 200)
+    mail = [f"anna{i}@example.com" for i in range(200)]
+    columns = {"x": rng.normal(size=200), "copy": y, "mail": mail, "flag": np.arange(200) > 198}
+    pd.DataFrame({**columns, "y": y}).to_csv(tmp_path / "a.csv", index=False)
+    done = raymm("validate", tmp_path / "a.csv", "--target", "y")
+    told = " ".join(done.out.split())
+    for words in ("copy: suspected leak", "mail: personal data", "flag: near-constant column"):
+        assert words in told
+    assert "anna1@example.com" not in told.partition("warning")[2]
+
+
 def test_submit_refuses_a_file_that_is_not_sent_along(raymm, tmp_path):
     path = write(tmp_path / "a.yaml", "data: {source: a.csv, target: y}\n")
     (tmp_path / "inside").mkdir()

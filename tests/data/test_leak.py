@@ -3,8 +3,8 @@ from typing import Any
 
 import numpy as np
 
+from raymm.data.evidence import Evidence
 from raymm.data.leak import leaks
-from raymm.features.columns import encode_target
 
 Maker = Callable[..., Any]
 N = 2000
@@ -12,8 +12,7 @@ RNG = np.random.default_rng(0)
 
 
 def suspected(made: Any) -> set[str]:
-    y, known = encode_target(made.table.frame, made.schema)
-    return {anomaly.column for anomaly in leaks(made.table.frame, made.schema, y, known)}
+    return {anomaly.column for anomaly in leaks(Evidence.of(made.table.frame, made.schema))}
 
 
 def test_copies_and_near_copies_of_classes_are_suspected_and_good_features_not(

@@ -159,6 +159,41 @@ def test_no_class_is_moved_across_time_or_groups(made: Maker) -> None:
         assert not set(groups[fold.train]) & set(groups[fold.valid])
 
 
+@pytest.mark.parametrize(("rows", "classes"), [(300, 2), (300, 0), (6000, 3), (14000, 2)])
+def test_copies_of_a_row_stay_on_one_side(rows: int, classes: int, made: Maker) -> None:
+    given = columns(rows, classes)
+    at = np.random.default_rng(1).integers(0, rows, rows // 5)
+    whole = {name: [*values, *(values[i] for i in at)] for name, values in given.items()}
+    data = made(whole).dataset()
+    check(data)
+    kept = data.frame["x"].to_numpy()
+    for one, two in [(data.train, data.test), *((f.train, f.valid) for f in data.folds)]:
+        assert not set(kept[one]) & set(kept[two])
+    # A copy changes sides with a probability of 0.16 each way: six standard deviations of as many.
+    slack = 6 * np.sqrt(0.32 * len(at))
+    assert abs(len(data.test) - 0.2 * len(data.y)) < slack
+    if classes:
+        tested = np.bincount(data.y[data.test])
+        assert np.abs(tested - 0.2 * np.bincount(data.y)).max() < slack
+    assert data.test.tolist() == made(whole).dataset().test.tolist()
+
+
+def test_rows_alike_by_chance_are_split_as_ever(made: Maker) -> None:
+    rng = np.random.default_rng(0)
+    given = {"a": rng.choice(list("xyz"), 300), "b": rng.choice(list("pq"), 300)}
+    data = made({**given, "y": ["u", "v"] * 150}).dataset(seed=3)
+    expected = train_test_split(np.arange(300), test_size=0.2, random_state=3, stratify=data.y)
+    assert data.test.tolist() == sorted(expected[1].tolist())
+
+
+def test_copies_part_where_a_side_would_lack_a_class(made: Maker) -> None:
+    x = np.random.default_rng(0).normal(size=60)
+    x[:2] = 100.0
+    data = made({"x": x, "y": ["rare"] * 2 + ["plain"] * 58}).dataset()
+    assert set(data.y[data.train].tolist()) == {0, 1}
+    check(data)
+
+
 @pytest.mark.parametrize("few", [3, 4, 5, 6, 30])
 def test_every_fold_has_both_of_two_classes(few: int, made: Maker) -> None:
     given = columns(200)

@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -48,6 +49,10 @@ def test_each_anomaly_is_found_on_the_table_itself(made: Maker) -> None:
         ({"y": ["", *columns()["y"][1:]]}, ("target left out", "y", "warning")),
         ({"y": ["lonely", *columns()["y"][1:]]}, ("target left out", "y", "warning")),
         ({"copy": columns()["y"]}, ("suspected leak", "copy", "warning")),
+        ({"k": ["1"] * (N - 1) + ["2"]}, ("near-constant column", "k", "warning")),
+        ({"m": [f"a{i}@b.org" for i in range(N)]}, ("personal data", "m", "warning")),
+        ({"x": ["1", "2"] * (N // 2)}, ("contradicting rows", "y", "warning")),
+        ({"y": ["Yes", "yes"] * (N // 2)}, ("classes spelled alike", "y", "warning")),
         ({"x": ["same"] * N, "word": ["w"] * N}, ("no features", "", "error")),
     ]
     for more, expected in cases:
@@ -70,9 +75,40 @@ def test_each_anomaly_of_another_table_is_found(made: Maker) -> None:
         (frame.assign(word="z"), ("unseen categories", "word", "error")),
         (frame.assign(y="other"), ("target", "y", "error")),
         (frame.iloc[:5], ("few rows", "", "error")),
+        (frame.assign(x=["1e9", *frame["x"][1:]]), ("values out of range", "x", "warning")),
+        (frame.assign(day="2031-01-01"), ("values out of range", "day", "warning")),
     ]
     for other, expected in cases:
         assert expected in rules(known, other)
+
+
+def test_a_schema_edited_by_hand_is_obeyed(made: Maker) -> None:
+    known = made(columns(age=np.arange(N) % 70))
+    edits: list[tuple[str, dict[str, Any], str]] = [
+        ("age", {"maximum": 60.0}, "values out of range"),
+        ("age", {"minimum": 1.0}, "values out of range"),
+        ("word", {"categories": ("a", "b")}, "unseen categories"),
+        ("word", {"role": "ignored", "reason": "by hand"}, "ignored column"),
+        ("word", {"kind": "number"}, "unreadable values"),
+        ("age", {"missing": ("0",), "nullable": False}, "missing values"),
+    ]
+    plain = rules(known)
+    for name, edit, rule in edits:
+        edited = tuple(
+            dataclasses.replace(column, **edit) if column.name == name else column
+            for column in known.schema.columns
+        )
+        schema = dataclasses.replace(known.schema, columns=edited)
+        described = known.statistics
+        if "missing" in edit:
+            frame = known.table.frame.assign(age=[np.nan, *range(1, N)])
+            table = Table(frame=frame, source="memory", sha256="")
+            described = statistics.describe(table)
+        else:
+            table = known.table
+        found = {(a.rule, a.column) for a in validate(table, schema, described)}
+        assert (rule, name) in found
+        assert (rule, name) not in {(a, b) for a, b, _ in plain}
 
 
 def test_errors_raise_and_warnings_pass(made: Maker) -> None:
