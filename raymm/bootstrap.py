@@ -10,6 +10,7 @@ Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapters 8 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from statistics import NormalDist
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -125,3 +126,18 @@ def interval(scores: npt.NDArray[np.float64], level: float) -> tuple[float, floa
         return float("nan"), float("nan")
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def expanded(level: float, rows: int) -> float:
+    """Return the level at which a percentile interval of few rows covers as often as ``level``.
+
+    Resamples spread less than samples do, by sqrt(1 - 1 / rows), and a normal quantile is less than
+    Student's. ``rows`` is at least 2; with 30 rows 0.95 becomes 0.962, with 1,000 0.9504.
+
+    Source: Hesterberg 2015, "What teachers should know about the bootstrap", section 4.4 (the
+    expanded percentile interval).
+    """
+    from scipy.stats import t
+
+    reach = float(t.ppf((1 + level) / 2, rows - 1)) * float(np.sqrt(rows / (rows - 1)))
+    return float(min(2 * NormalDist().cdf(reach) - 1, 1 - 1e-9))

@@ -38,8 +38,8 @@ def summary(life: Life, best: Trial, recipe: Recipe, built: Built, proof: Proof)
         "metric": evaluation.score.metric,
         "direction": evaluation.direction,
         "score": evaluation.score.value,
-        "score_low": evaluation.score.low,
-        "score_high": evaluation.score.high,
+        "score_low": evaluation.told.low,
+        "score_high": evaluation.told.high,
         "baseline": evaluation.baseline,
         "metrics": {score.metric: score.value for score in (evaluation.score, *evaluation.others)},
         "best": {

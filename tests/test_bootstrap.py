@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t
 
 from raymm import bootstrap
 
@@ -60,3 +63,12 @@ def test_scores_of_two_predictions_are_paired() -> None:
 def test_an_interval_passes_over_undefined_scores_unless_they_are_most() -> None:
     assert bootstrap.interval(np.array([1.0, 1.0, np.nan]), 0.9) == (1.0, 1.0)
     assert np.isnan(bootstrap.interval(np.array([1.0, np.nan]), 0.9)).all()
+
+
+@pytest.mark.parametrize("rows", [5, 30, 1000])
+def test_the_expanded_level_gives_students_interval_of_a_mean(rows):
+    # Resamples' means spread by s sqrt((n - 1) / n) / sqrt(n), Student's interval by t s / sqrt(n).
+    reach = NormalDist().inv_cdf((1 + bootstrap.expanded(0.95, rows)) / 2)
+    student = t.ppf(0.975, rows - 1)
+    assert reach * np.sqrt((rows - 1) / rows) == pytest.approx(student, rel=1e-3)
+    assert bootstrap.expanded(0.95, rows) > 0.95

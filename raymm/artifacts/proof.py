@@ -52,6 +52,9 @@ class Evaluation:
         The reigning champion it was compared with (``name@number``), or empty.
     champion_gain : Score or None
         Paired difference to that champion on the same rows, positive is better.
+    reported : Score or None
+        ``score`` with the interval that a person is told, at 95 % from both ends; that of
+        ``score`` itself has the level at which a blessing decides.
     """
 
     direction: Direction
@@ -63,7 +66,13 @@ class Evaluation:
     champion: str = ""
     champion_gain: Score | None = None
     slices: tuple[SliceScore, ...] = ()
+    reported: Score | None = None
     version: int = 1
+
+    @property
+    def told(self) -> Score:
+        """The goal's metric as a person is told it; ``score`` in records without ``reported``."""
+        return self.reported or self.score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

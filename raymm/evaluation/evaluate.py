@@ -27,6 +27,9 @@ Decisions = tuple[Sequence[float], Sequence[float]]
 _COUNT = 1000
 """Resamples behind the goal's metric: 50 lie beyond each end of a 90 % interval."""
 
+REPORTED = 0.95
+"""The level of the interval that a person is told."""
+
 _FEW = 200
 """Resamples behind the other metrics and the slices, which decide nothing alone."""
 
@@ -78,7 +81,7 @@ def evaluate(  # noqa: PLR0913  (one argument a thing that is compared)
     sides = [predictions, baseline] if champion is None else [predictions, baseline, champion[1]]
     level = round(2 * confidence - 1, 9)
     contest = _Contest(truth, sides, seed, level, (decisions[0], (), decisions[1]))
-    score, *gains = contest.scores(metric, _COUNT)
+    (score, *gains), reported = contest.scores(metric, _COUNT)
     return Evaluation(
         direction=metric.direction,
         rows=len(truth),
@@ -89,6 +92,7 @@ def evaluate(  # noqa: PLR0913  (one argument a thing that is compared)
         champion="" if champion is None else champion[0],
         champion_gain=None if champion is None else gains[1],
         slices=tuple(_slice(contest, metric, one, len(slices)) for one in slices),
+        reported=reported,
     )
 
 
@@ -97,7 +101,7 @@ def _others(contest: _Contest, metric: Metric, task: Task) -> tuple[Score, ...]:
     measures = [metric_for(name, task) for name in suitable(task) if name != metric.name]
     if task != "regression":
         measures.append(CalibrationError())
-    scores = (contest.scores(measure, _FEW, 1)[0] for measure in measures)
+    scores = (contest.scores(measure, _FEW, 1)[0][0] for measure in measures)
     return tuple(one for one in scores if np.isfinite(one.value))
 
 
@@ -148,26 +152,37 @@ class _Contest:
         generator = np.random.default_rng(self.seed)
         return bootstrap.replicates(metric, self.truth, chosen, count=count, generator=generator)
 
-    def scores(self, metric: Metric, count: int, sides: int | None = None) -> list[Score]:
-        """Return the candidate's score, then its gain over each of the others."""
+    def scores(
+        self, metric: Metric, count: int, sides: int | None = None
+    ) -> tuple[list[Score], Score]:
+        """Return the candidate's score, then its gain over each of the others; and the score with
+        the interval that is told.
+        """
         sign = 1.0 if metric.direction == "maximize" else -1.0
         draws = self.draws(metric, count, sides)
         values = self.values(metric)[:sides]
-        found = [_score(metric, values[0], self._ends(metric, draws[:, 0]), self.level)]
+        found = [_score(metric, values[0], self._ends(metric, draws[:, 0], self.level), self.level)]
+        wide = bootstrap.expanded(REPORTED, max(2, len(self.truth)))
+        low, high = self._ends(metric, draws[:, 0], wide)
+        if metric.bounded:  # nothing is better than perfect
+            low, high = (low, min(high, 1.0)) if sign > 0 else (max(low, 0.0), high)
+        told = _score(metric, values[0], (low, high), REPORTED)
         for value, drawn in zip(values[1:], draws.T[1:], strict=True):
-            ends = self._ends(metric, sign * (draws[:, 0] - drawn))
+            ends = self._ends(metric, sign * (draws[:, 0] - drawn), self.level)
             found.append(_score(metric, sign * (values[0] - value), ends, self.level))
-        return found
+        return found, told
 
-    def _ends(self, metric: Metric, draws: npt.NDArray[np.float64]) -> tuple[float, float]:
+    def _ends(
+        self, metric: Metric, draws: npt.NDArray[np.float64], level: float
+    ) -> tuple[float, float]:
         """Return the interval; where all draws are equal, as wide as so few rows leave open.
 
         What was not seen once in n rows happens in up to 1 - doubt^(1/n) of cases (Clopper &
         Pearson 1934); a bootstrap of equal values cannot know it.
         """
-        low, high = bootstrap.interval(draws, self.level)
+        low, high = bootstrap.interval(draws, level)
         if low == high and metric.bounded and len(self.truth):
-            open_share = 1.0 - ((1.0 - self.level) / 2) ** (1.0 / len(self.truth))
+            open_share = 1.0 - ((1.0 - level) / 2) ** (1.0 / len(self.truth))
             return low - open_share, high + open_share
         return low, high
 

@@ -5,6 +5,7 @@ import pytest
 
 from raymm.artifacts import Evaluation, Task
 from raymm.errors import DataError
+from raymm.evaluation import evaluate as evaluating
 from raymm.evaluation.evaluate import evaluate
 from raymm.evaluation.metrics import baseline_prediction, metric_for
 from raymm.features.groups import Group
@@ -93,3 +94,35 @@ def test_no_rows_are_refused() -> None:
 def test_the_same_seed_gives_the_same_evaluation() -> None:
     truth, prediction = regression(80, 0)
     assert scored(truth, prediction) == scored(truth, prediction)
+
+
+def test_the_interval_that_is_told_covers_chance_as_often_as_it_says(monkeypatch):
+    monkeypatch.setattr(evaluating, "_others", lambda *_: ())
+    monkeypatch.setattr(evaluating, "_COUNT", 400)
+    metric, covered, runs = metric_for("roc_auc", "binary"), 0, 200
+    for number in range(runs):
+        generator = np.random.default_rng(number)
+        truth, told = generator.integers(0, 2, 80), generator.random(80)
+        made = evaluate(
+            truth, np.stack([1 - told, told], axis=1), task="binary", metric=metric,
+            baseline=np.full((80, 2), 0.5), seed=number,
+        )  # fmt: skip
+        covered += made.told.low <= 0.5 <= made.told.high
+        assert made.told.level == 0.95
+        assert made.told.low <= made.score.low <= made.score.high <= made.told.high
+    # 200 draws at 0.95 have a standard deviation of 0.0154; four of them below.
+    assert covered / runs >= 0.888
+
+
+def test_nothing_is_told_to_be_better_than_perfect():
+    truth = np.arange(30) % 2
+    sure = np.stack([1 - truth, truth], axis=1) * 1.0
+    for name in ("accuracy", "brier"):
+        made = evaluate(
+            truth, sure, task="binary", metric=metric_for(name, "binary"),
+            baseline=np.full((30, 2), 0.5), seed=0,
+        )  # fmt: skip
+        low, high = (0.87, 1.0) if name == "accuracy" else (0.0, 0.13)
+        assert (made.told.low, made.told.high) == pytest.approx((low, high), abs=0.02)
+        assert made.told.high <= 1.0
+        assert made.told.low >= 0.0
