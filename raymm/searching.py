@@ -176,7 +176,8 @@ def _searcher(
     given = {"mode": life.metric.direction, "generator": generator}
     searcher = kind(space, **given, **(budgets if kind.multi_fidelity else {}))
     gather = life.config.search.warm == "auto"
-    start = warm(life.ledger, life.config.storage, space, gather=gather)
+    rows = life.dataset.sha256
+    start = warm(life.ledger, life.config.storage, space, gather=gather, of=rows)
     if start.said:
         life.notify(Progress(stage="search", message=start.said))
         searcher.observe(start.results)

@@ -114,7 +114,8 @@ def tune(  # noqa: PLR0913 - the front door of a function and of an estimator
         sought, and `unsaid` says so.
     name : str, optional
         Stem of the run's name; by default the function's. Earlier runs of a name that is given
-        warm the start, even where the function has changed since.
+        warm the start: their best configurations are tried first, and where the function is
+        the same as then, their values are learned from.
     X, y : array or table, n rows
         For an estimator; sent to the workers once.
     cv : int, splitter, or iterable of (train, valid)
@@ -276,9 +277,9 @@ def _search(
     with Ledger.open(config.storage, run) as ledger:
         _head(ledger, config, task, run if stem is None else _plain(stem))
         gather = stem is not None and config.search.warm == "auto" and task.goals is None
-        searcher = strategy.warmed(
-            searcher, warm(ledger, config.storage, space, gather=gather), notify
-        )
+        of = hashlib.sha256(task.code.encode()).hexdigest()
+        start = warm(ledger, config.storage, space, gather=gather, of=of)
+        searcher = strategy.warmed(searcher, start, notify)
         for told in filter(None, [account.resumed(ledger, config.search.trials)]):
             notify(Progress(stage="search", message=told))
         known = account.found(ledger, config.search.trials)

@@ -107,7 +107,7 @@ def test_budgets_reach_the_searcher_and_settings_the_search(tmp_path, searching_
 def test_earlier_runs_of_a_given_name_warm_the_start(tmp_path, searching_here, monkeypatch):
     told = []
 
-    def warm(ledger, storage, space, *, gather):
+    def warm(ledger, storage, space, *, gather, of):
         told.append((gather, ledger.records("run")[0]["name"]))
         start = (("bowl-1",), ({"x": 0.25},), ()) if gather else ((), (), ())
         return Warm(runs=start[0], configs=start[1], results=start[2])

@@ -1,7 +1,9 @@
 """A warm start: what earlier runs of the same name found, for a new run to begin with.
 
 It is gathered once, when a run is new, and kept in the run's own ledger, so that going on with the
-run later begins with the same.
+run later begins with the same. Configurations that were good are worth a try whatever changed
+since. Values hold for what they were measured on: those of another function, or of other rows, are
+not told.
 """
 
 from __future__ import annotations
@@ -40,13 +42,17 @@ class Warm:
         """What it is, in words; empty where there is nothing."""
         if not self.runs:
             return ""
-        return (
-            f"begins with {len(self.configs)} configurations and {len(self.results)} results of "
-            f"{', '.join(self.runs)}"
-        )
+        runs = ", ".join(self.runs)
+        if not self.results:
+            return (
+                f"begins with {len(self.configs)} configurations of {runs}, whose values are not "
+                "told: they were measured on something else"
+            )
+        known = f"{len(self.configs)} configurations and {len(self.results)} results"
+        return f"begins with {known} of {runs}"
 
 
-def warm(ledger: Ledger, storage: str, space: Space, *, gather: bool) -> Warm:
+def warm(ledger: Ledger, storage: str, space: Space, *, gather: bool, of: str) -> Warm:
     """Return the warm start of a run.
 
     Parameters
@@ -56,12 +62,15 @@ def warm(ledger: Ledger, storage: str, space: Space, *, gather: bool) -> Warm:
         it holds suggestions without one, the run began cold.
     gather : bool
         Whether a new run looks for earlier ones; it keeps what it finds.
+    of : str
+        Names what is measured: a function's code, a table's rows. Only results of runs that say
+        the same are told.
     """
     known = next(ledger.each(KIND), None)
     if known is None and gather and not ledger.records("suggestion"):
-        found = _gather(ledger, storage, space)
+        found = _gather(ledger, storage, space, of)
         results = [[r.id, r.config, r.value, r.budget] for r in found.results]
-        ledger.append(KIND, runs=found.runs, configs=found.configs, results=results)
+        ledger.append(KIND, of=of, runs=found.runs, configs=found.configs, results=results)
         known = next(ledger.each(KIND))
     if known is None:
         return Warm()
@@ -72,11 +81,12 @@ def warm(ledger: Ledger, storage: str, space: Space, *, gather: bool) -> Warm:
     )
 
 
-def _gather(ledger: Ledger, storage: str, space: Space) -> Warm:
+def _gather(ledger: Ledger, storage: str, space: Space, of: str) -> Warm:
     head = next(ledger.each("run"), {})
     goal = tuple(head.get(key) for key in ("name", "metric", "direction"))
     runs: list[str] = []
     boards: list[Sequence[Trial]] = []
+    told: list[tuple[str, Sequence[Trial]]] = []
     for run in _earlier(storage, ledger.run, str(head.get("name"))):
         if len(runs) == RUNS:
             break
@@ -93,7 +103,9 @@ def _gather(ledger: Ledger, storage: str, space: Space) -> Warm:
         if fitting:
             runs.append(run)
             boards.append(fitting[:RESULTS])
-    return Warm(runs=tuple(runs), configs=_best(boards), results=_results(runs, boards))
+            if next(other.each(KIND), {}).get("of") == of:
+                told.append((run, boards[-1]))
+    return Warm(runs=tuple(runs), configs=_best(boards), results=_results(told))
 
 
 def _earlier(storage: str, run: str, name: str) -> list[str]:
@@ -114,7 +126,7 @@ def _best(boards: Sequence[Sequence[Trial]]) -> tuple[Config, ...]:
     return tuple(chosen.values())
 
 
-def _results(runs: Sequence[str], boards: Sequence[Sequence[Trial]]) -> tuple[Result, ...]:
+def _results(told: Sequence[tuple[str, Sequence[Trial]]]) -> tuple[Result, ...]:
     return tuple(
         Result(
             f"{run}:{trial.id}",
@@ -123,6 +135,6 @@ def _results(runs: Sequence[str], boards: Sequence[Sequence[Trial]]) -> tuple[Re
             # What was stopped early is worth less than what was trained in full.
             float(trial.rungs[-1][0]) if trial.status == "stopped" and trial.rungs else None,
         )
-        for run, board in zip(runs, boards, strict=True)
+        for run, board in told
         for trial in sorted(board, key=lambda trial: trial.number)
     )

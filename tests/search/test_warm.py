@@ -22,9 +22,12 @@ def write(
     metric: str = "auc",
     scale: float = 10.0,
     status: str = "finished",
+    of: str | None = "rows",
 ) -> None:
     with Ledger.open(storage, run) as ledger:
         ledger.append("run", name=name, metric=metric, direction="maximize", source="a.csv")
+        if of is not None:
+            ledger.append("warm", of=of, runs=(), configs=(), results=())
         for number, value in enumerate(values):
             trial = Trial(
                 id=f"t{number}",
@@ -44,9 +47,9 @@ def test_the_best_of_each_run_come_first_and_their_results_are_told(
     storage = str(tmp_path) if kind == "local" else f"memory://warm-{tmp_path.name}"
     write(storage, "loans-a", [0.1, 0.5, None, 0.3])
     write(storage, "loans-b", [0.9, 0.2], scale=7.0, status="stopped")
-    write(storage, "loans-c", [])
+    write(storage, "loans-c", [], of=None)
     with Ledger.open(storage, "loans-c") as ledger:
-        found = warm(ledger, storage, SPACE, gather=True)
+        found = warm(ledger, storage, SPACE, gather=True, of="rows")
         assert set(found.runs) == {"loans-a", "loans-b"}
         assert {c["x"] for c in found.configs[:2]} == {0.1, 0.0}
         assert len(found.configs) == min(BEST, 4)
@@ -56,9 +59,9 @@ def test_the_best_of_each_run_come_first_and_their_results_are_told(
         assert len(told) == 5
         assert "5 results" in found.said
         write(storage, "loans-d", [0.99])
-        assert warm(ledger, storage, SPACE, gather=True) == found
+        assert warm(ledger, storage, SPACE, gather=True, of="rows") == found
     with Ledger.open(storage, "loans-c") as ledger:
-        assert warm(ledger, storage, SPACE, gather=False) == found
+        assert warm(ledger, storage, SPACE, gather=False, of="rows") == found
 
 
 def test_other_names_metrics_and_spaces_and_damage_are_left_out(tmp_path: Path) -> None:
@@ -69,22 +72,41 @@ def test_other_names_metrics_and_spaces_and_damage_are_left_out(tmp_path: Path) 
     write(storage, "loans-d", [0.5, 0.6])
     path = tmp_path / "runs" / "loans-d" / "ledger.jsonl"
     path.write_bytes(path.read_bytes()[5:])
-    write(storage, "loans-new", [])
+    write(storage, "loans-new", [], of=None)
     with Ledger.open(storage, "loans-new") as ledger:
-        found = warm(ledger, storage, SPACE, gather=True)
+        found = warm(ledger, storage, SPACE, gather=True, of="rows")
     # Of c, only its first configuration lies in the space.
     assert (found.runs, [r.config for r in found.results]) == (("loans-c",), [{"x": 0.0}])
 
 
 def test_a_run_that_began_cold_stays_cold_and_a_fresh_storage_gives_nothing(tmp_path: Path) -> None:
     storage = str(tmp_path)
-    write(storage, "loans-a", [])
+    write(storage, "loans-a", [], of=None)
     with Ledger.open(storage, "loans-a") as ledger:
-        assert warm(ledger, storage, SPACE, gather=True).said == ""
+        assert warm(ledger, storage, SPACE, gather=True, of="rows").said == ""
     write(storage, "loans-b", [0.5])
     with Ledger.open(storage, "loans-a") as ledger:
-        assert warm(ledger, storage, SPACE, gather=True).runs == ()
-    write(storage, "loans-c", [])
+        assert warm(ledger, storage, SPACE, gather=True, of="rows").runs == ()
+    write(storage, "loans-c", [], of=None)
     with Ledger.open(storage, "loans-c") as ledger:
         ledger.append("suggestion", number=0, id="a", config={"x": 0.5}, budget=None)
-        assert warm(ledger, storage, SPACE, gather=True).runs == ()
+        assert warm(ledger, storage, SPACE, gather=True, of="rows").runs == ()
+
+
+def test_values_of_something_else_are_not_told_but_its_best_is_tried(tmp_path: Path) -> None:
+    storage = str(tmp_path)
+    write(storage, "loans-a", [0.9, 0.8], of="older rows")
+    write(storage, "loans-b", [0.7], scale=7.0, of=None)
+    write(storage, "loans-new", [], of=None)
+    with Ledger.open(storage, "loans-new") as ledger:
+        found = warm(ledger, storage, SPACE, gather=True, of="rows")
+    assert set(found.runs) == {"loans-a", "loans-b"}
+    assert {"x": 0.1} in found.configs
+    assert found.results == ()
+    assert "not told" in found.said
+    write(storage, "loans-c", [0.6], of="older rows")
+    with Ledger.open(storage, "loans-d") as ledger:
+        ledger.append("run", name="loans", metric="auc", direction="maximize", source="a.csv")
+        found = warm(ledger, storage, SPACE, gather=True, of="older rows")
+    assert {r.id.split(":")[0] for r in found.results} <= {"loans-a", "loans-c"}
+    assert len(found.results) >= 1
