@@ -2,8 +2,10 @@
 
 Twenty instances of five functions of BBOB in 5 dimensions, 60 evaluations each. Prints the median
 gap to the optimum with the quartiles, and the processor time of asking and telling with 100 and
-1,000 observations. Exits with 1 where Optuna's estimator, univariate or multivariate, is ahead
-on more than one function, or where a suggestion takes more than 50 ms or 200 ms.
+1,000 observations: the mean and the longest of sixty, among them those that fit the
+hyperparameters anew, the first of all included. Exits with 1 where Optuna's estimator, univariate
+or multivariate, is ahead on more than one function, or where the longest takes more than 50 ms or
+200 ms.
 
 Needs the extra ``bench``. Source of the functions: Hansen et al. 2009, "Real-parameter black-box
 optimization benchmarking 2009: noiseless functions definitions".
@@ -33,6 +35,7 @@ DIMENSION = 5
 FUNCTIONS = {"sphere": 1, "Rosenbrock": 8, "ellipsoid": 10, "Rastrigin": 15, "Gallagher": 21}
 LIMITS = {100: 50.0, 1000: 200.0}
 """Milliseconds to ask and tell, by observations."""
+ASKED = 60
 
 
 def problem(function: int, instance: int) -> Any:
@@ -71,8 +74,25 @@ def optuna(function: int, seed: int, *, multivariate: bool) -> float:
     return float(study.best_value) - float(loss.optimum.y)
 
 
-def milliseconds(observations: int, dimension: int) -> float:
-    """Return the mean processor time of asking and telling over twenty suggestions."""
+def milliseconds(observations: int, dimension: int) -> list[float]:
+    """Return the processor time of asking and telling, of each of `ASKED` suggestions.
+
+    A searcher of its own takes the time of loading scipy; the first suggestion of the one that is
+    measured fits the hyperparameters to all that it was told, and later ones do on schedule.
+    """
+    for count in (20, observations):
+        searcher = _told(count, dimension)
+        spent = []
+        for _ in range(ASKED):
+            start = time.process_time()
+            (made,) = searcher.suggest(1)
+            value = float(np.sum(np.square([*made.config.values()])))
+            searcher.observe([Result(made.id, made.config, value)])
+            spent.append(1000 * (time.process_time() - start))
+    return spent
+
+
+def _told(observations: int, dimension: int) -> Any:
     rng = np.random.default_rng(0)
     kind = searchers.get("gp")
     searcher = kind(_box(dimension), mode="minimize", generator=np.random.default_rng(0))
@@ -80,14 +100,7 @@ def milliseconds(observations: int, dimension: int) -> float:
     searcher.observe(
         [Result(f"o{n}", _config(p), float(np.sum(np.square(p)))) for n, p in enumerate(points)]
     )
-    spent = []
-    for _ in range(21):
-        start = time.process_time()
-        (made,) = searcher.suggest(1)
-        value = float(np.sum(np.square([*made.config.values()])))  # type: ignore[arg-type]
-        searcher.observe([Result(made.id, made.config, value)])
-        spent.append(1000 * (time.process_time() - start))
-    return float(np.mean(spent[1:]))  # the first one imports scipy
+    return searcher
 
 
 def _box(dimension: int) -> dict[str, Float]:
@@ -124,10 +137,10 @@ def main() -> int:
     for observations, limit in LIMITS.items():
         for dimension in (5, 10):
             spent = milliseconds(observations, dimension)
-            slow += spent > limit
+            slow += max(spent) > limit
             print(
-                f"{observations} observations, {dimension} dimensions: {spent:.0f} ms "
-                f"(at most {limit:.0f})"
+                f"{observations} observations, {dimension} dimensions: {np.mean(spent):.0f} ms, "
+                f"the longest {max(spent):.0f}, the first {spent[0]:.0f} (at most {limit:.0f})"
             )
     print(f"ahead on {len(FUNCTIONS) - behind} of {len(FUNCTIONS)} functions")
     return int(behind > 1 or slow > 0)
