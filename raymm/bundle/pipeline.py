@@ -94,7 +94,7 @@ class Bench:
         self._made: dict[Encoding, tuple[Features, Matrix]] = {}
 
     def features(self, encoding: Encoding) -> tuple[Features, Matrix]:
-        """Return the fitted features of an encoding and what they make of the rows.
+        """Return the fitted features of an encoding and the rows to learn from.
 
         Raises
         ------
@@ -102,8 +102,8 @@ class Bench:
             When no feature differs between the rows.
         """
         if encoding not in self._made:
-            features = fit_features(self._tensors, self._y, self.schema, encoding)
-            x = features.transform(self._tensors)
+            features = fit_features(self._tensors, self._y, self.schema, encoding, crossed=True)
+            x = features.training(self._tensors, self._y)
             x.setflags(write=False)
             train = Matrix(x=x, y=self._y, names=features.safe_names)
             self._made[encoding] = features, train

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from raymm.artifacts import Encoding, Kind, Schema, Tensors
 from raymm.errors import DataError
+from raymm.features.target_category import suits
 from raymm.features.transform import Transform
 from raymm.onnx_builder import GraphBuilder
 from raymm.plugins import transforms
@@ -33,6 +34,12 @@ TRANSFORMS: Mapping[Encoding, Mapping[Kind, str]] = {
     },
 }
 """Which transform serves which kind of column in each encoding."""
+
+MANY_LEVELS: Mapping[Encoding, str] = {
+    "ordinal": "target_category",
+    "dense": "scaled_target_category",
+}
+"""Which transform serves categories of many levels with few rows each."""
 
 CELLS = 250_000_000
 """Cells of training rows by features (1 GB as float32) up to which every feature is kept."""
@@ -67,11 +74,24 @@ class Features:
 
     def transform(self, tensors: Tensors) -> npt.NDArray[np.float32]:
         """Return the features, shape (n, d), C order."""
+        return self._joined(tensors, lambda part, values: part.transform(values))
+
+    def training(self, tensors: Tensors, y: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return what a model learns from: the rows that the features were fitted on.
+
+        Equal to `transform` but where that would show a row its own target; see
+        `raymm.features.target_category`.
+        """
+        return self._joined(tensors, lambda part, values: part.training(values, y))
+
+    def _joined(
+        self, tensors: Tensors, make: Callable[[Transform, npt.NDArray[Any]], npt.NDArray[Any]]
+    ) -> npt.NDArray[np.float32]:
         rows = len(tensors[self.transforms[0].column.name])
         result = np.empty((rows, len(self.names)), dtype=np.float32)
         start = 0
         for part, kept in zip(self.transforms, self.kept, strict=True):
-            made = part.transform(tensors[part.column.name])
+            made = make(part, tensors[part.column.name])
             result[:, start : start + len(kept)] = _keep(made, kept)
             start += len(kept)
         return result
@@ -92,7 +112,12 @@ class Features:
 
 
 def fit_features(
-    tensors: Tensors, y: npt.NDArray[Any], schema: Schema, encoding: Encoding
+    tensors: Tensors,
+    y: npt.NDArray[Any],
+    schema: Schema,
+    encoding: Encoding,
+    *,
+    crossed: bool = False,
 ) -> Features:
     """Fit a transform on each feature column.
 
@@ -105,6 +130,9 @@ def fit_features(
     schema : Schema
     encoding : "ordinal" or "dense"
         What the model family takes.
+    crossed : bool
+        Whether the model will learn from `Features.training` rather than from what `transform`
+        makes of the same rows. Only then may features be statistics of the target.
 
     Returns
     -------
@@ -127,9 +155,11 @@ def fit_features(
     kept: list[npt.NDArray[np.int64]] = []
     most = _most(schema, len(y))
     for column in schema.features:
-        part = transforms.get(TRANSFORMS[encoding][column.kind])(column)
-        part.fit(tensors[column.name], y)
-        varying = _varying(part.transform(tensors[column.name]), most)
+        values = tensors[column.name]
+        many = crossed and column.kind == "category" and suits(values)
+        name = MANY_LEVELS[encoding] if many else TRANSFORMS[encoding][column.kind]
+        part = transforms.get(name)(column).fit(values, y)
+        varying = _varying(part.training(values, y), most)
         if varying.size:
             fitted.append(part)
             kept.append(varying)
@@ -143,10 +173,10 @@ def fit_features(
 
 
 def _most(schema: Schema, rows: int) -> int:
-    """Return how many features a column may have; numbers and booleans need two at most."""
+    """Return how many features a column may have; numbers and booleans need three at most."""
     many = sum(column.kind not in ("number", "boolean") for column in schema.features)
     few = len(schema.features) - many
-    return max(FEWEST, (CELLS // max(1, rows) - 2 * few) // max(1, many))
+    return max(FEWEST, (CELLS // max(1, rows) - 3 * few) // max(1, many))
 
 
 def _describe(fitted: Sequence[Transform], kept: Sequence[npt.NDArray[np.int64]]) -> Features:

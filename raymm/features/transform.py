@@ -35,6 +35,13 @@ class Transform(ABC):
     def transform(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return features of shape (n, k); k is `len(self.names)` and fixed by `fit`."""
 
+    def training(self, values: npt.NDArray[Any], y: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return the features of the rows that `fit` was given, for a model to learn from.
+
+        What `transform` returns, unless that would show a row its own target.
+        """
+        return self.transform(values)
+
     @abstractmethod
     def to_onnx(self, builder: GraphBuilder, tensor: str) -> str:
         """Add nodes; ``tensor`` names the raw column, shape (n, 1). Returns float32 (n, k)."""

@@ -118,3 +118,38 @@ def test_forty_thousand_rows_take_well_below_a_second():
     features.transform(table)
     # 15 ms measured; ten times that still is well below a second on a slow machine.
     assert time.process_time() - start < 0.5
+
+
+CROWDED = schema(Column(name="n", kind="number"), Column(name="ü", kind="category"))
+
+
+def crowded(rows=600, levels=200):
+    generator = np.random.default_rng(0)
+    codes = generator.integers(0, levels, rows)
+    table = {
+        "n": generator.normal(size=rows).astype(np.float32),
+        "ü": np.array([f"w{code}" for code in codes], dtype=object),
+    }
+    effect = generator.normal(0, 2, size=levels)
+    return table, (effect[codes] + generator.logistic(size=rows) > 0).astype(np.int64)
+
+
+@pytest.mark.parametrize("encoding", TRANSFORMS)
+def test_only_rows_made_for_training_hide_their_own_target(encoding):
+    table, y = crowded()
+    features = fit_features(table, y, CROWDED, encoding, crossed=True)
+    x, seen = features.training(table, y), features.transform(table)
+    assert x.shape == seen.shape
+    place = features.names.index("ü target share")
+    others = [i for i in range(x.shape[1]) if i != place]
+    np.testing.assert_array_equal(x[:, others], seen[:, others])
+    same = [np.corrcoef(made[:, place], y)[0, 1] for made in (x, seen)]
+    assert 0.2 < same[0] < same[1] - 0.1
+
+
+@pytest.mark.parametrize("encoding", TRANSFORMS)
+def test_without_crossing_no_feature_is_a_statistic_of_the_target(encoding):
+    table, y = crowded()
+    features = fit_features(table, y, CROWDED, encoding)
+    assert not any("target" in name for name in features.names)
+    np.testing.assert_array_equal(features.training(table, y), features.transform(table))

@@ -50,8 +50,26 @@ def test_missing_becomes_the_median_and_an_indicator_only_if_training_had_it():
     with_gap = ScaledNumber(COLUMN).fit(np.array([1, 2, 9, np.nan], dtype=np.float32), Y)
     without = ScaledNumber(COLUMN).fit(np.array([1, 2, 9], dtype=np.float32), Y)
     rows = np.array([np.nan, 2], dtype=np.float32)
-    assert with_gap.names == ("x", "x missing")
-    assert with_gap.transform(rows)[:, 1].tolist() == [1, 0]
-    assert without.names == ("x",)
+    assert with_gap.names == ("x", "x rank", "x missing")
+    assert with_gap.transform(rows)[:, 2].tolist() == [1, 0]
+    assert without.names == ("x", "x rank")
     for part in (with_gap, without):
-        assert part.transform(rows)[0, 0] == part.transform(rows)[1, 0]
+        filled = part.transform(rows)[:, :2]
+        np.testing.assert_array_equal(filled[0], filled[1])
+
+
+def test_two_values_have_no_rank():
+    part = ScaledNumber(COLUMN).fit(np.array([0, 1, 1, 0], dtype=np.float32), Y)
+    assert part.names == ("x",)
+
+
+def test_a_weighted_sum_of_the_features_follows_the_logarithm_of_a_skewed_number():
+    generator = np.random.default_rng(0)
+    log = generator.normal(0, 2, size=2000)
+    train = np.exp(log)
+    train[:5] *= 1e4
+    x = ScaledNumber(COLUMN).fit(train.astype(np.float32), Y).transform(train.astype(np.float32))
+    design = np.column_stack([x, np.ones(len(x))])
+    left = log - design @ np.linalg.lstsq(design, log, rcond=None)[0]
+    # 0.97 measured, and 0.83 from the scaled value alone.
+    assert 1 - left.var() / log.var() > 0.95
