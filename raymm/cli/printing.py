@@ -297,7 +297,7 @@ def run(done: Run) -> None:
     for anomaly in done.anomalies:
         place = anomaly.column or "table"
         say(f"note  {place}: {anomaly.rule}: {anomaly.observed}. {anomaly.remedy}")
-    score = done.evaluation.score
+    score = done.evaluation.told
     others = "  ".join(f"{one.metric} {one.value:.4g}" for one in done.evaluation.others)
     say(
         f"\n{score.metric} {score.value:.6g} on {done.evaluation.rows:,} test rows "

@@ -18,7 +18,7 @@ from raymm.data.evidence import Evidence, ranks, there
 from raymm.data.findings import anomaly
 from raymm.data.totals import totals
 
-CORRELATION = 0.97
+CORRELATION = 0.985
 """A correlation (of values or of ranks) with a numeric target from which a leak is suspected."""
 
 PURITY = 0.98
