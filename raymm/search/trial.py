@@ -103,9 +103,9 @@ def prepare(dataset: Dataset, families: Iterable[Family | type[Family]]) -> Prep
         for fold in dataset.folds:
             y = _shared(dataset.y[fold.train])
             tensors = dataset.rows(fold.train)
-            features = fit_features(tensors, y, dataset.schema, encoding)
+            features = fit_features(tensors, y, dataset.schema, encoding, crossed=True)
             names = tuple(features.safe_names)
-            train = Matrix(x=_matrix(features.transform(tensors)), y=y, names=names)
+            train = Matrix(x=_matrix(features.training(tensors, y)), y=y, names=names)
             x_valid = _matrix(features.transform(dataset.rows(fold.valid)))
             y_valid = _shared(dataset.y[fold.valid])
             pairs.append((train, Matrix(x=x_valid, y=y_valid, names=names)))

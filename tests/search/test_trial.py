@@ -137,9 +137,14 @@ def folds(prepared: Prepared) -> tuple[tuple[Matrix, Matrix], ...]:
 def test_features_are_fitted_on_training_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Any, Any]] = []
 
-    def fit_features(tensors: Any, y: Any, schema: Any, encoding: str) -> Any:
+    def fit_features(tensors: Any, y: Any, schema: Any, encoding: str, *, crossed: bool) -> Any:
+        assert crossed
         seen.append((tensors["a"].tolist(), y.tolist()))
-        return SimpleNamespace(safe_names=("a",), transform=lambda t: t["a"][:, None])
+        return SimpleNamespace(
+            safe_names=("a",),
+            transform=lambda t: t["a"][:, None],
+            training=lambda t, _: t["a"][:, None] + 100,  # no row sees its own target
+        )
 
     monkeypatch.setattr("raymm.features.pipeline.fit_features", fit_features)
     values = np.arange(6, dtype=np.float32)
@@ -153,7 +158,11 @@ def test_features_are_fitted_on_training_rows_alone(monkeypatch: pytest.MonkeyPa
     made = prepare(dataset, [Counting, Counting])  # type: ignore[arg-type, list-item]
     assert seen == [([0, 2, 3], [0, 20, 30])]
     train, valid = made.folds["ordinal"][0]
-    assert (train.x.tolist(), valid.x.tolist(), valid.y.tolist()) == ([[0], [2], [3]], [[1]], [10])
+    assert (train.x.tolist(), valid.x.tolist(), valid.y.tolist()) == (
+        [[100], [102], [103]],
+        [[1]],
+        [10],
+    )
 
 
 def drive(run: TrialRun) -> list[Rung]:
