@@ -105,6 +105,7 @@ def test_the_costly_model_is_asked_ever_more_seldom() -> None:
     turns = [searcher._turn()]
     for _ in range(99):
         searcher._note(turns[-1], [Suggestion(f"x{len(turns)}", configs[0])])
+        searcher._turns.clear()  # it ended
         turns.append(searcher._turn())
     # a tenth of its full share, which is less than half of all turns
     assert 1 <= turns.count("gp") <= 10
@@ -147,3 +148,23 @@ def test_what_others_try_is_not_suggested_and_is_learned_from() -> None:
     assert all(r.config["n"] >= 200 for r in results)
     # the three best of the twenty that are left are within 13; what others tried points there
     assert min(r.value for r in results) <= 13
+
+
+def _before_results(searcher, waiting) -> list[str]:
+    """Return whose turns come when ``waiting`` are open and no result has come since."""
+    _run(searcher, START)
+    return [s.id.split("-")[0] for s in searcher.suggest(waiting)]
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_with_many_trials_at_once_the_densities_get_fewer_turns(planned) -> None:
+    few, many = _make(), _make()
+    if planned:
+        many.plan(trials=200, parallel=64)
+    narrow = _before_results(few, 6)
+    assert narrow.count("parzen") >= 3  # twice the process's share
+    if planned:  # from the first turn on: a quarter of the process's share at most
+        assert _before_results(many, 12).count("parzen") <= 4
+    else:  # or as soon as the trials that are open show it
+        assert _before_results(many, 60)[24:].count("parzen") <= 12
+    assert few._parallel == 1
