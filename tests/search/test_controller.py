@@ -182,3 +182,17 @@ def test_a_trial_that_went_on_is_remembered_once_with_the_odds_it_was_drawn_at()
     ((reached, _, again),) = searcher._memory.values()
     assert again is odds
     assert reached == (False, -9.0, 0.5)
+
+
+def test_a_space_too_wide_for_pairs_is_learned_choice_by_choice(monkeypatch) -> None:
+    monkeypatch.setattr(controller, "PAIRED", 50)
+    space = {f"p{n}": Categorical(tuple(f"c{m}" for m in range(10))) for n in range(6)}
+    searcher = Controller(space, mode="minimize", generator=np.random.default_rng(0))
+    assert searcher.policy.pairs.size == 0
+    values = []
+    for _ in range(150):
+        (made,) = searcher.suggest(1)
+        values.append(float(sum(made.config[name] != "c3" for name in list(space)[:3])))
+        searcher.observe([Result(made.id, made.config, values[-1])])
+    # 2.7 of three are wrong by chance
+    assert np.mean(values[-40:]) < 2.0
