@@ -162,11 +162,15 @@ def _mix(
     life: Life, folds: Folds, rows: _Rows, chosen: Sequence[Trial]
 ) -> tuple[Recipe, npt.NDArray[Any]]:
     """Mix the candidates where that is better than the best alone, by more than chance."""
-    made = {chosen[0].id: folds.predict(chosen[0])}
-    for trial in chosen[1:]:
+    made = {}
+    for place, trial in enumerate(chosen, start=1):
+        told = f"weighing trial {trial.number}, {trial.family} ({place} of {len(chosen)})"
+        life.notify(Progress(stage="policy", message=told))
         try:
             made[trial.id] = folds.predict(trial)
         except Exception as error:  # of any library; a mix without this trial is as good
+            if trial is chosen[0]:
+                raise
             life.notify(Progress(stage="policy", message=f"trial {trial.number}: {error}"))
     known = [trial for trial in chosen if trial.id in made]
     predictions = [made[trial.id] for trial in known]
