@@ -78,13 +78,36 @@ def split_seconds(
     >>> [int(parts[name][0]) for name in ("year", "month", "day", "weekday", "hour", "minute")]
     [2000, 2, 28, 0, 23, 59]
     """
-    held = np.clip(seconds, _FIRST, _LAST)
-    parts = {name: part.astype(np.float32) for name, part in _parts(held, _compute).items()}
-    parts["elapsed"] = ((held - origin).astype(np.float64) / _DAY).astype(np.float32)
+    dates = held(seconds)
+    parts = {name: part.astype(np.float32) for name, part in _parts(dates, _compute).items()}
+    parts["elapsed"] = days(dates - origin)
     missing = seconds == NO_TIME
     for part in parts.values():
         part[missing] = np.nan
     return parts
+
+
+def held(seconds: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return dates in seconds, shape (n,), held to the years 1 to 9999."""
+    return np.clip(np.asarray(seconds, dtype=np.int64), _FIRST, _LAST)
+
+
+def held_onnx(builder: GraphBuilder, tensor: str) -> str:
+    """Add the node that does what `held` does."""
+    limits = [builder.constant(limit, np.int64) for limit in (_FIRST, _LAST)]
+    return builder.node("Clip", [tensor, *limits])
+
+
+def days(seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Return spans of seconds, shape (n,), as days, divided in float64 and then rounded."""
+    return (seconds.astype(np.float64) / _DAY).astype(np.float32)
+
+
+def days_onnx(builder: GraphBuilder, seconds: str) -> str:
+    """Add the nodes that do what `days` does, to an int64 tensor."""
+    span = builder.node("Cast", [seconds], to=_DOUBLE)
+    quotient = builder.node("Div", [span, builder.constant(float(_DAY), np.float64)])
+    return builder.node("Cast", [quotient], to=FLOAT)
 
 
 class _Dates(Transform):
@@ -96,7 +119,7 @@ class _Dates(Transform):
     def fit(self, values: npt.NDArray[Any], y: npt.NDArray[Any]) -> Self:
         """Learn the origin and which parts differ between training rows."""
         present = values[values != NO_TIME].astype(np.int64)
-        self.origin = int(np.clip(present, _FIRST, _LAST).min()) if present.size else 0
+        self.origin = int(held(present).min()) if present.size else 0
         found = split_seconds(present, self.origin)
         varying = [name for name in PARTS if present.size and np.ptp(found[name]) > 0]
         self.parts = tuple(varying) or ("elapsed",)
@@ -111,17 +134,15 @@ class _Dates(Transform):
             return builder.node(operator, sides)
 
         missing = builder.node("Equal", [tensor, whole(NO_TIME)])
-        held = builder.node("Clip", [tensor, whole(_FIRST), whole(_LAST)])
-        found = _parts(held, add) if set(self.parts) != {"elapsed"} else {}
+        dates = held_onnx(builder, tensor)
+        found = _parts(dates, add) if set(self.parts) != {"elapsed"} else {}
         parts = {
             name: builder.node("Cast", [found[name]], to=FLOAT)
             for name in found
             if name in self.parts
         }
         if "elapsed" in self.parts:
-            span = builder.node("Cast", [add("Sub", held, self.origin)], to=_DOUBLE)
-            days = builder.node("Div", [span, builder.constant(float(_DAY), np.float64)])
-            parts["elapsed"] = builder.node("Cast", [days], to=FLOAT)
+            parts["elapsed"] = days_onnx(builder, add("Sub", dates, self.origin))
         gap = builder.constant(np.nan)
         return {name: builder.node("Where", [missing, gap, parts[name]]) for name in self.parts}
 

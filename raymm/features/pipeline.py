@@ -1,9 +1,9 @@
-"""All features of a table: one transform a column, put side by side."""
+"""All features of a table: one transform a column and one a pair of dates, put side by side."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from raymm.artifacts import Encoding, Kind, Schema, Tensors
 from raymm.errors import DataError
+from raymm.features.date_gap import DateGap, date_pairs
 from raymm.features.target_category import suits
 from raymm.features.transform import Transform
 from raymm.onnx_builder import GraphBuilder
@@ -54,7 +55,7 @@ class Features:
     Attributes
     ----------
     transforms : tuple of Transform
-        In the order of the schema; each keeps at least one feature.
+        In the order of the schema, differences of dates last; each keeps at least one feature.
     kept : tuple of int64 arrays
         For each transform, the sorted positions of the features that differ between training
         rows; on a large table those with most variance.
@@ -63,7 +64,8 @@ class Features:
     safe_names : tuple of str, length d
         The names in ASCII letters, digits and underscores; no two are equal.
     columns : tuple of str, length d
-        The raw column that each feature is made of.
+        The raw column that each feature is made of. The difference of two dates counts for the
+        first of them in the schema's order, and so do its contributions to a prediction.
     """
 
     transforms: tuple[Transform, ...]
@@ -87,11 +89,11 @@ class Features:
     def _joined(
         self, tensors: Tensors, make: Callable[[Transform, npt.NDArray[Any]], npt.NDArray[Any]]
     ) -> npt.NDArray[np.float32]:
-        rows = len(tensors[self.transforms[0].column.name])
+        rows = len(self.transforms[0].take(tensors))
         result = np.empty((rows, len(self.names)), dtype=np.float32)
         start = 0
         for part, kept in zip(self.transforms, self.kept, strict=True):
-            made = make(part, tensors[part.column.name])
+            made = make(part, part.take(tensors))
             result[:, start : start + len(kept)] = _keep(made, kept)
             start += len(kept)
         return result
@@ -104,7 +106,7 @@ class Features:
         """
         parts = []
         for part, kept in zip(self.transforms, self.kept, strict=True):
-            made = part.to_onnx(builder, inputs[part.column.name])
+            made = part.to_onnx(builder, part.take_onnx(builder, inputs))
             if len(kept) < len(part.names):
                 made = builder.node("Gather", [made, builder.constant(kept, np.int64)], axis=1)
             parts.append(made)
@@ -119,7 +121,7 @@ def fit_features(
     *,
     crossed: bool = False,
 ) -> Features:
-    """Fit a transform on each feature column.
+    """Fit a transform on each feature column, and one on each pair of a few date columns.
 
     Parameters
     ----------
@@ -154,11 +156,9 @@ def fit_features(
     fitted: list[Transform] = []
     kept: list[npt.NDArray[np.int64]] = []
     most = _most(schema, len(y))
-    for column in schema.features:
-        values = tensors[column.name]
-        many = crossed and column.kind == "category" and suits(values)
-        name = MANY_LEVELS[encoding] if many else TRANSFORMS[encoding][column.kind]
-        part = transforms.get(name)(column).fit(values, y)
+    for part in _parts(tensors, schema, encoding, crossed):
+        values = part.take(tensors)
+        part.fit(values, y)
         varying = _varying(part.training(values, y), most)
         if varying.size:
             fitted.append(part)
@@ -172,10 +172,28 @@ def fit_features(
     return _describe(fitted, kept)
 
 
+def _parts(
+    tensors: Tensors, schema: Schema, encoding: Encoding, crossed: bool
+) -> Iterator[Transform]:
+    """Yield the transforms to fit: the columns', then those of dates whose difference varies."""
+    for column in schema.features:
+        many = crossed and column.kind == "category" and suits(tensors[column.name])
+        name = MANY_LEVELS[encoding] if many else TRANSFORMS[encoding][column.kind]
+        yield transforms.get(name)(column)
+    number = transforms.get(TRANSFORMS[encoding]["number"])
+    for first, second in date_pairs(schema.features):
+        gap = DateGap(first, second, number)
+        if gap.varies(tensors):
+            yield gap
+
+
 def _most(schema: Schema, rows: int) -> int:
-    """Return how many features a column may have; numbers and booleans need three at most."""
+    """Return how many features a column may have.
+
+    Numbers, booleans and differences of dates need three at most.
+    """
     many = sum(column.kind not in ("number", "boolean") for column in schema.features)
-    few = len(schema.features) - many
+    few = len(schema.features) - many + len(date_pairs(schema.features))
     return max(FEWEST, (CELLS // max(1, rows) - 3 * few) // max(1, many))
 
 

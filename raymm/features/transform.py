@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Column
+from raymm.artifacts import Column, Tensors
 from raymm.onnx_builder import GraphBuilder
 
 
@@ -23,6 +24,14 @@ class Transform(ABC):
 
     def __init__(self, column: Column) -> None:
         self.column = column
+
+    def take(self, tensors: Tensors) -> npt.NDArray[Any]:
+        """Return the ``values`` that the other methods are given, shape (n,): the column's own."""
+        return tensors[self.column.name]
+
+    def take_onnx(self, builder: GraphBuilder, inputs: Mapping[str, str]) -> str:
+        """Return what `take` does as a tensor, shape (n, 1), of the raw columns' tensors."""
+        return inputs[self.column.name]
 
     @abstractmethod
     def fit(self, values: npt.NDArray[Any], y: npt.NDArray[Any]) -> Self:

@@ -2,14 +2,16 @@ import re
 import time
 
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raymm.artifacts import Column, Schema
+from raymm.artifacts import NO_TIME, Column, Schema
 from raymm.errors import DataError
 from raymm.features import pipeline
 from raymm.features.pipeline import TRANSFORMS, fit_features, safe_names
+from raymm.onnx_builder import FLOAT, INT64, GraphBuilder
 
 
 def schema(*columns):
@@ -153,3 +155,77 @@ def test_without_crossing_no_feature_is_a_statistic_of_the_target(encoding):
     features = fit_features(table, y, CROWDED, encoding)
     assert not any("target" in name for name in features.names)
     np.testing.assert_array_equal(features.training(table, y), features.transform(table))
+
+
+def dated(count, rows=300):
+    generator = np.random.default_rng(count)
+    plan = schema(
+        Column(name="n", kind="number"),
+        *(Column(name=f"d{i}", kind="datetime") for i in range(count)),
+    )
+    table = {f"d{i}": generator.integers(10**9, 2 * 10**9, rows) for i in range(count)}
+    table["n"] = generator.normal(size=rows).astype(np.float32)
+    for place, part in enumerate(list(table.values())[:-1]):
+        part[place :: 10 + place] = NO_TIME
+    return plan, table
+
+
+def graph_of(features, plan):
+    builder = GraphBuilder()
+    kinds = {"number": FLOAT, "datetime": INT64}
+    inputs = {c.name: builder.input(c.name, kinds[c.kind]) for c in plan.features}
+    result = features.to_onnx(builder, inputs)
+    model = builder.model([(result, "features", FLOAT, ["n", len(features.names)])])
+    return model.SerializeToString(deterministic=True)
+
+
+@pytest.mark.parametrize("encoding", TRANSFORMS)
+def test_the_days_between_dates_join_behind_all_columns_and_count_for_the_first(encoding):
+    plan, table = dated(3)
+    features = fit_features(table, np.arange(300) % 2, plan, encoding)
+    start = next(i for i, name in enumerate(features.names) if " to " in name)
+    assert not any(" to " in name for name in features.names[:start])
+    for name, column in zip(features.names[start:], features.columns[start:], strict=True):
+        assert name.startswith(f"{column} to d")
+    assert [n for n in features.names if n.endswith(" days")] == [
+        f"d{i} to d{j} days" for i, j in ((0, 1), (0, 2), (1, 2))
+    ]
+    session = onnxruntime.InferenceSession(
+        graph_of(features, plan), providers=["CPUExecutionProvider"]
+    )
+    [graph] = session.run(None, {name: part[:, None] for name, part in table.items()})
+    if encoding == "ordinal":
+        np.testing.assert_array_equal(graph, features.transform(table))
+    else:
+        np.testing.assert_allclose(graph, features.transform(table), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("encoding", TRANSFORMS)
+def test_dates_a_constant_time_apart_have_no_difference(encoding):
+    plan, table = dated(2)
+    table["d1"] = np.where(table["d0"] == NO_TIME, NO_TIME, table["d0"] + 86_400)
+    features = fit_features(table, np.arange(300) % 2, plan, encoding)
+    assert not any(" to " in name for name in features.names)
+
+
+@pytest.mark.parametrize("encoding", TRANSFORMS)
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_tables_of_no_one_or_many_dates_are_as_they_would_be_without_pairs(
+    encoding, count, monkeypatch
+):
+    plan, table = dated(count)
+    y = np.arange(300) % 2
+    features = fit_features(table, y, plan, encoding)
+    monkeypatch.setattr(pipeline, "date_pairs", lambda columns: ())
+    plain = fit_features(table, y, plan, encoding)
+    assert features.names == plain.names
+    assert graph_of(features, plan) == graph_of(plain, plan)
+    np.testing.assert_array_equal(features.transform(table), plain.transform(table))
+
+
+def test_only_training_rows_decide_which_dates_have_a_difference():
+    plan, table = dated(2)
+    table["d1"][:100] = table["d0"][:100] + 5
+    inside = {name: part[:100] for name, part in table.items()}
+    y = np.arange(100) % 2
+    assert not any(" to " in name for name in fit_features(inside, y, plan, "dense").names)
