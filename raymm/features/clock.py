@@ -17,6 +17,15 @@ _ISO = re.compile(
     r"(?P<sign>-?)P(?=.)((?P<weeks>\d+)W)?((?P<days>\d+)D)?"
     r"(T(?=.)((?P<hours>\d+)H)?((?P<minutes>\d+)M)?((?P<seconds>\d+(\.\d+)?)S)?)?$"
 )
+_NUMBER = r"\d+(?:\.\d+)?"
+_WORDS = re.compile(
+    rf"(?P<sign>-?)(?=\d)(?:(?P<weeks>{_NUMBER}) ?w(?:ks?|eeks?)?(?:,? |$|(?=\d)))?"
+    rf"(?:(?P<days>{_NUMBER}) ?d(?:ays?)?(?:,? |$|(?=\d)))?"
+    rf"(?:(?P<hours>{_NUMBER}) ?h(?:rs?|ours?)?(?:,? |$|(?=\d)))?"
+    rf"(?:(?P<minutes>{_NUMBER}) ?min(?:s|utes?)?\.?(?:,? |$|(?=\d)))?"
+    rf"(?:(?P<seconds>{_NUMBER}) ?s(?:ecs?|econds?)?\.?)?$",
+    re.IGNORECASE,
+)
 _WORTH = {"weeks": 604_800.0, "days": 86_400.0, "hours": 3_600.0, "minutes": 60.0, "seconds": 1.0}
 
 
@@ -24,11 +33,13 @@ def durations(cells: Sequence[Any]) -> npt.NDArray[np.float64]:
     """Return durations or times of day as float64 seconds, NaN where a cell is neither.
 
     Understood are ``h:mm``, ``h:mm:ss`` with a fraction, with ``3 days`` before or ``pm`` after
-    it, and ISO 8601's ``PT1H30M``; numbers are seconds already. Months and years have no fixed
-    length and are not read. Source: ISO 8601-1:2019, 5.5.2.
+    it, words (``90 min``, ``1h 30min``, ``2 days``) and ISO 8601's ``PT1H30M``; numbers are seconds
+    already. A lone ``m`` may be metres, and months and years have no fixed length: none is read. Source: ISO 8601-1:2019, 5.5.2.
 
     >>> durations(["1:30", "0:00:02.5", "PT5M", "2 days 1:00:00", "1:30 pm", "x"]).tolist()
     [5400.0, 2.5, 300.0, 176400.0, 48600.0, nan]
+    >>> durations(["90 min", "1h 30min", "2 days", "45s", "1.5 hours", "5 m"]).tolist()
+    [5400.0, 5400.0, 172800.0, 45.0, 5400.0, nan]
     """
     return np.array([_seconds(cell) for cell in cells], dtype=np.float64)
 
@@ -36,7 +47,7 @@ def durations(cells: Sequence[Any]) -> npt.NDArray[np.float64]:
 def _seconds(cell: Any) -> float:
     if not isinstance(cell, str):
         return np.nan if cell is None else float(cell)
-    match = _CLOCK.match(cell) or _ISO.match(cell)
+    match = _CLOCK.match(cell) or _ISO.match(cell) or _WORDS.match(cell)
     if match is None:
         return np.nan
     parts = match.groupdict()
