@@ -50,10 +50,9 @@ _PERSON = re.compile(
     r"contact|author|member|holder|manager|doctor|teacher|person|player|guest|tenant)s?"
     r"[_\W]?names?([_\W]|$)"
 )
-_NAME = re.compile(
-    r"[^\W\d_][^\W\d_.'’-]*[.'’-]?[^\W\d_]*(?:[ ,]{1,2}[(\"]?[^\W\d_][^\W\d_.'’-]*"
-    r"[.'’-]?[^\W\d_]*[.)\"]*){0,8}"
-)
+_PIECE = r"[^\W\d_]+(?:[.'’-][^\W\d_]*)?"
+"""There is one way to match a piece only, so that what is no name fails at once."""
+_NAME = re.compile(rf"{_PIECE}(?:[ ,]{{1,2}}[(\"]?{_PIECE}[)\"]?[.)\"]*){{0,8}}")
 
 
 class Found(NamedTuple):

@@ -34,7 +34,8 @@ def durations(cells: Sequence[Any]) -> npt.NDArray[np.float64]:
 
     Understood are ``h:mm``, ``h:mm:ss`` with a fraction, with ``3 days`` before or ``pm`` after
     it, words (``90 min``, ``1h 30min``, ``2 days``) and ISO 8601's ``PT1H30M``; numbers are seconds
-    already. A lone ``m`` may be metres, and months and years have no fixed length: none is read. Source: ISO 8601-1:2019, 5.5.2.
+    already. A lone ``m`` may be metres, and months and years have no fixed length: none is read.
+    Source: ISO 8601-1:2019, 5.5.2.
 
     >>> durations(["1:30", "0:00:02.5", "PT5M", "2 days 1:00:00", "1:30 pm", "x"]).tolist()
     [5400.0, 2.5, 300.0, 176400.0, 48600.0, nan]
