@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Config, Float, Int, Shape, Space, Task
+from raymm.artifacts import Categorical, Config, Float, Int, Shape, Space, Task
 from raymm.models import trees
 from raymm.models.family import Family, Fitting, Matrix
 from raymm.models.heads import Head
@@ -30,6 +30,8 @@ OBJECTIVES = {
 }
 SMALL = 10_000
 """Rows under which shallow trees are tried first."""
+BINS = (64, 256, 512)
+"""Few, so that most trials of a worker find their rows binned already."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,7 +63,7 @@ class XGBoost(Family):
             "colsample_bylevel": Float(0.5, 1.0),
             "reg_alpha": Float(1e-4, 10.0, log=True),
             "reg_lambda": Float(1e-3, 10.0, log=True),
-            "max_bin": Int(64, 512, log=True),
+            "max_bin": Categorical(BINS),
         }
 
     def portfolio(self, task: Task, shape: Shape) -> Sequence[Config]:
