@@ -50,9 +50,13 @@ _PERSON = re.compile(
     r"contact|author|member|holder|manager|doctor|teacher|person|player|guest|tenant)s?"
     r"[_\W]?names?([_\W]|$)"
 )
-_PIECE = r"[^\W\d_]+(?:[.'’-][^\W\d_]*)?"
-"""There is one way to match a piece only, so that what is no name fails at once."""
-_NAME = re.compile(rf"{_PIECE}(?:[ ,]{{1,2}}[(\"]?{_PIECE}[)\"]?[.)\"]*){{0,8}}")
+_LETTERS = r"[^\W\d_]"
+_NAME = re.compile(
+    rf"{_LETTERS}+(?:[.'’-]{_LETTERS}*)?(?:[ ,]{{1,2}}[(\"]?"
+    # A point that no letter follows is left to what ends a piece: with two ways to match each
+    # piece, let alone one a letter, what is nearly a name would take minutes.
+    rf"{_LETTERS}+(?:['’-]{_LETTERS}*|\.{_LETTERS}+)?[.)\"]*){{0,8}}"
+)
 
 
 class Found(NamedTuple):

@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -109,6 +110,15 @@ def test_a_few_rows_are_told_with_their_share(made: Callable[..., Any]) -> None:
         assert "5.0%" in told["note"]
     words = ["a@example.com" if i < 2 else f"word {i % 9}" for i in range(N)]
     assert found(made({**columns, "note": words})) == {}
+
+
+def test_what_is_nearly_a_name_takes_no_longer(made: Callable[..., Any]) -> None:
+    words = [f"{'abcdefghi ' * 8}abcdef{i}" for i in range(N)]
+    columns = {"x": RNG.normal(size=N), "customer_name": words, "y": ["a", "b"] * (N // 2)}
+    start = time.process_time()
+    assert found(made(columns)) == {}
+    # A quarter of a second; where each letter can be matched in two ways, years.
+    assert time.process_time() - start < 10
 
 
 def test_what_is_left_out_is_told_all_the_same(made: Callable[..., Any]) -> None:
