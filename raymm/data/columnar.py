@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from raymm.data.findings import Findings
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 PARQUET = b"PAR1"
 ARROW = b"ARROW1"
 _DEPTH = 8
+_NESTED = 1_000
+"""Brackets within brackets up to which pyarrow reads JSON: it recurs, and at 100,000 of them it
+takes the whole process down."""
+_OPEN, _CLOSED = tuple(b"{["), tuple(b"}]")
+_PIECE = 4 * 2**20
 
 
 def parquet(file: pa.NativeFile, name: str, found: Findings, memory: int) -> pd.DataFrame:
@@ -78,6 +84,8 @@ def records(data: bytes, name: str, found: Findings) -> pd.DataFrame:
     found.note("the file holds JSON records")
     if data.lstrip()[:1] == b"{":
         try:
+            if _nested(data) > _NESTED:
+                raise pa.ArrowInvalid("nested too deeply")
             return _frame(pa.json.read_json(pa.BufferReader(data)), found)
         except pa.ArrowException:  # values of several types in one field
             held: Any = list(_lines(data, name))
@@ -88,10 +96,26 @@ def records(data: bytes, name: str, found: Findings) -> pd.DataFrame:
             f"{name} holds JSON, but neither one record a line nor a list of records. Save the "
             "table as CSV, Parquet or JSON lines."
         )
-    frame = pd.json_normalize(held)
+    try:
+        frame = pd.json_normalize(held)
+    except RecursionError as error:
+        raise DataError(
+            f"{name} holds records nested too deeply to be read. Write records of plain values."
+        ) from error
     odd = [key for key in frame.columns if frame[key].map(lambda v: isinstance(v, list)).any()]
     _left_out([(str(key), "lists") for key in odd], found)
     return frame.drop(columns=odd)
+
+
+def _nested(data: bytes) -> int:
+    """Return how deeply brackets are nested at most; those within text count as well."""
+    deepest = depth = 0
+    for start in range(0, len(data), _PIECE):
+        codes = np.frombuffer(data, np.uint8, min(_PIECE, len(data) - start), start)
+        steps = np.isin(codes, _OPEN).astype(np.int64) - np.isin(codes, _CLOSED)
+        depths = depth + np.cumsum(steps)
+        deepest, depth = max(deepest, int(depths.max())), int(depths[-1])
+    return deepest
 
 
 def _lines(data: bytes, name: str) -> list[Any]:

@@ -53,3 +53,12 @@ def test_json_lines_lists_and_what_is_neither() -> None:
     for bad in (b"[1, 2]", b"[]", b'{"a": 1}\n{"a":'):
         with pytest.raises(DataError, match="JSON"):
             records(bad, "t", Findings())
+
+
+def test_records_nested_without_end_are_data_errors() -> None:
+    deep = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+    for data in (deep, b"[" + deep + b"]", b'{"a": 1}\n' + deep):
+        with pytest.raises(DataError):
+            records(data, "t", Findings())
+    told = b'{"a": "' + b"[" * 2_000 + b'"}\n{"a": "x"}'  # brackets in a text nest nothing
+    assert records(told, "t", Findings())["a"].tolist() == ["[" * 2_000, "x"]
