@@ -158,8 +158,8 @@ def parse_numbers(
     cells: list[Any] = []
     for value in found:
         if not isinstance(value, str):
-            plain = isinstance(value, datetime.date | datetime.timedelta | bytes)
-            cells.append(None if plain else _real(value))
+            lasting = "duration" in marks and isinstance(value, datetime.timedelta | datetime.time)
+            cells.append(_lasting(value) if lasting else _real(value))
             continue
         cell = value.strip()
         if marks and cell not in absent:
@@ -171,7 +171,16 @@ def parse_numbers(
     return np.array(read.to_numpy(dtype=np.float64, na_value=np.nan))
 
 
+def _lasting(value: datetime.timedelta | datetime.time) -> float:
+    """Return the seconds of a duration, or those since midnight."""
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    return value.hour * 3600.0 + value.minute * 60.0 + value.second + value.microsecond * 1e-6
+
+
 def _real(value: Any) -> float | None:
+    if isinstance(value, datetime.date | datetime.timedelta | bytes):
+        return None
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):

@@ -53,6 +53,17 @@ def test_numbers_as_people_write_them() -> None:
     assert np.isnan(one(pd.to_datetime(["2020-01-01"]), "number")).all()
 
 
+@given(st.lists(st.timedeltas(max_value=datetime.timedelta(days=10_000)), min_size=1, max_size=9))
+def test_durations_are_seconds_however_they_come(spans: list[datetime.timedelta]) -> None:
+    spans = [max(span, datetime.timedelta(days=-10_000)) for span in spans]
+    expected = np.array([span.total_seconds() for span in spans], dtype=np.float32)
+    for values in (pd.Series(spans, dtype=object), pd.Series(spans, dtype="timedelta64[us]")):
+        assert np.array_equal(one(values, "number", format="duration"), expected)
+        assert np.isnan(one(values, "number")).all()
+    clock = [datetime.time(1, 30, 2, 500_000), None]
+    assert one(pd.Series(clock), "number", format="duration")[0] == 5402.5
+
+
 def test_booleans_are_understood_in_words_and_types() -> None:
     expected = np.array([0, 1, 0, 1, np.nan, np.nan], dtype=np.float32)
     words = ("No", "Yes")
