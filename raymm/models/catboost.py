@@ -152,11 +152,22 @@ class CatBoost(Family):
         return replace(state, rows=_rows(train, how, state.head), how=threads, margins=Margins())
 
     def extend(self, model: Boosted, rounds: int) -> Boosted:
-        """Train on up to ``rounds`` rounds in all; see `Family.extend`."""
+        """Train on up to ``rounds`` rounds in all; see `Family.extend`.
+
+        Raises
+        ------
+        ValueError
+            When CatBoost can grow no tree at all.
+        """
         while model.rows is not None and _trained(model) < rounds:
+            before = _trained(model)
             block = _library().CatBoost(_parameters(model))
             block.fit(model.rows, init_model=model.booster)
             model.booster = block
+            if _trained(model) == before:  # it gives up where a leaf's value is not finite
+                if before == 0:
+                    raise ValueError("CatBoost grew no tree. Set l2_leaf_reg higher.")
+                rounds = before
         model.rounds = rounds
         return model
 

@@ -4,6 +4,7 @@ import gc
 import sys
 import weakref
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -152,3 +153,29 @@ def test_portfolio_lies_in_the_space_of_every_size(library, shapes, in_space):
             for config in FAMILY.portfolio(task, shape):
                 assert in_space(config, FAMILY.space(task, shape))
                 assert 300 <= FAMILY.max_rounds(config) <= 2000
+
+
+@pytest.mark.parametrize("first", [25, 0])
+def test_what_can_grow_no_further_ends(monkeypatch, matrix, fitting, first):
+    calls = []
+
+    class Stuck:
+        """Grows ``first`` trees and no more, as where a leaf's value is not finite."""
+
+        tree_count_ = first
+
+        def __init__(self, parameters):
+            assert len(calls) < 3, "it would go on for ever"
+            calls.append(parameters)
+
+        def fit(self, rows, init_model):
+            assert rows is not None
+
+    rows = SimpleNamespace(num_row=lambda: 400)
+    monkeypatch.setattr(catboost, "_library", lambda: SimpleNamespace(CatBoost=Stuck))
+    monkeypatch.setattr(catboost, "_rows", lambda train, how, head: rows)
+    if first:
+        assert FAMILY.fit(CONFIG, matrix("binary"), fitting("binary", 60)).rounds == first
+    else:
+        with pytest.raises(ValueError, match="l2_leaf_reg higher"):
+            FAMILY.fit(CONFIG, matrix("binary"), fitting("binary", 60))
