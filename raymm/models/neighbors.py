@@ -29,6 +29,8 @@ from raymm.plugins import family
 LARGEST = 20_000
 """Training rows up to which it is tried unasked; `distance.POINTS` of them are kept."""
 MOST_FEATURES = 200
+MOST_CLASSES = distance.POINT_CELLS // distance.POINTS
+"""Classes up to which the kept rows' classes take no more room than the rows may: 250."""
 SLACK = 1e-9
 """How much farther than the k-th neighbour, relative to the largest distance, is as near."""
 NEAR = 1e-3
@@ -76,8 +78,9 @@ class Neighbors(Family):
     order = 90
 
     def suits(self, task: Task, shape: Shape) -> bool:
-        """Return whether rows and features are few enough."""
-        return shape.rows <= LARGEST and shape.features <= MOST_FEATURES
+        """Return whether rows, features and classes are few enough."""
+        small = shape.rows <= LARGEST and shape.features <= MOST_FEATURES
+        return small and shape.classes <= MOST_CLASSES
 
     def space(self, task: Task, shape: Shape) -> Space:
         """Return the parameters to search; ``relevance`` is the power of the features' weights."""

@@ -168,6 +168,9 @@ def test_it_is_left_out_of_large_tables():
     assert FAMILY.suits("binary", small)
     assert not FAMILY.suits("binary", replace(small, rows=small.rows + 1))
     assert not FAMILY.suits("binary", replace(small, features=small.features + 1))
+    crowded = replace(small, classes=neighbors.MOST_CLASSES)
+    assert FAMILY.suits("multiclass", crowded)
+    assert not FAMILY.suits("multiclass", replace(crowded, classes=crowded.classes + 1))
 
 
 def test_portfolio_lies_in_the_space_of_every_size(shapes, in_space):
