@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from raymm import plugins
-from raymm.artifacts import Dataset, Progress, Shape, Space, Trials
+from raymm.artifacts import Dataset, Progress, Shape, Space, Trials, as_record
 from raymm.cluster import connect
 from raymm.config import RunConfig
 from raymm.errors import ConfigError, SearchError
@@ -176,8 +178,7 @@ def _searcher(
     given = {"mode": life.metric.direction, "generator": generator}
     searcher = kind(space, **given, **(budgets if kind.multi_fidelity else {}))
     gather = life.config.search.warm == "auto"
-    rows = life.dataset.sha256
-    start = warm(life.ledger, life.config.storage, space, gather=gather, of=rows)
+    start = warm(life.ledger, life.config.storage, space, gather=gather, of=measured(life))
     if start.said:
         life.notify(Progress(stage="search", message=start.said))
         searcher.observe(start.results)
@@ -188,6 +189,22 @@ def _searcher(
             lead(leading)
         return searcher
     return searcher if life.config.search.algorithm == "grid" else Portfolio(searcher, leading)
+
+
+def measured(life: Life) -> str:
+    """Return a SHA-256 of what values are measured on: the table, its columns and its split.
+
+    A feature left out, or rows split by time, make other values of the same table; by another
+    seed, rows were validated on that are test rows now.
+    """
+    deciding = [
+        life.dataset.sha256,
+        as_record(life.dataset.schema),
+        life.config.data.model_dump(mode="json", exclude={"source", "schema_file"}),
+        life.config.goal.decision,
+        life.config.seed,
+    ]
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
 def _halving(life: Life) -> Halving | Median | None:

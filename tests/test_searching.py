@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -119,6 +120,29 @@ def test_an_earlier_run_of_the_name_begins_the_search(asked, finished, tmp_path)
     assert asked(**how, seed=5)["searcher"].suggest(1)[0].config == best.config
     cold = asked(**how, seed=6, search__warm="none")["searcher"].suggest(1)[0]
     assert cold.config == fresh.config
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 1},
+        {"data": {"exclude": ["income"]}},
+        {"data": {"test": 0.3}},
+        {"goal": {"decision": "off"}},
+    ],
+    ids=str,
+)
+def test_values_are_told_of_the_same_columns_and_split_alone(finished, other):
+    given = {"name": "loans", "data": {"source": str(finished.csv), "target": "approved"}}
+
+    def measured(**more):
+        merged = {**given, **more, "data": {**given["data"], **more.get("data", {})}}
+        made = parse(merged)
+        dataset = lifecycle._dataset(made, lambda event: None, None)[0]
+        return searching.measured(SimpleNamespace(config=made, dataset=dataset))
+
+    assert measured() == measured(search={"trials": 7, "families": ["linear"]})
+    assert measured() != measured(**other)
 
 
 def test_schedules_are_not_for_tables():
