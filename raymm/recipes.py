@@ -7,6 +7,7 @@ found. Test rows play no part.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -178,7 +179,7 @@ def _mix(
     if len(known) == 1:
         return alone, predictions[0]
     asked = life.config.search.ensemble
-    most = MEMBERS if asked == "auto" else int(asked)
+    largest = most = MEMBERS if asked == "auto" else int(asked)
     metric = decision.judge(life.metric, moves=life.config.goal.decision == "auto")
     gain = _mixed_gain(life, rows, metric, predictions, most)
     told = f"{_signed(gain)} on {len(rows.truth):,} validation rows"
@@ -187,6 +188,8 @@ def _mix(
         weights = mixing.greedy(metric, rows.truth, predictions, most=most)
         recipe = _recipe(known, weights)
         if len(recipe.members) == 1:
+            if most == largest:
+                statement = f"Of all validation rows, one trial alone is best; of parts, {told}."
             break
         size, within = _size(life, folds, recipe, alone)
         if within:
@@ -321,4 +324,6 @@ def _move(life: Life, rows: _Rows, recipe: Recipe, predictions: npt.NDArray[Any]
 
 def _signed(gain: Score) -> str:
     """Write a gain with its lower bound, positive is better."""
+    if not math.isfinite(gain.value) or not math.isfinite(gain.low):
+        return f"{gain.metric} cannot be compared, as resamples of so few rows lack a class"
     return f"{gain.metric} better by {gain.value:.3g} (at least {gain.low:.3g})"

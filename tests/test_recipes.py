@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from raymm import config, recipes, stages
-from raymm.artifacts import Recipe, Trial, Trials
+from raymm.artifacts import Recipe, Score, Trial, Trials
 from raymm.data.statistics import reference
 from raymm.evaluation.metrics import metric_for
 from raymm.search.ledger import Ledger
@@ -138,6 +138,21 @@ def test_a_mix_beyond_the_goals_limits_is_left(make, half_linear, limit):
     recipe = recipes.compose(life, trials(life.metric, configs))
     assert recipe.plain
     assert "goal.limits" in found(recipe, "ensemble").statement
+
+
+def test_why_nothing_is_mixed_is_told_as_it_is(make, monkeypatch):
+    useless = {"family": "linear", "linear.C": 1e-9}
+    for low, told in (
+        (0.1, "one trial alone is best; of parts, roc_auc better by 0.2 (at least 0.1)"),
+        (-0.1, "does not pay: roc_auc better by 0.2 (at least -0.1)"),
+        (float("nan"), "does not pay: roc_auc cannot be compared"),
+    ):
+        gain = Score(metric="roc_auc", value=0.2, low=low, high=0.3, level=0.8)
+        monkeypatch.setattr(recipes, "_mixed_gain", lambda *given, gain=gain: gain)
+        life = make(goal={"calibration": "off", "decision": "off"})
+        recipe = recipes.compose(life, trials(life.metric, [LINEAR, useless]))
+        assert len(recipe.members) == 1
+        assert told in found(recipe, "ensemble").statement
 
 
 def test_copies_of_one_model_are_not_mixed(make):
