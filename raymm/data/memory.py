@@ -6,12 +6,20 @@ from pathlib import Path
 
 _DEFAULT = 8 * 2**30
 _GROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory.current",
+        "/sys/fs/cgroup/memory.stat",
+    ),
     (
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
         "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory/memory.stat",
     ),
 )
+_CACHED = ("inactive_file", "total_inactive_file")
+"""What a container's usage counts of files read long ago, in either version: it is given up where
+memory is needed, as MemAvailable of the machine has it."""
 
 
 def available() -> int:
@@ -32,10 +40,19 @@ def _machine() -> int | None:
     return int(sizes[0]) * 1024 if sizes else None
 
 
-def _group(limit: str, used: str) -> int | None:
+def _group(limit: str, used: str, told: str) -> int | None:
     try:
         most = Path(limit).read_text(encoding="ascii").strip()
         taken = Path(used).read_text(encoding="ascii").strip()
-        return max(1, int(most) - int(taken)) if most != "max" else None
+        return max(1, int(most) - int(taken) + _cached(told)) if most != "max" else None
     except (OSError, ValueError):
         return None
+
+
+def _cached(told: str) -> int:
+    try:
+        lines = Path(told).read_text(encoding="ascii").splitlines()
+        entries = dict(line.split() for line in lines)
+        return max(int(entries.get(name, 0)) for name in _CACHED)
+    except (OSError, ValueError):
+        return 0
