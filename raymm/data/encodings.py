@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,11 @@ def encodings(evidence: Evidence) -> Iterator[Anomaly]:
     chance would leave, was scaled before the split. One that equals the target's mean over the
     rows of a level, smoothed or not, was encoded with the target of the rows it is tested on.
     """
+
+    @cache
+    def levels(name: str) -> Codes:  # of a category; going through a long column takes a while
+        return distinct(evidence.frame[name])[0] + 1
+
     for column in evidence.features:
         if column.kind != "number":
             continue
@@ -41,7 +47,7 @@ def encodings(evidence: Evidence) -> Iterator[Anomaly]:
                 "It is used as it is. Give the raw values: raymm scales by the training rows "
                 "alone, and new rows come unscaled.",
             )
-        told = _encoded(evidence, column) if _plausible(evidence, column) else ""
+        told = _encoded(evidence, column, levels) if _plausible(evidence, column) else ""
         if told:
             yield anomaly(
                 "suspected leak",
@@ -91,27 +97,25 @@ def _plausible(evidence: Evidence, column: Column) -> bool:
     return False
 
 
-def _encoded(evidence: Evidence, column: Column) -> str:
+def _encoded(evidence: Evidence, column: Column, levels: Callable[[str], Codes]) -> str:
+    names = [
+        one.name
+        for one in evidence.schema.columns
+        if one.kind == "category" and one.role != "target" and one.name != column.name
+    ]
+    names = [name for name in names if name in evidence.frame.columns]
     x = numbers(evidence.frame[column.name], column)
+    rows = np.flatnonzero(evidence.known & np.isfinite(x))
+    values = x[rows]
+    _, own = np.unique(values, return_inverse=True)
     for name, outcome in _outcomes(evidence):
-        rows = np.flatnonzero(evidence.known & np.isfinite(x))
-        values, t = x[rows], outcome[rows]
-        _, own = np.unique(values, return_inverse=True)
+        t = outcome[rows]
         if _is_mean(values, t, own, smoothed=False):
             return f"it is the mean of {name} over the rows that share its value"
-        for level in evidence.schema.columns:
-            if level.kind == "category" and level.role != "target" and level.name != column.name:
-                codes = _levels(evidence, level, rows)
-                if codes is not None and _is_mean(values, t, codes, smoothed=True):
-                    return f'it is the mean of {name} over all rows of a "{level.name}"'
+        for level in names:
+            if _is_mean(values, t, levels(level)[rows], smoothed=True):
+                return f'it is the mean of {name} over all rows of a "{level}"'
     return ""
-
-
-def _levels(evidence: Evidence, column: Column, rows: Codes) -> Codes | None:
-    if column.name not in evidence.frame.columns:
-        return None
-    codes, _ = distinct(evidence.frame[column.name])
-    return codes[rows] + 1
 
 
 def _is_mean(x: Values, t: Values, levels: Codes, *, smoothed: bool) -> bool:

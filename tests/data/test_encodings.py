@@ -4,8 +4,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from raymm.data import encodings as module
 from raymm.data.encodings import encodings
 from raymm.data.evidence import Evidence
+from raymm.features.columns import distinct
 
 N = 500
 
@@ -56,3 +58,23 @@ def test_one_class_of_many_is_enough(made: Callable[..., Any]) -> None:
     rate = (np.bincount(town, y == 1) / np.bincount(town))[town]
     columns = {"rate": rate, "x": rng.normal(size=N), "y": [f"c{v}" for v in y]}
     assert found(made(columns)) == {("suspected leak", "rate")}
+
+
+def test_each_category_is_gone_through_once(
+    made: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 4, N)
+    guesses = {f"guess{c}": 0.5 * (y == c) + 0.5 * rng.permutation(y == c) for c in range(4)}
+    guesses = {name: values + 0.01 * rng.random(N) for name, values in guesses.items()}
+    towns = {f"town{i}": [f"t{v}" for v in rng.integers(0, 60, N)] for i in range(2)}
+    given = made({**guesses, **towns, "y": [f"c{v}" for v in y]})
+    calls: list[str] = []
+
+    def counted(values: Any) -> Any:
+        calls.append(str(values.name))
+        return distinct(values)
+
+    monkeypatch.setattr(module, "distinct", counted)
+    assert found(given) == set()
+    assert sorted(calls) == ["town0", "town1"]
