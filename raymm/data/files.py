@@ -37,12 +37,15 @@ class Named:
         Its bytes as they are stored, perhaps packed.
     path : Path or None
         Where it lies; None where ``fetch`` brings its bytes from a store.
+    peek : function of int or None
+        Brings that many bytes of its beginning from the store.
     """
 
     name: str
     size: int
     path: Path | None = None
     fetch: Callable[[], bytes] | None = None
+    peek: Callable[[int], bytes] | None = None
 
     def stored(self) -> pa.NativeFile:
         """Return the bytes as they are stored, as a file at its beginning."""
@@ -60,8 +63,18 @@ class Named:
     @property
     def packed(self) -> str:
         """How it is packed, or an empty string."""
+        return kind_of(self._first(8))
+
+    def head(self, count: int) -> bytes:
+        """Return the first ``count`` bytes of its content, unpacked, or as many as there are."""
+        first = self._first(max(8, count))
+        return self.read(count)[:count] if kind_of(first) else first[:count]
+
+    def _first(self, count: int) -> bytes:
+        if self.peek is not None:
+            return self.peek(min(count, self.size))
         with self.stored() as file:
-            return kind_of(file.read(8))
+            return bytes(file.read(count))
 
     def open(self, limit: int) -> pa.NativeFile:
         """Return its content, unpacked, as a stream of at most ``limit`` bytes.
@@ -182,30 +195,50 @@ def _remote(source: str) -> list[Named]:
         names = _listed(obstore, store, path)
         if not names:
             raise DataError(f"{source} holds no CSV or Parquet file, or is not there. {_REMEDY}")
+        held: dict[str, bytes] = {}
+        fetches = {name: _fetcher(source, store, name, held) for name in names}
         return [
             Named(
                 name=name,
                 size=int(obstore.head(store, name)["size"]),
-                fetch=_fetcher(source, store, name),
+                fetch=fetch,
+                peek=_peeker(fetch, store, name),
             )
-            for name in names
+            for name, fetch in fetches.items()
         ]
     except (BaseError, OSError, ValueError) as error:
         raise _unreached(source, error) from error
 
 
-def _fetcher(source: str, store: Any, name: str) -> Callable[[], bytes]:
-    @lru_cache(maxsize=1)
+def _fetcher(source: str, store: Any, name: str, held: dict[str, bytes]) -> Callable[[], bytes]:
+    """Return what fetches a file; ``held`` keeps the last one of a source, and no other."""
+
     def fetch() -> bytes:
         import obstore
         from obstore.exceptions import BaseError
 
-        try:
-            return bytes(obstore.get(store, name).bytes())
-        except (BaseError, OSError, ValueError) as error:
-            raise _unreached(source, error) from error
+        if name not in held:
+            held.clear()
+            try:
+                held[name] = bytes(obstore.get(store, name).bytes())
+            except (BaseError, OSError, ValueError) as error:
+                raise _unreached(source, error) from error
+        return held[name]
 
     return fetch
+
+
+def _peeker(fetch: Callable[[], bytes], store: Any, name: str) -> Callable[[int], bytes]:
+    def peek(count: int) -> bytes:
+        import obstore
+        from obstore.exceptions import BaseError
+
+        try:
+            return bytes(obstore.get_range(store, name, start=0, end=count))
+        except (BaseError, OSError, ValueError):  # some web servers know no ranges
+            return fetch()[:count]
+
+    return peek
 
 
 def _unreached(source: str, error: Exception) -> DataError:

@@ -57,7 +57,7 @@ def read(source: str, *, limit_bytes: int = LIMIT_BYTES, memory: int | None = No
     """
     found = Findings()
     named_files = files(source, limit_bytes)
-    heads = [file.read(63)[:64] for file in named_files]
+    heads = [file.head(64) for file in named_files]
     text = not any(_is_binary(head) for head in heads)
     weight = sum(file.size * (_PACKED if file.packed else 1) for file in named_files)
     whole = None if text and weight >= LARGE else _whole(named_files, limit_bytes, found, memory)
@@ -146,7 +146,7 @@ def _frame(
     file: Named, left: int, found: Findings, memory: int | None
 ) -> tuple[pd.DataFrame | None, int]:
     """Return a file's rows and how many bytes it holds; None where it is large text."""
-    head = file.read(7)
+    head = file.head(8)
     room = int(available() * 0.6) if memory is None else memory
     if head.startswith((columnar.PARQUET, columnar.ARROW)) and not file.packed:
         with file.stored() as opened:

@@ -1,9 +1,11 @@
 import gzip
 from pathlib import Path
+from typing import Any
 
 import obstore
 import pandas as pd
 import pytest
+from obstore.exceptions import NotSupportedError
 
 from raymm.data import ingest
 from raymm.data.files import files, memory
@@ -46,6 +48,33 @@ def test_a_folder_a_glob_and_urls_give_one_table(tmp_path: Path) -> None:
     assert read("memory://bucket/part-1.parquet").frame["a"].tolist() == [3, 4]
     with pytest.raises(DataError, match="memory://nowhere"):
         read("memory://nowhere")
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_of_a_store_s_files_one_is_held_at_a_time(
+    ranges: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        obstore.put(memory(), f"many/{number}.csv", f"a,b\n{number},x\n".encode())
+    obstore.put(memory(), "many/3.csv.gz", gzip.compress(b"a,b\n3,x\n"))
+    fetched: list[str] = []
+    whole, part = obstore.get, obstore.get_range
+
+    def get(store: Any, name: str) -> Any:
+        fetched.append(name)
+        return whole(store, name)
+
+    def get_range(store: Any, name: str, **ends: int) -> Any:
+        if not ranges:
+            raise NotSupportedError("no ranges")
+        return part(store, name, **ends)
+
+    monkeypatch.setattr(obstore, "get", get)
+    monkeypatch.setattr(obstore, "get_range", get_range)
+    assert read("memory://many").frame["a"].tolist() == ["0", "1", "2", "3"]
+    names = [*(f"many/{number}.csv" for number in range(3)), "many/3.csv.gz"]
+    # Once for its rows, and before where nothing less tells what it is.
+    assert fetched == [*(names[3:] if ranges else names), *names]
 
 
 def test_files_come_unpacked_in_the_order_of_their_names(tmp_path: Path) -> None:
