@@ -57,9 +57,9 @@ def read(source: str, *, limit_bytes: int = LIMIT_BYTES, memory: int | None = No
     """
     found = Findings()
     named_files = files(source, limit_bytes)
-    heads = [file.head(64) for file in named_files]
-    text = not any(_is_binary(head) for head in heads)
-    weight = sum(file.size * (_PACKED if file.packed else 1) for file in named_files)
+    seen = [(file.head(64), file.size * (_PACKED if file.packed else 1)) for file in named_files]
+    text = not any(_is_binary(head) for head, _ in seen)
+    weight = sum(size for _, size in seen)
     whole = None if text and weight >= LARGE else _whole(named_files, limit_bytes, found, memory)
     if whole is None:
         if not text:
