@@ -259,7 +259,8 @@ def _store(source: str) -> tuple[Any, str]:
     wild = _WILD.search(rest)
     fixed = rest[: wild.start()] if wild else rest.rstrip("/")
     base = fixed.rpartition("/")[0] or fixed
-    store: Any = from_url(f"{scheme}://{base}")
+    plain: Any = {"client_options": {"allow_http": True}} if scheme.lower() == "http" else {}
+    store: Any = from_url(f"{scheme}://{base}", **plain)
     return store, rest.rstrip("/")[len(base) :].lstrip("/")
 
 

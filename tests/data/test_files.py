@@ -1,4 +1,7 @@
 import gzip
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +108,17 @@ def test_json_and_packed_parquet_must_be_small(
         with pytest.raises(DataError, match="at most 300 bytes"):
             read(str(tmp_path / name))
     assert len(read(str(tmp_path / "t.parquet")).frame) == 200
+
+
+def test_a_file_of_a_web_server_that_knows_no_ranges_is_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n1,x\n2,y\n")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            address = f"http://127.0.0.1:{server.server_port}"
+            assert read(f"{address}/t.csv").frame["b"].tolist() == ["x", "y"]
+            with pytest.raises(DataError, match=r"no\.csv"):
+                read(f"{address}/no.csv")
+        finally:
+            server.shutdown()
