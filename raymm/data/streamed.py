@@ -243,7 +243,7 @@ class _Reader:
                     self._kept += len(batch)
                     pieces = [(chosen[name], batch[name]) for name in batch.schema.names]
                     list(pool.map(lambda pair: pair[0].add(pair[1]), pieces))
-                    self._require_room(wanted.values(), file.name)
+                    self._require_room(wanted.values(), file)
 
     def tell(self, found: Findings) -> None:
         """Tell of quotes, of rows left out and of the sample."""
@@ -299,13 +299,19 @@ class _Reader:
         need = total * compact / max(1, batch.nbytes) * _COPIES
         self._share = min(1.0, self._room / max(1.0, need))
 
-    def _require_room(self, columns: Any, name: str) -> None:
+    def _require_room(self, columns: Any, file: Named) -> None:
         taken = sum(column.size for column in columns)
         if taken * _COPIES > 1.5 * self._room:
+            holds, remedy = "holds", "Give a sample of its rows, or leave out columns."
+            if file.packed:
+                holds = "unpacks to"
+                remedy = (
+                    "Unpack it, so that its size is known and rows can be sampled; or give a "
+                    "sample of its rows."
+                )
             raise DataError(
-                f"{name} unpacks to more than fits the memory that is free: {self._rows:,} rows "
-                f"take {taken / 2**30:.1f} GiB. Unpack it, so that its size is known and rows can "
-                "be sampled; or give a sample of its rows."
+                f"{file.name} {holds} more than fits the memory that is free: {self._rows:,} rows "
+                f"take {taken / 2**30:.1f} GiB. {remedy}"
             )
 
     def _batches(self, file: Named, how: Layout, wanted: list[str]) -> Iterator[Any]:
