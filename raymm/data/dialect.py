@@ -141,11 +141,21 @@ def layout(sample: str, found: Findings) -> Layout:
 
 
 def spaced(text: str) -> str:
-    """Return a text with each run of blanks within a line as one tab, none at a line's rim."""
-    text = re.sub(r"^[ \t]+|[ \t]+$", "", text, flags=re.MULTILINE)
+    """Return a text with each run of blanks within a line as one tab, none at a line's rim.
+
+    Quoted cells stay as they are.
+    """
     if '"' not in text:
-        return re.sub(r"[ \t]+", "\t", text)
-    return re.sub(r'("[^"]*")|[ \t]+', lambda m: m.group(1) or "\t", text)
+        # The rims come last: a pattern of a run and a line's end looks at each run's blanks over
+        # and over, in proportion to the square of its length.
+        return re.sub(r"^\t|\t$", "", re.sub(r"[ \t]+", "\t", text), flags=re.MULTILINE)
+
+    def parted(match: re.Match[str]) -> str:
+        first, last = match.span()
+        rim = text[first - 1 : first] in ("", "\n") or text[last : last + 1] in ("", "\n")
+        return match.group(1) or ("" if rim else "\t")
+
+    return re.sub(r'("[^"]*")|[ \t]+', parted, text)
 
 
 def after(text: str, lines: int) -> str:

@@ -1,5 +1,6 @@
 import csv
 import io
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -66,6 +67,21 @@ def test_sentences_are_no_columns() -> None:
 
 def test_runs_of_blanks_become_tabs_outside_quotes() -> None:
     assert spaced('  a   b \n1  "x  y"\n') == 'a\tb\n1\t"x  y"\n'
+    assert spaced(' "x \n y"  1 ') == '"x \n y"\t1'
+
+
+@given(lines=st.lists(st.lists(st.sampled_from(["a", "1.5", "\u00fc"]))), quoted=st.booleans())
+def test_each_run_of_blanks_is_one_tab(lines: list[list[str]], quoted: bool) -> None:
+    written = "\n".join(" \t " + " \t".join(words) + "  " for words in lines)
+    made = spaced(written + '\n"q"' * quoted)
+    assert made == "\n".join("\t".join(words) for words in lines) + '\n"q"' * quoted
+
+
+def test_long_runs_of_blanks_take_no_longer() -> None:
+    start = time.process_time()
+    assert spaced(f"a{' ' * 100_000}b\n" * 3) == "a\tb\n" * 3
+    # Milliseconds; two minutes where each blank of a run is a beginning of its own.
+    assert time.process_time() - start < 5
 
 
 def test_a_sample_holds_lines_even_where_they_are_long() -> None:
