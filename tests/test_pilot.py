@@ -51,6 +51,16 @@ def test_a_skewed_target_that_is_linear_in_the_columns_stays_as_it_is(table):
     assert not pays(made(y))
 
 
+def test_a_failure_is_left_to_the_search(table, monkeypatch):
+    made, income = table
+
+    def fit(*given, **named):
+        raise ValueError("no luck")
+
+    monkeypatch.setattr(plugins.families.get("linear"), "fit", fit)
+    assert pays(made(np.exp(income / 10)))
+
+
 def test_classes_have_no_logarithm(finished):
     assert not pilot.log_pays(
         finished.runs[0].dataset,
