@@ -45,7 +45,10 @@ from raymm.explanation import attribution
 from raymm.registry.versions import Registry
 from raymm.search.ledger import Ledger
 
-_PACKAGES = ("raymm", "lightgbm", "xgboost", "xgboost-cpu", "scikit-learn", "numpy", "onnxruntime")
+_PACKAGES = (
+    *("raymm", "lightgbm", "xgboost", "xgboost-cpu", "catboost", "scikit-learn", "scipy"),
+    *("numpy", "onnxruntime"),
+)
 _EXPLAINED_ROWS = 50
 _SHUFFLED_BYTES = 4e9
 _HARD_ROWS = 500

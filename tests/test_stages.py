@@ -44,6 +44,17 @@ def test_lineage_holds_no_clock_and_no_folder(finished):
     assert str(finished.csv.parent) not in record
 
 
+def test_lineage_names_every_package_that_trains(finished, monkeypatch, life):
+    monkeypatch.setattr(stages, "version", lambda name: f"1 of {name}")
+    run = finished.runs[1]
+    life.__dict__.update(config=parse({"data": {"source": "a", "target": "y"}}), run="r-1")
+    life.dataset = run.dataset
+    found = stages.lineage_of(life, run.recipe).packages
+    trained_by = {"lightgbm", "xgboost", "catboost", "scikit-learn", "scipy"}
+    assert trained_by <= set(found)
+    assert found["catboost"] == "1 of catboost"
+
+
 def test_the_chosen_candidate_is_one_and_what_is_shipped(finished):
     for run in finished.runs:
         assert sum(one.chosen for one in run.frontier.candidates) == 1
