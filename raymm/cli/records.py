@@ -120,7 +120,8 @@ def report(run: str, output: str | None, storage: str | None) -> None:
                 err=True,
             )
         page = numbered(registry.part(version, "report.html").decode(), version.number)
-    path = reporting.write(page.encode(), Path(output or f"{found}.html"))
+    # A stored name is no path: the page goes to this folder, whatever the record says.
+    path = reporting.write(page.encode(), Path(output or f"{Path(found).name}.html"))
     printing.say(str(path))
 
 
