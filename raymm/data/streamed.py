@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -297,7 +298,10 @@ class _Reader:
             compact += trial.size or piece.nbytes
         total = sum(file.size * (_PACKED if file.packed else 1) for file in self._files)
         need = total * compact / max(1, batch.nbytes) * _COPIES
-        self._share = min(1.0, self._room / max(1.0, need))
+        share = min(1.0, self._room / max(1.0, need))
+        # In steps of a sixth, so that the same rows are read again although free memory is never
+        # twice the same.
+        self._share = 2.0 ** (math.floor(4 * math.log2(share)) / 4)
 
     def _require_room(self, columns: Any, file: Named) -> None:
         taken = sum(column.size for column in columns)
