@@ -162,7 +162,7 @@ class CompressionConfig(_Section):
     metric's value for errors such as rmse, an absolute difference for metrics in [0, 1].
     """
 
-    max_loss: float = Field(default=0.005, ge=0)
+    max_loss: float = Field(default=0.0005, ge=0)
     techniques: Literal["auto"] | Words = "auto"
 
 

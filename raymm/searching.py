@@ -20,6 +20,7 @@ from raymm.models import targets
 from raymm.pilot import log_pays
 from raymm.search import account, tune
 from raymm.search import space as spaces
+from raymm.search.focus import Focus
 from raymm.search.halving import Halving
 from raymm.search.median import Median
 from raymm.search.portfolio import Portfolio
@@ -188,6 +189,8 @@ def _searcher(
         if lead is not None:
             lead(leading)
         return searcher
+    if life.config.search.algorithm == "auto" and "family" in space:
+        searcher = Focus(searcher)
     return searcher if life.config.search.algorithm == "grid" else Portfolio(searcher, leading)
 
 
