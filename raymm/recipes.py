@@ -181,9 +181,10 @@ def _mix(
     asked = life.config.search.ensemble
     largest = most = MEMBERS if asked == "auto" else int(asked)
     metric = decision.judge(life.metric, moves=life.config.goal.decision == "auto")
+    life.notify(Progress(stage="policy", message=f"mixing {len(known)} candidates"))
     gain = _mixed_gain(life, rows, metric, predictions, most)
     told = f"{_signed(gain)} on {len(rows.truth):,} validation rows"
-    statement = f"A mix of the {len(known)} best trials does not pay: {told}."
+    statement = f"A mix of the {len(known)} candidates does not pay: {told}."
     while most > 1 and gain.low > 0:
         weights = mixing.greedy(metric, rows.truth, predictions, most=most)
         recipe = _recipe(known, weights)
@@ -275,7 +276,7 @@ def _mend(
     gain = rows.gain(loss, crossed, predictions, part)
     error = calibration.CalibrationError()
     before, after = (error(rows.truth, one) for one in (predictions, crossed))
-    told = f"log loss {_signed(gain)}, calibration error {before:.3g} to {after:.3g}"
+    told = f"{_signed(gain)}, calibration error {before:.3g} to {after:.3g}"
     found = calibration.fit(rows.truth, predictions)
     mended = replace(recipe, calibration=found)
     pays = gain.low > 0 and found != SAME

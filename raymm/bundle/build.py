@@ -65,14 +65,23 @@ def build(
 def write(blend: Blend, recipe: Recipe, *, statistics: Statistics, lineage: Lineage) -> Bundle:
     """Write what was trained as a bundle; nothing is proved of it yet.
 
+    Of columns that the model does not see, such as ids and addresses, the schema keeps the name and
+    the kind alone: a bundle goes where the table must not.
+
     Raises
     ------
     BundleError
         When the graph cannot be built.
     """
+    columns = tuple(
+        replace(one, categories=(), example=None, minimum=None, maximum=None)
+        if one.role == "ignored"
+        else one
+        for one in blend.schema.columns
+    )
     return Bundle(
         graph=to_graph(blend, recipe.decision),
-        schema=replace(blend.schema, decision=recipe.decision),
+        schema=replace(blend.schema, columns=columns, decision=recipe.decision),
         statistics=statistics,
         lineage=lineage,
     )

@@ -309,6 +309,9 @@ def run(done: Run) -> None:
         f"{len(done.trials.trials)} by the leaderboard"
     )
     say(f"also  {others}")
+    if done.schema.task == "binary":
+        positive = done.schema.classes[-1]
+        say(f"      of labels, {positive} is the positive one; data.positive names another")
     for check in done.blessing.checks:
         say(f"{'passed' if check.passed else 'FAILED'}  {check.statement}")
     _closing(done)

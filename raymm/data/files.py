@@ -173,7 +173,8 @@ def _paths(path: Path, source: str) -> list[Path]:
     if path.exists():
         raise DataError(f"{source} is neither a file nor a folder. {_REMEDY}")
     if not _WILD.search(source):
-        raise DataError(f"{source} does not exist. Check the path; it starts at {Path.cwd()}.")
+        start = "" if path.is_absolute() else f"; it starts at {Path.cwd()}"
+        raise DataError(f"{source} does not exist. Check the path{start}.")
     paths = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
     paths = [inner for inner in paths if inner.is_file()]
     if not paths:

@@ -40,7 +40,7 @@ class Exact:
 
     contributions: npt.NDArray[np.float64]
     columns: Sequence[str]
-    method: str = "TreeSHAP"
+    method: str = "the models' own contributions"
 
 
 def explain(  # noqa: PLR0913  (what is explained, and how the rows are named)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raymm.artifacts import Recipe
+from raymm.artifacts import Column, Recipe
 from raymm.bundle.build import build
 from raymm.bundle.parity import BOUND, check
 from raymm.bundle.run import Runner
@@ -73,3 +73,34 @@ def test_targets_of_check_rows_are_not_looked_at(make_dataset, make_trial, stati
         for given in (dataset, dataclasses.replace(dataset, y=y))
     ]
     assert files[0] == files[1]
+
+
+def test_a_bundle_holds_no_value_of_a_column_that_is_left_out(
+    make_dataset, make_trial, statistics, lineage
+):
+    import dataclasses
+
+    dataset = make_dataset("binary", rows=200)
+    words = tuple(f"user{number}@example.com" for number in range(200))
+    column = Column(
+        name="mail", kind="category", role="ignored", categories=words, example=words[0]
+    )  # fmt: skip
+    schema = dataclasses.replace(dataset.schema, columns=(*dataset.schema.columns, column))
+    bundle, _ = build(
+        dataclasses.replace(dataset, schema=schema),
+        Recipe.of(make_trial("tiny_for_tests")),
+        rows=dataset.train,
+        statistics=statistics,
+        lineage=lineage,
+        threads=1,
+        check_rows=dataset.test,
+    )
+    kept = next(one for one in bundle.schema.columns if one.name == "mail")
+    assert (kept.kind, kept.role, kept.categories, kept.example) == (
+        "category",
+        "ignored",
+        (),
+        None,
+    )
+    assert not any("example.com" in repr(one) for one in bundle.schema.columns)
+    assert len(Runner(bundle).predict(dataset.tensors)) == 200
