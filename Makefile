@@ -7,7 +7,7 @@ BIN := .venv/bin
 # 3.6 s of processor time for LightGBM alone, 1.1 s with byte code.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test quick check bench bench-quality bench-search chaos chaos-search clean
+.PHONY: help setup demo test quick check bench bench-quality bench-search chaos chaos-search fuzz clean
 
 help:
 	@echo "make setup   make .venv alone"
@@ -15,6 +15,7 @@ help:
 	@echo "make test    set up, then every check and test (at most 15 minutes)"
 	@echo "make quick   set up, then the tests that need no Ray (under a minute)"
 	@echo "make check   ruff, mypy and the architecture tests"
+	@echo "make fuzz    the property tests on examples that no run has seen"
 	@echo "make bench   measures against the field; make chaos kills things on purpose"
 	@echo "make bench-search, make chaos-search   the same for the search alone"
 
@@ -48,6 +49,11 @@ test: check quick
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal \
 	  -m "slow and not ray and not chaos" tests
 	$(BIN)/python -m pytest -q -m "ray and not chaos" tests
+
+# The property tests on examples that no run has seen.
+fuzz: setup
+	RAYMM_HYPOTHESIS=fuzz OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal \
+	  -m "hypothesis and not ray and not chaos" tests
 
 # What the benchmarks compare with; the tests do without.
 .venv/peers: .venv/ready

@@ -14,11 +14,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-# No test depends on the machine's speed: an example may take as long as it likes.
+# No test depends on the machine's speed: an example may take as long as it likes. Nor on chance:
+# the examples are the same in every run, and `make fuzz` looks for new ones.
 hypothesis.settings.register_profile(
-    "raymm", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "raymm",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize=True,
 )
-hypothesis.settings.load_profile("raymm")
+hypothesis.settings.register_profile(
+    "fuzz", hypothesis.settings.get_profile("raymm"), derandomize=False, print_blob=True
+)
+hypothesis.settings.load_profile(os.environ.get("RAYMM_HYPOTHESIS", "raymm"))
 
 
 _SAID = pytest.StashKey[list[str]]()

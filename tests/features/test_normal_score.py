@@ -35,7 +35,8 @@ def test_scores_are_bounded_and_increasing_and_equal_in_the_graph(run_graph, tra
     result = score(values)
     assert len(score.knots) <= KNOTS
     assert np.isfinite(result).all()
-    assert (np.diff(result[np.argsort(values, kind="stable")]) >= 0).all()
+    # Between distant knots a step is smaller than a rounding.
+    assert (np.diff(result[np.argsort(values, kind="stable")]) >= -1e-6).all()
     # Both sum in float64; the roundings to float32 may fall on either side.
     np.testing.assert_allclose(run_graph(Alone(score), values)[:, 0], result, rtol=1e-6, atol=1e-6)
 
