@@ -18,6 +18,7 @@ def test_the_public_names_are_these():
     assert raymm.__version__
 
 
+@pytest.mark.slow
 def test_a_table_in_memory_can_be_run_and_asked(finished, tmp_path, searching_here):
     frame = pd.read_csv(finished.csv)
     run = raymm.run(
@@ -35,6 +36,7 @@ def test_a_table_in_memory_can_be_run_and_asked(finished, tmp_path, searching_he
     assert run.predict_proba(frame).shape == (2000, 2)
 
 
+@pytest.mark.slow
 def test_a_mapping_and_a_file_are_whole_configurations(finished, tmp_path, searching_here):
     raw = {
         "data": {"source": str(finished.csv), "target": "approved"},

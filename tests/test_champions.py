@@ -77,6 +77,7 @@ def test_rows_that_repeat_favour_neither(finished, registry):
     assert rival.unseen.all()
 
 
+@pytest.mark.slow
 def test_a_champion_of_other_classes_stops_the_promotion(finished, tmp_path, searching_here):
     frame = pd.read_csv(finished.csv, dtype=str)
     raw = {

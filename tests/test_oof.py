@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 
 from raymm import oof
 from raymm.artifacts import Trial
@@ -16,6 +17,7 @@ def tree(**more) -> Trial:
     return Trial(id="0", number=0, config=config, status="finished")
 
 
+@pytest.mark.slow
 def test_rows_are_predicted_by_models_that_have_not_seen_them(finished):
     dataset = finished.runs[0].dataset
     noise = np.random.default_rng(0).integers(0, 2, len(dataset.y))
@@ -29,6 +31,7 @@ def test_rows_are_predicted_by_models_that_have_not_seen_them(finished):
     assert abs(hits - 0.5) < 0.05
 
 
+@pytest.mark.slow
 def test_few_rows_are_drawn_of_many_and_the_same_each_time(finished, monkeypatch):
     monkeypatch.setattr(oof, "ROWS", 100)
     dataset = finished.runs[0].dataset

@@ -91,6 +91,7 @@ def found(recipe: Recipe, policy: str):
     return next(one for one in recipe.findings if one.policy == policy)
 
 
+@pytest.mark.slow
 def test_models_that_err_differently_are_mixed(make, half_linear):
     life = make("rmse", dataset=half_linear)
     board = trials(life.metric, [forest(0), {"family": "linear", "linear.alpha": 1.0}] * 1)
@@ -115,6 +116,7 @@ def test_models_that_err_differently_are_mixed(make, half_linear):
     assert values[0] < values[1]
 
 
+@pytest.mark.slow
 def test_the_same_trials_make_the_same_recipe(make, half_linear):
     configs = [forest(0), {"family": "linear", "linear.alpha": 1.0}]
     lives = [make("rmse", dataset=half_linear) for _ in range(2)]
@@ -122,6 +124,7 @@ def test_the_same_trials_make_the_same_recipe(make, half_linear):
     assert first.deciding() == second.deciding()
 
 
+@pytest.mark.slow
 def test_a_recipe_is_read_where_it_was_made_before(make, monkeypatch):
     life = make()
     board = trials(life.metric, [LINEAR, forest(0)])
@@ -130,6 +133,7 @@ def test_a_recipe_is_read_where_it_was_made_before(make, monkeypatch):
     assert recipes.compose(life, board) == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["bundle_mb", "latency_p99_ms"])
 def test_a_mix_beyond_the_goals_limits_is_left(make, half_linear, limit):
     goal = {"limits": {limit: 1e-6}}

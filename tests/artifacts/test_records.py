@@ -27,6 +27,7 @@ def through_json(value: object) -> dict:
     return json.loads(json.dumps(as_record(value)))
 
 
+@pytest.mark.slow
 @given(
     number=st.integers(0, 10**6),
     value=st.none() | FINITE,

@@ -40,6 +40,7 @@ def make(make_dataset, make_trial, statistics, lineage):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_a_mix_is_the_mean_of_its_members_in_the_graph_too(make, task):
     # Two encodings, and two members that share one of them.
@@ -56,6 +57,7 @@ def test_features_that_members_share_are_in_the_graph_once(make):
     assert len(both.graph) < 1.2 * len(one.graph)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 def test_a_calibrated_mix_agrees_with_its_graph(make, task):
     shift = 0.3 if task == "binary" else 0.0

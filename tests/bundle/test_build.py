@@ -11,6 +11,7 @@ from raymm.bundle.run import Runner
 TASKS = ("binary", "multiclass", "regression")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", ["tiny_for_tests", "lightgbm", "xgboost", "linear", "forest"])
 def test_bundle_predicts_as_the_pipeline_on_new_rows(

@@ -123,6 +123,7 @@ def test_other_bytes_are_an_error(tail, start):
             Bundle.from_bytes(start + tail)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("declared", "rule"), [({}, "at most"), ({"schema": {"bytes": 100}}, "must unpack to")]
 )

@@ -109,6 +109,7 @@ def test_trials_that_go_on_after_all_have_begun_do_not_flood(capsys):
     assert len(capsys.readouterr().err.splitlines()) <= 3
 
 
+@pytest.mark.slow
 def test_silence_is_broken(capsys):
     clock = Clock()
     plain = shown._Plain(clock)
@@ -149,6 +150,7 @@ with progress() as notify:
 """
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_board_that_is_gone_at_the_end():
     ours, theirs = pty.openpty()
     environment = {**os.environ, "COLUMNS": "60", "LINES": "20", "TERM": "xterm"}

@@ -132,6 +132,7 @@ def test_replay_rebuilds_the_same_bytes(raymm, home):
     assert raymm("replay", "loans").code == 2
 
 
+@pytest.mark.slow
 def test_commands_without_a_cluster_do_not_import_ray(finished, home, tmp_path):
     commands = [
         ["models"],

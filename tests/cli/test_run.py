@@ -150,6 +150,7 @@ def test_run_prints_one_json_object(raymm, finished, tmp_path, searching_here):
     assert os.path.exists(summary["report"])
 
 
+@pytest.mark.slow
 def test_run_tells_a_person_what_it_found(raymm, finished, tmp_path, searching_here):
     done = raymm(
         "run", finished.csv, "--target", "approved", "--trials", 2, "--storage", tmp_path,
@@ -171,6 +172,7 @@ def test_a_model_that_misses_its_goal_exits_with_5(raymm, finished, tmp_path, se
     assert "champion" not in raymm("models", "--storage", tmp_path).out.split()
 
 
+@pytest.mark.slow
 def test_a_refused_run_is_one_json_object_too(raymm, finished, tmp_path, searching_here):
     done = raymm(
         "run", finished.csv, "--target", "approved", "--trials", 1, "--storage", tmp_path,

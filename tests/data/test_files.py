@@ -110,6 +110,7 @@ def test_json_and_packed_parquet_must_be_small(
     assert len(read(str(tmp_path / "t.parquet")).frame) == 200
 
 
+@pytest.mark.slow
 def test_a_file_of_a_web_server_that_knows_no_ranges_is_read(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b\n1,x\n2,y\n")
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))

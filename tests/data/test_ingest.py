@@ -70,6 +70,7 @@ marks = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     changes=st.lists(

@@ -164,12 +164,14 @@ def clean(seed: int) -> dict[str, Any]:
     return columns
 
 
+@pytest.mark.slow
 def test_at_most_one_clean_table_in_twenty_raises_an_alarm(made: Maker) -> None:
     # 60 tables, drawn once and for all: at most 3 may.
     wrong = {seed: found for seed in range(60) if (found := alarms(made(clean(seed))))}
     assert len(wrong) <= 3, wrong
 
 
+@pytest.mark.slow
 def test_of_the_shared_tables_only_the_shared_bicycles_leak(shared: Maker) -> None:
     for name in ("adult", "california_housing", "elec2", "iris", "letter", "sms_spam"):
         assert alarms(shared(name)) == set(), name

@@ -125,6 +125,7 @@ def test_errors_raise_and_warnings_pass(made: Maker) -> None:
     assert '"k"' not in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_shared_tables_are_valid(shared: Maker) -> None:
     for name in ("adult", "california_housing", "elec2", "iris", "letter", "telco_churn"):
         known = shared(name)

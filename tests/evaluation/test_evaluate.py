@@ -25,6 +25,7 @@ def scored(truth: np.ndarray, prediction: np.ndarray, name: str = "rmse", **more
     return evaluate(truth, prediction, task=task, metric=metric, baseline=baseline, seed=0, **more)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_true_score_as_often_as_they_say() -> None:
     hits = 0
     for seed in range(200):

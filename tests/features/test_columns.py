@@ -75,6 +75,7 @@ def test_booleans_are_understood_in_words_and_types() -> None:
     assert one([True, False], "boolean").tolist() == [1.0, 0.0]
 
 
+@pytest.mark.slow
 @given(st.lists(st.datetimes(datetime.datetime(1700, 1, 1), datetime.datetime(2200, 1, 1))
                 | st.none(), min_size=1, max_size=10))  # fmt: skip
 def test_a_date_is_its_seconds_however_it_comes(stamps: list[datetime.datetime | None]) -> None:

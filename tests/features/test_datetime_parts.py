@@ -36,6 +36,7 @@ def test_parts_are_those_of_the_standard_library(second):
     assert parts["elapsed"][0] == np.float32(second / 86_400)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [DatetimeParts, ScaledDatetimeParts])
 @given(train=ANY, values=ANY)
 @settings(max_examples=40, deadline=None)

@@ -19,6 +19,7 @@ def array(texts):
     return np.array(texts, dtype=object)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Text, ScaledText])
 @given(train=TEXTS, values=TEXTS)
 @example(train=["a b", "a", "a"], values=[""])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,6 +58,7 @@ def reports(told, name):
     return monitor.state()
 
 
+@pytest.mark.slow
 @given(batches())
 def test_traffic_and_quality_are_the_same(told):
     for name in ("traffic", "quality"):
@@ -68,6 +70,7 @@ def test_traffic_and_quality_are_the_same(told):
         assert one == other
 
 
+@pytest.mark.slow
 @given(batches())
 def test_nothing_is_lost_and_versions_stay_apart(told):
     merged = merge(told)
@@ -79,6 +82,7 @@ def test_nothing_is_lost_and_versions_stay_apart(told):
         assert all(len(values) == batch.rows for values in batch.tensors.values())
 
 
+@pytest.mark.slow
 @given(batches())
 def test_merging_twice_changes_nothing_more(told):
     once = merge(told)

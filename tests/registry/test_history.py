@@ -111,6 +111,7 @@ for _ in range(20):
 """
 
 
+@pytest.mark.slow
 def test_many_processes_make_one_linear_history(tmp_path: Path) -> None:
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(n)]) for n in range(4)

@@ -44,6 +44,7 @@ def _share(results, name) -> float:
     return sum(r.id.startswith(name) for r in results) / len(results)
 
 
+@pytest.mark.slow
 def test_laws() -> None:
     check_searcher(Auto, examples=1)
 
@@ -68,6 +69,7 @@ def test_the_space_decides_which_algorithms_take_turns(space, names) -> None:
     assert tuple(_make(space)._members) == (names or ("gp", "parzen", "evolution"))
 
 
+@pytest.mark.slow
 def test_every_algorithm_takes_turns_and_learns_from_all_results() -> None:
     results = _run(_make(), 120)
     assert {r.id.split("-")[0] for r in results[:100]} == {"gp", "parzen"}
@@ -77,12 +79,14 @@ def test_every_algorithm_takes_turns_and_learns_from_all_results() -> None:
     assert len({spaces.key(r.config) for r in results}) == len(results)
 
 
+@pytest.mark.slow
 def test_it_comes_close_to_the_optimum_where_random_search_does_not() -> None:
     ours = [min(r.value for r in _run(_make(seed=s), 50)) for s in range(3)]
     chance = [min(r.value for r in _run(_make(seed=s, kind=Random), 50)) for s in range(3)]
     assert np.median(ours) < 0.01 * np.median(chance)
 
 
+@pytest.mark.slow
 def test_credit_gives_more_turns_to_what_improves() -> None:
     searcher = _make()
     results = []

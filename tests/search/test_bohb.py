@@ -35,6 +35,7 @@ def _full(algorithm, loss, seed, total=20 * 27):
     return loss(search.best.config, 27), reached
 
 
+@pytest.mark.slow
 def test_the_model_beats_random_configurations_on_the_same_ladder() -> None:
     ours = [_full("bohb", _loss, seed)[0] for seed in range(8)]
     theirs = [_full("asha", _loss, seed)[0] for seed in range(8)]
@@ -87,6 +88,7 @@ def test_it_goes_on_where_everything_fails(value) -> None:
         search.observe([Result(asked.id, asked.config, value, 1)])
 
 
+@pytest.mark.slow
 def test_a_suggestion_costs_little_after_a_thousand() -> None:
     search = create("bohb", SPACE, seed=0, mode="min", min_budget=1, max_budget=81)
     for _ in range(1000):

@@ -48,6 +48,7 @@ def test_a_trial_is_suggested_told_and_ended(desk: Desk) -> None:
     assert (trial.value, trial.status) == (0.5, "finished")
 
 
+@pytest.mark.slow
 def test_a_late_trial_is_killed_once_and_fails(desk: Desk, killed: list[Any]) -> None:
     desk.suggest("t")
     trial = SimpleNamespace()

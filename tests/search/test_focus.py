@@ -101,6 +101,7 @@ def test_families_that_are_all_behind_are_heard_all_the_same():
     assert [one.config["family"] for one in made.suggest(3)] == ["bad"] * 3
 
 
+@pytest.mark.slow
 def test_replay_goes_the_same_way():
     _, first = search(kind=plugins.searchers.get("auto"), trials=40)
     _, again = search(kind=plugins.searchers.get("auto"), trials=40)

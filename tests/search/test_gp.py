@@ -54,6 +54,7 @@ def test_it_keeps_the_laws_of_searchers() -> None:
     check_searcher(GaussianProcess, examples=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["gp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gp-ei", "gp-ucb", "gp-pi"))],
@@ -102,6 +103,7 @@ def test_a_region_that_fails_is_left() -> None:
     assert late.count("bad") < late.count("good") / 2
 
 
+@pytest.mark.slow
 def test_a_few_huge_results_do_no_harm() -> None:
     def explosive(config):
         return 1e30 if config["x0"] < -4 else _sphere(config)

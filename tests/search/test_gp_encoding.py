@@ -48,6 +48,7 @@ def test_what_is_active_is_what_the_configuration_holds(space, seed) -> None:
         assert [name in held for name in space] == active.tolist()
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(space=made_spaces(), seed=st.integers(0, 99))
 def test_configurations_have_equal_features_only_if_they_are_equal(space, seed) -> None:

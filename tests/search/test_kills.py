@@ -145,6 +145,7 @@ def killed(
     return ("middle" if sum(begun(storage, run).values()) > before else "early"), told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["random", "hyperband"])
 def test_killed_drivers_lose_nothing_and_end_as_calm_ones(
     tmp_path: Path, here: Any, algorithm: str, say: Callable[[str], None]

@@ -21,6 +21,7 @@ TREE = {
 }
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(space=made_spaces(), resolution=st.integers(1, 3))
 def test_a_grid_lists_points_of_the_space_once(space, resolution) -> None:
@@ -63,6 +64,7 @@ def _deep(count):
     return space
 
 
+@pytest.mark.slow
 def test_wide_and_deep_spaces_are_walked_without_recursion() -> None:
     assert next(grid(_wide(3000), 2)) == dict.fromkeys(_wide(3000), "a")
     assert size(_wide(3000), 10**9) is None
@@ -78,6 +80,7 @@ def test_a_space_too_large_is_not_counted_one_by_one() -> None:
     assert time.process_time() - started < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["random", "sobol", "grid", "evolution"])
 @pytest.mark.parametrize("space", [_wide(1100), _deep(450)], ids=["wide", "deep"])
 def test_searches_of_large_finite_spaces_begin(algorithm, space) -> None:

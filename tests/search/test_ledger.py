@@ -184,6 +184,7 @@ def test_no_such_run_is_said(tmp_path: Path) -> None:
     assert list(list_runs(str(tmp_path))) == []
 
 
+@pytest.mark.slow
 def test_ten_thousand_trials_are_read_in_seconds(tmp_path: Path) -> None:
     lines = [encode(n, "trial", float(n), {"trial": a_trial(n)}) for n in range(10_000)]
     path = file_of(tmp_path)

@@ -37,6 +37,7 @@ def _run(searcher, count, function=_value):
     return results
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_laws(name) -> None:
     pytest.importorskip("optuna")

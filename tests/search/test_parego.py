@@ -29,6 +29,7 @@ def values(config):
     return {"a": float(((x - 0.2) ** 2).sum()), "b": float(((x - 0.6) ** 2).sum())}
 
 
+@pytest.mark.slow
 def test_it_keeps_every_law_of_a_searcher():
     # One objective, so that results without further numbers are told apart; random has no cost.
     def one(space, *, mode, generator):

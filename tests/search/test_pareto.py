@@ -113,6 +113,7 @@ def test_crowding_is_the_gap_between_neighbours():
     assert found.tolist() == [math.inf, 1.0, 1.5, math.inf]
 
 
+@pytest.mark.slow
 @given(POINTS)
 def test_of_equal_points_one_alone_stands_apart(points):
     distance = pareto.crowding(np.vstack([points, points]))

@@ -1,6 +1,7 @@
 import time
 
 import numpy as np
+import pytest
 
 from raymm.search import parzen
 from raymm.search import space as spaces
@@ -99,6 +100,7 @@ def test_what_others_try_is_not_suggested() -> None:
     assert {s.config["n"] for s in searcher.suggest(9)} == {1, 3, 4}
 
 
+@pytest.mark.slow
 def test_the_time_of_a_suggestion_stays_bounded() -> None:
     searcher = _make(MIXED)
     configs = [s.config for s in _make(MIXED, 1, Random).suggest(10_000)]

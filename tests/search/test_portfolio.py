@@ -47,6 +47,7 @@ def test_what_others_try_is_left_out() -> None:
     assert len(searcher.suggest(100)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Random, Tpe])
 def test_a_portfolio_keeps_the_laws_of_searchers(kind) -> None:
     def make(space, *, mode, generator):

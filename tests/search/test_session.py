@@ -86,6 +86,7 @@ def drive(storage: Path, run: str, *, die_at: int = 10**9, limits: Limits = LIMI
         return session
 
 
+@pytest.mark.slow
 def test_resuming_from_any_record_gives_the_undisturbed_run(tmp_path: Path) -> None:
     drive(tmp_path, "whole")
     whole = Ledger.read(str(tmp_path), "whole")
@@ -235,6 +236,7 @@ def test_what_goes_on_keeps_its_number_and_configurations_are_counted(tmp_path: 
     assert sorted(budgets) == [1.0] * 6 + [2.0] * 3
 
 
+@pytest.mark.slow
 def test_a_session_of_trials_that_go_on_resumes_from_any_record(tmp_path: Path) -> None:
     climb(tmp_path, "whole")
     whole = Ledger.read(str(tmp_path), "whole")
@@ -329,11 +331,12 @@ def test_ten_thousand_trials_cost_the_same_each_and_replay_in_linear_time(
 
 
 def held() -> int:
-    """Return the traced bytes, less the up to 2,000 tuples of a size that Python keeps for reuse."""
+    """Return the traced bytes, less the tuples that Python keeps for reuse."""
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
 
 
+@pytest.mark.slow
 def test_a_trial_that_ended_leaves_next_to_nothing_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from scipy.stats import qmc
 
 from raymm.search.searcher import Result, Suggestion
@@ -17,6 +18,7 @@ def _points(space, count, seed=0):
     return np.array([list(s.config.values()) for s in _make(space, seed).suggest(count)])
 
 
+@pytest.mark.slow
 def test_it_keeps_the_laws_of_searchers() -> None:
     check_searcher(Sobol)
 

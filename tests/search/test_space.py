@@ -184,6 +184,7 @@ def test_read_and_parse(tmp_path) -> None:
         spaces.read(path)
 
 
+@pytest.mark.slow
 def test_conditions_may_be_thousands_deep() -> None:
     space = {"p0": Categorical(("a", "b"))}
     for place in range(1, 2000):

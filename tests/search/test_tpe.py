@@ -38,6 +38,7 @@ def _run(searcher, count, function=_value):
     return results
 
 
+@pytest.mark.slow
 def test_it_beats_random_search() -> None:
     seeds = range(5)
     ours = [min(r.value for r in _run(_make(seed=s), 50)) for s in seeds]

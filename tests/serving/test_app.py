@@ -48,6 +48,7 @@ JSON = st.recursive(
 NAMES = ["age", "income", "member", "city", "since", "note", "agee"]
 
 
+@pytest.mark.slow
 @settings(
     max_examples=200,
     deadline=None,

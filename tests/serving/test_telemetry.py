@@ -18,6 +18,7 @@ def _samples(text):
     return [sample for family in families for sample in family.samples]
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=3), REPORT))
 def test_any_report_is_written_in_prometheus_form(report):
     text = Telemetry().text({"m": 3}, {"m": report})

@@ -12,6 +12,7 @@ from raymm.testing import families as laws
 from raymm.testing.families import check_family
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in families.names() if name != "catboost"])
 def test_the_families_of_raymm_keep_the_laws(name, monkeypatch):
     monkeypatch.setattr(forest, "TREES", (20, 10))

@@ -32,6 +32,7 @@ def _every() -> list[Any]:
     return [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", _every())
 def test_every_registered_searcher_keeps_the_laws(name: str) -> None:
     check_searcher(searchers.get(name), examples=6 if name in QUICK else 2)
