@@ -282,7 +282,16 @@ def replay(
         check_rows=dataset.test,
     )
     frontier = from_record(Frontier, json.loads(registry.part(version, "frontier.json")))
-    rebuilt = compressing.apply(full, stages.chosen(frontier))
+    rebuilt = compressing.apply(
+        full,
+        stages.chosen(frontier),
+        stages.trained_rows(
+            dataset,
+            dataset.train,
+            metric_for(_metric(config, dataset), dataset.schema.task),
+            config.seed,
+        ),
+    )
     for sha256 in (rebuilt.sha256, full.sha256):
         if sha256 == version.bundle:
             return True, version.bundle, sha256

@@ -22,7 +22,9 @@ from raymm.artifacts import (
     Dataset,
     Explanation,
     Frontier,
+    Indices,
     Lineage,
+    MetricLike,
     Notify,
     Progress,
     Recipe,
@@ -38,6 +40,7 @@ from raymm.bundle.packed import Bundle
 from raymm.bundle.pipeline import Pipeline
 from raymm.bundle.run import Runner
 from raymm.compression import frontier as compressing
+from raymm.compression.compressor import Rows
 from raymm.compression.truncate import kept_rounds
 from raymm.config import RunConfig
 from raymm.evaluation.metrics import Metric
@@ -129,7 +132,11 @@ def build(life: Life, recipe: Recipe) -> Built:
     def make() -> Built:
         full, blend = fitted(life, recipe)
         frontier = _explore(life, recipe, full)
-        bundle = compressing.apply(full, chosen(frontier))
+        bundle = compressing.apply(
+            full,
+            chosen(frontier),
+            trained_rows(life.dataset, life.dataset.train, life.metric, life.config.seed),
+        )
         _require_parity(life, blend, bundle, chosen(frontier))
         blobs = [life.registry.store.put_blob(item.to_bytes()) for item in (bundle, full)]
         return Built(bundle=blobs[0], full=blobs[1], frontier=frontier)
@@ -184,12 +191,18 @@ def _explore(life: Life, recipe: Recipe, full: Bundle) -> Frontier:
     return compressing.explore(
         probe,
         life.config.compression.techniques,
+        trained=trained_rows(dataset, fold.train, life.metric, life.config.seed),
         tensors=dataset.rows(fold.valid),
         y=dataset.y[fold.valid],
         metric=life.metric,
         max_loss=life.config.compression.max_loss,
         seed=life.config.seed,
     )
+
+
+def trained_rows(dataset: Dataset, rows: Indices, metric: MetricLike, seed: int) -> Rows:
+    """Return what compression may fit to: the rows that a bundle was trained on."""
+    return Rows(tensors=dataset.rows(rows), y=dataset.y[rows], metric=metric, seed=seed)
 
 
 def chosen(frontier: Frontier) -> Candidate:

@@ -8,10 +8,30 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from raymm.artifacts import Config
+import numpy.typing as npt
+
+from raymm.artifacts import Config, MetricLike, Tensors
 from raymm.bundle.packed import Bundle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The rows that a bundle was trained on, for techniques that fit again.
+
+    Attributes
+    ----------
+    tensors : mapping of column name to array, shape (n,)
+    y : shape (n,)
+        Class numbers, or the target.
+    """
+
+    tensors: Tensors
+    y: npt.NDArray[Any]
+    metric: MetricLike
+    seed: int = 0
 
 
 class Compressor(ABC):
@@ -20,9 +40,12 @@ class Compressor(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def recipes(self, bundle: Bundle) -> Sequence[Config]:
+    def recipes(self, bundle: Bundle, rows: Rows) -> Sequence[Config]:
         """Return the parameters worth trying on this bundle; none where it cannot help."""
 
     @abstractmethod
-    def apply(self, bundle: Bundle, recipe: Config) -> Bundle:
-        """Return the compressed bundle; the given one stays as it is."""
+    def apply(self, bundle: Bundle, recipe: Config, rows: Rows) -> Bundle:
+        """Return the compressed bundle; the given one stays as it is.
+
+        The same bundle, recipe and rows give the same bytes.
+        """

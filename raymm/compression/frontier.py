@@ -14,6 +14,7 @@ from raymm.artifacts import Candidate, Config, Frontier, MetricLike, Score, Tens
 from raymm.bootstrap import interval, replicates
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
+from raymm.compression.compressor import Rows
 from raymm.plugins import compressors
 
 ROWS = 5000
@@ -29,6 +30,7 @@ def explore(
     bundle: Bundle,
     techniques: Sequence[str] | Literal["auto"],
     *,
+    trained: Rows,
     tensors: Tensors,
     y: npt.NDArray[Any],
     metric: MetricLike,
@@ -48,6 +50,8 @@ def explore(
         Trained without the validation rows.
     techniques : sequence of str or "auto"
         Names of compressors; "auto" is all of them.
+    trained : Rows
+        Those that the bundle was trained on.
     tensors : mapping of column name to array, shape (n,)
     y : shape (n,)
     metric : MetricLike
@@ -72,7 +76,7 @@ def explore(
     if len(y) > ROWS:
         rows = np.sort(generator.choice(len(y), ROWS, replace=False))
         tensors, y = {name: values[rows] for name, values in tensors.items()}, y[rows]
-    forms = [(NONE, dict[str, Any](), bundle), *_compressed(bundle, techniques)]
+    forms = [(NONE, dict[str, Any](), bundle), *_compressed(bundle, techniques, trained)]
     runners = [Runner(form) for _, _, form in forms]
     predictions = [runner.judge(tensors) for runner in runners]
     scores = [float(metric(y, prediction)) for prediction in predictions]
@@ -109,7 +113,7 @@ def explore(
     )
 
 
-def apply(bundle: Bundle, candidate: Candidate) -> Bundle:
+def apply(bundle: Bundle, candidate: Candidate, trained: Rows) -> Bundle:
     """Compress a bundle as a candidate was; "none" returns it as it is.
 
     Raises
@@ -119,18 +123,18 @@ def apply(bundle: Bundle, candidate: Candidate) -> Bundle:
     """
     if candidate.technique == NONE:
         return bundle
-    return compressors.get(candidate.technique)().apply(bundle, candidate.parameters)
+    return compressors.get(candidate.technique)().apply(bundle, candidate.parameters, trained)
 
 
 def _compressed(
-    bundle: Bundle, techniques: Sequence[str] | Literal["auto"]
+    bundle: Bundle, techniques: Sequence[str] | Literal["auto"], trained: Rows
 ) -> list[tuple[str, Config, Bundle]]:
     names = compressors.names() if techniques == "auto" else techniques
     made = [(name, compressors.get(name)()) for name in names]
     return [
-        (name, recipe, technique.apply(bundle, recipe))
+        (name, recipe, technique.apply(bundle, recipe, trained))
         for name, technique in made
-        for recipe in technique.recipes(bundle)
+        for recipe in technique.recipes(bundle, trained)
     ]
 
 

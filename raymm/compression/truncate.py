@@ -12,7 +12,7 @@ from typing import Any
 
 from raymm.artifacts import Config
 from raymm.bundle.packed import Bundle
-from raymm.compression.compressor import Compressor
+from raymm.compression.compressor import Compressor, Rows
 from raymm.errors import BundleError
 from raymm.plugins import compressor
 
@@ -26,7 +26,7 @@ LARGE_SHARES = (0.5, 0.25, 0.1)
 class Truncate(Compressor):
     """The share ``keep`` of boosting rounds, or of a forest's trees, from the first on."""
 
-    def recipes(self, bundle: Bundle) -> Sequence[Config]:
+    def recipes(self, bundle: Bundle, rows: Rows) -> Sequence[Config]:
         """Return falling shares; none for graphs without trees or with a single round."""
         from raymm.models.trees import TreeEnsemble
 
@@ -38,7 +38,7 @@ class Truncate(Compressor):
         kept = {kept_rounds(rounds, share): share for share in reversed(shares)}
         return tuple({"keep": kept[k]} for k in sorted(kept, reverse=True) if k < rounds)
 
-    def apply(self, bundle: Bundle, recipe: Config) -> Bundle:
+    def apply(self, bundle: Bundle, recipe: Config, rows: Rows) -> Bundle:
         """Return the bundle with ``recipe["keep"]`` of its rounds, at least one.
 
         Raises

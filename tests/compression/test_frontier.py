@@ -7,10 +7,16 @@ import pytest
 
 from raymm.bundle.run import Runner
 from raymm.compression import frontier
+from raymm.compression.compressor import Rows
 from raymm.errors import ConfigError
 from raymm.evaluation.metrics import metric_for
 
 METRICS = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
+
+
+def rows_of(data):
+    metric = metric_for(METRICS[data.schema.task], data.schema.task)
+    return Rows(tensors=data.rows(data.train), y=data.y[data.train], metric=metric)
 
 
 @pytest.fixture(scope="module")
@@ -23,22 +29,29 @@ def explored(dataset, trained):
         tensors, y = data.rows(data.test), data.y[data.test]
         metric = metric or metric_for(METRICS[task], task)
         found = frontier.explore(
-            bundle, techniques, tensors=tensors, y=y, metric=metric, max_loss=max_loss, seed=seed
+            bundle,
+            techniques,
+            trained=rows_of(data),
+            tensors=tensors,
+            y=y,
+            metric=metric,
+            max_loss=max_loss,
+            seed=seed,
         )
-        return found, bundle, tensors, y, metric
+        return found, bundle, tensors, y, metric, rows_of(data)
 
     return make
 
 
 @pytest.mark.parametrize("task", METRICS)
 def test_candidates_hold_what_can_be_measured_again(explored, task):
-    found, bundle, tensors, y, metric = explored(task)
+    found, bundle, tensors, y, metric, trained = explored(task)
     whole = found.candidates[0]
     assert (whole.technique, whole.loss.value, whole.loss.low, whole.loss.high) == ("none", 0, 0, 0)
     assert found.rows == len(y)
     sign = 1 if metric.direction == "maximize" else -1
     for candidate in found.candidates:
-        form = frontier.apply(bundle, candidate)
+        form = frontier.apply(bundle, candidate, trained)
         score = metric(y, Runner(form).predict(tensors))
         assert candidate.score == pytest.approx(score, rel=1e-9)
         assert candidate.loss.value == pytest.approx(sign * (whole.score - score), abs=1e-9)
@@ -50,7 +63,7 @@ def test_candidates_hold_what_can_be_measured_again(explored, task):
 @pytest.mark.parametrize("max_loss", [0.0, 0.01, 0.1, 10.0])
 @pytest.mark.parametrize("task", METRICS)
 def test_the_smallest_within_the_allowed_loss_is_chosen(explored, task, max_loss):
-    found, *_, metric = explored(task, max_loss=max_loss)
+    found, *_, metric, _ = explored(task, max_loss=max_loss)
     # log_loss and rmse have no scale of their own: there the loss is a share of the value.
     allowed = max_loss * (1 if metric.name == "roc_auc" else abs(found.candidates[0].score))
     good = [
@@ -108,10 +121,10 @@ def test_at_most_the_limit_of_rows_is_scored(explored, monkeypatch):
 
 
 def test_without_techniques_the_bundle_stays(explored):
-    found, bundle, *_ = explored("binary", techniques=())
+    found, bundle, *_, trained = explored("binary", techniques=())
     assert len(found.candidates) == 1
     assert found.candidates[0].chosen
-    assert frontier.apply(bundle, found.candidates[0]) is bundle
+    assert frontier.apply(bundle, found.candidates[0], trained) is bundle
 
 
 def test_an_unknown_technique_is_named(explored):

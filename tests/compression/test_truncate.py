@@ -8,9 +8,13 @@ from hypothesis import strategies as st
 from raymm.bundle.pipeline import fit
 from raymm.bundle.run import Runner
 from raymm.compression import truncate
+from raymm.compression.compressor import Rows
 from raymm.compression.truncate import Truncate, kept_rounds
 from raymm.errors import BundleError
+from raymm.evaluation.metrics import metric_for
 
+NOTHING = Rows(tensors={}, y=np.empty(0), metric=metric_for("rmse", "regression"))
+"""Truncation looks at no rows."""
 TASKS = ["binary", "multiclass", "regression"]
 
 
@@ -19,7 +23,7 @@ TASKS = ["binary", "multiclass", "regression"]
 def test_a_cut_model_predicts_as_one_trained_for_fewer_rounds(dataset, trained, task, family):
     data = dataset(task)
     bundle, pipeline = trained(data, family, rounds=40)
-    cut = Truncate().apply(bundle, {"keep": 0.25})
+    cut = Truncate().apply(bundle, {"keep": 0.25}, NOTHING)
     config = {"family": family, "lightgbm.min_child_samples": 5}
     short = fit(data, data.train, config, rounds=10, seed=0, threads=1)
     tensors = data.rows(data.test)
@@ -41,14 +45,14 @@ def test_a_cut_forest_averages_the_trees_it_keeps(dataset, trained, task):
         expected = pipeline.model.head.predict(mean[:, None])
     else:
         expected = np.mean([tree.predict_proba(x) for tree in grown], axis=0)
-    out = Runner(Truncate().apply(bundle, {"keep": 0.25})).predict(tensors)
+    out = Runner(Truncate().apply(bundle, {"keep": 0.25}, NOTHING)).predict(tensors)
     # 50 float32 shares sum with a relative error of some 6e-8 each; values are near 50.
     assert np.allclose(out, expected, atol=2e-4 if task == "regression" else 5e-6)
 
 
 def test_recipes_fall_and_differ_and_none_is_the_whole(dataset, trained):
     bundle, _ = trained(dataset("binary"), rounds=40)
-    shares = [float(recipe["keep"]) for recipe in Truncate().recipes(bundle)]
+    shares = [float(recipe["keep"]) for recipe in Truncate().recipes(bundle, NOTHING)]
     assert shares == sorted(shares, reverse=True)
     kept = [kept_rounds(40, share) for share in shares]
     assert len(set(kept)) == len(kept) <= 8
@@ -57,15 +61,15 @@ def test_recipes_fall_and_differ_and_none_is_the_whole(dataset, trained):
 
 def test_large_graphs_are_packed_fewer_times(dataset, trained, monkeypatch):
     bundle, _ = trained(dataset("binary"), rounds=40)
-    usual = Truncate().recipes(bundle)
+    usual = Truncate().recipes(bundle, NOTHING)
     monkeypatch.setattr(truncate, "LARGE_GRAPH", len(bundle.graph) - 1)
-    assert 0 < len(Truncate().recipes(bundle)) < len(usual)
+    assert 0 < len(Truncate().recipes(bundle, NOTHING)) < len(usual)
 
 
 @pytest.mark.parametrize(("family", "rounds"), [("linear", 1), ("lightgbm", 1)])
 def test_nothing_to_cut_gives_no_recipes(dataset, trained, family, rounds):
     bundle, _ = trained(dataset("binary"), family, rounds)
-    assert Truncate().recipes(bundle) == ()
+    assert Truncate().recipes(bundle, NOTHING) == ()
 
 
 @pytest.mark.parametrize(
@@ -74,7 +78,7 @@ def test_nothing_to_cut_gives_no_recipes(dataset, trained, family, rounds):
 def test_what_cannot_be_cut_is_refused(dataset, trained, family, keep):
     bundle, _ = trained(dataset("binary"), family, 3)
     with pytest.raises(BundleError, match="truncate needs"):
-        Truncate().apply(bundle, {"keep": keep})
+        Truncate().apply(bundle, {"keep": keep}, NOTHING)
 
 
 @given(st.integers(1, 3000), st.floats(0.001, 1.0))
