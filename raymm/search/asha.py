@@ -13,8 +13,9 @@ import numpy as np
 
 from raymm.artifacts import Direction, Space
 from raymm.plugins import searcher
-from raymm.search.promotion import REDUCTION, Promoting, Step, rungs
+from raymm.search.promotion import REDUCTION, Planned, Schedule, Step
 from raymm.search.random import Random
+from raymm.search.searcher import Searcher
 
 
 class Ladder:
@@ -59,17 +60,12 @@ class Ladder:
 
 
 @searcher("asha")
-class Asha(Promoting):
+class Asha(Planned):
     """Random configurations that start with ``min_budget`` and climb to ``max_budget``."""
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        mode: Direction,
-        generator: np.random.Generator,
-        min_budget: float,
-        max_budget: float,
-    ) -> None:
-        budgets = rungs(min_budget, max_budget)
-        super().__init__(Random(space, mode=mode, generator=generator), Ladder(budgets), budgets)
+    @staticmethod
+    def parts(
+        space: Space, mode: Direction, generator: np.random.Generator, budgets: tuple[float, ...]
+    ) -> tuple[Searcher, Schedule]:
+        """Return the searcher of one fidelity and the schedule."""
+        return Random(space, mode=mode, generator=generator), Ladder(budgets)

@@ -36,9 +36,9 @@ from raymm.search import space as spaces
 from raymm.search.asha import Ladder
 from raymm.search.density import Array, Density
 from raymm.search.fidelity import Fidelity
-from raymm.search.promotion import Promoting, Step, rungs
+from raymm.search.one_by_one import OneByOne
+from raymm.search.promotion import Planned, Schedule, Step
 from raymm.search.searcher import Result, Searcher, Suggestion
-from raymm.search.seen import Seen
 
 STARTUP = 12
 """Configurations looked at before there is a model."""
@@ -56,11 +56,13 @@ FLOOR = 0.03
 """Share of the best bracket's budget that one which begins lower gets, to be seen again."""
 
 
-class DensityModel(Searcher):
+class DensityModel(OneByOne):
     """Suggests where good configurations are dense and others are not.
 
     Failures rank last, and what is being tried is taken for not good until its result comes.
     """
+
+    name = "bohb"
 
     def __init__(
         self,
@@ -70,27 +72,10 @@ class DensityModel(Searcher):
         generator: np.random.Generator,
         fidelity: Fidelity,
     ) -> None:
-        spaces.check(space)
         super().__init__(space, mode=mode, generator=generator)
-        self._seen = Seen(space, generator)
         self._sign = 1.0 if mode == "minimize" else -1.0
         self._fidelity = fidelity
         self._pending: dict[str, Array] = {}
-        self._count = 0
-
-    def suggest(self, count: int) -> list[Suggestion]:
-        """Return ``count`` new configurations; fewer where a finite space is exhausted."""
-        made: list[Suggestion] = []
-        while len(made) < count:
-            ideas = self._ideas()
-            config = self._seen.fresh(lambda ideas=ideas: next(ideas), tries=CANDIDATES)  # type: ignore[misc]
-            if config is None:
-                break
-            suggestion = Suggestion(f"bohb-{self._count}", config)
-            self._pending[suggestion.id] = spaces.unit(self.space, config)
-            self._count += 1
-            made.append(suggestion)
-        return made
 
     def observe(self, results: Sequence[Result]) -> None:
         """Learn from results at any budget, first looks too, and from those of earlier runs."""
@@ -107,10 +92,12 @@ class DensityModel(Searcher):
             point = spaces.unit(self.space, result.config)
             self._fidelity.add(result.id, point, budget, loss, final=result.final)
 
-    def expect(self, suggestions: Sequence[Suggestion]) -> None:
-        """Do not suggest these, and take them for not good until their results come."""
-        self._seen.add(suggestion.config for suggestion in suggestions)
-        self._pending.update((s.id, spaces.unit(self.space, s.config)) for s in suggestions)
+    def _next(self) -> Config | None:
+        ideas = self._ideas()
+        return self._seen.fresh(lambda: next(ideas), tries=CANDIDATES)
+
+    def _await(self, suggestion: Suggestion) -> None:
+        self._pending[suggestion.id] = spaces.unit(self.space, suggestion.config)
 
     def _ideas(self) -> Iterator[Config]:
         """Yield the candidates from the most promising on, then random configurations."""
@@ -193,19 +180,14 @@ def _best_of(count: float) -> float:
 
 
 @searcher("bohb")
-class Bohb(Promoting):
+class Bohb(Planned):
     """Configurations from a model of the good ones, whose budgets climb from rung to rung."""
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        mode: Direction,
-        generator: np.random.Generator,
-        min_budget: float,
-        max_budget: float,
-    ) -> None:
-        budgets = rungs(min_budget, max_budget)
+    @staticmethod
+    def parts(
+        space: Space, mode: Direction, generator: np.random.Generator, budgets: tuple[float, ...]
+    ) -> tuple[Searcher, Schedule]:
+        """Return the searcher of one fidelity and the schedule."""
         fidelity = Fidelity(budgets)
         model = DensityModel(space, mode=mode, generator=generator, fidelity=fidelity)
-        super().__init__(model, Brackets(budgets, fidelity), budgets)
+        return model, Brackets(budgets, fidelity)

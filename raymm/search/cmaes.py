@@ -23,11 +23,9 @@ import numpy.typing as npt
 from raymm.artifacts import Categorical, Config, Direction, Int, Parameter, Space
 from raymm.plugins import searcher
 from raymm.search import space as spaces
-from raymm.search.searcher import Result, Searcher, Suggestion
-from raymm.search.seen import Seen
+from raymm.search.one_by_one import Key, OneByOne, Rank, rank
+from raymm.search.searcher import Result, Suggestion
 
-Key = tuple[tuple[str, str], ...]
-Rank = tuple[bool, float, float]
 Vector = npt.NDArray[np.float64]
 
 STEP = 1.0 / 6.0
@@ -44,7 +42,7 @@ LARGEST = 8
 
 
 @searcher("cmaes")
-class CmaEs(Searcher):
+class CmaEs(OneByOne):
     """Moves a normal distribution to where results are good, generation by generation.
 
     Results count towards a generation as they come, whatever their order. A configuration drawn
@@ -55,9 +53,7 @@ class CmaEs(Searcher):
     """
 
     def __init__(self, space: Space, *, mode: Direction, generator: np.random.Generator) -> None:
-        spaces.check(space)
         super().__init__(space, mode=mode, generator=generator)
-        self._seen = Seen(space, generator)
         self._coordinates = _Coordinates(space)
         self._optimizer: Any = None
         self._starts = 0
@@ -65,21 +61,7 @@ class CmaEs(Searcher):
         self._generation: list[tuple[Any, Rank]] = []
         self._known: dict[Key, Rank] = {}
         self._best: tuple[Rank, Config] | None = None
-        self._count = 0
-
-    def suggest(self, count: int) -> list[Suggestion]:
-        """Return ``count`` new configurations; fewer where a finite space is exhausted."""
-        made: list[Suggestion] = []
-        while len(made) < count:
-            config, point = self._next()
-            if config is None:
-                break
-            suggestion = Suggestion(f"{self.name}-{self._count}", config)
-            if point is not None:
-                self._open[suggestion.id] = (self._optimizer, point)
-            self._count += 1
-            made.append(suggestion)
-        return made
+        self._point: Any = None
 
     def observe(self, results: Sequence[Result]) -> None:
         """Learn from final results, in any order, of this run or of earlier ones."""
@@ -87,21 +69,18 @@ class CmaEs(Searcher):
             if not result.final or not spaces.contains(self.space, result.config):
                 continue
             self._seen.add([result.config])
-            rank = _rank(result, self.mode)
-            self._known[spaces.key(result.config)] = rank
-            if not rank[0] and (self._best is None or rank < self._best[0]):
-                self._best = rank, result.config
+            reached = rank(result, self.mode)
+            self._known[spaces.key(result.config)] = reached
+            if not reached[0] and (self._best is None or reached < self._best[0]):
+                self._best = reached, result.config
             optimizer, point = self._open.pop(result.id, (None, None))
             if optimizer is not None and optimizer is self._optimizer:
-                self._tell(point, rank)
+                self._tell(point, reached)
 
-    def expect(self, suggestions: Sequence[Suggestion]) -> None:
-        """Do not suggest these."""
-        self._seen.add(suggestion.config for suggestion in suggestions)
-
-    def _next(self) -> tuple[Config | None, Any]:
+    def _next(self) -> Config | None:
+        self._point = None
         if self._coordinates.empty:
-            return self._seen.fresh(self._sample), None
+            return self._seen.fresh(self._sample)
         if self._optimizer is None:
             self._start()
         for _ in range(STALLED):
@@ -109,12 +88,18 @@ class CmaEs(Searcher):
             config = self._coordinates.config(point)
             if config not in self._seen:
                 self._seen.add([config])
-                return config, point
-            rank = self._known.get(spaces.key(config))
-            if rank is not None:
-                self._tell(point, rank)
+                self._point = point
+                return config
+            known = self._known.get(spaces.key(config))
+            if known is not None:
+                self._tell(point, known)
         self._optimizer = None
-        return self._seen.fresh(self._sample), None
+        return self._seen.fresh(self._sample)
+
+    def _await(self, suggestion: Suggestion) -> None:
+        if self._point is not None:
+            self._open[suggestion.id] = (self._optimizer, self._point)
+            self._point = None
 
     def _sample(self) -> Config:
         return spaces.sample(self.space, self.generator)
@@ -133,8 +118,8 @@ class CmaEs(Searcher):
         self._generation = []
         self._starts += 1
 
-    def _tell(self, point: Any, rank: Rank) -> None:
-        self._generation.append((point, rank))
+    def _tell(self, point: Any, reached: Rank) -> None:
+        self._generation.append((point, reached))
         if len(self._generation) < self._optimizer.population_size:
             return
         generation, self._generation = self._generation, []
@@ -144,13 +129,6 @@ class CmaEs(Searcher):
         self._optimizer.tell([(p, float(place)) for place, (p, _) in enumerate(generation)])
         if self._coordinates.numbers and self._optimizer.should_stop():
             self._start()
-
-
-def _rank(result: Result, mode: Direction) -> Rank:
-    if result.value is None or not math.isfinite(result.value):
-        return (True, 0.0, 0.0)
-    budget = math.inf if result.budget is None else result.budget
-    return (False, -budget, result.value if mode == "minimize" else -result.value)
 
 
 class _Coordinates:

@@ -25,13 +25,12 @@ import numpy.typing as npt
 from raymm.artifacts import Categorical, Config, Direction, Int, Parameter, Scalar, Space
 from raymm.plugins import searcher
 from raymm.search import space as spaces
-from raymm.search.evolution import Key, rank, reflected
-from raymm.search.searcher import Result, Searcher, Suggestion
-from raymm.search.seen import Seen
+from raymm.search.evolution import reflected
+from raymm.search.one_by_one import Key, OneByOne, Rank, rank
+from raymm.search.searcher import Result
 
 Vector = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-Rank = tuple[bool, float, float]
 
 BINS = 8
 """Bins of a number; a whole number of fewer values has one bin a value."""
@@ -63,13 +62,11 @@ EVEN = 0.2
 
 
 @searcher("controller")
-class Controller(Searcher):
+class Controller(OneByOne):
     """Draws each choice from a policy that is trained on the ranks of the latest results."""
 
     def __init__(self, space: Space, *, mode: Direction, generator: np.random.Generator) -> None:
-        spaces.check(space)
         super().__init__(space, mode=mode, generator=generator)
-        self._seen = Seen(space, generator)
         self._order = spaces.order(space)
         self._widths = [_width(space[name]) for name in self._order]
         self.policy = Policy(self._widths)
@@ -77,21 +74,14 @@ class Controller(Searcher):
         self._memory: dict[Key, tuple[Rank, Ints, Vector]] = {}
         self._best: dict[tuple[int, int], tuple[Rank, float, int]] = {}
         self._heat = 1.0
-        self._count = 0
 
-    def suggest(self, count: int) -> list[Suggestion]:
-        """Return ``count`` new configurations; fewer where a finite space is exhausted."""
-        made: list[Suggestion] = []
-        while len(made) < count:
-            self._heat = 1.0
-            config = self._seen.fresh(self._draw)
-            if config is None:
-                break
+    def _next(self) -> Config | None:
+        self._heat = 1.0
+        config = self._seen.fresh(self._draw)
+        if config is not None:
             chosen, _ = self._choices(config)
             self._odds[spaces.key(config)] = self.policy.odds(chosen)
-            made.append(Suggestion(f"controller-{self._count}", config))
-            self._count += 1
-        return made
+        return config
 
     def observe(self, results: Sequence[Result]) -> None:
         """Train on final results; those whose configuration lies outside the space are left."""
@@ -100,10 +90,6 @@ class Controller(Searcher):
                 self._seen.add([result.config])
                 self._remember(result)
                 self._learn()
-
-    def expect(self, suggestions: Sequence[Suggestion]) -> None:
-        """Do not suggest these."""
-        self._seen.add(suggestion.config for suggestion in suggestions)
 
     def _draw(self) -> Config:
         noise = self.generator.gumbel(size=self.policy.bias.shape) * self._heat

@@ -10,7 +10,6 @@ search", Algorithm 1.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,10 +17,8 @@ import numpy as np
 from raymm.artifacts import Categorical, Config, Direction, Float, Parameter, Scalar, Space
 from raymm.plugins import searcher
 from raymm.search import space as spaces
-from raymm.search.searcher import Result, Searcher, Suggestion
-from raymm.search.seen import Seen
-
-Key = tuple[tuple[str, str], ...]
+from raymm.search.one_by_one import Key, OneByOne, rank
+from raymm.search.searcher import Result
 
 POPULATION, SAMPLE = 20, 10
 """Results in the population, and how many of them a parent is the best of. The paper's 100 and 25
@@ -35,7 +32,7 @@ TRIES = 8
 
 
 @searcher("evolution")
-class Evolution(Searcher):
+class Evolution(OneByOne):
     """Mutates the best of a few of the latest results.
 
     A mutation changes one active parameter: a choice to any other, a number to one near by, at a
@@ -45,24 +42,10 @@ class Evolution(Searcher):
     """
 
     def __init__(self, space: Space, *, mode: Direction, generator: np.random.Generator) -> None:
-        spaces.check(space)
         super().__init__(space, mode=mode, generator=generator)
-        self._seen = Seen(space, generator)
         self._population: dict[Key, Result] = {}
         self._order = spaces.order(space)
         self._varying = tuple(name for name, entry in space.items() if _varies(entry))
-        self._count = 0
-
-    def suggest(self, count: int) -> list[Suggestion]:
-        """Return ``count`` new configurations; fewer where a finite space is exhausted."""
-        made: list[Suggestion] = []
-        while len(made) < count:
-            config = self._seen.fresh(self._draw)
-            if config is None:
-                break
-            made.append(Suggestion(f"evolution-{self._count}", config))
-            self._count += 1
-        return made
 
     def observe(self, results: Sequence[Result]) -> None:
         """Let final results into the population; those from outside the space are left out."""
@@ -75,9 +58,8 @@ class Evolution(Searcher):
         while len(self._population) > POPULATION:
             del self._population[next(iter(self._population))]
 
-    def expect(self, suggestions: Sequence[Suggestion]) -> None:
-        """Do not suggest these."""
-        self._seen.add(suggestion.config for suggestion in suggestions)
+    def _next(self) -> Config | None:
+        return self._seen.fresh(self._draw)
 
     def _draw(self) -> Config:
         if max(self._count, len(self._population)) < POPULATION or not self._population:
@@ -127,14 +109,6 @@ class Evolution(Searcher):
                 at = None if known else float(self.generator.random())
                 done[name] = config[name] if at is None else spaces.value_at(self.space[name], at)
         return {name: done[name] for name in self.space if name in done}
-
-
-def rank(result: Result, mode: Direction) -> tuple[bool, float, float]:
-    """Return what sorts results from the best on: failures last, then by budget and value."""
-    if result.value is None or not math.isfinite(result.value):
-        return True, 0.0, 0.0
-    budget = math.inf if result.budget is None else result.budget
-    return False, -budget, result.value if mode == "minimize" else -result.value
 
 
 def reflected(at: float) -> float:

@@ -33,10 +33,9 @@ from raymm.search.gp_encoding import Encoding
 from raymm.search.gp_proposal import Proposal
 from raymm.search.gp_region import box, width
 from raymm.search.gp_warp import choose, ranked, warp
-from raymm.search.searcher import Result, Searcher, Suggestion
-from raymm.search.seen import Seen
+from raymm.search.one_by_one import Key, OneByOne, name_of
+from raymm.search.searcher import Result, Suggestion
 
-Key = tuple[tuple[str, str], ...]
 Vector = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -60,7 +59,7 @@ ANCHORS = 8
 
 
 @searcher("gp")
-class GaussianProcess(Searcher):
+class GaussianProcess(OneByOne):
     """Suggests where a Gaussian process promises most.
 
     Configurations still being tried are taken to turn out as predicted (Ginsbourger et al. 2010),
@@ -85,7 +84,6 @@ class GaussianProcess(Searcher):
         generator: np.random.Generator,
         acquisition: str | None = None,
     ) -> None:
-        spaces.check(space)
         super().__init__(space, mode=mode, generator=generator)
         chosen = self.acquisition if acquisition is None else acquisition
         if chosen not in ACQUISITIONS:
@@ -93,7 +91,6 @@ class GaussianProcess(Searcher):
                 f"acquisition must be one of {', '.join(ACQUISITIONS)}, but got {chosen!r}."
             )
         self._acquisition = ACQUISITIONS[chosen]
-        self._seen = Seen(space, generator)
         self._encoding = Encoding(space)
         self._pending: dict[str, Config] = {}
         self._results: dict[tuple[str, Key], Result] = {}
@@ -101,21 +98,6 @@ class GaussianProcess(Searcher):
         self._model = _Model(self._encoding)
         self._designed = min(DESIGN, self._encoding.columns + 1)
         self._design: Any = None
-        self._count = 0
-
-    def suggest(self, count: int) -> list[Suggestion]:
-        """Return ``count`` new configurations; fewer where a finite space is exhausted."""
-        made: list[Suggestion] = []
-        while len(made) < count:
-            with _one_thread():
-                config = self._next()
-            if config is None:
-                break
-            suggestion = Suggestion(f"{self.name}-{self._count}", config)
-            self._pending[suggestion.id] = config
-            self._count += 1
-            made.append(suggestion)
-        return made
 
     def observe(self, results: Sequence[Result]) -> None:
         """Learn from final results, in any order, of this run or of earlier ones.
@@ -129,17 +111,19 @@ class GaussianProcess(Searcher):
             self._pending.pop(result.id, None)
             if spaces.contains(self.space, result.config):
                 self._seen.add([result.config])
-                name = result.id, spaces.key(result.config)
+                name = name_of(result)
                 if name not in self._results:
                     self._units.append(self._encoding.units([result.config])[0])
                 self._results[name] = result
 
-    def expect(self, suggestions: Sequence[Suggestion]) -> None:
-        """Do not suggest these, and take them to turn out as predicted."""
-        self._seen.add(suggestion.config for suggestion in suggestions)
-        self._pending.update((s.id, s.config) for s in suggestions)
+    def _await(self, suggestion: Suggestion) -> None:
+        self._pending[suggestion.id] = suggestion.config
 
     def _next(self) -> Config | None:
+        with _one_thread():
+            return self._idea()
+
+    def _idea(self) -> Config | None:
         rng = np.random.default_rng(int(self.generator.integers(2**31)))
         losses = _losses(list(self._results.values()), self.mode)
         known = len(self._results) + len(self._pending)

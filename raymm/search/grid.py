@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
@@ -12,8 +12,8 @@ from raymm.artifacts import Config, Direction, Space
 from raymm.plugins import searcher
 from raymm.search import space as spaces
 from raymm.search.lattice import grid, size
-from raymm.search.searcher import Result, Searcher, Suggestion
-from raymm.search.seen import COUNTED, TRIES, Seen
+from raymm.search.one_by_one import OneByOne
+from raymm.search.seen import COUNTED, TRIES
 
 LEVELS = (1, 3, 5)
 """Values of a number at each fineness; each level's values hold those of the level before."""
@@ -24,7 +24,7 @@ first, and what remains is then walked through in order."""
 
 
 @searcher("grid")
-class Grid(Searcher):
+class Grid(OneByOne):
     """Exhausts a grid; a finite space of at most 4096 configurations is tried whole.
 
     The order spreads: middles first, then middles and ends, then five values of each number, and
@@ -32,31 +32,14 @@ class Grid(Searcher):
     """
 
     def __init__(self, space: Space, *, mode: Direction, generator: np.random.Generator) -> None:
-        spaces.check(space)
         super().__init__(space, mode=mode, generator=generator)
-        self._seen = Seen(space, generator)
         self._points = self._walk()
-        self._count = 0
 
-    def suggest(self, count: int) -> list[Suggestion]:
-        """Return the next ``count`` points of the grid; fewer at its end."""
-        made: list[Suggestion] = []
-        while len(made) < count:
-            config = next(self._points, None)
-            if config is None:
-                break
+    def _next(self) -> Config | None:
+        config = next(self._points, None)
+        if config is not None:
             self._seen.add([config])
-            made.append(Suggestion(f"grid-{self._count}", config))
-            self._count += 1
-        return made
-
-    def observe(self, results: Sequence[Result]) -> None:
-        """Remember what was tried in earlier runs, so that it is not tried again."""
-        self._seen.add(result.config for result in results if result.final)
-
-    def expect(self, suggestions: Sequence[Suggestion]) -> None:
-        """Do not suggest these."""
-        self._seen.add(suggestion.config for suggestion in suggestions)
+        return config
 
     def _walk(self) -> Iterator[Config]:
         whole = size(self.space, COUNTED) is not None

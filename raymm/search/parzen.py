@@ -20,12 +20,10 @@ from raymm.artifacts import Config, Direction, Space
 from raymm.plugins import searcher
 from raymm.search import space as spaces
 from raymm.search.density import Density
-from raymm.search.searcher import Result, Searcher, Suggestion
-from raymm.search.seen import Seen
+from raymm.search.one_by_one import Key, OneByOne, Rank, name_of, rank
+from raymm.search.searcher import Result, Suggestion
 
 Array = npt.NDArray[np.float64]
-Key = tuple[tuple[str, str], ...]
-Rank = tuple[bool, float, float]
 
 STARTUP = 10
 """Random draws before there is anything to model."""
@@ -48,7 +46,7 @@ such bound it ends farther off than random search on nearly all of the BBOB func
 
 
 @searcher("parzen")
-class Parzen(Searcher):
+class Parzen(OneByOne):
     """Suggests where good results are dense and the others are not, all parameters together.
 
     The best tenth of the results is good. Failures, and configurations still being tried, count
@@ -57,25 +55,9 @@ class Parzen(Searcher):
     """
 
     def __init__(self, space: Space, *, mode: Direction, generator: np.random.Generator) -> None:
-        spaces.check(space)
         super().__init__(space, mode=mode, generator=generator)
-        self._seen = Seen(space, generator)
         self._pending: dict[str, Array] = {}
         self._results: dict[tuple[str, Key], tuple[Rank, Array]] = {}
-        self._count = 0
-
-    def suggest(self, count: int) -> list[Suggestion]:
-        """Return ``count`` new configurations; fewer where a finite space is exhausted."""
-        made: list[Suggestion] = []
-        while len(made) < count:
-            config = self._seen.fresh(self._draws().__next__)
-            if config is None:
-                break
-            suggestion = Suggestion(f"{self.name}-{self._count}", config)
-            self._pending[suggestion.id] = spaces.unit(self.space, config)
-            self._count += 1
-            made.append(suggestion)
-        return made
 
     def observe(self, results: Sequence[Result]) -> None:
         """Learn from final results, in any order, of this run or of earlier ones.
@@ -88,14 +70,14 @@ class Parzen(Searcher):
             self._pending.pop(result.id, None)
             if spaces.contains(self.space, result.config):
                 self._seen.add([result.config])
-                name = result.id, spaces.key(result.config)
                 units = spaces.unit(self.space, result.config)
-                self._results[name] = _rank(result, self.mode), units
+                self._results[name_of(result)] = rank(result, self.mode), units
 
-    def expect(self, suggestions: Sequence[Suggestion]) -> None:
-        """Do not suggest these, and take them for bad until their results come."""
-        self._seen.add(suggestion.config for suggestion in suggestions)
-        self._pending.update((s.id, spaces.unit(self.space, s.config)) for s in suggestions)
+    def _next(self) -> Config | None:
+        return self._seen.fresh(self._draws().__next__)
+
+    def _await(self, suggestion: Suggestion) -> None:
+        self._pending[suggestion.id] = spaces.unit(self.space, suggestion.config)
 
     def _draws(self) -> Iterator[Config]:
         """Yield configurations without end, the most promising first, then random ones."""
@@ -130,10 +112,3 @@ class Parzen(Searcher):
         rest = [units[at] for at in ranked[count:]] + pending
         good = np.array([units[at] for at in ranked[:count]])
         return good, np.array(rest) if rest else np.full((1, len(self.space)), np.nan)
-
-
-def _rank(result: Result, mode: Direction) -> Rank:
-    if result.value is None or not math.isfinite(result.value):
-        return (True, 0.0, 0.0)
-    budget = math.inf if result.budget is None else result.budget
-    return (False, -budget, result.value if mode == "minimize" else -result.value)

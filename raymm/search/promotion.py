@@ -8,10 +8,13 @@ started. What is suggested again keeps its id, so it goes on where it stood.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from raymm.artifacts import Config
+import numpy as np
+
+from raymm.artifacts import Config, Direction, Space
 from raymm.errors import ConfigError
 from raymm.search.portfolio import Portfolio
 from raymm.search.searcher import Result, Searcher, Suggestion
@@ -162,3 +165,26 @@ class Promoting(Searcher):
     def plan(self, *, trials: int | None = None, parallel: int = 1) -> None:
         """Hand it on."""
         self._inner.plan(trials=trials, parallel=parallel)
+
+
+class Planned(Promoting):
+    """`Promoting` from ``min_budget`` to ``max_budget``, made as every other searcher is."""
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        mode: Direction,
+        generator: np.random.Generator,
+        min_budget: float,
+        max_budget: float,
+    ) -> None:
+        budgets = rungs(min_budget, max_budget)
+        super().__init__(*self.parts(space, mode, generator, budgets), budgets)
+
+    @staticmethod
+    @abstractmethod
+    def parts(
+        space: Space, mode: Direction, generator: np.random.Generator, budgets: tuple[float, ...]
+    ) -> tuple[Searcher, Schedule]:
+        """Return the searcher of one fidelity and the schedule."""

@@ -23,11 +23,8 @@ import numpy as np
 from raymm.artifacts import Categorical, Config, Direction, Parameter, Scalar, Space
 from raymm.plugins import searcher
 from raymm.search import space as spaces
-from raymm.search.searcher import Result, Searcher, Suggestion
-from raymm.search.seen import Seen
-
-Key = tuple[tuple[str, str], ...]
-Rank = tuple[bool, float, float]
+from raymm.search.one_by_one import Key, OneByOne, Rank, name_of, rank
+from raymm.search.searcher import Result, Suggestion
 
 STARTUP = 10
 """Random draws before there is anything to model."""
@@ -46,7 +43,7 @@ stays bounded. hyperopt counts at most 25 results as good."""
 
 
 @searcher("tpe")
-class Tpe(Searcher):
+class Tpe(OneByOne):
     """Suggests where good results are dense and bad ones are not.
 
     Failures, and configurations still being tried, are taken for the worst results there are, so
@@ -56,28 +53,12 @@ class Tpe(Searcher):
     """
 
     def __init__(self, space: Space, *, mode: Direction, generator: np.random.Generator) -> None:
-        spaces.check(space)
         super().__init__(space, mode=mode, generator=generator)
-        self._seen = Seen(space, generator)
         self._pending: dict[str, Config] = {}
         self._results: list[Result] = []
         self._places: dict[tuple[str, Key], int] = {}
         self._order: list[tuple[Rank, int]] = []
         self._models = {name: _Model(parameter) for name, parameter in space.items()}
-        self._count = 0
-
-    def suggest(self, count: int) -> list[Suggestion]:
-        """Return ``count`` new configurations; fewer where a finite space is exhausted."""
-        made: list[Suggestion] = []
-        while len(made) < count:
-            config = self._seen.fresh(self._draw, tries=8)
-            if config is None:
-                break
-            suggestion = Suggestion(f"tpe-{self._count}", config)
-            self._pending[suggestion.id] = config
-            self._count += 1
-            made.append(suggestion)
-        return made
 
     def observe(self, results: Sequence[Result]) -> None:
         """Learn from final results, in any order, of this run or of earlier ones.
@@ -95,20 +76,20 @@ class Tpe(Searcher):
 
     def _take_in(self, result: Result) -> None:
         """Put a result at its place in time and by rank; one known already is replaced."""
-        sign = 1.0 if self.mode == "minimize" else -1.0
-        place = self._places.setdefault(_name(result), len(self._results))
+        place = self._places.setdefault(name_of(result), len(self._results))
         if place == len(self._results):
             self._results.append(result)
         else:
-            before = (_rank(self._results[place], sign), place)
+            before = (rank(self._results[place], self.mode), place)
             del self._order[bisect_left(self._order, before)]
             self._results[place] = result
-        insort(self._order, (_rank(result, sign), place))
+        insort(self._order, (rank(result, self.mode), place))
 
-    def expect(self, suggestions: Sequence[Suggestion]) -> None:
-        """Do not suggest these, and take them for bad until their results come."""
-        self._seen.add(suggestion.config for suggestion in suggestions)
-        self._pending.update((s.id, s.config) for s in suggestions)
+    def _next(self) -> Config | None:
+        return self._seen.fresh(self._draw, tries=8)
+
+    def _await(self, suggestion: Suggestion) -> None:
+        self._pending[suggestion.id] = suggestion.config
 
     def _draw(self) -> Config:
         rng = np.random.default_rng(int(self.generator.integers(2**31)))
@@ -126,8 +107,8 @@ class Tpe(Searcher):
             if spaces.is_active(name, self.space, chosen):
                 parameter = self.space[name]
                 values = [
-                    (tid, rank, spaces.place(parameter, config[name]) if name in config else None)
-                    for rank, (tid, config) in enumerate(zip(tids, configs, strict=True))
+                    (tid, order, spaces.place(parameter, config[name]) if name in config else None)
+                    for order, (tid, config) in enumerate(zip(tids, configs, strict=True))
                 ]
                 model = self._models[name]
                 at = model.ask(values, gamma=gamma, seed=int(rng.integers(2**31)))
@@ -142,28 +123,16 @@ class Tpe(Searcher):
         count = len(self._results)
         chosen = [place for _, place in self._order[:BEST]]
         if count > BEST + LATEST:
-            sign, best = 1.0 if self.mode == "minimize" else -1.0, set(chosen)
+            best = set(chosen)
             late = [place for place in range(count - LATEST, count) if place not in best]
-            chosen += sorted(late, key=lambda place: _rank(self._results[place], sign))
+            chosen += sorted(late, key=lambda place: rank(self._results[place], self.mode))
         else:
             chosen += [place for _, place in self._order[BEST:]]
         return chosen, [self._results[place] for place in chosen]
 
 
-def _name(result: Result) -> tuple[str, Key]:
-    """An id alone may come from two runs."""
-    return result.id, spaces.key(result.config)
-
-
 def _scored(result: Result) -> bool:
     return result.value is not None and math.isfinite(result.value)
-
-
-def _rank(result: Result, sign: float) -> Rank:
-    if result.value is None or not math.isfinite(result.value):
-        return (True, 0.0, 0.0)
-    budget = math.inf if result.budget is None else result.budget
-    return (False, -budget, sign * result.value)
 
 
 class _Model:

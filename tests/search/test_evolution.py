@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from raymm.search import evolution
 from raymm.search import space as spaces
-from raymm.search.evolution import Evolution, rank, reflected
+from raymm.search.evolution import Evolution, reflected
+from raymm.search.one_by_one import rank
 from raymm.search.random import Random
 from raymm.search.searcher import Result, Suggestion
 from raymm.search.space import Categorical, Float, Int

@@ -7,6 +7,7 @@ import pytest
 
 from raymm.search import space as spaces
 from raymm.search import tpe
+from raymm.search.one_by_one import rank
 from raymm.search.random import Random
 from raymm.search.searcher import Result, Suggestion
 from raymm.search.space import Categorical, Float, Int
@@ -94,7 +95,7 @@ def test_results_stopped_early_rank_below_those_trained_in_full() -> None:
     further = Result("c", {}, 0.2, budget=9)
     failed = Result("d", {}, None)
     odd = Result("e", {}, float("nan"), budget=99)
-    ranked = sorted([odd, failed, stopped, further, full], key=lambda r: tpe._rank(r, 1.0))
+    ranked = sorted([odd, failed, stopped, further, full], key=lambda r: rank(r, "minimize"))
     assert [r.id for r in ranked] == ["a", "c", "b", "e", "d"]
 
 
