@@ -39,7 +39,7 @@ def require_names(config: RunConfig) -> None:
     Raises
     ------
     ConfigError
-        When a family, searcher or compressor is not known; the nearest is named. When the
+        When a family, searcher, compressor or metric is not known; the nearest is named. When the
         searcher changes configurations while they train: the model that ships is trained anew
         from one configuration, which could not repeat that.
     """
@@ -57,6 +57,8 @@ def require_names(config: RunConfig) -> None:
     ):
         for name in () if chosen == "auto" else chosen:
             catalogue.get(name)
+    if config.goal.metric != "auto":
+        plugins.metrics.get(config.goal.metric)
 
 
 def search(life: Life) -> Trials:

@@ -165,3 +165,10 @@ def test_going_on_is_told(asked, finished, tmp_path):
     with pytest.raises(SearchError, match="no luck"):
         lifecycle.run(parse(raw), notify=lambda event: told.append(event.message))
     assert "3 trials of an earlier run read; going on with the 4th" in told
+
+
+def test_a_metric_that_does_not_exist_is_noticed_before_the_table_is_read():
+    with pytest.raises(ConfigError, match='Did you mean "roc_auc"'):
+        searching.require_names(
+            parse({"data": {"source": "a.csv", "target": "y"}, "goal": {"metric": "rocauc"}})
+        )

@@ -345,6 +345,7 @@ def validation(
     for note in read.notes:
         say(f"read  {note}")
     rows = []
+    masked = {anomaly.column for anomaly in anomalies if anomaly.rule == "personal data"}
     for column in columns.columns:
         found = next((one for one in described.columns if one.name == column.name), None)
         rows.append(
@@ -354,7 +355,7 @@ def validation(
                 column.role,
                 found.missing if found else None,
                 found.distinct if found else None,
-                _range(column),
+                "(personal)" if column.name in masked else _range(column),
                 column.reason,
             )
         )

@@ -41,12 +41,13 @@ def validate(table: Table, schema: Schema, statistics: Statistics) -> tuple[Anom
     found = [*table.anomalies, *_columns(frame, schema), *few_rows(len(frame), schema)]
     found += duplicates(frame, schema, tensors)
     found += doubts(table, schema)
-    found += personal(frame, schema)
+    told = list(personal(frame, schema))
+    found += told
     for column in schema.columns:
         if column.name not in frame.columns:
             continue
         if column.role == "ignored":
-            found.append(_ignored(column))
+            found.append(_ignored(column, personal=any(a.column == column.name for a in told)))
         elif column.role != "target":
             values = frame[column.name]
             read = tensors[column.name] if column.name in tensors else tensor(values, column)
@@ -111,13 +112,14 @@ def _columns(frame: pd.DataFrame, schema: Schema) -> Iterator[Anomaly]:
         )
 
 
-def _ignored(column: Column) -> Anomaly:
+def _ignored(column: Column, *, personal: bool) -> Anomaly:
+    other = "Give it the role feature in the schema if it should be used."
     return anomaly(
         "ignored column",
         column.name,
         column.reason or "the role ignored",
         "a column that can teach something",
-        "It is left out. Give it the role feature in the schema if it should be used.",
+        "It is left out." if personal else f"It is left out. {other}",
     )
 
 

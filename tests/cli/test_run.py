@@ -216,6 +216,16 @@ def test_validate_writes_a_schema_that_can_be_given_back(raymm, finished, tmp_pa
     assert {column["name"]: column["kind"] for column in columns}["income"] == "number"
 
 
+def test_validate_tells_of_personal_data_and_shows_none(raymm, tmp_path):
+    rows = "".join(f"user{n}@mail.example,{n % 7},{n % 2}\n" for n in range(60))
+    (tmp_path / "people.csv").write_text("contact,size,y\n" + rows)
+    printed = raymm("validate", tmp_path / "people.csv", "--target", "y").out
+    assert "(personal)" in printed
+    assert "personal data: mail addresses" in printed
+    assert "user1" not in printed
+    assert "role feature" not in printed  # nobody is told to bring it back
+
+
 def test_validate_finds_what_a_schema_forbids(raymm, finished, tmp_path):
     schema = tmp_path / "schema.yaml"
     raymm("validate", finished.csv, "--target", "approved", "-o", schema)
