@@ -1,0 +1,207 @@
+"""Stores the matrices of networks in fewer bits, by onnxruntime's own quantization.
+
+With 8 bits products are of whole numbers, which is faster too; with 16 they are stored as float16
+and run as float32, since processors have no float16 of their own. Weights have a scale an output
+and stay within 7 bits (``reduce_range``): on processors without the instructions for it, sums of
+two products of 8 bits end at 32,767, and a model would answer otherwise there than where it was
+proven. Features and head keep float32.
+
+What a layer reads is quantised by a range that is set once, from training rows ("rows"), or by the
+range of the rows that are predicted together ("batch"). The latter makes a row's prediction depend
+on the rows beside it, so it is not among the recipes.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raymm.artifacts import Config
+from raymm.bundle.packed import Bundle
+from raymm.compression.compressor import Compressor, Rows
+from raymm.compression.network import (
+    Floats32,
+    Network,
+    alone,
+    fresh,
+    networks,
+    splice,
+    tensor,
+    written,
+)
+from raymm.errors import BundleError
+from raymm.plugins import compressor
+
+SMALLEST = 512
+"""Weights from which on a network is worth it: scales and steps are stored too."""
+MOST_ROWS = 5000
+"""Rows that ranges are taken from, drawn by the seed."""
+MAPPINGS = ("rows", "batch")
+
+
+@compressor("quantize_network")
+class QuantizeNetwork(Compressor):
+    """The number of ``bits`` of every matrix, and for 8 where the ``range`` comes from."""
+
+    def recipes(self, bundle: Bundle, rows: Rows) -> Sequence[Config]:
+        """Return 16 and 8 bits; none where all networks are tiny."""
+        if not _found(bundle):
+            return ()
+        return {"bits": 16}, {"bits": 8, "range": "rows"}
+
+    def apply(self, bundle: Bundle, recipe: Config, rows: Rows) -> Bundle:
+        """Return the bundle with smaller matrices in each network.
+
+        Raises
+        ------
+        BundleError
+            When the graph holds no network that is worth it, the bits or the range are others, or
+            there are no rows to take a range from.
+        """
+        import onnx
+
+        bits, mapping = recipe.get("bits"), recipe.get("range", "rows")
+        count = len(_found(bundle))
+        if bits not in (8, 16) or mapping not in MAPPINGS or not count:
+            raise BundleError(
+                f"quantize_network needs a graph with a network of {SMALLEST} weights, 8 or 16 "
+                f"bits, and a range from {' or '.join(MAPPINGS)}, but got {count} networks, "
+                f"{bits!r} bits and {mapping!r}. Choose another technique."
+            )
+        if bits == 8 and mapping == "rows" and not len(rows.y):
+            raise BundleError("quantize_network needs rows to take a range from, but got none.")
+        model = onnx.ModelProto.FromString(bundle.graph)
+        for _ in range(count):
+            network = _large(model)[0]
+            if bits == 16:
+                made = _halved(network)
+            else:
+                x = None if mapping == "batch" else _sample(bundle, network, rows)
+                made = _integers(network, x)
+            _put(model, network, made)
+        return written(bundle, model)
+
+
+def _halved(network: Network) -> Any:
+    """Return the network's own graph with float16 matrices and a Cast after each."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = alone(network)
+    limit = np.finfo(np.float16).max
+    casts = []
+    for held in model.graph.initializer:
+        values = numpy_helper.to_array(held)
+        if values.ndim == 2:
+            small = np.clip(values, -limit, limit).astype(np.float16)
+            casts.append(helper.make_node("Cast", [f"{held.name}_16"], [held.name], to=1))
+            assert casts[-1].attribute[0].i == TensorProto.FLOAT
+            held.CopyFrom(numpy_helper.from_array(small, f"{held.name}_16"))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
+def _integers(network: Network, x: Floats32 | None) -> Any:
+    """Return the network's own graph with matrices of int8; ranges are those of ``x``, or open."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory(prefix="raymm-") as folder, _quiet():
+        path = Path(folder) / "network.onnx"
+        quantize_dynamic(
+            alone(network),
+            path,
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+        )
+        model = onnx.ModelProto.FromString(path.read_bytes())
+    if x is not None:
+        _fix_ranges(model, network, x)
+    return model
+
+
+def _fix_ranges(model: Any, network: Network, x: Floats32) -> None:
+    """Give every layer's input the range that it has on rows."""
+    from onnx import helper, numpy_helper
+
+    inputs = network.hidden(x)[:-1]
+    nodes, number = [], 0
+    for node in model.graph.node:
+        if node.op_type == "DynamicQuantizeLinear":
+            scale, zero = _range(inputs[number])
+            number += 1
+            made, *names = node.output
+            constants = [
+                numpy_helper.from_array(np.array(scale, np.float32), names[0]),
+                numpy_helper.from_array(np.array(zero, np.uint8), names[1]),
+            ]
+            model.graph.initializer.extend(constants)
+            nodes.append(helper.make_node("QuantizeLinear", [node.input[0], *names], [made]))
+        else:
+            nodes.append(node)
+    assert number == len(inputs)
+    copies = [type(one).FromString(one.SerializeToString()) for one in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(copies)
+
+
+def _range(values: Floats32) -> tuple[float, int]:
+    """Return scale and zero point of uint8 that hold these values and 0."""
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+    scale = (high - low) / 255 or 1.0
+    return scale, int(np.clip(round(-low / scale), 0, 255))
+
+
+def _sample(bundle: Bundle, network: Network, rows: Rows) -> Floats32:
+    tensors = rows.tensors
+    if len(rows.y) > MOST_ROWS:
+        drawn = np.random.default_rng([rows.seed, 6]).choice(len(rows.y), MOST_ROWS, replace=False)
+        drawn.sort()
+        tensors = {name: values[drawn] for name, values in tensors.items()}
+    return tensor(bundle, network.source, tensors)
+
+
+def _put(model: Any, network: Network, made: Any) -> None:
+    """Put a network's own graph in its place, under names that nothing else there has."""
+    prefix = fresh(model.graph, network.result)
+    kept = {network.source, network.result, ""}
+
+    def named(name: str) -> str:
+        return name if name in kept else f"{prefix}{name}"
+
+    for node in made.graph.node:
+        node.name = ""
+        node.input[:] = [named(name) for name in node.input]
+        node.output[:] = [named(name) for name in node.output]
+    for held in made.graph.initializer:
+        held.name = named(held.name)
+    splice(model, network.nodes, list(made.graph.node), list(made.graph.initializer))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back onnxruntime's advice to prepare a graph, which needs none here."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _found(bundle: Bundle) -> tuple[Network, ...]:
+    import onnx
+
+    return _large(onnx.ModelProto.FromString(bundle.graph))
+
+
+def _large(model: Any) -> tuple[Network, ...]:
+    return tuple(one for one in networks(model) if one.size >= SMALLEST)
