@@ -23,8 +23,9 @@ import numpy.typing as npt
 from raymm.artifacts import Categorical, Config, Direction, Int, Parameter, Space
 from raymm.plugins import searcher
 from raymm.search import space as spaces
-from raymm.search.one_by_one import Key, OneByOne, Rank, rank
+from raymm.search.one_by_one import OneByOne, Rank, rank
 from raymm.search.searcher import Result, Suggestion
+from raymm.search.seen import mark
 
 Vector = npt.NDArray[np.float64]
 
@@ -59,7 +60,7 @@ class CmaEs(OneByOne):
         self._starts = 0
         self._open: dict[str, tuple[Any, Any]] = {}
         self._generation: list[tuple[Any, Rank]] = []
-        self._known: dict[Key, Rank] = {}
+        self._known: dict[int, Rank] = {}
         self._best: tuple[Rank, Config] | None = None
         self._point: Any = None
 
@@ -70,7 +71,7 @@ class CmaEs(OneByOne):
                 continue
             self._seen.add([result.config])
             reached = rank(result, self.mode)
-            self._known[spaces.key(result.config)] = reached
+            self._known[mark(result.config)] = reached
             if not reached[0] and (self._best is None or reached < self._best[0]):
                 self._best = reached, result.config
             optimizer, point = self._open.pop(result.id, (None, None))
@@ -90,7 +91,7 @@ class CmaEs(OneByOne):
                 self._seen.add([config])
                 self._point = point
                 return config
-            known = self._known.get(spaces.key(config))
+            known = self._known.get(mark(config))
             if known is not None:
                 self._tell(point, known)
         self._optimizer = None

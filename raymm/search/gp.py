@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 import functools
 import math
+from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -33,7 +34,7 @@ from raymm.search.gp_encoding import Encoding
 from raymm.search.gp_proposal import Proposal
 from raymm.search.gp_region import box, width
 from raymm.search.gp_warp import choose, ranked, warp
-from raymm.search.one_by_one import Key, OneByOne, name_of
+from raymm.search.one_by_one import OneByOne, name_of
 from raymm.search.searcher import Result, Suggestion
 
 Vector = npt.NDArray[np.float64]
@@ -93,7 +94,9 @@ class GaussianProcess(OneByOne):
         self._acquisition = ACQUISITIONS[chosen]
         self._encoding = Encoding(space)
         self._pending: dict[str, Config] = {}
-        self._results: dict[tuple[str, Key], Result] = {}
+        # Numbers alone, so that ten thousand results take little.
+        self._places: dict[int, int] = {}
+        self._values, self._budgets = array("d"), array("d")
         self._units: list[Vector] = []
         self._model = _Model(self._encoding)
         self._designed = min(DESIGN, self._encoding.columns + 1)
@@ -112,9 +115,13 @@ class GaussianProcess(OneByOne):
             if spaces.contains(self.space, result.config):
                 self._seen.add([result.config])
                 name = name_of(result)
-                if name not in self._results:
+                place = self._places.setdefault(name, len(self._values))
+                if place == len(self._values):
                     self._units.append(self._encoding.units([result.config])[0])
-                self._results[name] = result
+                    self._values.append(math.nan)
+                    self._budgets.append(math.inf)
+                self._values[place] = math.nan if result.value is None else float(result.value)
+                self._budgets[place] = math.inf if result.budget is None else float(result.budget)
 
     def _await(self, suggestion: Suggestion) -> None:
         self._pending[suggestion.id] = suggestion.config
@@ -125,8 +132,8 @@ class GaussianProcess(OneByOne):
 
     def _idea(self) -> Config | None:
         rng = np.random.default_rng(int(self.generator.integers(2**31)))
-        losses = _losses(list(self._results.values()), self.mode)
-        known = len(self._results) + len(self._pending)
+        losses = _losses(np.array(self._values), np.array(self._budgets), self.mode)
+        known = len(self._values) + len(self._pending)
         differ = bool((losses != losses[:1]).any())
         if not self._encoding.varying or known < self._designed or not differ:
             return self._seen.fresh(lambda: self._spread(rng))
@@ -229,28 +236,25 @@ def _chosen(losses: Vector, count: int) -> Rows:
     return np.sort(np.concatenate([best, rest[-(count - len(best)) :]]))
 
 
-def _losses(results: Sequence[Result], mode: Direction) -> Vector:
-    """Return what to minimise, finite, shape (n,).
+def _losses(values: Vector, budgets: Vector, mode: Direction) -> Vector:
+    """Return what to minimise, finite, of values (NaN: failed) and budgets (inf: full), shape (n,).
 
     Values of trials that were all given the same stand as they are, and failures are as bad as
     the worst. Where budgets differ, values do not compare: normal scores of the ranks stand for
     them, those given more before those given less, and failures last.
     """
-    sign = 1.0 if mode == "minimize" else -1.0
-    values = np.array(
-        [math.nan if r.value is None else sign * float(r.value) for r in results],
-        dtype=np.float64,
-    )
+    values = values if mode == "minimize" else -values
     good = np.isfinite(values)
     if not good.any():
-        return np.zeros(len(results))
-    budgets = [math.inf if r.budget is None else r.budget for r in results]
-    if len({budget for budget, known in zip(budgets, good, strict=True) if known}) == 1:
+        return np.zeros(len(values))
+    if (budgets[good] == budgets[good][0]).all():
         return np.where(good, values, values[good].max())
     return ranked(
         [
             (0.0, -budget, value) if known else (1.0, 0.0, 0.0)
-            for value, budget, known in zip(values.tolist(), budgets, good, strict=True)
+            for value, budget, known in zip(
+                values.tolist(), budgets.tolist(), good.tolist(), strict=True
+            )
         ]
     )
 

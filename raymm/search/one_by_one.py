@@ -57,9 +57,13 @@ class OneByOne(Searcher):
             self._await(suggestion)
 
 
-def name_of(result: Result) -> tuple[str, Key]:
-    """Return what tells a trial from all others: an id alone may come from two runs."""
-    return result.id, spaces.key(result.config)
+def name_of(result: Result) -> int:
+    """Return 64 bits that tell a trial from all others: an id alone may come from two runs.
+
+    Whole names take ten times as much, and a search of ten thousand trials keeps them all; see
+    `raymm.search.seen` for the chance that two are the same.
+    """
+    return hash((result.id, spaces.key(result.config)))
 
 
 def rank(result: Result, mode: Direction) -> Rank:

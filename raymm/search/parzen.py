@@ -20,7 +20,7 @@ from raymm.artifacts import Config, Direction, Space
 from raymm.plugins import searcher
 from raymm.search import space as spaces
 from raymm.search.density import Density
-from raymm.search.one_by_one import Key, OneByOne, Rank, name_of, rank
+from raymm.search.one_by_one import OneByOne, Rank, name_of, rank
 from raymm.search.searcher import Result, Suggestion
 
 Array = npt.NDArray[np.float64]
@@ -57,7 +57,7 @@ class Parzen(OneByOne):
     def __init__(self, space: Space, *, mode: Direction, generator: np.random.Generator) -> None:
         super().__init__(space, mode=mode, generator=generator)
         self._pending: dict[str, Array] = {}
-        self._results: dict[tuple[str, Key], tuple[Rank, Array]] = {}
+        self._results: dict[int, tuple[Rank, Array]] = {}
 
     def observe(self, results: Sequence[Result]) -> None:
         """Learn from final results, in any order, of this run or of earlier ones.

@@ -34,11 +34,11 @@ class Seen:
         self._finite = size(space, COUNTED) is not None
 
     def __contains__(self, config: Config) -> bool:
-        return _mark(config) in self._keys
+        return mark(config) in self._keys
 
     def add(self, configs: Iterable[Config]) -> None:
         """Take note of configurations."""
-        self._keys.update(map(_mark, configs))
+        self._keys.update(map(mark, configs))
 
     def fresh(self, draw: Callable[[], Config], *, tries: int = TRIES) -> Config | None:
         """Return a configuration not seen before, and take note of it.
@@ -69,7 +69,7 @@ class Seen:
         return None
 
 
-def _mark(config: Config) -> int:
+def mark(config: Config) -> int:
     """Return 64 bits that stand for a configuration, a tenth of what its key takes.
 
     Of a million configurations, two have the same ones with a chance of 1 in 37 million.

@@ -19,12 +19,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from raymm.artifacts import Categorical, Config, Direction, Parameter, Scalar, Space
 from raymm.plugins import searcher
 from raymm.search import space as spaces
-from raymm.search.one_by_one import Key, OneByOne, Rank, name_of, rank
+from raymm.search.one_by_one import OneByOne, Rank, name_of, rank
 from raymm.search.searcher import Result, Suggestion
+
+Array = npt.NDArray[np.float64]
 
 STARTUP = 10
 """Random draws before there is anything to model."""
@@ -54,9 +57,10 @@ class Tpe(OneByOne):
 
     def __init__(self, space: Space, *, mode: Direction, generator: np.random.Generator) -> None:
         super().__init__(space, mode=mode, generator=generator)
-        self._pending: dict[str, Config] = {}
-        self._results: list[Result] = []
-        self._places: dict[tuple[str, Key], int] = {}
+        self._pending: dict[str, Array] = {}
+        self._ranks: list[Rank] = []
+        self._units: list[Array] = []
+        self._places: dict[int, int] = {}
         self._order: list[tuple[Rank, int]] = []
         self._models = {name: _Model(parameter) for name, parameter in space.items()}
 
@@ -76,63 +80,61 @@ class Tpe(OneByOne):
 
     def _take_in(self, result: Result) -> None:
         """Put a result at its place in time and by rank; one known already is replaced."""
-        place = self._places.setdefault(name_of(result), len(self._results))
-        if place == len(self._results):
-            self._results.append(result)
+        place = self._places.setdefault(name_of(result), len(self._ranks))
+        reached, units = rank(result, self.mode), spaces.unit(self.space, result.config)
+        if place == len(self._ranks):
+            self._ranks.append(reached)
+            self._units.append(units)
         else:
-            before = (rank(self._results[place], self.mode), place)
-            del self._order[bisect_left(self._order, before)]
-            self._results[place] = result
-        insort(self._order, (rank(result, self.mode), place))
+            del self._order[bisect_left(self._order, (self._ranks[place], place))]
+            self._ranks[place], self._units[place] = reached, units
+        insort(self._order, (reached, place))
 
     def _next(self) -> Config | None:
         return self._seen.fresh(self._draw, tries=8)
 
     def _await(self, suggestion: Suggestion) -> None:
-        self._pending[suggestion.id] = suggestion.config
+        self._pending[suggestion.id] = spaces.unit(self.space, suggestion.config)
 
     def _draw(self) -> Config:
         rng = np.random.default_rng(int(self.generator.integers(2**31)))
-        tids, ranked = self._ranked()
-        successes = sum(_scored(result) for result in ranked)
+        tids = self._ranked()
+        successes = sum(not self._ranks[place][0] for place in tids)
         pending = list(self._pending.values())[-LATEST:]
-        configs = [result.config for result in ranked] + pending
-        if len(configs) < STARTUP or successes == 0:
+        units = [self._units[place] for place in tids] + pending
+        if len(units) < STARTUP or successes == 0:
             return spaces.sample(self.space, rng)
-        gamma = min(GAMMA, successes / 2 / math.sqrt(len(configs)))
-        now = len(self._results)
+        gamma = min(GAMMA, successes / 2 / math.sqrt(len(units)))
+        now = len(self._ranks)
         tids += range(now, now + len(pending))
+        columns = dict(zip(self.space, np.array(units).T.tolist(), strict=True))
         chosen: dict[str, Scalar] = {}
         for name in spaces.order(self.space):
             if spaces.is_active(name, self.space, chosen):
                 parameter = self.space[name]
                 values = [
-                    (tid, order, spaces.place(parameter, config[name]) if name in config else None)
-                    for order, (tid, config) in enumerate(zip(tids, configs, strict=True))
+                    (tid, order, None if math.isnan(at) else at)
+                    for order, (tid, at) in enumerate(zip(tids, columns[name], strict=True))
                 ]
                 model = self._models[name]
                 at = model.ask(values, gamma=gamma, seed=int(rng.integers(2**31)))
                 chosen[name] = spaces.value_at(parameter, at)
         return {name: chosen[name] for name in self.space if name in chosen}
 
-    def _ranked(self) -> tuple[list[int], list[Result]]:
-        """Return the results to model and their places in time, best first.
+    def _ranked(self) -> list[int]:
+        """Return the places in time of the results to model, best first.
 
         Failures are at the end, ties as they came.
         """
-        count = len(self._results)
+        count = len(self._ranks)
         chosen = [place for _, place in self._order[:BEST]]
         if count > BEST + LATEST:
             best = set(chosen)
             late = [place for place in range(count - LATEST, count) if place not in best]
-            chosen += sorted(late, key=lambda place: rank(self._results[place], self.mode))
+            chosen += sorted(late, key=self._ranks.__getitem__)
         else:
             chosen += [place for _, place in self._order[BEST:]]
-        return chosen, [self._results[place] for place in chosen]
-
-
-def _scored(result: Result) -> bool:
-    return result.value is not None and math.isfinite(result.value)
+        return chosen
 
 
 class _Model:

@@ -127,17 +127,12 @@ def test_maximising_the_negative_is_minimising() -> None:
 
 
 def test_results_stopped_early_rank_below_those_trained_in_full() -> None:
-    results = [
-        Result("a", {}, 0.9),
-        Result("b", {}, 0.1, budget=3),
-        Result("c", {}, 0.2, budget=9),
-        Result("d", {}, None),
-        Result("e", {}, math.nan, budget=99),
-    ]
-    losses = gp._losses(results, "minimize")
+    values = np.array([0.9, 0.1, 0.2, math.nan, math.nan])
+    budgets = np.array([math.inf, 3, 9, math.inf, 99])
+    losses = gp._losses(values, budgets, "minimize")
     assert np.argsort(losses, kind="stable").tolist() == [0, 2, 1, 3, 4]
     assert losses[3] == losses[4]
-    same = gp._losses([results[0], results[3], Result("f", {}, 0.2)], "maximize")
+    same = gp._losses(np.array([0.9, math.nan, 0.2]), np.full(3, math.inf), "maximize")
     assert same.tolist() == [-0.9, -0.2, -0.2]
 
 
