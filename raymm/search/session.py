@@ -353,7 +353,8 @@ class Session:
                 seconds_left=None if left is None else max(0.0, left),
                 metric=self.limits.metric,
                 failed=self._failed,
-                running=self.running,
+                # The worker that has just become free begins the next trial at once.
+                running=self.running + (not self.complete and not self.spending.over()),
                 leaders=self._leaders,
             )
         )

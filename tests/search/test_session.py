@@ -372,3 +372,19 @@ def test_progress_is_told_after_it_is_on_disk(tmp_path: Path) -> None:
             session.rung(number, Rung(rounds=1, value=value))
             session.end(number, "finished")
     assert [progress.best for progress in told] == [0.5, 0.3, 0.3]
+
+
+def test_a_worker_that_ends_a_trial_is_counted_as_busy_while_more_are_to_come(
+    tmp_path: Path,
+) -> None:
+    told: list[Progress] = []
+    limits = Limits(metric="loss", direction="minimize", trials=3)
+    with Ledger.open(str(tmp_path), "run") as ledger:
+        session = Session(Walker(), None, ledger, limits=limits, notify=told.append)
+        session.next()
+        session.next()
+        for number in range(3):
+            session.rung(number, Rung(rounds=1, value=0.1))
+            session.end(number, "finished")
+            session.next()
+    assert [progress.running for progress in told] == [2, 1, 0]
