@@ -26,6 +26,7 @@ _COMMANDS = {
     "report": ("raymm.cli.records", "Write a run's HTML report and say where it is."),
     "explain": ("raymm.cli.records", "Show what a run's model rests on."),
     "models": ("raymm.cli.records", "List the models, or one model's versions."),
+    "compress": ("raymm.cli.compressing", "Show a version's compressed forms, or shrink a file."),
     "promote": ("raymm.cli.records", "Make a version the champion."),
     "rollback": ("raymm.cli.records", "Make the champion before this one the champion again."),
     "fsck": ("raymm.cli.records", "Check that everything stored is whole."),

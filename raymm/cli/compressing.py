@@ -1,0 +1,216 @@
+"""Compression: what was measured of a version, another point of it, and models from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from raymm.cli import options, printing
+from raymm.errors import ConfigError, NotBlessed
+
+if TYPE_CHECKING:
+    from raymm.artifacts import Frontier
+    from raymm.foreign.bundling import Compressed
+
+_FILES = (".txt", ".json", ".ubj", ".onnx")
+
+
+@click.command()
+@click.argument("model", metavar="NAME[@VERSION] | FILE")
+@click.option("--pick", default=None, help="Number or technique of another point to register.")
+@click.option("--source", default=None, help="With --pick: where the run's table is now.")
+@click.option("--data", default=None, help="Table that FILE's model was not trained on.")
+@click.option("--target", default=None, help="Column of --data that the model predicts.")
+@click.option("-o", "--output", default=None, help="Bundle to write, or .onnx; default FILE.raymm.")
+@click.option("--metric", default=None, help="Metric that may lose; by default the task's own.")
+@click.option("--max-loss", type=float, default=None, help="Loss of it that is allowed.")
+@click.option("--techniques", default=None, help="Names, with commas; default all.")
+@click.option("--seed", type=int, default=None, help="Parts the rows (default 0).")
+@options.storage_option
+@options.json_option
+def compress(
+    model: str,
+    pick: str | None,
+    source: str | None,
+    storage: str | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Show how a model was compressed and pick another point, or compress a model's FILE.
+
+    With NAME: the points that were measured for the champion, or a version. --pick makes one of
+    them a new version, blessed anew on the test rows; promote it with raymm promote.
+
+    With FILE (LightGBM's text, XGBoost's .json or .ubj, an ONNX graph of one float matrix) and
+    --data: half of the rows are to fit, half to judge. The libraries' own readers open it: give
+    no file of a stranger.
+    """
+    told = [name for name, value in given.items() if value is not None]
+    if given["data"] is None and model.lower().endswith(_FILES) and Path(model).is_file():
+        raise ConfigError(
+            f"{model} needs rows that it was not trained on. Give them with --data and --target."
+        )
+    if given["data"] is not None:
+        if pick is not None or source is not None or storage is not None:
+            raise ConfigError(
+                "--pick, --source and --storage are for a registered model. Leave them out, or "
+                "give NAME without --data."
+            )
+        _outside(model, as_json=as_json, **given)
+        return
+    if told:
+        raise ConfigError(
+            f"{', '.join('--' + one.replace('_', '-') for one in told)} "
+            f"{'is' if len(told) == 1 else 'are'} for a model file with --data. Leave out, or "
+            "give FILE and --data."
+        )
+    _registered(model, pick, source, options.storage_of(storage), as_json=as_json)
+
+
+# ------------------------------------------------------------------------------ registered models
+
+
+def _registered(
+    model: str, pick: str | None, source: str | None, storage: str, *, as_json: bool
+) -> None:
+    from raymm import picking
+    from raymm.registry.versions import Registry
+
+    registry = Registry(storage)
+    name, at, number = model.partition("@")
+    if at and not number.isdigit():
+        raise ConfigError(f'a version is written NAME@NUMBER, such as churn@3, not "{model}".')
+    if at:
+        version = registry.version(name, int(number))
+    else:
+        version = registry.champion(name) or registry.versions(name)[-1]
+    if pick is None:
+        found = picking.frontier_of(registry, version)
+        if as_json:
+            printing.as_json({"name": name, "version": version.number, "frontier": found})
+            return
+        title = f"{name} version {version.number}, trained without these {found.rows:,} rows"
+        _table(title, found)
+        printing.say(f"next: raymm compress {name} --pick NUMBER")
+        return
+    with printing.progress(quiet=as_json) as notify:
+        done = picking.pick(storage, name, version.number, pick, source=source, notify=notify)
+    _picked(name, done, as_json=as_json)
+
+
+def _picked(name: str, done: Any, *, as_json: bool) -> None:
+    document = {
+        "name": name,
+        "version": done.version.number,
+        "blessed": done.blessing.blessed,
+        "technique": done.candidate.technique,
+        "parameters": dict(done.candidate.parameters),
+        "bundle_bytes": done.version.bundle_bytes,
+        **done.version.summary,
+        "report": done.report,
+    }
+    if not as_json:
+        score = done.evaluation.told
+        printing.say(
+            f"{score.metric} {score.value:.6g} on {done.evaluation.rows:,} test rows "
+            f"({score.level:.0%} interval {score.low:.6g} to {score.high:.6g})"
+        )
+        for check in done.blessing.checks:
+            printing.say(f"{'passed' if check.passed else 'FAILED'}  {check.statement}")
+        state = "blessed, not promoted" if done.blessing.blessed else "NOT blessed"
+        printing.say(
+            f"\n{name} version {done.version.number}: {done.candidate.technique}, {state}, "
+            f"{printing.size(done.version.bundle_bytes)}\n  report   {done.report}"
+        )
+    if not done.blessing.blessed:
+        failed = " ".join(one.statement for one in done.blessing.checks if not one.passed)
+        error = NotBlessed(f"{name} version {done.version.number} is not blessed: {failed}")
+        error.document = document
+        raise error
+    if as_json:
+        printing.as_json(document)
+    else:
+        printing.say(f"next: raymm promote {name} {done.version.number}")
+
+
+# ------------------------------------------------------------------------------- models from files
+
+
+def _outside(model: str, *, as_json: bool, **given: Any) -> None:
+    from raymm.foreign.bundling import compress as bundled
+
+    if given["target"] is None:
+        raise ConfigError(f"{given['data']} needs a target column. Name it with --target COLUMN.")
+    output = Path(given["output"] or f"{Path(model).stem}.raymm")
+    if not output.parent.is_dir():
+        raise ConfigError(f"{output} cannot be written: {output.parent} is not a folder.")
+    names = given["techniques"]
+    done = bundled(
+        model,
+        given["data"],
+        given["target"],
+        metric=given["metric"] or "auto",
+        max_loss=0.0005 if given["max_loss"] is None else given["max_loss"],
+        techniques="auto" if names is None else [one.strip() for one in names.split(",")],
+        seed=given["seed"] or 0,
+    )
+    plain = output.suffix.lower() == ".onnx"
+    data = done.bundle.graph if plain else done.bundle.to_bytes()
+    try:
+        output.write_bytes(data)
+    except OSError as error:
+        raise ConfigError(f"{output} cannot be written: {error.strerror}.") from error
+    if as_json:
+        printing.as_json(
+            {
+                "library": done.facts.library,
+                "file_bytes": done.facts.bytes,
+                "output": str(output),
+                "output_bytes": len(data),
+                "frontier": done.frontier,
+                "notes": done.notes,
+            }
+        )
+    else:
+        _written(model, done, output, len(data))
+
+
+def _written(model: str, done: Compressed, output: Path, count: int) -> None:
+    for note in done.notes:
+        printing.say(f"note  {note}")
+    title = f"{model} ({done.facts.library}, {printing.size(done.facts.bytes)}), judged on "
+    title += f"{done.frontier.rows:,} rows that nothing was fitted to"
+    _table(title, done.frontier, done.facts.bytes)
+    printing.say(
+        f"{output}: {printing.size(count)}, {done.facts.bytes / count:.1f} times smaller than "
+        f"{model}"
+    )
+
+
+def _table(title: str, found: Frontier, file_bytes: int = 0) -> None:
+    """Print a frontier, with the numbers that --pick takes and sizes beside the file's."""
+    whole = file_bytes or found.candidates[0].bytes
+    rows = [
+        (
+            number,
+            "→" if one.chosen else "",
+            one.technique,
+            " ".join(f"{key}={_short(value)}" for key, value in one.parameters.items()),
+            one.score,
+            one.loss.value,
+            f"{one.loss.low:.2g} … {one.loss.high:.2g}",
+            one.bytes,
+            round(whole / one.bytes, 1),
+            round(one.row_microseconds, 1),
+        )
+        for number, one in enumerate(found.candidates, start=1)
+    ]
+    columns = ("", "", "technique", "parameters", found.metric, "loss")
+    more = ("its interval", "bytes", "times less", "row µs")
+    printing.table(f"{title}; loss allowed {found.max_loss:g}", (*columns, *more), rows)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

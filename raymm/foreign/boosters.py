@@ -1,0 +1,198 @@
+"""LightGBM's and XGBoost's own files, read by the libraries and held as raymm's families hold them.
+
+What their graphs cannot say is refused: categorical splits, linear trees, dart's weights, and
+objectives whose predictions are not those of a class or of a plain value.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.artifacts import Dataset, Schema, Task
+from raymm.bundle import parity
+from raymm.bundle.graph import to_graph
+from raymm.bundle.packed import Bundle
+from raymm.bundle.pipeline import Pipeline
+from raymm.bundle.run import Runner
+from raymm.errors import BundleError
+from raymm.features.pipeline import Features, safe_names
+from raymm.foreign.model import Facts, Foreign
+from raymm.models.family import Family
+from raymm.models.heads import Head
+from raymm.plugins import families, transforms
+
+HARD_ROWS = 500
+
+
+class _Booster(Foreign):
+    """A booster in the form that its family gives what it trains."""
+
+    family: ClassVar[str]
+    _model: Any
+
+    def graph(self, schema: Schema) -> bytes:
+        return to_graph(self._pipeline(schema))
+
+    def predict(self, x: npt.NDArray[np.float32], schema: Schema) -> npt.NDArray[Any]:
+        return self._family.predict(self._model, x)
+
+    def require_same(self, bundle: Bundle, dataset: Dataset) -> None:
+        pipeline, runner = self._pipeline(bundle.schema), Runner(bundle)
+        hard = parity.adversarial(
+            dataset.tensors,
+            dataset.schema,
+            generator=np.random.default_rng(0),
+            count=HARD_ROWS,
+        )
+        spread = float(np.std(dataset.y))
+        for tensors in (dict(dataset.tensors), hard):
+            parity.check(pipeline, runner, tensors, spread=spread)
+
+    @property
+    def _family(self) -> Family:
+        return families.get(self.family)()
+
+    def _pipeline(self, schema: Schema) -> Pipeline:
+        """Return columns as they are, and the booster."""
+        columns = schema.features
+        names = tuple(column.name for column in columns)
+        parts = tuple(transforms.get("number")(column) for column in columns)
+        features = Features(
+            transforms=parts,
+            kept=(np.zeros(1, np.int64),) * len(parts),
+            names=names,
+            safe_names=safe_names(names),
+            columns=names,
+        )
+        return Pipeline(
+            schema=schema,
+            features=features,
+            family=self._family,
+            model=self._model,
+            task=schema.task,
+        )
+
+    @abstractmethod
+    def _facts(self, path: Path) -> Facts: ...
+
+
+class LightGBMFile(_Booster):
+    """A file that LightGBM's ``save_model`` wrote."""
+
+    family = "lightgbm"
+    _tasks: ClassVar[dict[str, Task]] = {
+        "binary": "binary",
+        "multiclass": "multiclass",
+        "softmax": "multiclass",
+        **dict.fromkeys(
+            ("regression", "regression_l1", "huber", "fair", "quantile", "mape"), "regression"
+        ),
+    }
+
+    def __init__(self, path: Path) -> None:
+        import lightgbm
+
+        from raymm.models.lightgbm import Boosted
+
+        try:
+            self._booster = lightgbm.Booster(model_file=str(path))
+        except (lightgbm.basic.LightGBMError, ValueError) as error:
+            raise BundleError(f"{path} cannot be read by LightGBM: {error}.") from error
+        self.facts = self._facts(path)
+        head = Head(task=self.facts.task, classes=self.facts.classes)  # type: ignore[arg-type]
+        self._model = Boosted(booster=self._booster, head=head, threads=1)
+
+    def _facts(self, path: Path) -> Facts:
+        header, _, trees = self._booster.model_to_string().partition("\nTree=")
+        said = dict(line.partition("=")[::2] for line in header.splitlines())
+        words = said.get("objective", "").split()
+        objective = words[0] if words else "none"
+        task = self._tasks.get(objective)
+        sigmoid = next((word[8:] for word in words if word.startswith("sigmoid:")), "1")
+        odd = "average_output" in header.splitlines() or "sqrt" in words or float(sigmoid) != 1
+        if task is None or odd or re.search(r"^is_linear=1", trees, re.MULTILINE):
+            raise BundleError(
+                f"{path} must be a booster of plain trees with one of the objectives "
+                f"{', '.join(self._tasks)}, but its objective is {' '.join(words) or 'not told'}"
+                f"{', averaged or linear' if odd or 'is_linear=1' in trees else ''}. Train it so."
+            )
+        names = tuple(self._booster.feature_name())
+        told = not all(re.fullmatch(r"Column_\d+", name) for name in names)
+        classes = {"binary": 2, "regression": 0}.get(task, int(said.get("num_class", 0)))
+        return Facts(
+            library="LightGBM",
+            task=task,
+            names=names if told else (),
+            width=len(names),
+            classes=classes,
+            bytes=path.stat().st_size,
+        )
+
+
+class XGBoostFile(_Booster):
+    """A file that XGBoost's ``save_model`` wrote, as JSON or UBJSON."""
+
+    family = "xgboost"
+    _tasks: ClassVar[dict[str, Task]] = {
+        "binary:logistic": "binary",
+        "multi:softprob": "multiclass",
+        "multi:softmax": "multiclass",
+        **dict.fromkeys(
+            (
+                "reg:squarederror",
+                "reg:absoluteerror",
+                "reg:pseudohubererror",
+                "reg:quantileerror",
+            ),
+            "regression",
+        ),
+    }
+
+    def __init__(self, path: Path) -> None:
+        import xgboost
+
+        from raymm.models.xgboost import Boosted
+
+        try:
+            self._booster = xgboost.Booster({"nthread": 1}, model_file=str(path))
+        except (xgboost.core.XGBoostError, ValueError) as error:
+            told = str(error).strip().splitlines()[0]
+            raise BundleError(f"{path} cannot be read by XGBoost: {told}.") from error
+        self.facts = self._facts(path)
+        head = Head(task=self.facts.task, classes=self.facts.classes)  # type: ignore[arg-type]
+        self._model = Boosted(booster=self._booster, rows=None, head=head, threads=1)
+
+    def _facts(self, path: Path) -> Facts:
+        learner = json.loads(bytes(self._booster.save_raw("json")))["learner"]
+        objective = learner["objective"]["name"]
+        task = self._tasks.get(objective)
+        held = learner["gradient_booster"]
+        trees = held.get("model", {}).get("trees", [])
+        odd = held["name"] != "gbtree" or any(
+            tree.get("categories") or int(tree["tree_param"].get("size_leaf_vector", 1)) > 1
+            for tree in trees
+        )
+        if task is None or odd or not trees:
+            raise BundleError(
+                f"{path} must be a booster of plain trees with one of the objectives "
+                f"{', '.join(self._tasks)}, but it is a {held['name']} of {len(trees)} trees with "
+                f"{objective}{', categorical splits or leaves of vectors' if odd else ''}. "
+                "Train it so."
+            )
+        said = learner["learner_model_param"]
+        classes = {"binary": 2, "regression": 0}.get(task, int(said["num_class"]))
+        return Facts(
+            library="XGBoost",
+            task=task,
+            names=tuple(self._booster.feature_names or ()),
+            width=int(said["num_feature"]),
+            classes=classes,
+            bytes=path.stat().st_size,
+        )

@@ -1,0 +1,223 @@
+"""A model that was trained elsewhere and a table it has not seen: a bundle, and smaller ones."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from raymm.artifacts import Column, Dataset, Frontier, Lineage, MetricLike, Schema, Table, Task
+from raymm.bundle.packed import Bundle
+from raymm.bundle.run import Runner
+from raymm.compression import frontier as compressing
+from raymm.compression.compressor import Rows
+from raymm.config import DataConfig
+from raymm.data import ingest, schema, split, statistics
+from raymm.errors import DataError
+from raymm.evaluation.metrics import baseline_prediction, metric_for
+from raymm.foreign.model import Facts, Foreign, read
+from raymm.prediction import unreadable
+
+_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compressed:
+    """What became of a model that was trained elsewhere.
+
+    Attributes
+    ----------
+    facts : Facts
+    frontier : Frontier
+        Measured on the half of the rows that nothing was fitted to.
+    full, bundle : Bundle
+        The model as it was, and in the form that was chosen.
+    notes : tuple of str
+        What a person should know of how table and model were put together.
+    """
+
+    facts: Facts
+    frontier: Frontier
+    full: Bundle
+    bundle: Bundle
+    notes: tuple[str, ...]
+
+
+def compress(
+    model: str,
+    data: str,
+    target: str,
+    *,
+    metric: str = "auto",
+    max_loss: float = 0.0005,
+    techniques: Sequence[str] | Literal["auto"] = "auto",
+    seed: int = 0,
+) -> Compressed:
+    """Make a bundle of a model file and compress it over a table that it was not trained on.
+
+    Half of the rows, drawn by the seed and stratified, are for techniques that fit again; the
+    other half judges and chooses.
+
+    Raises
+    ------
+    ConfigError
+        When a metric or technique is not known, or the file is no model.
+    DataError
+        When the table cannot be read, or lacks what the model reads.
+    BundleError
+        When the model cannot be taken over.
+    """
+    foreign = read(model)
+    table = ingest.read(data)
+    dataset, notes = dataset_of(foreign, table, target, seed=seed)
+    judge = metric_for(metric, dataset.schema.task)
+    full, said = bundle_of(foreign, dataset)
+    foreign.require_same(full, dataset)
+    notes = (*notes, *said, *_doubts(full, dataset, judge))
+    fitted = Rows(
+        tensors=dataset.rows(dataset.train), y=dataset.y[dataset.train], metric=judge, seed=seed
+    )
+    found = compressing.explore(
+        full,
+        techniques,
+        trained=fitted,
+        tensors=dataset.rows(dataset.test),
+        y=dataset.y[dataset.test],
+        metric=judge,
+        max_loss=max_loss,
+        seed=seed,
+    )
+    chosen = next(one for one in found.candidates if one.chosen)
+    made = compressing.apply(full, chosen, fitted)
+    return Compressed(facts=foreign.facts, frontier=found, full=full, bundle=made, notes=notes)
+
+
+def dataset_of(
+    foreign: Foreign, table: Table, target: str, *, seed: int
+) -> tuple[Dataset, tuple[str, ...]]:
+    """Return a table as the model reads it, in two halves, and what there is to say of it.
+
+    Columns are found by their names; where the file has none, they are the table's in order.
+
+    Raises
+    ------
+    DataError
+        When columns or classes are missing, or hold what the model cannot read.
+    """
+    facts = foreign.facts
+    config = DataConfig(source=table.source, target=target, test=0.5)
+    if facts.task == "regression":
+        config = config.model_copy(update={"task": "regression"})
+    known = schema.infer(table, statistics.describe(table), config)
+    names, notes = _columns(facts, table, target)
+    task, classes = _classes(facts, known)
+    columns = tuple(_number(known.column(name)) for name in names)
+    made = Schema(
+        columns=(*columns, known.column(target)), target=target, task=task, classes=classes
+    )
+    bad = unreadable(table.frame, made)
+    if bad:
+        raise DataError(
+            "the model reads numbers, but the table holds others: "
+            f"{'; '.join(bad[:_SHOWN])}. Give the table as the model was trained on it."
+        )
+    return split.split(table, made, config, seed=seed), notes
+
+
+def bundle_of(foreign: Foreign, dataset: Dataset) -> tuple[Bundle, tuple[str, ...]]:
+    """Return the model as a bundle, and what there is to say of it.
+
+    Raises
+    ------
+    BundleError
+        When the model cannot be taken over.
+    """
+    x = np.stack([dataset.tensors[one.name] for one in dataset.schema.features], axis=1)
+    note = foreign.settle(x[:10_000], dataset.schema)
+    graph = foreign.graph(dataset.schema)
+    library = foreign.facts.library
+    lineage = Lineage(
+        run=f"foreign-{hashlib.sha256(graph).hexdigest()[:10]}",
+        data_sha256=dataset.sha256,
+        source=Path(dataset.source).name,
+        seed=0,
+        ledger="",
+        configuration={},
+        trial={"config": {"family": library.lower()}},
+        packages={"raymm": version("raymm")},
+    )
+    bundle = Bundle(
+        graph=graph,
+        schema=dataset.schema,
+        statistics=statistics.reference(dataset),
+        lineage=lineage,
+    )
+    return bundle, (note,) if note else ()
+
+
+def _columns(facts: Facts, table: Table, target: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the table's columns in the model's order."""
+    held = [str(name) for name in table.frame.columns if name != target]
+    if not facts.names:
+        if facts.width and len(held) != facts.width:
+            raise DataError(
+                f"the model has {facts.width} columns without names, but the table has "
+                f"{len(held)} beside {target}. Give the columns that it was trained on, in order."
+            )
+        told = (
+            f"the model has no names of columns: the table's were taken in order, {held[0]} first"
+        )
+        return tuple(held), (told,)
+    # LightGBM writes names with underscores in the place of spaces.
+    plain = {name.replace(" ", "_"): name for name in held}
+    found = [name if name in held else plain.get(name, "") for name in facts.names]
+    missing = [name for name, column in zip(facts.names, found, strict=True) if not column]
+    if missing:
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        raise DataError(
+            f"the table lacks {len(missing)} of the model's {len(found)} columns: "
+            f"{', '.join(missing[:_SHOWN])}{more}. It has: {', '.join(held[: 2 * _SHOWN])}."
+        )
+    unused = sorted(set(held) - set(found))
+    note = f"columns that the model does not read: {', '.join(unused[:_SHOWN])}"
+    return tuple(found), (note,) if unused else ()
+
+
+def _classes(facts: Facts, known: Schema) -> tuple[Task, tuple[str, ...]]:
+    """Return the task, and the target's classes in order."""
+    if facts.task == "regression":
+        return "regression", ()
+    if not facts.task:
+        return known.task, known.classes
+    if len(known.classes) != facts.classes:
+        raise DataError(
+            f"the model tells {facts.classes} classes apart, but the target {known.target} has "
+            f"{len(known.classes) or 'numbers'}. Name the target that it was trained for, and give "
+            "rows of every class."
+        )
+    return ("binary" if facts.classes == 2 else "multiclass"), known.classes
+
+
+def _number(column: Column) -> Column:
+    kind: Any = "boolean" if column.kind == "boolean" else "number"
+    return replace(column, role="feature", kind=kind, reason="", format=None)
+
+
+def _doubts(bundle: Bundle, dataset: Dataset, metric: MetricLike) -> tuple[str, ...]:
+    """Say where a model is no better than nothing: its columns or classes may be others."""
+    rows = dataset.test
+    truth, classes = dataset.y[rows], len(dataset.schema.classes)
+    score = metric(truth, Runner(bundle).predict(dataset.rows(rows)))
+    trivial = baseline_prediction(dataset.y[dataset.train], classes, len(rows), metric=metric)  # type: ignore[arg-type]
+    sign = 1 if metric.direction == "maximize" else -1
+    if sign * (score - metric(truth, trivial)) > 0:
+        return ()
+    return (
+        f"the model's {metric.name} on these rows is {score:.6g}, no better than a constant: its "
+        "classes are taken in sorted order and its columns as told above; is that so?",
+    )

@@ -1,0 +1,197 @@
+"""ONNX graphs that read one matrix of floats, given raymm's inputs and outputs.
+
+Of the graph's outputs the one of floats is taken. A column for each class is what it makes: sums
+of other than 1 are taken for logits and get a Softmax; a single column for two classes is the
+probability of the second, or its log-odds, which get a Sigmoid.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.artifacts import Dataset, Schema
+from raymm.bundle.graph import PREDICTION, PROBABILITIES, input_names
+from raymm.bundle.packed import Bundle
+from raymm.bundle.run import Runner
+from raymm.bundle.safety import require_safe
+from raymm.errors import BundleError, ParityError
+from raymm.foreign.model import Facts, Foreign
+
+BOUND = 1e-5
+OLDEST = 13
+"""The operator set from which on Softmax and the others added here mean what they do now."""
+_PREFIX, _END = "model/", "end/"
+"""Input names of raymm's are identifiers, so no name with a slash is one of them."""
+_SUMS = 1e-3
+
+
+class Graph(Foreign):
+    """An ONNX file."""
+
+    def __init__(self, path: Path) -> None:
+        import onnx
+
+        data = path.read_bytes()
+        require_safe(data)
+        self._model = onnx.ModelProto.FromString(data)
+        held = {one.name for one in self._model.graph.initializer}
+        inputs = [one for one in self._model.graph.input if one.name not in held]
+        outputs = [one for one in self._model.graph.output if _is_float(one)]
+        opset = max((o.version for o in self._model.opset_import if not o.domain), default=OLDEST)
+        if len(inputs) != 1 or not _is_float(inputs[0]) or len(outputs) != 1 or opset < OLDEST:
+            raise BundleError(
+                f"{path} must read one matrix of floats and make one, in the operator set {OLDEST} "
+                f"or later, but it has the inputs {[one.name for one in inputs]}, the outputs of "
+                f"floats {[one.name for one in outputs]} and the operator set {opset}. Export it "
+                "so, from scikit-learn with zipmap=False."
+            )
+        self._input, self._output = inputs[0].name, outputs[0].name
+        sides = inputs[0].type.tensor_type.shape.dim
+        self._session = _session(data, path)
+        self._link = ""
+        self.facts = Facts(
+            library="ONNX",
+            task="",
+            names=(),
+            width=sides[1].dim_value if len(sides) == 2 else 0,
+            classes=0,
+            bytes=len(data),
+        )
+
+    def settle(self, x: npt.NDArray[np.float32], schema: Schema) -> str:
+        """See `Foreign.settle`."""
+        raw = self._raw(x)
+        classes = len(schema.classes)
+        width = raw.shape[1]
+        if width != (classes or 1) and not (width == 1 and classes == 2):
+            raise BundleError(
+                f"the graph must make {classes or 1} columns for the target {schema.target}, but "
+                f"makes {width}. Name the target that it was trained for, and rows of every class."
+            )
+        if not classes:
+            return ""
+        shares = bool((raw >= -_SUMS).all() and (raw <= 1 + _SUMS).all())
+        if width == 1:
+            self._link = "" if shares else "Sigmoid"
+        else:
+            sums = shares and bool((np.abs(raw.sum(axis=1) - 1) < _SUMS).all())
+            self._link = "" if sums else "Softmax"
+        if not self._link:
+            return ""
+        return f"the graph makes no probabilities: its outputs get a {self._link}"
+
+    def graph(self, schema: Schema) -> bytes:
+        """See `Foreign.graph`."""
+        import onnx
+        from onnx import compose, helper
+
+        model = compose.add_prefix(self._model, _PREFIX)
+        names = list(input_names(schema).values())
+        joined = helper.make_node("Concat", names, [_PREFIX + self._input], axis=1)
+        nodes, constants, outputs = _ends(_PREFIX + self._output, schema, self._link)
+        kinds = [
+            helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 1]) for name in names
+        ]
+        graph = model.graph
+        for field, values in (
+            (graph.node, [joined, *graph.node, *nodes]),
+            (graph.initializer, [*graph.initializer, *constants]),
+            (graph.input, kinds),
+            (graph.output, outputs),
+        ):
+            copies = [type(one).FromString(one.SerializeToString()) for one in values]
+            del field[:]
+            field.extend(copies)
+        return bytes(model.SerializeToString(deterministic=True))
+
+    def predict(self, x: npt.NDArray[np.float32], schema: Schema) -> npt.NDArray[Any]:
+        """See `Foreign.predict`."""
+        raw = self._raw(x).astype(np.float64)
+        if not schema.classes:
+            return np.asarray(raw[:, 0])
+        if self._link == "Softmax":
+            power = np.exp(raw - raw.max(axis=1, keepdims=True))
+            raw = power / power.sum(axis=1, keepdims=True)
+        if self._link == "Sigmoid":
+            raw = (1 + np.tanh(raw / 2)) / 2
+        return np.hstack([1 - raw, raw]) if raw.shape[1] == 1 else raw
+
+    def require_same(self, bundle: Bundle, dataset: Dataset) -> None:
+        """See `Foreign.require_same`."""
+        x = np.stack([dataset.tensors[one.name] for one in dataset.schema.features], axis=1)
+        ours = Runner(bundle).predict(dataset.tensors)
+        theirs = self.predict(x, dataset.schema)
+        scale = float(np.abs(theirs).max()) if dataset.schema.task == "regression" else 1.0
+        away = np.abs(ours - theirs).max() / max(scale, 1e-30)
+        if not away <= BOUND:
+            raise ParityError(
+                f"the bundle must predict what the graph does, but is {away:.3g} away. "
+                "This graph cannot be taken over."
+            )
+
+    def _raw(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        try:
+            (raw,) = self._session.run([self._output], {self._input: x})
+        except Exception as error:  # onnxruntime's own errors share no base below Exception
+            raise BundleError(f"onnxruntime could not run the graph: {error}") from error
+        return np.asarray(raw, np.float32).reshape(len(x), -1)
+
+
+def _ends(result: str, schema: Schema, link: str) -> tuple[list[Any], list[Any], list[Any]]:
+    """Return the nodes from a graph's result to raymm's outputs, their constants, the outputs."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    nodes, constants = list[Any](), list[Any]()
+
+    def add(operator: str, inputs: list[str], name: str, **how: Any) -> str:
+        nodes.append(helper.make_node(operator, inputs, [name], **how))
+        return name
+
+    def hold(name: str, value: npt.NDArray[Any]) -> str:
+        constants.append(numpy_helper.from_array(value, _END + name))
+        return _END + name
+
+    width = len(schema.classes)
+    if not width:
+        add("Reshape", [result, hold("column", np.array([-1, 1]))], PREDICTION)
+        made = helper.make_tensor_value_info(PREDICTION, onnx.TensorProto.FLOAT, ["n", 1])
+        return nodes, constants, [made]
+    if link == "Softmax":
+        result = add("Softmax", [result], f"{_END}shares", axis=1)
+    if link == "Sigmoid":
+        result = add("Sigmoid", [result], f"{_END}shares")
+    if width == 2:
+        # One column is the second class's; of two the last is, and the rest is the first's.
+        column = add("Reshape", [result, hold("rows", np.array([0, -1]))], f"{_END}columns")
+        last = add("Gather", [column, hold("last", np.array([-1]))], f"{_END}second", axis=1)
+        rest = add("Sub", [hold("one", np.ones(1, np.float32)), last], f"{_END}first")
+        result = add("Concat", [rest, last], f"{_END}both", axis=1)
+    best = add("ArgMax", [result], f"{_END}best", axis=1, keepdims=0)
+    labels = hold("classes", np.array(schema.classes, dtype=object))
+    add("Gather", [labels, best], PREDICTION, axis=0)
+    add("Identity", [result], PROBABILITIES)
+    outputs = [
+        helper.make_tensor_value_info(PREDICTION, onnx.TensorProto.STRING, ["n"]),
+        helper.make_tensor_value_info(PROBABILITIES, onnx.TensorProto.FLOAT, ["n", width]),
+    ]
+    return nodes, constants, outputs
+
+
+def _is_float(value: Any) -> bool:
+    return bool(value.type.HasField("tensor_type") and value.type.tensor_type.elem_type == 1)
+
+
+def _session(data: bytes, path: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 3, 1
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own errors share no base below Exception
+        raise BundleError(f"onnxruntime refuses {path}: {error}") from error

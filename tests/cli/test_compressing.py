@@ -1,0 +1,121 @@
+"""raymm compress: frontiers of versions, and model files from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from raymm.bundle.packed import Bundle
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory):
+    """A folder with a LightGBM file and a holdout."""
+    import lightgbm
+
+    folder = tmp_path_factory.mktemp("outside")
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(random.normal(size=(600, 3)), columns=["a", "b", "c"])
+    frame["y"] = np.where(frame["a"] + frame["b"] + 0.3 * random.normal(size=600) > 0, "up", "down")
+    how = {"objective": "binary", "verbosity": -1, "num_threads": 1}
+    x, y = frame.drop(columns="y")[:300], (frame["y"] == "up")[:300]
+    lightgbm.train(how, lightgbm.Dataset(x, y), 30).save_model(folder / "model.txt")
+    frame[300:].to_csv(folder / "holdout.csv", index=False)
+    return folder
+
+
+def test_the_champions_frontier_is_shown(raymm, finished, home):
+    told = json.loads(raymm("compress", "loans", "--json").out)
+    assert (told["name"], told["version"]) == ("loans", 2)
+    run = finished.runs[1]
+    assert len(told["frontier"]["candidates"]) == len(run.frontier.candidates)
+    shown = raymm("compress", "loans@2")
+    assert shown.code == 0
+    for words in ("loans version 2", "technique", "none", "its interval", "--pick NUMBER"):
+        assert words in shown.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["lones"], 6, 'Did you mean "loans"'),
+        (["loans@9"], 6, "no version 9"),
+        (["loans@x"], 2, "NAME@NUMBER"),
+        (["loans", "--max-loss", "0.1"], 2, "--max-loss is for a model file"),
+        (["loans", "--pick", "99"], 2, "--pick must be a number from 1"),
+        (["loans", "--data", "x.csv", "--pick", "2"], 2, "are for a registered model"),
+    ],
+)
+def test_mistakes_are_told(raymm, home, arguments, code, words):
+    done = raymm("compress", *arguments)
+    assert (done.code, words in done.err) == (code, True), done.err
+
+
+def test_a_file_becomes_a_bundle(raymm, outside, tmp_path):
+    where = [outside / "model.txt", "--data", outside / "holdout.csv", "--target", "y"]
+    where += ["--max-loss", "0.05", "--techniques", "truncate"]
+    done = raymm("compress", *where, "-o", tmp_path / "small.raymm", "--json")
+    told = json.loads(done.out)
+    (chosen,) = [one for one in told["frontier"]["candidates"] if one["chosen"]]
+    data = (tmp_path / "small.raymm").read_bytes()
+    assert told["output_bytes"] == chosen["bytes"] == len(data) < told["file_bytes"]
+    assert Bundle.from_bytes(data).schema.classes == ("down", "up")
+    shown = raymm("compress", *where, "-o", tmp_path / "again.raymm")
+    assert "times smaller than" in shown.out
+    assert (tmp_path / "again.raymm").read_bytes() == data
+
+
+def test_a_file_becomes_a_plain_graph(raymm, outside, tmp_path):
+    import onnxruntime
+
+    where = [outside / "model.txt", "--data", outside / "holdout.csv", "--target", "y"]
+    assert (
+        raymm("compress", *where, "-o", tmp_path / "m.onnx", "--techniques", "truncate").code == 0
+    )
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    rows = pd.read_csv(outside / "holdout.csv")
+    feed = {name: rows[[name]].to_numpy(np.float32) for name in "abc"}
+    labels = session.run(["prediction"], feed)[0]
+    assert np.mean(labels.ravel() == rows["y"].to_numpy()) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"--target": None}, 2, "Name it with --target"),
+        ({"--target": "z"}, 3, '"z"'),
+        ({"--data": "nowhere.csv"}, 3, "nowhere.csv"),
+        ({"-o": "no/such/folder/m.raymm"}, 2, "is not a folder"),
+        ({"--metric": "rmse"}, 2, "does not suit"),
+        ({"--techniques": "trunkate"}, 2, 'Did you mean "truncate"'),
+    ],
+)
+def test_what_is_missing_of_a_file_is_told(raymm, outside, tmp_path, change, code, words):
+    given = {"--data": outside / "holdout.csv", "--target": "y", "-o": tmp_path / "m.raymm"}
+    given |= change
+    words_given = [part for pair in given.items() if pair[1] is not None for part in pair]
+    done = raymm("compress", outside / "model.txt", *words_given)
+    assert (done.code, words in done.err) == (code, True), done.err
+    assert not (tmp_path / "m.raymm").exists()
+
+
+def test_a_file_alone_needs_rows(raymm, outside):
+    done = raymm("compress", outside / "model.txt")
+    assert (done.code, "--data and --target" in done.err) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_picked_point_is_a_version(raymm, finished, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(finished.home, home)
+    shown = json.loads(raymm("compress", "loans", "--storage", home, "--json").out)["frontier"]
+    place = next(n for n, one in enumerate(shown["candidates"], 1) if not one["chosen"])
+    done = raymm("compress", "loans", "--pick", place, "--storage", home, "--json")
+    told = json.loads(done.out)
+    assert told["version"] == 3
+    assert done.code == (0 if told["blessed"] else 5)
+    assert told["technique"] == shown["candidates"][place - 1]["technique"]

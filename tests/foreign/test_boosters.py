@@ -1,0 +1,56 @@
+"""Boosters of the libraries predict the same as bundles; what cannot be said is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from raymm.bundle.run import Runner
+from raymm.data import ingest
+from raymm.errors import BundleError
+from raymm.foreign.bundling import bundle_of, dataset_of
+from raymm.foreign.model import read
+
+
+def taken_over(made):
+    foreign = read(str(made.path))
+    data, _ = dataset_of(foreign, ingest.read(str(made.csv)), "y", seed=0)
+    bundle, _ = bundle_of(foreign, data)
+    return foreign, data, bundle
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".json", ".ubj"])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_bundles_predict_what_the_library_does(make, task, suffix):
+    made = make(task, suffix)
+    foreign, data, bundle = taken_over(made)
+    foreign.require_same(bundle, data)
+    x = made.holdout.drop(columns="y").to_numpy(np.float32)
+    booster = made.booster
+    theirs = booster.predict(x) if suffix == ".txt" else booster.inplace_predict(x)
+    ours = Runner(bundle).predict(data.tensors)
+    ours = ours[:, 1] if task == "binary" else ours
+    # Twenty float32 leaves a row; values near 50 have a step of 4e-6.
+    assert np.allclose(ours, theirs, atol=1e-5 if task != "regression" else 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "more"),
+    [
+        (".txt", {"objective": "poisson"}),
+        (".txt", {"linear_tree": True}),
+        (".txt", {"boosting": "rf", "bagging_fraction": 0.5, "bagging_freq": 1}),
+        (".json", {"objective": "count:poisson"}),
+        (".json", {"booster": "dart"}),
+    ],
+)
+def test_what_a_graph_cannot_say_is_refused(make, suffix, more):
+    with pytest.raises(BundleError, match="must be a booster of plain trees"):
+        read(str(make("binary", suffix, **more).path))
+
+
+def test_damaged_files_are_told(make):
+    made = make("binary", ".json")
+    made.path.write_bytes(made.path.read_bytes()[:500])
+    with pytest.raises(BundleError, match="cannot be read by XGBoost"):
+        read(str(made.path))

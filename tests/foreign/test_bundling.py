@@ -1,0 +1,95 @@
+"""Columns and classes of a table find those of a model, and the chosen form is written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from raymm.bundle.packed import Bundle
+from raymm.bundle.run import Runner
+from raymm.data import ingest
+from raymm.errors import DataError
+from raymm.foreign.bundling import compress, dataset_of
+from raymm.foreign.model import read
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".json"])
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_a_smaller_form_keeps_the_loss(make, task, suffix):
+    made = make(task, suffix)
+    done = compress(str(made.path), str(made.csv), "y", max_loss=0.2, techniques=["truncate"])
+    whole, *others = done.frontier.candidates
+    (chosen,) = [one for one in done.frontier.candidates if one.chosen]
+    assert others
+    assert chosen.bytes < whole.bytes
+    assert chosen.bytes == len(done.bundle.to_bytes())
+    assert len(done.full.to_bytes()) == whole.bytes
+    again = compress(str(made.path), str(made.csv), "y", max_loss=0.2, techniques=["truncate"])
+    assert again.bundle.to_bytes() == done.bundle.to_bytes()
+    read_back = Bundle.from_bytes(done.bundle.to_bytes())
+    tensors = {
+        column.name: made.holdout[column.name].to_numpy(np.float32)
+        for column in read_back.schema.features
+    }
+    assert np.isfinite(Runner(read_back).predict(tensors)).all()
+
+
+def test_halves_are_stratified_and_share_no_row(make):
+    made = make("binary")
+    data, _ = dataset_of(read(str(made.path)), ingest.from_frame(made.holdout), "y", seed=1)
+    assert not set(data.train) & set(data.test)
+    assert len(data.train) + len(data.test) == len(made.holdout)
+    shares = [data.y[rows].mean() for rows in (data.train, data.test)]
+    assert abs(shares[0] - shares[1]) < 0.01
+
+
+def test_columns_are_found_by_name_in_any_order(make):
+    made = make("binary")
+    shuffled = made.holdout[["y", "e", "d", "c", "a b"]].assign(more=1.5)
+    data, notes = dataset_of(read(str(made.path)), ingest.from_frame(shuffled), "y", seed=0)
+    assert [one.name for one in data.schema.features] == ["a b", "c", "d", "e"]
+    assert "more" in notes[0]
+
+
+def test_missing_columns_are_named(make):
+    made = make("binary")
+    with pytest.raises(DataError, match=r"lacks 2 of the model's 4 columns: a_b, d\. It has: c, e"):
+        dataset_of(
+            read(str(made.path)),
+            ingest.from_frame(made.holdout.drop(columns=["a b", "d"])),
+            "y",
+            seed=0,
+        )
+
+
+def test_models_without_names_take_the_tables_order(make):
+    made = make("binary", ".json", unnamed=True)
+    foreign = read(str(made.path))
+    data, notes = dataset_of(foreign, ingest.from_frame(made.holdout), "y", seed=0)
+    assert [one.name for one in data.schema.features] == ["a b", "c", "d", "e"]
+    assert "in order" in notes[0]
+    with pytest.raises(DataError, match="4 columns without names, but the table has 3"):
+        dataset_of(foreign, ingest.from_frame(made.holdout.drop(columns="c")), "y", seed=0)
+
+
+def test_words_are_not_numbers(make):
+    made = make("binary")
+    wordy = made.holdout.assign(c="red")
+    with pytest.raises(DataError, match=r"the model reads numbers.*c: 400 of 400"):
+        dataset_of(read(str(made.path)), ingest.from_frame(wordy), "y", seed=0)
+
+
+def test_another_target_is_refused(make):
+    made = make("multiclass")
+    two = made.holdout.assign(y=made.holdout["y"] > 0)
+    with pytest.raises(DataError, match="tells 3 classes apart"):
+        dataset_of(read(str(made.path)), ingest.from_frame(two), "y", seed=0)
+
+
+def test_a_model_no_better_than_a_constant_is_doubted(make):
+    made = make("regression")
+    odd = made.holdout.assign(y=np.random.default_rng(0).permutation(made.holdout["y"]))
+    path = made.path.with_name("odd.csv")
+    odd.to_csv(path, index=False)
+    done = compress(str(made.path), str(path), "y", techniques=[])
+    assert any("no better than a constant" in note for note in done.notes)

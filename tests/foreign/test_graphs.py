@@ -1,0 +1,119 @@
+"""ONNX graphs of one matrix get raymm's inputs and outputs, and predict the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from raymm.artifacts import Table
+from raymm.bundle.run import Runner
+from raymm.data import ingest
+from raymm.errors import BundleError
+from raymm.foreign.bundling import bundle_of, dataset_of
+from raymm.foreign.model import read
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(200, 3)).astype(np.float32)
+
+
+def graph(path, outputs, *, end=(), opset=17, kind=TensorProto.FLOAT):
+    """A product of three columns and a bias, and what follows it."""
+    matrix = np.eye(3, outputs, dtype=np.float32) + np.float32(0.1)
+    held = [
+        numpy_helper.from_array(matrix, "w"),
+        numpy_helper.from_array(np.linspace(-1, 1, outputs).astype(np.float32), "b"),
+    ]
+    nodes = [helper.make_node("Gemm", ["rows", "w", "b"], ["raw"])]
+    made = "raw"
+    for number, operator in enumerate(end):
+        nodes.append(helper.make_node(operator, [made], [f"out{number}"]))
+        made = f"out{number}"
+    ends = [helper.make_tensor_value_info(made, TensorProto.FLOAT, ["n", outputs])]
+    start = [helper.make_tensor_value_info("rows", kind, ["n", 3])]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", start, ends, held),
+        opset_imports=[helper.make_opsetid("", opset)],
+    )
+    model.ir_version = 8
+    path.write_bytes(model.SerializeToString())
+    return X @ matrix + np.linspace(-1, 1, outputs)
+
+
+def table(raw) -> Table:
+    y = raw[:, 0] if raw.shape[1] == 1 else raw.argmax(axis=1)
+    return ingest.from_frame(pd.DataFrame(X, columns=["rows", "b", "c"]).assign(y=y))
+
+
+def shares(raw):
+    power = np.exp(raw - raw.max(axis=1, keepdims=True))
+    return power / power.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(("end", "note"), [((), True), (("Softmax",), False)])
+def test_classes_are_told_by_logits_and_by_probabilities(tmp_path, end, note):
+    raw = graph(tmp_path / "m.onnx", 3, end=end)
+    foreign = read(str(tmp_path / "m.onnx"))
+    data, _ = dataset_of(foreign, table(raw), "y", seed=0)
+    bundle, notes = bundle_of(foreign, data)
+    foreign.require_same(bundle, data)
+    assert bool(notes) == note
+    assert np.allclose(Runner(bundle).predict(data.tensors), shares(raw), atol=1e-5)
+    assert Runner(bundle).labels(Runner(bundle).predict(data.tensors)) == [
+        str(one) for one in raw.argmax(axis=1)
+    ]
+
+
+@pytest.mark.parametrize("end", [(), ("Sigmoid",)])
+def test_one_column_says_the_second_of_two_classes(tmp_path, end):
+    raw = graph(tmp_path / "m.onnx", 1, end=end)
+    foreign = read(str(tmp_path / "m.onnx"))
+    frame = pd.DataFrame(X, columns=["rows", "b", "c"]).assign(y=np.where(raw[:, 0] > 0, "p", "n"))
+    data, _ = dataset_of(foreign, ingest.from_frame(frame), "y", seed=0)
+    bundle, _ = bundle_of(foreign, data)
+    foreign.require_same(bundle, data)
+    assert np.allclose(
+        Runner(bundle).predict(data.tensors)[:, 1], 1 / (1 + np.exp(-raw[:, 0])), atol=1e-5
+    )
+
+
+def test_values_come_as_they_are(tmp_path):
+    raw = graph(tmp_path / "m.onnx", 1)
+    foreign = read(str(tmp_path / "m.onnx"))
+    data, _ = dataset_of(foreign, table(raw), "y", seed=0)
+    bundle, _ = bundle_of(foreign, data)
+    foreign.require_same(bundle, data)
+    assert np.allclose(Runner(bundle).predict(data.tensors), raw[:, 0], atol=1e-4)
+
+
+def test_other_targets_are_refused(tmp_path):
+    graph(tmp_path / "m.onnx", 4)
+    foreign = read(str(tmp_path / "m.onnx"))
+    data, _ = dataset_of(foreign, table(RANDOM.normal(size=(200, 3))), "y", seed=0)
+    with pytest.raises(BundleError, match="must make 3 columns"):
+        bundle_of(foreign, data)
+
+
+@pytest.mark.parametrize(
+    "how", [{"kind": TensorProto.DOUBLE}, {"opset": 9}, {"end": ("Shape", "Abs")}]
+)
+def test_other_graphs_are_refused(tmp_path, how):
+    graph(tmp_path / "m.onnx", 1, **how)
+    if "end" in how:
+        model = onnx.load(tmp_path / "m.onnx")
+        model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+        onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(BundleError, match=r"must read one matrix|refuses"):
+        read(str(tmp_path / "m.onnx"))
+
+
+def test_hostile_graphs_are_not_run(tmp_path):
+    raw = graph(tmp_path / "m.onnx", 1)
+    model = onnx.load(tmp_path / "m.onnx")
+    model.graph.node.append(helper.make_node("Evil", ["raw"], ["z"], domain="com.example"))
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(BundleError, match="domains"):
+        read(str(tmp_path / "m.onnx"))
+    assert len(raw)
