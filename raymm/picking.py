@@ -134,28 +134,31 @@ def pick(
             ledger=ledger,
             notify=notify,
         )
-        notify(Progress(stage="compress", message=f"{candidate.technique}"))
-        ended = account.end_of(ledger)
-        built = _built(life, version, found, candidate)
-        stages.kept(life, "pick", [built.bundle, built.full], Built, lambda: built)
-        # The picked form alone is judged: the one before compression is not to take its place.
-        proof = proving.prove(life, replace(built, full=built.bundle))
-        audit = stages.audit(life, proof.bundle)
-        explanation = _explanation(life, proof.bundle)
-        made, report = release.register(
-            life,
-            (
-                _part(registry, version, "trials", Trials),
-                _part(registry, version, "recipe", Recipe),
-            ),
-            built,
-            proof,
-            explanation,
-            audit,
-            _anomalies(registry, version),
-        )
-        if ended is not None:
-            account.close(ledger, stopped_by=ended.get("stopped_by", ""))
+        return _proven(life, version, found, candidate)
+
+
+def _proven(life: Life, version: Version, found: Frontier, candidate: Candidate) -> Picked:
+    """Compress, judge and register."""
+    life.notify(Progress(stage="compress", message=candidate.technique))
+    ended = account.end_of(life.ledger)
+    built = _built(life, version, found, candidate)
+    stages.kept(life, "pick", [built.bundle, built.full], Built, lambda: built)
+    # The picked form alone is judged: the one before compression is not to take its place.
+    proof = proving.prove(life, replace(built, full=built.bundle))
+    made, report = release.register(
+        life,
+        (
+            _part(life.registry, version, "trials", Trials),
+            _part(life.registry, version, "recipe", Recipe),
+        ),
+        built,
+        proof,
+        _explanation(life, proof.bundle),
+        stages.audit(life, proof.bundle),
+        _anomalies(life.registry, version),
+    )
+    if ended is not None:
+        account.close(life.ledger, stopped_by=ended.get("stopped_by", ""))
     return Picked(
         version=made,
         candidate=candidate,

@@ -20,7 +20,8 @@ from raymm.config import DataConfig
 from raymm.data import ingest, schema, split, statistics
 from raymm.errors import DataError
 from raymm.evaluation.metrics import baseline_prediction, metric_for
-from raymm.foreign.model import Facts, Foreign, read
+from raymm.foreign.model import Facts, Foreign
+from raymm.foreign.reading import read
 from raymm.prediction import unreadable
 
 _SHOWN = 8

@@ -9,7 +9,7 @@ from raymm.bundle.run import Runner
 from raymm.data import ingest
 from raymm.errors import BundleError
 from raymm.foreign.bundling import bundle_of, dataset_of
-from raymm.foreign.model import read
+from raymm.foreign.reading import read
 
 
 def taken_over(made):

@@ -10,7 +10,7 @@ from raymm.bundle.run import Runner
 from raymm.data import ingest
 from raymm.errors import DataError
 from raymm.foreign.bundling import compress, dataset_of
-from raymm.foreign.model import read
+from raymm.foreign.reading import read
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".json"])

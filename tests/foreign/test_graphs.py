@@ -13,7 +13,7 @@ from raymm.bundle.run import Runner
 from raymm.data import ingest
 from raymm.errors import BundleError
 from raymm.foreign.bundling import bundle_of, dataset_of
-from raymm.foreign.model import read
+from raymm.foreign.reading import read
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(200, 3)).astype(np.float32)

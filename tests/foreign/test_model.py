@@ -1,33 +1,30 @@
-"""The right reader is found, and what is no model is told as that."""
+"""What every model from elsewhere has to say."""
 
 from __future__ import annotations
 
 import pytest
 
-from raymm.errors import ConfigError
-from raymm.foreign.model import read
+from raymm.foreign.model import Foreign
 
 
-@pytest.mark.parametrize(
-    ("suffix", "library"), [(".txt", "LightGBM"), (".json", "XGBoost"), (".ubj", "XGBoost")]
-)
-def test_files_are_told_by_what_they_hold(make, suffix, library):
-    made = make("multiclass", suffix)
-    facts = read(str(made.path)).facts
-    assert (facts.library, facts.task, facts.classes) == (library, "multiclass", 3)
-    assert facts.width == 4
-    assert facts.bytes == made.path.stat().st_size
+def test_a_model_needs_all_that_is_asked_of_it():
+    class Half(Foreign):
+        def graph(self, schema):
+            return b""
+
+    with pytest.raises(TypeError, match="predict"):
+        Half()
 
 
-@pytest.mark.parametrize(
-    ("name", "data"), [("model.json", b"[1]"), ("model.txt", b"hello"), ("model.bin", b"{}")]
-)
-def test_other_files_are_refused(tmp_path, name, data):
-    (tmp_path / name).write_bytes(data)
-    with pytest.raises(ConfigError, match="is none of them"):
-        read(str(tmp_path / name))
+def test_most_models_say_all_by_themselves():
+    class Plain(Foreign):
+        def graph(self, schema):
+            return b""
 
+        def predict(self, x, schema):
+            return x
 
-def test_a_file_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(ConfigError, match="cannot be read"):
-        read(str(tmp_path / "model.txt"))
+        def require_same(self, bundle, dataset):
+            return None
+
+    assert Plain().settle([], None) == ""
