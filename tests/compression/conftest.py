@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 
@@ -8,6 +9,8 @@ from raymm.artifacts import Column, Dataset, Lineage, Schema, Statistics
 from raymm.bundle.graph import to_graph
 from raymm.bundle.packed import Bundle
 from raymm.bundle.pipeline import fit
+from raymm.models import trees
+from raymm.onnx_builder import FLOAT, GraphBuilder
 
 CLASSES = {"binary": ("no", "yes"), "multiclass": ("a", "b", "c"), "regression": ()}
 
@@ -65,3 +68,76 @@ def trained():
         return bundle, pipeline
 
     return make
+
+
+@pytest.fixture(scope="session")
+def random_trees():
+    """Return an ensemble grown at random: whole leaf values, a base of halves, thresholds on a
+    grid so that splits repeat."""
+
+    def make(seed, count=5, features=3, width=2, grid=6):
+        random = np.random.default_rng(seed)
+
+        def tree():
+            splits = int(random.integers(0, 9))
+            left, right = [-1], [-1]
+            for _ in range(splits):
+                leaf = random.choice([i for i, child in enumerate(left) if child < 0])
+                left[leaf], right[leaf] = len(left), len(left) + 1
+                left += [-1, -1]
+                right += [-1, -1]
+            inner = np.array(left) >= 0
+            size = len(left)
+            return trees.Tree(
+                feature=np.where(inner, random.integers(0, features, size), -1),
+                threshold=np.where(inner, random.integers(0, grid, size), 0).astype(np.float32),
+                missing_left=inner & (random.random(size) < 0.5),
+                left=np.array(left),
+                right=np.array(right),
+                value=random.integers(-2, 3, (size, width)).astype(np.float32),
+                outputs=tuple(range(width)),
+            )
+
+        base = [0.5, -2.0][:width]
+        return trees.join([tree() for _ in range(count)], base)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def around():
+    """Return rows at, just beside and beyond an ensemble's thresholds, with missing values."""
+
+    def make(ensemble, count=400):
+        random = np.random.default_rng(0)
+        at = np.unique(ensemble.threshold)
+        near = [np.nextafter(at, np.float32(side)) for side in (-np.inf, np.inf)]
+        ends = np.array([np.nan, np.inf, -np.inf], np.float32)
+        return random.choice(np.concatenate([at, *near, ends]), (count, 3)).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def as_graph():
+    """Return the bytes of a graph of an ensemble alone, from three columns to its margins."""
+
+    def make(ensemble):
+        builder = GraphBuilder()
+        columns = [builder.input(f"f{i}", FLOAT) for i in range(3)]
+        out = ensemble.to_onnx(builder, builder.node("Concat", columns, axis=1))
+        model = builder.model([(out, "out", FLOAT, ["n", len(ensemble.base)])])
+        return model.SerializeToString()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def run():
+    """Return what a graph of `as_graph` answers."""
+
+    def answer(graph, x):
+        session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+        return session.run(None, {f"f{i}": x[:, i : i + 1] for i in range(3)})[0]
+
+    return answer
