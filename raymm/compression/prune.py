@@ -1,0 +1,207 @@
+"""Prunes ensembles of trees: fewer trees and nodes, with the leaves fitted again.
+
+First goes what changes no answer (`raymm.compression.simplify`). Then subtrees are replaced by
+leaves where margins change least (`raymm.compression.collapse`), and what is left is fitted again
+towards the margins of the whole ensemble on the training rows (`raymm.compression.refit`). Sizes
+below `CHAIN`'s first go through the larger ones of it; going there in many small steps, or in one,
+lost more. Each ensemble of a mix is pruned towards its own margins, and what follows the trees in
+the graph stays as it is.
+
+Measured on rows that neither training nor pruning saw, 500 trees of 63 leaves on 40,000 rows with
+an AUC of 0.9064: 30 % of the nodes gain 0.004 and 15 % lose 0.001; the same share of first trees
+loses 0.015 and 0.030, with leaves fitted again 0.006 and 0.011, and the best of six smaller models
+trained on the same rows 0.007 and 0.013.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.artifacts import Config
+from raymm.bundle.graph import PREDICTION, PROBABILITIES
+from raymm.bundle.packed import Bundle
+from raymm.bundle.run import Runner
+from raymm.compression.collapse import collapsed
+from raymm.compression.compressor import Compressor, Rows
+from raymm.compression.grove import Floats, Grove, reach
+from raymm.compression.refit import margins, refitted
+from raymm.compression.simplify import simplify
+from raymm.errors import BundleError
+from raymm.plugins import compressor
+
+SIZES = (0.5, 0.3, 0.15, 0.07)
+"""Shares of the nodes that are tried, besides what simplifying alone gives."""
+CHAIN = (0.3, 0.15, 0.07)
+CELLS = 20_000_000
+"""Rows times leaf values that a row reaches, at most: 40,000 rows of 500 trees. Rows beyond it are
+left out at random; below `LEAST_ROWS` nothing but simplifying is tried."""
+MOST_ROWS = 40_000
+LEAST_ROWS = 500
+LARGEST = 5_000_000
+"""Nodes times values of a leaf beyond which not even simplifying is tried."""
+LARGE = 200_000
+LARGE_SIZES = (0.3, 0.07)
+"""Fewer sizes where there are more nodes than that: packing each then takes seconds."""
+FLOOR = 0.3
+"""Added to the weights of rows, of mean 1, where margins become probabilities by a sigmoid or a
+softmax: sure rows weigh little in their loss, but pruned trees must not forget them."""
+
+
+@dataclass(slots=True)
+class _Path:
+    """The pruned forms of one bundle on the same rows, as far as they were asked for."""
+
+    bundle: Bundle
+    rows: Rows
+    forms: dict[float, list[Grove]] = field(default_factory=dict)
+
+
+@compressor("prune")
+class Prune(Compressor):
+    """The share ``size`` of the nodes; 1 takes only what changes no answer."""
+
+    def __init__(self) -> None:
+        self._path: _Path | None = None
+
+    def recipes(self, bundle: Bundle, rows: Rows) -> Sequence[Config]:
+        """Return falling sizes; none for graphs without trees, or with more than `LARGEST`.
+
+        1 is among them where something goes that changes no answer.
+        """
+        _, nodes = _tree_nodes(bundle)
+        groves = [_grove(node) for node in nodes]
+        count = sum(len(grove.feature) for grove in groves)
+        if not groves or sum(grove.value.size for grove in groves) > LARGEST:
+            return ()
+        simple = self._known(bundle, rows).forms.setdefault(1.0, [simplify(g) for g in groves])
+        left = sum(len(grove.feature) for grove in simple)
+        sizes = [1.0] if left < count else []
+        least = max(1, min(LEAST_ROWS, len(rows.y)))
+        if all(_sample(grove, rows) >= least for grove in simple):
+            sizes += LARGE_SIZES if left > LARGE else SIZES
+        return tuple({"size": size} for size in sizes)
+
+    def apply(self, bundle: Bundle, recipe: Config, rows: Rows) -> Bundle:
+        """Return the bundle with the share ``recipe["size"]`` of its nodes.
+
+        Raises
+        ------
+        BundleError
+            When the graph holds no trees of ours, or ``size`` is not above 0 and at most 1.
+        """
+        size = float(recipe.get("size") or 0.0)
+        model, nodes = _tree_nodes(bundle)
+        if not nodes or not 0 < size <= 1:
+            raise BundleError(
+                "prune needs a graph with trees and a size above 0 and at most 1, but got "
+                f"{size if nodes else 'no trees'}. Choose another technique."
+            )
+        forms = self._known(bundle, rows).forms
+        if size not in forms:
+            self._walk(bundle, rows, size)
+        for node, grove in zip(nodes, forms[size], strict=True):
+            node.CopyFrom(grove.ensemble().to_node(node))
+        return replace(bundle, graph=bytes(model.SerializeToString(deterministic=True)))
+
+    def _known(self, bundle: Bundle, rows: Rows) -> _Path:
+        path = self._path
+        if path is None or path.bundle.graph != bundle.graph or path.rows is not rows:
+            self._path = path = _Path(bundle, rows)
+        return path
+
+    def _walk(self, bundle: Bundle, rows: Rows, size: float) -> None:
+        """Make the forms of this size, and of those in the chain that lead to it or beyond."""
+        forms = self._known(bundle, rows).forms
+        model, nodes = _tree_nodes(bundle)
+        if 1.0 not in forms:
+            forms[1.0] = [simplify(_grove(node)) for node in nodes]
+        if size == 1.0:
+            return
+        sizes = CHAIN if size in CHAIN else (*(one for one in CHAIN if one > size), size)
+        pruned = []
+        for whole, node in zip(forms[1.0], nodes, strict=True):
+            x = tapped(bundle, node.input[0], rows, _sample(whole, rows))
+            users = {one.op_type for one in model.graph.node if node.output[0] in one.input}
+            logits = bool(users & {"Sigmoid", "Softmax"})
+            pruned.append(list(_shrunk(whole, x, sizes, logits)))
+        for place, one in enumerate(sizes):
+            forms[one] = [path[place] for path in pruned]
+
+
+def _shrunk(
+    whole: Grove, x: npt.NDArray[np.float32], sizes: Sequence[float], logits: bool
+) -> Iterator[Grove]:
+    """Yield the grove at falling shares of its nodes, each made of the one before.
+
+    ``x`` is float32, shape (n, d). ``logits`` says that margins become probabilities by a sigmoid
+    or a softmax.
+    """
+    reached = reach(whole, x)
+    target = margins(whole, reached)
+    weight = np.ones_like(target)
+    if logits:
+        weight = _curvature(target)
+        weight = weight / weight.mean() + FLOOR
+        weight /= weight.mean()
+    grove = whole
+    for size in sizes:
+        nodes = max(3, int(size * len(whole.feature)))
+        grove, reached = collapsed(grove, reached, weight, nodes)
+        grove = refitted(grove, reached, target, weight)
+        yield grove
+
+
+def _curvature(target: Floats) -> Floats:
+    """Return p (1 - p) of the probabilities that margins, shape (outputs, n), stand for."""
+    raised = np.vstack([target, np.zeros_like(target)]) if len(target) == 1 else target
+    power = np.exp(raised - raised.max(axis=0))
+    share: Floats = (power / power.sum(axis=0))[: len(target)]
+    return share * (1 - share) + np.finfo(np.float64).tiny
+
+
+def _sample(grove: Grove, rows: Rows) -> int:
+    """Return how many rows the grove is fitted to."""
+    return int(min(len(rows.y), MOST_ROWS, CELLS // max(1, grove.outputs.size)))
+
+
+def tapped(bundle: Bundle, tensor: str, rows: Rows, count: int) -> npt.NDArray[np.float32]:
+    """Return a float tensor of shape (count, d) that a graph makes on its way.
+
+    ``count`` of the rows are drawn with their seed, and stay in their order.
+    """
+    import onnx
+
+    chosen = np.random.default_rng(rows.seed).choice(len(rows.y), count, replace=False)
+    chosen.sort()
+    model = onnx.ModelProto.FromString(bundle.graph)
+    public = PREDICTION if bundle.schema.task == "regression" else PROBABILITIES
+    kept = [node for node in model.graph.node if public not in node.output]
+    shown = [value for value in model.graph.output if value.name == public]
+    shown[0].type.tensor_type.ClearField("shape")
+    del model.graph.node[:], model.graph.output[:]
+    model.graph.node.extend([*kept, onnx.helper.make_node("Identity", [tensor], [public])])
+    model.graph.output.extend(shown)
+    runner = Runner(replace(bundle, graph=model.SerializeToString()))
+    tensors = {name: values[chosen] for name, values in rows.tensors.items()}
+    return runner.predict(tensors).reshape(count, -1)
+
+
+def _grove(node: Any) -> Grove:
+    from raymm.models.trees import TreeEnsemble
+
+    return Grove.of(TreeEnsemble.from_node(node))
+
+
+def _tree_nodes(bundle: Bundle) -> tuple[Any, list[Any]]:
+    """Return the graph and its nodes of trees."""
+    import onnx
+
+    from raymm.models.trees import OPERATOR
+
+    model = onnx.ModelProto.FromString(bundle.graph)
+    return model, [node for node in model.graph.node if node.op_type == OPERATOR]

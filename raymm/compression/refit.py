@@ -1,0 +1,75 @@
+"""Fits the leaves of pruned trees again, towards what the whole ensemble says of the rows.
+
+Leaves are moved tree by tree, each tree's by the ridge regression of what is still missing on its
+leaves: a few rounds of block coordinate descent. The ridge holds leaves where they are rather than
+at zero, and it is strong: of 500 trees of 63 leaves fitted to 40,000 rows, 30 % of the nodes (some
+250 trees) lost 0.004 of AUC on other rows with a ridge of 10 rows and gained 0.003 with one of 1,000
+to 3,000. Rows made by mixing others added nothing at that strength.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from raymm.compression.collapse import weigh
+from raymm.compression.grove import Floats, Grove, Reached
+
+RIDGE = 10.0
+"""In rows of mean weight, for each tree that adds to the output: so many leaves share in moving a
+row, and each has to move the less."""
+PASSES = 6
+
+
+def margins(grove: Grove, reached: Reached) -> Floats:
+    """Return the sums of the leaves that rows reach, shape (outputs, n).
+
+    ``reached`` holds the leaf of each row in each tree, shape (trees, n).
+    """
+    total = np.repeat(grove.base[:, None], reached.shape[1], axis=1)
+    for tree, outputs in enumerate(grove.outputs):
+        for column, output in enumerate(outputs):
+            total[output] += grove.value[reached[tree], column]
+    return total
+
+
+def refitted(
+    grove: Grove,
+    reached: Reached,
+    target: Floats,
+    weight: Floats,
+    *,
+    ridge: float = RIDGE,
+    passes: int = PASSES,
+) -> Grove:
+    """Return the grove with leaf values and base moved towards ``target``.
+
+    Parameters
+    ----------
+    reached : int, shape (trees, n)
+    target : float64, shape (outputs, n)
+        Margins to come close to in weighted squares.
+    weight : float64, shape (outputs, n)
+        Of mean 1.
+    """
+    value, base = grove.value.copy(), grove.base.copy()
+    missing = target - margins(grove, reached)
+    adding = np.bincount(grove.outputs.ravel(), minlength=len(base))
+    held = weigh(grove, reached, weight) + ridge * adding[grove.outputs][grove.tree]
+    starts, ends = grove.roots.tolist(), grove.ends.tolist()
+    for _ in range(passes):
+        for tree, outputs in enumerate(grove.outputs):
+            inside = slice(starts[tree], ends[tree])
+            leaf = reached[tree] - starts[tree]
+            for column, output in enumerate(outputs):
+                pull = np.bincount(
+                    leaf, weight[output] * missing[output], minlength=ends[tree] - starts[tree]
+                )
+                step = pull / held[inside, column]
+                value[inside, column] += step
+                missing[output] -= step[leaf]
+        shift = np.average(missing, axis=1, weights=weight)
+        base += shift
+        missing -= shift[:, None]
+    return replace(grove, value=value, base=base)

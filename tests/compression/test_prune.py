@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+
+from raymm.bundle.blend import Blend
+from raymm.bundle.graph import to_graph
+from raymm.bundle.parity import adversarial
+from raymm.bundle.pipeline import fit
+from raymm.bundle.run import Runner
+from raymm.compression import prune
+from raymm.compression.compressor import Rows
+from raymm.compression.prune import Prune, tapped
+from raymm.compression.truncate import Truncate
+from raymm.errors import BundleError
+from raymm.evaluation.metrics import metric_for
+from raymm.models.trees import OPERATOR, TreeEnsemble
+
+METRICS = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
+
+
+def rows_of(data):
+    metric = metric_for(METRICS[data.schema.task], data.schema.task)
+    return Rows(tensors=data.rows(data.train), y=data.y[data.train], metric=metric)
+
+
+def ensembles(bundle):
+    model = onnx.ModelProto.FromString(bundle.graph)
+    return [TreeEnsemble.from_node(n) for n in model.graph.node if n.op_type == OPERATOR]
+
+
+def nodes(bundle):
+    return sum(len(trees.feature) for trees in ensembles(bundle))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "least"), [("lightgbm", 0.9), ("xgboost", 1.1), ("forest", 2)])
+@pytest.mark.parametrize("task", METRICS)
+def test_few_nodes_answer_nearly_as_all_do(dataset, trained, task, family, least):
+    data = dataset(task)
+    bundle, _ = trained(data, family, rounds=40)
+    rows = rows_of(data)
+    tensors, truth = data.rows(data.test), data.y[data.test]
+    pruned = Prune().apply(bundle, {"size": 0.3}, rows)
+    assert nodes(pruned) <= 0.3 * nodes(bundle)
+    cut = Truncate().apply(bundle, {"keep": 0.3}, rows)
+    whole, few, first = (Runner(one).predict(tensors) for one in (bundle, pruned, cut))
+    # The first trees of a forest are its best: any sample of them is a forest.
+    assert np.std(few - whole) < least * np.std(first - whole)
+    assert rows.metric(truth, few) == pytest.approx(rows.metric(truth, whole), rel=0.1)
+
+
+def test_a_chain_gives_the_same_bytes_as_each_size_alone(dataset, trained):
+    data = dataset("binary")
+    bundle, _ = trained(data)
+    rows = rows_of(data)
+    together = Prune()
+    sizes = [recipe["size"] for recipe in together.recipes(bundle, rows)]
+    assert sizes[-4:] == sorted(sizes[-4:], reverse=True) == list(prune.SIZES)
+    forms = {size: together.apply(bundle, {"size": size}, rows).graph for size in sizes}
+    for size in sizes:
+        assert Prune().apply(bundle, {"size": size}, rows).graph == forms[size]
+    assert Prune().apply(bundle, {"size": 0.2}, rows).graph not in forms.values()
+
+
+def test_another_bundle_is_not_taken_for_the_last_one(dataset, trained):
+    data = dataset("binary")
+    rows = rows_of(data)
+    one, other = trained(data, rounds=20)[0], trained(data, rounds=30)[0]
+    technique = Prune()
+    technique.apply(one, {"size": 0.3}, rows)
+    again = technique.apply(other, {"size": 0.3}, rows)
+    assert again.graph == Prune().apply(other, {"size": 0.3}, rows).graph
+    fewer = replace(rows, tensors=data.rows(data.train[:50]), y=rows.y[:50])
+    least = technique.apply(other, {"size": 0.3}, fewer)
+    assert least.graph == Prune().apply(other, {"size": 0.3}, fewer).graph != again.graph
+
+
+@pytest.mark.parametrize("task", METRICS)
+def test_the_graph_adds_the_pruned_leaves_as_the_reference_does(dataset, trained, task):
+    data = dataset(task)
+    bundle, pipeline = trained(data)
+    pruned = Prune().apply(bundle, {"size": 0.15}, rows_of(data))
+    generator = np.random.default_rng(0)
+    hard = adversarial(data.rows(data.train), data.schema, generator=generator, count=300)
+    (trees,) = ensembles(pruned)
+    expected = pipeline.model.head.predict(trees.margins(pipeline.features.transform(hard)))
+    # Float32 sums of some ten leaves; values are near 50.
+    assert np.allclose(Runner(pruned).predict(hard), expected, atol=5e-5, rtol=1e-6)
+
+
+def test_size_one_answers_alike_and_is_offered_where_something_goes(dataset, trained):
+    data = dataset("binary")
+    bundle, _ = trained(data, "forest")
+    rows = rows_of(data)
+    simple = Prune().apply(bundle, {"size": 1.0}, rows)
+    offered = {"size": 1.0} in Prune().recipes(bundle, rows)
+    assert offered == (nodes(simple) < nodes(bundle))
+    tensors = data.rows(data.test)
+    # Float32 sums of 200 leaf values, added in another order.
+    assert np.allclose(Runner(simple).predict(tensors), Runner(bundle).predict(tensors), atol=1e-6)
+    assert {"size": 1.0} not in Prune().recipes(simple, rows)
+
+
+def test_a_mix_is_pruned_member_by_member(dataset, trained):
+    data = dataset("regression")
+    members = [
+        fit(data, data.train, {"family": one}, rounds=30, seed=0, threads=1)
+        for one in ("lightgbm", "xgboost")
+    ]
+    bundle = trained(data)[0]
+    alone = [replace(bundle, graph=to_graph(member)) for member in members]
+    mix = replace(bundle, graph=to_graph(Blend(members=tuple(members), weights=(0.5, 0.5))))
+    rows = rows_of(data)
+    pruned = ensembles(Prune().apply(mix, {"size": 0.3}, rows))
+    for found, one in zip(pruned, alone, strict=True):
+        (expected,) = ensembles(Prune().apply(one, {"size": 0.3}, rows))
+        assert np.array_equal(found.feature, expected.feature)
+        assert np.array_equal(found.value, expected.value)
+
+
+def test_what_a_graph_makes_on_its_way_can_be_read(dataset, trained):
+    data = dataset("binary")
+    bundle, pipeline = trained(data)
+    rows = rows_of(data)
+    model = onnx.ModelProto.FromString(bundle.graph)
+    (name,) = [n.input[0] for n in model.graph.node if n.op_type == OPERATOR]
+    found = tapped(bundle, name, rows, len(rows.y))
+    assert np.array_equal(found, pipeline.features.transform(rows.tensors))
+    assert len(tapped(bundle, name, rows, 7)) == 7
+
+
+def test_large_ensembles_are_tried_in_fewer_sizes_or_not_at_all(dataset, trained, monkeypatch):
+    data = dataset("binary")
+    bundle, _ = trained(data)
+    rows = rows_of(data)
+    monkeypatch.setattr(prune, "LARGE", 10)
+    assert [r["size"] for r in Prune().recipes(bundle, rows)][-2:] == list(prune.LARGE_SIZES)
+    monkeypatch.setattr(prune, "CELLS", 100)
+    assert not [r for r in Prune().recipes(bundle, rows) if r["size"] < 1]
+    monkeypatch.setattr(prune, "LARGEST", 10)
+    assert Prune().recipes(bundle, rows) == ()
+
+
+@pytest.mark.parametrize(("family", "size"), [("linear", 0.5), ("lightgbm", 0.0), ("lightgbm", 2)])
+def test_what_cannot_be_pruned_is_refused(dataset, trained, family, size):
+    data = dataset("binary")
+    bundle, _ = trained(data, family, 3)
+    with pytest.raises(BundleError, match="prune needs"):
+        Prune().apply(bundle, {"size": size}, rows_of(data))
+    if family == "linear":
+        assert Prune().recipes(bundle, rows_of(data)) == ()

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from raymm.compression.grove import Grove, reach
+from raymm.compression.refit import margins, refitted
+
+
+@pytest.fixture
+def grown(random_trees):
+    trees = random_trees(0, count=10)
+    grove = Grove.of(trees)
+    x = np.random.default_rng(1).uniform(-1, 6, (500, 3)).astype(np.float32)
+    return grove, reach(grove, x), np.ones((2, 500)), trees, x
+
+
+def test_margins_are_those_of_the_reference(grown):
+    grove, reached, _, trees, x = grown
+    assert np.array_equal(margins(grove, reached).T, trees.margins(x))
+
+
+def test_leaves_find_back_what_they_were_moved_from(grown):
+    grove, reached, weight, *_ = grown
+    target = margins(grove, reached)
+    noise = np.random.default_rng(2).normal(size=grove.value.shape) * (grove.left < 0)[:, None]
+    moved = replace(grove, value=grove.value + noise, base=grove.base + 1.0)
+    before = np.mean((margins(moved, reached) - target) ** 2)
+    after = [
+        np.mean(
+            (
+                margins(refitted(moved, reached, target, weight, ridge=r, passes=20), reached)
+                - target
+            )
+            ** 2
+        )
+        for r in (0.1, 100.0, 1e9)
+    ]
+    assert after[0] < 0.01 * before
+    assert after[0] < after[1] < after[2] < before
+
+
+def test_where_nothing_is_missing_nothing_moves(grown):
+    grove, reached, weight, *_ = grown
+    same = refitted(grove, reached, margins(grove, reached), weight)
+    assert np.allclose(same.value, grove.value, atol=1e-12)
+
+
+def test_heavy_rows_are_met_first(grown):
+    grove, reached, weight, *_ = grown
+    target = np.random.default_rng(3).normal(size=weight.shape)
+    heavy = np.where(np.arange(500) < 50, 9.0, 0.1111) * np.ones((2, 1))
+    errors = [
+        np.abs(margins(refitted(grove, reached, target, w, ridge=1.0, passes=20), reached) - target)
+        for w in (weight, heavy)
+    ]
+    assert errors[1][:, :50].mean() < errors[0][:, :50].mean()
