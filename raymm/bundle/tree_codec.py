@@ -1,0 +1,244 @@
+"""A `TreeEnsemble` in few bytes, and back with every bit.
+
+Trees are coded a bunch at a time, level by level: which nodes split, the feature, the place of
+the threshold in a table of the feature's thresholds, where missing values go, then the leaves'
+values as places in a table of theirs, or in full. What is expected of each comes from
+
+- the node above, its neighbours and the depth;
+- the node's twin, the one at the same place of the tree a bunch earlier, where both trees compare
+  the same features on the way there;
+- the thresholds above, which leave only a part of the table where they compare the same feature.
+
+See ``docs/bundle.md`` for the format and `raymm.bundle.entropy` for the coder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.bundle.entropy import DAMAGED, Coder, Counts, Ints, Reader, Writer, quantities
+from raymm.bundle.tree_nodes import Nodes, code_missing, code_nodes
+from raymm.bundle.tree_order import OTHER, Shape, arranged, code_order, order_of
+from raymm.bundle.tree_tables import SIGN, code_tables, keys_of, values_of
+from raymm.bundle.tree_values import Leaves, code_leaves
+from raymm.errors import BundleError
+from raymm.models.trees import TreeEnsemble
+
+LARGEST_NODES = 1 << 22
+LARGEST_NUMBER = (1 << 31) - 1
+BUNCHES = 64
+LANES = 256
+FEATURES = 1 << 14
+_DENSITY = 64
+"""Nodes told by a byte at most: no real file tells as many; a hostile one cannot ask for more."""
+_STRICT, _AVERAGED, _ORDER = 1, 2, 4
+_HEAD = 8
+"""Numbers in front: nodes, trees, bunch, lanes, features, trees per round, flags, outputs."""
+
+
+def encode(trees: TreeEnsemble) -> bytes:
+    """Return the bytes of an ensemble; the same ensemble gives the same bytes.
+
+    Raises
+    ------
+    ValueError
+        When the format cannot hold the ensemble: nodes that are no trees, too many or too deep;
+        leaves with more than the empty threshold; values out of the order of nodes and outputs.
+    """
+    _require_plain(trees)
+    bunch = _bunch(trees)
+    shape, original = arranged(trees, bunch)
+    inner = trees.feature[original] >= 0
+    used = np.unique(trees.feature[trees.feature >= 0])
+    keys = keys_of(trees.threshold)
+    tables = [np.unique(keys[trees.feature == feature]) for feature in used.tolist()]
+    known = _known(trees, shape, original, used, tables)
+    number = np.empty(len(original), np.int64)
+    number[original] = np.arange(len(original))
+    order = np.lexsort((trees.output, number[trees.leaf]))
+    leaves = Leaves(
+        leaf=number[trees.leaf][order],
+        output=trees.output[order],
+        key=keys_of(trees.value)[order],
+    )
+    kind = order_of(shape, original)
+    flags = _STRICT * trees.strict + _AVERAGED * trees.averaged + _ORDER * kind
+    lanes = _lanes(len(inner))
+    head = [len(inner), len(trees.roots), bunch, lanes]
+    head += [len(used), trees.trees_per_round, flags, len(trees.base)]
+    coder = Writer(lanes)
+    _code_features(coder, used, len(used))
+    code_tables(coder, tables, len(used), len(inner))
+    sizes = np.array([len(table) for table in tables], np.int64)
+    nodes = code_nodes(coder, len(trees.roots), bunch, sizes, known)
+    code_missing(coder, nodes, _positive(nodes, tables), known)
+    code_order(coder, shape, kind, original)
+    code_leaves(coder, nodes, len(trees.base), leaves)
+    base = trees.base.astype("<f4").tobytes()
+    return b"".join([*map(_varint, head), base, coder.finish()])
+
+
+def decode(data: bytes | memoryview) -> TreeEnsemble:
+    """Return the ensemble that `encode` wrote.
+
+    Raises
+    ------
+    BundleError
+        When the bytes are damaged. Whatever they are, what is made is bounded by their number
+        and by the limits of this module.
+    """
+    head, start = _read_head(data)
+    count, trees, bunch, lanes, features, trees_per_round, flags, outputs = head
+    base = np.frombuffer(data[start : start + 4 * outputs], "<f4").astype(np.float32)
+    coder = Reader(data[start + 4 * outputs :], lanes)
+    used = _code_features(coder, None, features)
+    tables = code_tables(coder, None, features, count)
+    sizes = np.array([len(table) for table in tables], np.int64)
+    if (sizes == 0).any():
+        raise _damaged("must have thresholds for each of their features")
+    nodes = code_nodes(coder, trees, bunch, sizes, count)
+    code_missing(coder, nodes, _positive(nodes, tables), None)
+    number = code_order(coder, nodes.shape, flags // _ORDER, None)
+    leaves = code_leaves(coder, nodes, outputs, None)
+    coder.finish()
+    back = np.argsort(number)
+    inner = nodes.inner[back]
+    threshold = values_of(np.where(inner, _thresholds(nodes, tables)[back], SIGN))
+    left = nodes.left[back]
+    order = np.lexsort((leaves.output, number[leaves.leaf]))
+    return TreeEnsemble(
+        feature=np.where(inner, np.append(used, -1)[nodes.feature[back]], -1),
+        threshold=threshold,
+        missing_left=nodes.missing[back],
+        left=np.where(inner, number[left], -1),
+        right=np.where(inner, number[np.minimum(left + 1, count - 1)], -1),
+        roots=nodes.shape.roots,
+        leaf=number[leaves.leaf][order],
+        output=leaves.output[order],
+        value=values_of(leaves.key)[order],
+        base=base,
+        strict=bool(flags & _STRICT),
+        trees_per_round=trees_per_round,
+        averaged=bool(flags & _AVERAGED),
+    )
+
+
+def _require_plain(trees: TreeEnsemble) -> None:
+    """Refuse what decoding would not give back; most of it no library of trees makes."""
+    leaf = trees.feature < 0
+    empty = keys_of(trees.threshold[leaf]) == SIGN
+    empty &= ~trees.missing_left[leaf] & (trees.feature[leaf] == -1)
+    empty &= (trees.left[leaf] == -1) & (trees.right[leaf] == -1)
+    apart = np.diff(trees.leaf) > 0
+    alike = (np.diff(trees.leaf) == 0) & (np.diff(trees.output) > 0)
+    rules = {
+        "nodes, from 1 to a limit": 1 <= len(leaf) <= LARGEST_NODES,
+        "outputs": len(trees.base) > 0,
+        f"at most {FEATURES} features": len(np.unique(trees.feature)) <= FEATURES,
+        "leaves without a threshold": bool(empty.all()),
+        "values in the order of leaves and outputs": bool((apart | alike).all()),
+        "values at leaves": bool(leaf[trees.leaf].all()),
+        "outputs with a base": not len(trees.output)
+        or 0 <= trees.output.min() <= trees.output.max() < len(trees.base),
+        "numbers below 2**31": 0 < trees.trees_per_round <= LARGEST_NUMBER
+        and bool((trees.feature <= LARGEST_NUMBER).all()),
+    }
+    for rule, held in rules.items():
+        if not held:
+            raise ValueError(f"an ensemble must have {rule}, but this one has not")
+
+
+def _bunch(trees: TreeEnsemble) -> int:
+    """Return how many trees are coded together: a round, or several where that is faster.
+
+    A bunch's trees follow those of the bunch before, which pays where a round makes several
+    trees; the more bunches, the more steps.
+    """
+    most = BUNCHES
+    if trees.trees_per_round == 1:
+        most = int(np.clip(200_000 // len(trees.feature), 8, BUNCHES))
+    per_bunch = -(-len(trees.roots) // (trees.trees_per_round * most))
+    return int(min(trees.trees_per_round * per_bunch, len(trees.roots)))
+
+
+def _lanes(nodes: int) -> int:
+    """Return how many symbols to code at once: each lane costs two bytes, and learns later."""
+    lanes = 1
+    while lanes < LANES and nodes > 512 * lanes:
+        lanes *= 2
+    return lanes
+
+
+def _known(
+    trees: TreeEnsemble, shape: Shape, original: Ints, used: Ints, tables: Sequence[Ints]
+) -> Nodes:
+    known = Nodes.blank(len(original))
+    known.inner = trees.feature[original] >= 0
+    feature = trees.feature[original]
+    known.feature = np.where(known.inner, np.searchsorted(used, feature), -1)
+    known.missing = trees.missing_left[original]
+    keys = keys_of(trees.threshold[original])
+    for number, table in enumerate(tables):
+        part = known.feature == number
+        known.place[part] = np.searchsorted(table, keys[part])
+    return known
+
+
+def _thresholds(nodes: Nodes, tables: Sequence[Ints]) -> Ints:
+    """Return the key of each node's threshold; of leaves, any number."""
+    start = np.cumsum([0, *map(len, tables)])
+    return np.concatenate([*tables, [0]])[start[nodes.feature] + nodes.place]
+
+
+def _positive(nodes: Nodes, tables: Sequence[Ints]) -> npt.NDArray[np.bool_]:
+    return _thresholds(nodes, tables)[nodes.inner] >= SIGN
+
+
+def _code_features(coder: Coder, used: Ints | None, count: int) -> Ints:
+    """Code the numbers of the features in use, which increase."""
+    gaps = None if used is None else np.diff(used, prepend=-1) - 1
+    gaps = quantities(coder, Counts(1, 33), np.zeros(count, np.int64), gaps)
+    found: Ints = np.cumsum(gaps + 1) - 1
+    if count and found[-1] > LARGEST_NUMBER:
+        raise _damaged("must name features below 2**31")
+    return found
+
+
+def _varint(number: int) -> bytes:
+    """Return a number as bytes of 7 bits, the lowest first; all but the last have bit 8 set."""
+    made = bytearray()
+    while number >= 0x80:
+        made.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*made, number])
+
+
+def _read_head(data: bytes | memoryview) -> tuple[list[int], int]:
+    head: list[int] = []
+    number = shift = start = 0
+    while len(head) < _HEAD:
+        if start >= len(data) or shift > 28:
+            raise _damaged("must begin with their numbers")
+        number |= (data[start] & 0x7F) << shift
+        shift += 7
+        if data[start] < 0x80:
+            head.append(number)
+            number = shift = 0
+        start += 1
+    count, trees, bunch, lanes, features, trees_per_round, flags, outputs = head
+    if not 1 <= count <= min(LARGEST_NODES, _DENSITY * len(data)) or features > FEATURES:
+        raise _damaged(f"must have fewer than {count} nodes, {features} features")
+    if not 1 <= bunch <= trees <= count or trees > BUNCHES * bunch or not 1 <= lanes <= LANES:
+        raise _damaged(f"must have other than {trees} trees by {bunch} on {lanes} lanes")
+    if trees_per_round < 1 or flags // _ORDER > OTHER:
+        raise _damaged(f"must have other than rounds of {trees_per_round}, flags {flags}")
+    if not 1 <= outputs <= (len(data) - start) // 4:
+        raise _damaged(f"must have fewer than {outputs} outputs")
+    return head, start
+
+
+def _damaged(rule: str) -> BundleError:
+    return BundleError(f"the bundle file is damaged: its trees {rule}. {DAMAGED}")
