@@ -22,15 +22,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Config
-from raymm.bundle.graph import PREDICTION, PROBABILITIES
+from raymm.artifacts import Config, Tensors
 from raymm.bundle.packed import Bundle
-from raymm.bundle.run import Runner
 from raymm.compression.collapse import collapsed
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.grove import Floats, Grove, reach
 from raymm.compression.refit import margins, refitted
 from raymm.compression.simplify import simplify
+from raymm.compression.tap import tapped, tree_nodes
 from raymm.errors import BundleError
 from raymm.plugins import compressor
 
@@ -73,7 +72,7 @@ class Prune(Compressor):
 
         1 is among them where something goes that changes no answer.
         """
-        _, nodes = _tree_nodes(bundle)
+        _, nodes = tree_nodes(bundle)
         groves = [_grove(node) for node in nodes]
         count = sum(len(grove.feature) for grove in groves)
         if not groves or sum(grove.value.size for grove in groves) > LARGEST:
@@ -95,7 +94,7 @@ class Prune(Compressor):
             When the graph holds no trees of ours, or ``size`` is not above 0 and at most 1.
         """
         size = float(recipe.get("size") or 0.0)
-        model, nodes = _tree_nodes(bundle)
+        model, nodes = tree_nodes(bundle)
         if not nodes or not 0 < size <= 1:
             raise BundleError(
                 "prune needs a graph with trees and a size above 0 and at most 1, but got "
@@ -117,7 +116,7 @@ class Prune(Compressor):
     def _walk(self, bundle: Bundle, rows: Rows, size: float) -> None:
         """Make the forms of this size, and of those in the chain that lead to it or beyond."""
         forms = self._known(bundle, rows).forms
-        model, nodes = _tree_nodes(bundle)
+        model, nodes = tree_nodes(bundle)
         if 1.0 not in forms:
             forms[1.0] = [simplify(_grove(node)) for node in nodes]
         if size == 1.0:
@@ -125,7 +124,7 @@ class Prune(Compressor):
         sizes = CHAIN if size in CHAIN else (*(one for one in CHAIN if one > size), size)
         pruned = []
         for whole, node in zip(forms[1.0], nodes, strict=True):
-            x = tapped(bundle, node.input[0], rows, _sample(whole, rows))
+            x = tapped(bundle, node.input[0], _drawn(rows, _sample(whole, rows)))
             users = {one.op_type for one in model.graph.node if node.output[0] in one.input}
             logits = bool(users & {"Sigmoid", "Softmax"})
             pruned.append(list(_shrunk(whole, x, sizes, logits)))
@@ -169,39 +168,14 @@ def _sample(grove: Grove, rows: Rows) -> int:
     return int(min(len(rows.y), MOST_ROWS, CELLS // max(1, grove.outputs.size)))
 
 
-def tapped(bundle: Bundle, tensor: str, rows: Rows, count: int) -> npt.NDArray[np.float32]:
-    """Return a float tensor of shape (count, d) that a graph makes on its way.
-
-    ``count`` of the rows are drawn with their seed, and stay in their order.
-    """
-    import onnx
-
+def _drawn(rows: Rows, count: int) -> Tensors:
+    """Return ``count`` of the rows, drawn with their seed, in their order."""
     chosen = np.random.default_rng(rows.seed).choice(len(rows.y), count, replace=False)
     chosen.sort()
-    model = onnx.ModelProto.FromString(bundle.graph)
-    public = PREDICTION if bundle.schema.task == "regression" else PROBABILITIES
-    kept = [node for node in model.graph.node if public not in node.output]
-    shown = [value for value in model.graph.output if value.name == public]
-    shown[0].type.tensor_type.ClearField("shape")
-    del model.graph.node[:], model.graph.output[:]
-    model.graph.node.extend([*kept, onnx.helper.make_node("Identity", [tensor], [public])])
-    model.graph.output.extend(shown)
-    runner = Runner(replace(bundle, graph=model.SerializeToString()))
-    tensors = {name: values[chosen] for name, values in rows.tensors.items()}
-    return runner.predict(tensors).reshape(count, -1)
+    return {name: values[chosen] for name, values in rows.tensors.items()}
 
 
 def _grove(node: Any) -> Grove:
     from raymm.models.trees import TreeEnsemble
 
     return Grove.of(TreeEnsemble.from_node(node))
-
-
-def _tree_nodes(bundle: Bundle) -> tuple[Any, list[Any]]:
-    """Return the graph and its nodes of trees."""
-    import onnx
-
-    from raymm.models.trees import OPERATOR
-
-    model = onnx.ModelProto.FromString(bundle.graph)
-    return model, [node for node in model.graph.node if node.op_type == OPERATOR]

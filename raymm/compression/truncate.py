@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from raymm.artifacts import Config
 from raymm.bundle.packed import Bundle
 from raymm.compression.compressor import Compressor, Rows
+from raymm.compression.tap import tree_nodes
 from raymm.errors import BundleError
 from raymm.plugins import compressor
 
-SHARES = (0.8, 0.6, 0.45, 0.3, 0.2, 0.1, 0.05)
+SHARES = (0.7, 0.45, 0.25, 0.1)
 LARGE_GRAPH = 3_000_000
 LARGE_SHARES = (0.5, 0.25, 0.1)
 """Fewer shares where a graph has more bytes than that: packing one then takes seconds."""
@@ -30,7 +30,7 @@ class Truncate(Compressor):
         """Return falling shares; none for graphs without trees or with a single round."""
         from raymm.models.trees import TreeEnsemble
 
-        _, nodes = _tree_nodes(bundle)
+        _, nodes = tree_nodes(bundle)
         if not nodes:
             return ()
         rounds = max(TreeEnsemble.from_node(node).rounds for node in nodes)
@@ -49,7 +49,7 @@ class Truncate(Compressor):
         from raymm.models.trees import TreeEnsemble
 
         keep = float(recipe.get("keep") or 0.0)
-        model, nodes = _tree_nodes(bundle)
+        model, nodes = tree_nodes(bundle)
         if not nodes or not 0 < keep <= 1:
             raise BundleError(
                 "truncate needs a graph with trees and a share above 0 and at most 1, but got "
@@ -68,13 +68,3 @@ def kept_rounds(rounds: int, share: float) -> int:
     (70, 1)
     """
     return max(1, round(rounds * share))
-
-
-def _tree_nodes(bundle: Bundle) -> tuple[Any, list[Any]]:
-    """Return the graph and its nodes of trees."""
-    import onnx
-
-    from raymm.models.trees import OPERATOR
-
-    model = onnx.ModelProto.FromString(bundle.graph)
-    return model, [node for node in model.graph.node if node.op_type == OPERATOR]

@@ -13,7 +13,7 @@ from raymm.bundle.pipeline import fit
 from raymm.bundle.run import Runner
 from raymm.compression import prune
 from raymm.compression.compressor import Rows
-from raymm.compression.prune import Prune, tapped
+from raymm.compression.prune import Prune
 from raymm.compression.truncate import Truncate
 from raymm.errors import BundleError
 from raymm.evaluation.metrics import metric_for
@@ -120,17 +120,6 @@ def test_a_mix_is_pruned_member_by_member(dataset, trained):
         (expected,) = ensembles(Prune().apply(one, {"size": 0.3}, rows))
         assert np.array_equal(found.feature, expected.feature)
         assert np.array_equal(found.value, expected.value)
-
-
-def test_what_a_graph_makes_on_its_way_can_be_read(dataset, trained):
-    data = dataset("binary")
-    bundle, pipeline = trained(data)
-    rows = rows_of(data)
-    model = onnx.ModelProto.FromString(bundle.graph)
-    (name,) = [n.input[0] for n in model.graph.node if n.op_type == OPERATOR]
-    found = tapped(bundle, name, rows, len(rows.y))
-    assert np.array_equal(found, pipeline.features.transform(rows.tensors))
-    assert len(tapped(bundle, name, rows, 7)) == 7
 
 
 def test_large_ensembles_are_tried_in_fewer_sizes_or_not_at_all(dataset, trained, monkeypatch):
