@@ -1,10 +1,13 @@
 """Out-of-fold predictions: what trials say of validation rows that they were not trained on.
 
-Workers send values alone, so the few trials that are weighed are trained anew on the folds.
+Workers send values alone, so the few trials that are weighed are trained anew on the folds: one
+fold in a thread, each fit with one, as threads that share a small fit wait for each other most of
+the time. A fold that is alone shares what processors are idle.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,8 @@ import numpy.typing as npt
 
 from raymm.artifacts import Dataset, Indices, Trial
 from raymm.bundle.pipeline import Bench, Pipeline
+from raymm.idle import idle_cpus
+from raymm.models.mlp import limited_threads
 
 ROWS = 20_000
 """Validation rows that are predicted at most: on so many the standard error of a probability's
@@ -46,14 +51,26 @@ class Folds:
         ConfigError, DataError
             As `raymm.bundle.pipeline.fit`.
         """
-        found = []
-        for bench, tensors in zip(self._benches, self._tensors, strict=True):
-            pipeline = bench.fit(
-                trial.config, rounds=trial.rounds, seed=self._seed, threads=self._threads
-            )
-            self.first.setdefault(trial.id, pipeline)
-            found.append(pipeline.predict(tensors).astype(np.float32))
+        count = len(self._benches)
+        if min(count, self._threads) == 1:
+            threads = idle_cpus(self._threads)
+            return np.concatenate([self._one(trial, fold, threads) for fold in range(count)])
+        pool = ThreadPoolExecutor(min(count, self._threads))
+        try:
+            # Set once around all: the fits set and reset what is one for the whole process.
+            with limited_threads(1):
+                found = list(pool.map(lambda fold: self._one(trial, fold, 1), range(count)))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
         return np.concatenate(found)
+
+    def _one(self, trial: Trial, fold: int, threads: int) -> npt.NDArray[np.float32]:
+        pipeline = self._benches[fold].fit(
+            trial.config, rounds=trial.rounds, seed=self._seed, threads=threads
+        )
+        if fold == 0:
+            self.first.setdefault(trial.id, pipeline)
+        return pipeline.predict(self._tensors[fold]).astype(np.float32)
 
 
 def _drawn(parts: list[Indices], generator: np.random.Generator) -> list[Indices]:

@@ -16,7 +16,7 @@ from raymm.evaluation import blessing as blessings
 from raymm.evaluation import evaluate as evaluations
 from raymm.evaluation import slices as slicing
 from raymm.evaluation.metrics import baseline_prediction
-from raymm.stages import Built, Life, kept, load, threads
+from raymm.stages import Built, Life, free_threads, kept, load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ def _evaluation(life: Life, sha256: str, champion: Version | None) -> tuple[Eval
     trained = dataset.y[dataset.train]
     baseline = baseline_prediction(trained, classes, len(rows), metric=life.metric)
     bundle = load(life, sha256)
-    runner = Runner(bundle, threads=threads(life.config))
+    runner = Runner(bundle, threads=free_threads(life.config))
     predictions = runner.predict(dataset.rows(rows))
     slices = slicing.slices(dataset.frame, dataset.schema, rows)
     judge = partial(judge, decisions=(bundle.schema.decision, ()))

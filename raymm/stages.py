@@ -45,6 +45,7 @@ from raymm.compression.truncate import kept_rounds
 from raymm.config import RunConfig
 from raymm.evaluation.metrics import Metric
 from raymm.explanation import attribution
+from raymm.idle import idle_cpus
 from raymm.registry.versions import Registry
 from raymm.search.ledger import Ledger
 
@@ -115,6 +116,11 @@ def threads(config: RunConfig) -> int:
     return len(given(0)) if given else os.cpu_count() or 1
 
 
+def free_threads(config: RunConfig) -> int:
+    """Return `threads`, less what other processes keep busy just now."""
+    return idle_cpus(threads(config))
+
+
 # ------------------------------------------------------------------------------- build, compress
 
 
@@ -169,7 +175,7 @@ def fitted(life: Life, recipe: Recipe) -> tuple[Bundle, Blend]:
             rows=dataset.train,
             statistics=life.statistics,
             lineage=lineage_of(life, recipe),
-            threads=threads(life.config),
+            threads=free_threads(life.config),
             check_rows=dataset.test,
         )
     return life.fits[key]
@@ -184,7 +190,7 @@ def _explore(life: Life, recipe: Recipe, full: Bundle) -> Frontier:
         rows=fold.train,
         statistics=life.statistics,
         lineage=full.lineage,
-        threads=threads(life.config),
+        threads=free_threads(life.config),
         check_rows=fold.valid[:1],
         blend=mixed([one for one in trained if one], recipe) if all(trained) else None,
     )
@@ -249,7 +255,7 @@ def explain(life: Life, built: Built, shipped: str, recipe: Recipe) -> Explanati
         dataset = life.dataset
         rows = dataset.test
         return attribution.explain(
-            Runner(load(life, shipped), threads=threads(life.config)).judge,
+            Runner(load(life, shipped), threads=free_threads(life.config)).judge,
             dataset.rows(rows),
             dataset.y[rows],
             life.metric,
@@ -296,7 +302,7 @@ def audit(life: Life, shipped: str) -> Audit:
     dataset = life.dataset
 
     def make() -> Audit:
-        runner = Runner(load(life, shipped), threads=threads(life.config))
+        runner = Runner(load(life, shipped), threads=free_threads(life.config))
         return fairness.audit(
             dataset.y[dataset.test],
             runner.judge(dataset.rows(dataset.test)),

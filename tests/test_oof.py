@@ -9,6 +9,7 @@ import pytest
 
 from raymm import oof
 from raymm.artifacts import Trial
+from raymm.errors import ConfigError
 
 
 def tree(**more) -> Trial:
@@ -40,3 +41,22 @@ def test_few_rows_are_drawn_of_many_and_the_same_each_time(finished, monkeypatch
     np.testing.assert_array_equal(first.truth, second.truth)
     np.testing.assert_array_equal(first.predict(tree()), second.predict(tree()))
     assert set(first.first) == {"0"}
+
+
+@pytest.mark.slow
+def test_folds_trained_at_once_predict_as_those_trained_in_turn(finished):
+    dataset = finished.runs[0].dataset
+    in_turn, at_once = (oof.Folds(dataset, seed=0, threads=count) for count in (1, 3))
+    for family, name in (("lightgbm", "num_leaves"), ("extra_trees", "min_samples_leaf")):
+        config = {"family": family, f"{family}.{name}": 9}
+        trial = Trial(id=family, number=0, config=config, status="finished", rounds=20)
+        np.testing.assert_array_equal(in_turn.predict(trial), at_once.predict(trial))
+    assert set(at_once.first) == {"lightgbm", "extra_trees"}
+
+
+@pytest.mark.slow
+def test_a_fold_that_fails_says_why(finished):
+    dataset = finished.runs[0].dataset
+    trial = Trial(id="0", number=0, config={"family": "nobody"}, status="finished")
+    with pytest.raises(ConfigError, match="nobody"):
+        oof.Folds(dataset, seed=0, threads=2).predict(trial)

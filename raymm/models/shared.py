@@ -9,6 +9,7 @@ have changed since.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -23,6 +24,7 @@ BYTES = 512 * 2**20
 """Bytes of feature matrices whose derived forms are kept; the newest is kept whatever its size."""
 
 _kept: OrderedDict[Hashable, tuple[weakref.ref[Any], weakref.ref[Any], int, Any]] = OrderedDict()
+_lock = threading.Lock()
 
 
 def derived(train: Matrix, key: Hashable, make: Callable[[], Any]) -> Any:
@@ -36,18 +38,21 @@ def derived(train: Matrix, key: Hashable, make: Callable[[], Any]) -> Any:
         Who asks, and everything besides the matrix that decides what is made.
     make : callable
         Its result must hold no reference to the matrix, or the matrix would never be let go.
+        Threads that ask for the same at once may each make it.
     """
     if train.x.flags.writeable or train.y.flags.writeable:
         return make()
     place = (id(train.x), id(train.y), key)
-    held = _kept.get(place)
-    if held is not None and held[0]() is train.x and held[1]() is train.y:
-        _kept.move_to_end(place)
-        return held[3]
+    with _lock:
+        held = _kept.get(place)
+        if held is not None and held[0]() is train.x and held[1]() is train.y:
+            _kept.move_to_end(place)
+            return held[3]
     made = make()
-    _kept.pop(place, None)
-    _kept[place] = (weakref.ref(train.x), weakref.ref(train.y), train.x.nbytes, made)
-    _trim()
+    with _lock:
+        _kept.pop(place, None)
+        _kept[place] = (weakref.ref(train.x), weakref.ref(train.y), train.x.nbytes, made)
+        _trim()
     return made
 
 
