@@ -17,9 +17,11 @@ class Candidate:
     Attributes
     ----------
     technique : str
-        Its compressor's name, or "none" for the bundle as it was.
+        Its compressor's name, or "none" for the bundle as it was; "prune+quantize" where one was
+        applied after the other.
     parameters : mapping
-        What to hand to the compressor to make it again.
+        What to hand to the compressor to make it again; of several, each begins with its
+        compressor's name, such as "quantize.bits".
     score : float
         The goal's metric.
     loss : Score
@@ -28,6 +30,12 @@ class Candidate:
         The bundle file's size.
     row_microseconds : float
         Median time of one row through the graph, one thread.
+    slow_microseconds : float
+        99th percentile of it; 0 in records of older versions, as are the two below.
+    thousand_microseconds : float
+        Time of a thousand rows in one call, one thread.
+    graph_bytes : int
+        The graph as it is loaded into memory.
     """
 
     technique: str
@@ -37,6 +45,9 @@ class Candidate:
     bytes: int
     row_microseconds: float
     chosen: bool = False
+    slow_microseconds: float = 0.0
+    thousand_microseconds: float = 0.0
+    graph_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

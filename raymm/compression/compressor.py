@@ -2,6 +2,10 @@
 
 Recipes are tried on a bundle trained without the validation rows, measured there, and the chosen
 one is applied to the final bundle: so the rows that choose were seen by neither training.
+
+A technique whose name begins with "quantize" writes numbers more coarsely and leaves the rest as
+it is; the frontier tries it also on what the others made, its recipes from the first on as long as
+the loss stays within bounds: so they begin with the finest.
 """
 
 from __future__ import annotations

@@ -1,10 +1,14 @@
-"""Measures every way to compress a bundle and chooses the smallest that is good enough."""
+"""Measures ways to compress a bundle and chooses the smallest that is good enough.
+
+Techniques are tried alone first. Those that write numbers more coarsely are then tried on what the
+others made and could be chosen, the smallest first, and only until one of these is good enough.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +19,7 @@ from raymm.bootstrap import interval, replicates
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.compression.compressor import Rows
+from raymm.config import Limits
 from raymm.plugins import compressors
 
 ROWS = 5000
@@ -22,11 +27,83 @@ ROWS = 5000
 RESAMPLES = 300
 LEVEL = 0.9
 """Of the loss's interval: its upper end is a one-sided bound at 95 %."""
-TIMED_CALLS = 101
+TIMED_CALLS = 200
+TIMED_ROWS = 1000
+BASES = 3
+"""Forms that techniques are tried on that follow others, at most, besides the bundle itself."""
 NONE = "none"
+FOLLOWING = "quantize"
+"""How the names of techniques begin that follow others; see `raymm.compression.compressor`."""
+JOINED = "+"
 
 
-def explore(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Form:
+    """A bundle as a technique made it, and what was measured of it."""
+
+    bundle: Bundle
+    candidate: Candidate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judge:
+    """Validation rows, and the loss on them that is allowed."""
+
+    metric: MetricLike
+    tensors: Tensors
+    y: npt.NDArray[Any]
+    seed: int
+    whole: npt.NDArray[Any]
+    score: float
+    max_loss: float
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the allowed loss is a difference of the metric rather than a share of it."""
+        return bool(getattr(self.metric, "bounded", True))
+
+    def measured(self, technique: str, parameters: Config, form: Bundle) -> _Form:
+        """Measure a form; the resamples are the same for all, so their losses are paired."""
+        runner = Runner(form)
+        prediction = runner.judge(self.tensors)
+        score = float(self.metric(self.y, prediction))
+        sign = 1.0 if self.metric.direction == "maximize" else -1.0
+        drawn = replicates(
+            self.metric,
+            self.y,
+            [self.whole, prediction],
+            count=RESAMPLES,
+            generator=np.random.default_rng([self.seed, 1]),
+        )
+        # Adding 0 turns a loss of -0 into 0.
+        low, high = interval(sign * (drawn[:, 0] - drawn[:, 1]) + 0.0, LEVEL)
+        if technique != NONE and self.bounded:
+            # Where nothing was lost on n rows, up to 3 / n may be (Hanley & Lippman-Hand 1983); a
+            # bootstrap of differences that are all 0 cannot know it.
+            high = max(high, 3.0 / len(self.y))
+        value = sign * (self.score - score) + 0.0
+        middle, slow, thousand = _times(runner, self.tensors)
+        candidate = Candidate(
+            technique=technique,
+            parameters=parameters,
+            score=score,
+            loss=Score(metric=self.metric.name, value=value, low=low, high=high, level=LEVEL),
+            bytes=len(form.to_bytes()),
+            row_microseconds=middle,
+            slow_microseconds=slow,
+            thousand_microseconds=thousand,
+            graph_bytes=len(form.graph),
+        )
+        return _Form(bundle=form, candidate=candidate)
+
+    def good(self, candidate: Candidate) -> bool:
+        """Whether a candidate surely loses no more than is allowed, as the bundle itself does."""
+        allowed = self.max_loss * (1.0 if self.bounded else abs(self.score))
+        loss = candidate.loss
+        return candidate.technique == NONE or max(loss.high, loss.value) <= allowed
+
+
+def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is allowed)
     bundle: Bundle,
     techniques: Sequence[str] | Literal["auto"],
     *,
@@ -36,13 +113,20 @@ def explore(
     metric: MetricLike,
     max_loss: float,
     seed: int,
+    limits: Limits | None = None,
 ) -> Frontier:
     """Measure a bundle and its compressed forms on validation rows, and choose one.
 
     The smallest file is chosen of those whose loss has an upper bound of at most ``max_loss``,
     with a confidence of 95 % (percentile bootstrap over rows, paired): losing more than was
-    allowed is the worse mistake of the two, and with fewer rows less is compressed. Times play
-    no part, so the same rows always lead to the same choice.
+    allowed is the worse mistake of the two, and with fewer rows less is compressed. The bound is
+    that of each candidate alone. Of a dozen that are compared one may pass by luck; the test rows
+    judge the chosen one again (`raymm.proving`).
+
+    Where there are limits, the choice is among the forms within them. If no form is both within
+    them and good enough, it is the one within them that loses least: beyond a limit nothing is
+    blessed. Without a limit of time the clock plays no part, so the same rows always lead to the
+    same choice.
 
     Parameters
     ----------
@@ -61,6 +145,8 @@ def explore(
         At least 0.
     seed : int
         Decides the rows and the resamples.
+    limits : Limits, optional
+        Of the file in MB and of the 99th percentile of a row's time in milliseconds.
 
     Returns
     -------
@@ -72,41 +158,32 @@ def explore(
     ConfigError
         When a technique is not known.
     """
-    generator = np.random.default_rng(seed)
     if len(y) > ROWS:
-        rows = np.sort(generator.choice(len(y), ROWS, replace=False))
+        rows = np.sort(np.random.default_rng(seed).choice(len(y), ROWS, replace=False))
         tensors, y = {name: values[rows] for name, values in tensors.items()}, y[rows]
-    forms = [(NONE, dict[str, Any](), bundle), *_compressed(bundle, techniques, trained)]
-    runners = [Runner(form) for _, _, form in forms]
-    predictions = [runner.judge(tensors) for runner in runners]
-    scores = [float(metric(y, prediction)) for prediction in predictions]
-    sign = 1.0 if metric.direction == "maximize" else -1.0
-    drawn = replicates(metric, y, predictions, count=RESAMPLES, generator=generator)
-    # Adding 0 turns a loss of -0 into 0.
-    losses = sign * (drawn[:, :1] - drawn) + 0.0
-    # Where nothing was lost on n rows, up to 3 / n may be (Hanley & Lippman-Hand 1983); a
-    # bootstrap of differences that are all 0 cannot know it.
-    bounded = getattr(metric, "bounded", True)
-    least = 3.0 / len(y) if bounded else 0.0
-    one = {name: values[:1] for name, values in tensors.items()}
-    candidates = []
-    for index, (technique, parameters, form) in enumerate(forms):
-        low, high = interval(losses[:, index], LEVEL)
-        high = max(high, least) if index else high
-        value = sign * (scores[0] - scores[index]) + 0.0
-        candidates.append(
-            Candidate(
-                technique=technique,
-                parameters=parameters,
-                score=scores[index],
-                loss=Score(metric=metric.name, value=value, low=low, high=high, level=LEVEL),
-                bytes=len(form.to_bytes()),
-                row_microseconds=_microseconds(runners[index], one),
-            )
-        )
-    allowed = max_loss * (1.0 if bounded else abs(scores[0]))
+    whole = Runner(bundle).judge(tensors)
+    judge = _Judge(
+        metric=metric,
+        tensors=tensors,
+        y=y,
+        seed=seed,
+        whole=whole,
+        score=float(metric(y, whole)),
+        max_loss=max_loss,
+    )
+    names = compressors.names() if techniques == "auto" else techniques
+    made = {name: compressors.get(name)() for name in names}
+    forms = [judge.measured(NONE, {}, bundle)]
+    for name, technique in made.items():
+        if not name.startswith(FOLLOWING):
+            for recipe in technique.recipes(bundle, trained):
+                forms.append(judge.measured(name, recipe, technique.apply(bundle, recipe, trained)))
+    following = {name: made[name] for name in names if name.startswith(FOLLOWING)}
+    forms += _followed(forms, following, trained, judge)
+    first, *others = (form.candidate for form in forms)
+    others.sort(key=lambda one: -one.bytes)
     return Frontier(
-        candidates=_choose(candidates, allowed),
+        candidates=_choose([first, *others], judge, limits or Limits()),
         metric=metric.name,
         max_loss=max_loss,
         rows=len(y),
@@ -119,42 +196,122 @@ def apply(bundle: Bundle, candidate: Candidate, trained: Rows) -> Bundle:
     Raises
     ------
     ConfigError
-        When the candidate's technique is not known.
+        When a technique of the candidate's is not known.
+    """
+    for name, recipe in steps(candidate):
+        bundle = compressors.get(name)().apply(bundle, recipe, trained)
+    return bundle
+
+
+def steps(candidate: Candidate) -> tuple[tuple[str, Config], ...]:
+    """Return the techniques of a candidate in their order, each with its own parameters.
+
+    >>> score = Score(metric="m", value=0, low=0, high=0)
+    >>> given = {"prune.size": 0.15, "quantize.bits": 8}
+    >>> steps(Candidate(technique="prune+quantize", parameters=given, score=0, loss=score,
+    ...                 bytes=0, row_microseconds=0))
+    (('prune', {'size': 0.15}), ('quantize', {'bits': 8}))
     """
     if candidate.technique == NONE:
-        return bundle
-    return compressors.get(candidate.technique)().apply(bundle, candidate.parameters, trained)
+        return ()
+    names = candidate.technique.split(JOINED)
+    if len(names) == 1:
+        return ((names[0], candidate.parameters),)
+    return tuple((name, _own(name, candidate.parameters)) for name in names)
 
 
-def _compressed(
-    bundle: Bundle, techniques: Sequence[str] | Literal["auto"], trained: Rows
-) -> list[tuple[str, Config, Bundle]]:
-    names = compressors.names() if techniques == "auto" else techniques
-    made = [(name, compressors.get(name)()) for name in names]
-    return [
-        (name, recipe, technique.apply(bundle, recipe, trained))
-        for name, technique in made
-        for recipe in technique.recipes(bundle, trained)
+def _own(name: str, parameters: Config) -> dict[str, Any]:
+    start = f"{name}."
+    return {k.removeprefix(start): v for k, v in parameters.items() if k.startswith(start)}
+
+
+def _followed(
+    forms: Sequence[_Form], following: Mapping[str, Any], trained: Rows, judge: _Judge
+) -> Iterator[_Form]:
+    """Yield forms that techniques make of the bundle itself, and of other forms that are good.
+
+    Finer recipes come first, and the next is tried as long as the last one was good. Smaller bases
+    come first too, and with a good form of one the larger ones are left alone; of the bundle itself
+    one form is shown in any case.
+    """
+    bases = [form for form in forms[1:] if judge.good(form.candidate)]
+    bases.sort(key=lambda form: form.candidate.bytes)
+    smaller = [form for form in bases if form.candidate.bytes < forms[0].candidate.bytes]
+    for base in smaller[:BASES]:
+        found = list(_coarser(base, following, trained, judge))
+        yield from found
+        if any(judge.good(form.candidate) for form in found):
+            yield from _coarser(forms[0], following, trained, judge, most=1)
+            return
+    yield from _coarser(forms[0], following, trained, judge)
+
+
+def _coarser(
+    base: _Form,
+    following: Mapping[str, Any],
+    trained: Rows,
+    judge: _Judge,
+    *,
+    most: int | None = None,
+) -> Iterator[_Form]:
+    for name, technique in following.items():
+        for recipe in tuple(technique.recipes(base.bundle, trained))[:most]:
+            made = technique.apply(base.bundle, recipe, trained)
+            form = judge.measured(*_joined(base.candidate, name, recipe), made)
+            yield form
+            if not judge.good(form.candidate):
+                break
+
+
+def _joined(first: Candidate, name: str, recipe: Config) -> tuple[str, Config]:
+    """Return the name and the parameters of one technique after another."""
+    if first.technique == NONE:
+        return name, recipe
+    parameters = {f"{first.technique}.{key}": value for key, value in first.parameters.items()}
+    parameters |= {f"{name}.{key}": value for key, value in recipe.items()}
+    return f"{first.technique}{JOINED}{name}", parameters
+
+
+def _choose(
+    candidates: Sequence[Candidate], judge: _Judge, limits: Limits
+) -> tuple[Candidate, ...]:
+    """Mark one candidate, as `explore` says; ties go to the first."""
+    within = [index for index, one in enumerate(candidates) if _within(one, limits)]
+    good = [index for index, one in enumerate(candidates) if judge.good(one)]
+    both = [index for index in within if index in good]
+    lossy = [index for index in within if np.isfinite(candidates[index].loss.value)]
+    if both or not lossy:
+        best = min(both or good, key=lambda index: (candidates[index].bytes, index))
+    else:
+        best = min(lossy, key=lambda index: (candidates[index].loss.value, index))
+    return tuple(replace(one, chosen=index == best) for index, one in enumerate(candidates))
+
+
+def _within(candidate: Candidate, limits: Limits) -> bool:
+    small = limits.bundle_mb is None or candidate.bytes <= limits.bundle_mb * 1e6
+    slow = limits.latency_p99_ms
+    return small and (slow is None or candidate.slow_microseconds <= slow * 1000)
+
+
+def _times(runner: Runner, tensors: Tensors) -> tuple[float, float, float]:
+    """Return the median and 99th percentile of a row's time and the time of `TIMED_ROWS` rows, in
+    microseconds, after a few calls to warm up.
+    """
+    count = len(next(iter(tensors.values())))
+    ones = [
+        {name: values[row : row + 1] for name, values in tensors.items()}
+        for row in range(min(count, TIMED_CALLS))
     ]
-
-
-def _choose(candidates: Sequence[Candidate], allowed: float) -> tuple[Candidate, ...]:
-    """Mark the smallest candidate whose loss surely is within what is allowed; ties go first."""
-    # The bundle as it is loses nothing, whatever the metric says of it.
-    good = [
-        index
-        for index, candidate in enumerate(candidates)
-        if index == 0 or (candidate.loss.high <= allowed and candidate.loss.value <= allowed)
-    ]
-    best = min(good, key=lambda index: (candidates[index].bytes, index))
-    return tuple(replace(c, chosen=index == best) for index, c in enumerate(candidates))
+    times = []
+    for turn in range(TIMED_CALLS + 10):
+        times.append(_microseconds(runner, ones[turn % len(ones)]))
+    many = {name: np.resize(values, TIMED_ROWS) for name, values in tensors.items()}
+    thousand = np.median([_microseconds(runner, many) for _ in range(4)][1:])
+    middle, slow = np.quantile(times[10:], [0.5, 0.99])
+    return float(middle), float(slow), float(thousand)
 
 
 def _microseconds(runner: Runner, tensors: Tensors) -> float:
-    """Return the median time of one row, after a few calls to warm up."""
-    times = []
-    for _ in range(TIMED_CALLS + 10):
-        start = time.perf_counter_ns()
-        runner.predict(tensors)
-        times.append(time.perf_counter_ns() - start)
-    return float(np.median(times[10:])) / 1000
+    start = time.perf_counter_ns()
+    runner.predict(tensors)
+    return (time.perf_counter_ns() - start) / 1000

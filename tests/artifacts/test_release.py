@@ -14,6 +14,9 @@ def test_frontiers_and_versions_come_back_equal():
         bytes=10,
         row_microseconds=1.5,
         chosen=True,
+        slow_microseconds=2.0,
+        thousand_microseconds=800.0,
+        graph_bytes=99,
     )
     frontier = Frontier(candidates=(candidate,), metric="m", max_loss=0.005, rows=5)
     version = Version(
@@ -21,3 +24,18 @@ def test_frontiers_and_versions_come_back_equal():
     )
     assert from_record(Frontier, as_record(frontier)) == frontier
     assert from_record(Version, as_record(version)) == version
+
+
+def test_candidates_of_older_versions_can_be_read():
+    record = {
+        "technique": "none",
+        "parameters": {},
+        "score": 0.9,
+        "loss": {"metric": "m", "value": 0.0, "low": 0.0, "high": 0.0},
+        "bytes": 10,
+        "row_microseconds": 1.5,
+        "chosen": True,
+    }
+    found = from_record(Candidate, record)
+    assert found.chosen
+    assert (found.slow_microseconds, found.thousand_microseconds, found.graph_bytes) == (0, 0, 0)

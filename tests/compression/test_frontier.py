@@ -7,9 +7,13 @@ import pytest
 
 from raymm.bundle.run import Runner
 from raymm.compression import frontier
-from raymm.compression.compressor import Rows
+from raymm.compression.compressor import Compressor, Rows
+from raymm.compression.tap import tree_nodes
+from raymm.config import Limits
 from raymm.errors import ConfigError
 from raymm.evaluation.metrics import metric_for
+from raymm.models.trees import TreeEnsemble
+from raymm.plugins import compressors
 
 METRICS = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 
@@ -19,11 +23,16 @@ def rows_of(data):
     return Rows(tensors=data.rows(data.train), y=data.y[data.train], metric=metric)
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(frontier, "TIMED_CALLS", 20)
+
+
 @pytest.fixture(scope="module")
 def explored(dataset, trained):
     """Return the bundle, validation rows and a function that explores it."""
 
-    def make(task, metric=None, max_loss=0.05, techniques="auto", seed=0, rounds=20):
+    def make(task, metric=None, max_loss=0.05, techniques="auto", seed=0, rounds=20, limits=None):
         data = dataset(task)
         bundle, _ = trained(data, rounds=rounds)
         tensors, y = data.rows(data.test), data.y[data.test]
@@ -37,12 +46,14 @@ def explored(dataset, trained):
             metric=metric,
             max_loss=max_loss,
             seed=seed,
+            limits=limits,
         )
         return found, bundle, tensors, y, metric, rows_of(data)
 
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", METRICS)
 def test_candidates_hold_what_can_be_measured_again(explored, task):
     found, bundle, tensors, y, metric, trained = explored(task)
@@ -56,7 +67,9 @@ def test_candidates_hold_what_can_be_measured_again(explored, task):
         assert candidate.score == pytest.approx(score, rel=1e-9)
         assert candidate.loss.value == pytest.approx(sign * (whole.score - score), abs=1e-9)
         assert candidate.bytes == len(form.to_bytes())
-        assert candidate.row_microseconds > 0
+        assert 0 < candidate.row_microseconds <= candidate.slow_microseconds
+        assert candidate.row_microseconds < candidate.thousand_microseconds
+        assert candidate.graph_bytes == len(form.graph)
         assert candidate.loss.low <= candidate.loss.high
 
 
@@ -83,7 +96,11 @@ def test_the_same_seed_gives_the_same_choice_whatever_the_clock_says(explored, m
     monkeypatch.setattr(frontier.time, "perf_counter_ns", lambda: next(ticks) ** 2 % 10**9)
     second = explored("binary", seed=4)[0]
     timeless = [
-        [replace(c, row_microseconds=0.0) for c in found.candidates] for found in (first, second)
+        [
+            replace(c, row_microseconds=0.0, slow_microseconds=0.0, thousand_microseconds=0.0)
+            for c in found.candidates
+        ]
+        for found in (first, second)
     ]
     assert timeless[0] == timeless[1]
 
@@ -130,3 +147,83 @@ def test_without_techniques_the_bundle_stays(explored):
 def test_an_unknown_technique_is_named(explored):
     with pytest.raises(ConfigError, match=r'compressor "trunkate" is not known. Did you mean'):
         explored("binary", techniques=("trunkate",))
+
+
+class Rounded(Compressor):
+    """Rounds leaves to so many digits."""
+
+    def recipes(self, bundle, rows):
+        return [{"digits": digits} for digits in (4, 3, 2, 1, 0)]
+
+    def apply(self, bundle, recipe, rows):
+        model, nodes = tree_nodes(bundle)
+        for node in nodes:
+            trees = TreeEnsemble.from_node(node)
+            value = np.round(trees.value, recipe["digits"])
+            node.CopyFrom(replace(trees, value=value).to_node(node))
+        return replace(bundle, graph=model.SerializeToString(deterministic=True))
+
+
+@pytest.fixture
+def rounding(monkeypatch):
+    """Add a technique that follows others."""
+    names = ("prune", "quantize_leaves", "truncate")
+    get = compressors.get
+    monkeypatch.setattr(compressors, "names", lambda: names)
+    monkeypatch.setattr(compressors, "get", lambda n: Rounded if n == names[1] else get(n))
+    return names[1]
+
+
+@pytest.mark.parametrize("max_loss", [0.003, 0.02, 10.0])
+def test_what_follows_is_tried_on_the_smallest_that_is_good(explored, rounding, max_loss):
+    found, bundle, *_, trained = explored("regression", max_loss=max_loss, rounds=60)
+    allowed = max_loss * abs(found.candidates[0].score)
+
+    def good(one):
+        return one.technique == "none" or max(one.loss.high, one.loss.value) <= allowed
+
+    singles = [one for one in found.candidates if rounding not in one.technique]
+    base = min((one for one in singles if good(one)), key=lambda one: one.bytes)
+    after = [one for one in found.candidates if one.technique.endswith("+" + rounding)]
+    assert bool(after) == (base.technique != "none")
+    if after:
+        assert frontier.steps(base)[0] in [frontier.steps(one)[0] for one in after]
+    # The first form that is not good is the last of its base.
+    for base_of in {tuple(map(str, frontier.steps(one)[:-1])) for one in after}:
+        chain = [c for c in after if tuple(map(str, frontier.steps(c)[:-1])) == base_of]
+        chain.sort(key=lambda one: -frontier.steps(one)[-1][1]["digits"])
+        assert [frontier.steps(c)[-1][1]["digits"] for c in chain] == [4, 3, 2, 1, 0][: len(chain)]
+        assert all(good(one) for one in chain[:-1])
+    for one in after:
+        (name, recipe), (_, rounded) = frontier.steps(one)
+        form = compressors.get(name)().apply(bundle, recipe, trained)
+        form = Rounded().apply(form, rounded, trained)
+        assert frontier.apply(bundle, one, trained).graph == form.graph
+        assert len(form.to_bytes()) == one.bytes
+
+
+def test_the_bundle_itself_is_followed_in_any_case(explored, rounding):
+    found, *_ = explored("binary", techniques=(rounding,), max_loss=10.0)
+    alone = [one for one in found.candidates if one.technique == rounding]
+    assert [one.parameters for one in alone] == [{"digits": n} for n in (4, 3, 2, 1, 0)]
+
+
+def test_a_limit_of_the_file_wins_over_the_loss(explored):
+    free = explored("regression", max_loss=0.0)[0]
+    assert free.candidates[0].chosen
+    sizes = sorted(one.bytes for one in free.candidates)
+    limit = Limits(bundle_mb=sizes[2] / 1e6)
+    found = explored("regression", max_loss=0.0, limits=limit)[0]
+    within = [one for one in found.candidates if one.bytes <= sizes[2]]
+    (chosen,) = [one for one in found.candidates if one.chosen]
+    assert chosen.loss.value == min(one.loss.value for one in within)
+    nothing = explored("regression", max_loss=0.0, limits=Limits(bundle_mb=1e-6))[0]
+    assert nothing.candidates[0].chosen
+
+
+def test_a_limit_of_time_is_kept_where_a_form_is_fast_enough(explored, monkeypatch):
+    times = iter(range(1, 100))
+    monkeypatch.setattr(frontier, "_times", lambda *_: (1.0, 1000.0 / next(times), 1.0))
+    found = explored("binary", max_loss=0.0, limits=Limits(latency_p99_ms=0.3))[0]
+    (chosen,) = [one for one in found.candidates if one.chosen]
+    assert chosen.slow_microseconds <= 300 < found.candidates[0].slow_microseconds
