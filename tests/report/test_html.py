@@ -151,3 +151,12 @@ def test_the_search_is_drawn_where_its_space_is_known(inputs: ReportInputs) -> N
 def test_settings_and_intervals_are_one_line(inputs: ReportInputs) -> None:
     assert settings({"family": "svm", "c": 0.5, "on": True}) == "c 0.5, on yes"
     assert interval(inputs.evaluation.score) == "0.8502 (0.8302 to 0.8702)"
+
+
+def test_candidates_tell_their_times_and_sizes_where_they_were_measured(inputs) -> None:
+    cells = " ".join(Reader(render(inputs)).words).split()
+    for told in ("4567", "77.7", "8.8"):
+        assert cells.count(told) == 1, told
+    # Records of older versions lack them: three times three dashes.
+    page = render(dataclasses.replace(inputs, anomalies=(), explanation=None))
+    assert page.count('<td class="n">–</td>') >= 9
