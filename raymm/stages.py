@@ -40,6 +40,7 @@ from raymm.bundle.packed import Bundle
 from raymm.bundle.pipeline import Pipeline
 from raymm.bundle.run import Runner
 from raymm.compression import frontier as compressing
+from raymm.compression.agreement import require_agreement
 from raymm.compression.compressor import Rows
 from raymm.compression.truncate import kept_rounds
 from raymm.config import RunConfig
@@ -133,6 +134,8 @@ def build(life: Life, recipe: Recipe) -> Built:
     deciding = {
         "recipe": recipe.deciding(),
         "compression": life.config.compression.model_dump(mode="json"),
+        # Named where there are any, so that what was built without them is found again.
+        **life.config.goal.model_dump(mode="json", include={"limits"}, exclude_defaults=True),
     }
 
     def make() -> Built:
@@ -151,18 +154,40 @@ def build(life: Life, recipe: Recipe) -> Built:
 
 
 def _require_parity(life: Life, blend: Blend, bundle: Bundle, candidate: Candidate) -> None:
-    """Hold a truncated graph against the models cut as much, on test and hard rows."""
-    keep = candidate.parameters.get("keep")
-    if keep is None:
+    """Hold a compressed graph against what it was made of.
+
+    Its trees must add up as the reference adds them, on hard rows (see
+    `raymm.compression.agreement`). Where its answers are those of the trained models, or of the
+    models cut as much, it must answer as they do, on test and on hard rows.
+    """
+    if candidate.technique == compressing.NONE:
         return
-    cut = blend.kept(float(keep))
-    runner, dataset = Runner(bundle), life.dataset
-    spread = float(np.std(dataset.y[dataset.train]))
+    dataset = life.dataset
     generator = np.random.default_rng(life.config.seed)
     train = dataset.rows(dataset.train)
     hard = parity.adversarial(train, dataset.schema, generator=generator, count=_HARD_ROWS)
+    require_agreement(bundle, hard)
+    share = kept_share(candidate)
+    if share is None:
+        return
+    cut, runner = blend.kept(share), Runner(bundle)
+    spread = float(np.std(dataset.y[dataset.train]))
     for tensors in (dataset.rows(dataset.test), hard):
         parity.check(cut, runner, tensors, spread=spread)
+
+
+def kept_share(candidate: Candidate) -> float | None:
+    """Return the share of their rounds with which the trained models answer as a candidate does.
+
+    None where no share of them does, as leaves or weights are other ones.
+    """
+    share = 1.0
+    for name, recipe in compressing.steps(candidate):
+        if name == "truncate":
+            share *= float(recipe.get("keep") or 1.0)
+        elif (name, recipe.get("size")) != ("prune", 1.0):
+            return None
+    return share
 
 
 def fitted(life: Life, recipe: Recipe) -> tuple[Bundle, Blend]:
@@ -203,6 +228,7 @@ def _explore(life: Life, recipe: Recipe, full: Bundle) -> Frontier:
         metric=life.metric,
         max_loss=life.config.compression.max_loss,
         seed=life.config.seed,
+        limits=life.config.goal.limits,
     )
 
 
@@ -282,16 +308,17 @@ def _shuffled_rows(bundle: Bundle) -> int:
 def _exact(life: Life, built: Built, shipped: str, recipe: Recipe) -> attribution.Exact | None:
     """Return the models' own contributions for the rows to explain, where they have any.
 
-    A truncated bundle keeps the first rounds of each model, and so do its contributions.
+    They are those of the bundle that ships: a truncated one keeps the first rounds of each model,
+    and so do its contributions; one with other leaves has none, and the graph itself is asked.
     """
+    share = 1.0 if shipped == built.full else kept_share(chosen(built.frontier))
+    if share is None or recipe.decision:
+        return None
     _, blend = fitted(life, recipe)
-    keep = 1.0
-    if shipped != built.full:
-        keep = float(chosen(built.frontier).parameters.get("keep") or 1.0)
     rows = life.dataset.rows(life.dataset.test[:_EXPLAINED_ROWS])
-    rounds = [kept_rounds(one.trial.rounds, keep) for one in recipe.members]
+    rounds = [kept_rounds(one.trial.rounds, share) for one in recipe.members]
     found = blend.contributions(rows, rounds)
-    if found is None or recipe.decision:
+    if found is None:
         return None
     return attribution.Exact(contributions=found[0], columns=found[1])
 

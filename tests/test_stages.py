@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from raymm import stages
-from raymm.artifacts import Check
+from raymm.artifacts import Candidate, Check, Score
 from raymm.config import parse
 from raymm.search.ledger import Ledger
 
@@ -62,6 +62,36 @@ def test_the_chosen_candidate_is_one_and_what_is_shipped(finished):
         assert shipped <= run.uncompressed_bytes
         if stages.chosen(run.frontier).technique == "none":
             assert shipped == run.uncompressed_bytes
+
+
+@pytest.mark.parametrize(
+    ("technique", "parameters", "share"),
+    [
+        ("none", {}, 1.0),
+        ("truncate", {"keep": 0.25}, 0.25),
+        ("prune", {"size": 1.0}, 1.0),
+        ("prune", {"size": 0.3}, None),
+        ("truncate+quantize", {"truncate.keep": 0.25, "quantize.bits": 8}, None),
+        ("prune_linear", {"share": 0.5}, None),
+    ],
+)
+def test_contributions_and_parity_of_the_models_hold_where_leaves_are_theirs(
+    technique, parameters, share
+):
+    candidate = Candidate(
+        technique=technique,
+        parameters=parameters,
+        score=0.0,
+        loss=Score(metric="m", value=0.0, low=0.0, high=0.0),
+        bytes=1,
+        row_microseconds=1.0,
+        chosen=True,
+    )
+    assert stages.kept_share(candidate) == share
+    if share is None:
+        built = SimpleNamespace(full="f", frontier=SimpleNamespace(candidates=(candidate,)))
+        recipe = SimpleNamespace(decision=())
+        assert stages._exact(None, built, "shipped", recipe) is None
 
 
 def test_contributions_add_up_to_what_the_bundle_answers(finished):
