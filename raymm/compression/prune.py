@@ -20,13 +20,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from raymm.artifacts import Config, Tensors
 from raymm.bundle.packed import Bundle
 from raymm.compression.collapse import collapsed
 from raymm.compression.compressor import Compressor, Rows
-from raymm.compression.grove import Floats, Grove, reach
+from raymm.compression.grove import Floats, Grove, Reached, reach
 from raymm.compression.refit import margins, refitted
 from raymm.compression.simplify import simplify
 from raymm.compression.tap import tapped, tree_nodes
@@ -51,13 +50,25 @@ FLOOR = 0.3
 softmax: sure rows weigh little in their loss, but pruned trees must not forget them."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    """A whole ensemble and what its pruned forms are to answer; arrays as `refitted` takes them."""
+
+    whole: Grove
+    reached: Reached
+    target: Floats
+    weight: Floats
+
+
 @dataclass(slots=True)
 class _Path:
     """The pruned forms of one bundle on the same rows, as far as they were asked for."""
 
     bundle: Bundle
     rows: Rows
-    forms: dict[float, list[Grove]] = field(default_factory=dict)
+    forms: dict[float, Sequence[Grove]] = field(default_factory=dict)
+    lessons: Sequence[_Lesson] = ()
+    chain: Iterator[tuple[float, Sequence[Grove]]] = field(default_factory=lambda: iter(()))
 
 
 @compressor("prune")
@@ -114,45 +125,54 @@ class Prune(Compressor):
         return path
 
     def _walk(self, bundle: Bundle, rows: Rows, size: float) -> None:
-        """Make the forms of this size, and of those in the chain that lead to it or beyond."""
-        forms = self._known(bundle, rows).forms
+        """Make the forms of this size, and of those in the chain that lead to it."""
+        path = self._known(bundle, rows)
         model, nodes = tree_nodes(bundle)
-        if 1.0 not in forms:
-            forms[1.0] = [simplify(_grove(node)) for node in nodes]
+        if 1.0 not in path.forms:
+            path.forms[1.0] = [simplify(_grove(node)) for node in nodes]
         if size == 1.0:
             return
-        sizes = CHAIN if size in CHAIN else (*(one for one in CHAIN if one > size), size)
-        pruned = []
-        for whole, node in zip(forms[1.0], nodes, strict=True):
-            x = tapped(bundle, node.input[0], _drawn(rows, _sample(whole, rows)))
-            users = {one.op_type for one in model.graph.node if node.output[0] in one.input}
-            logits = bool(users & {"Sigmoid", "Softmax"})
-            pruned.append(list(_shrunk(whole, x, sizes, logits)))
-        for place, one in enumerate(sizes):
-            forms[one] = [path[place] for path in pruned]
+        if not path.lessons:
+            path.lessons = [
+                _lesson(path, whole, node, model)
+                for whole, node in zip(path.forms[1.0], nodes, strict=True)
+            ]
+            path.chain = _shrunk(path.lessons, CHAIN)
+        if size in CHAIN:
+            made = path.chain
+        else:
+            made = _shrunk(path.lessons, (*(one for one in CHAIN if one > size), size))
+        for one, groves in made:
+            path.forms[one] = groves
+            if one == size:
+                break
 
 
-def _shrunk(
-    whole: Grove, x: npt.NDArray[np.float32], sizes: Sequence[float], logits: bool
-) -> Iterator[Grove]:
-    """Yield the grove at falling shares of its nodes, each made of the one before.
-
-    ``x`` is float32, shape (n, d). ``logits`` says that margins become probabilities by a sigmoid
-    or a softmax.
-    """
+def _lesson(path: _Path, whole: Grove, node: Any, model: Any) -> _Lesson:
+    """Ask an ensemble, and the graph that it stands in, for what a sample of rows gives."""
+    x = tapped(path.bundle, node.input[0], _drawn(path.rows, _sample(whole, path.rows)))
     reached = reach(whole, x)
     target = margins(whole, reached)
     weight = np.ones_like(target)
-    if logits:
+    users = {one.op_type for one in model.graph.node if node.output[0] in one.input}
+    if users & {"Sigmoid", "Softmax"}:
         weight = _curvature(target)
         weight = weight / weight.mean() + FLOOR
         weight /= weight.mean()
-    grove = whole
+    return _Lesson(whole, reached, target, weight)
+
+
+def _shrunk(
+    lessons: Sequence[_Lesson], sizes: Sequence[float]
+) -> Iterator[tuple[float, Sequence[Grove]]]:
+    """Yield falling shares of the nodes, and the ensembles at each, made of those before."""
+    at = [(one.whole, one.reached) for one in lessons]
     for size in sizes:
-        nodes = max(3, int(size * len(whole.feature)))
-        grove, reached = collapsed(grove, reached, weight, nodes)
-        grove = refitted(grove, reached, target, weight)
-        yield grove
+        for place, one in enumerate(lessons):
+            nodes = max(3, int(size * len(one.whole.feature)))
+            grove, reached = collapsed(*at[place], one.weight, nodes)
+            at[place] = refitted(grove, reached, one.target, one.weight), reached
+        yield size, [grove for grove, _ in at]
 
 
 def _curvature(target: Floats) -> Floats:

@@ -208,6 +208,33 @@ def test_the_bundle_itself_is_followed_in_any_case(explored, rounding):
     assert [one.parameters for one in alone] == [{"digits": n} for n in (4, 3, 2, 1, 0)]
 
 
+class Same(Compressor):
+    """Changes answers by so little, in a part of the graph that no row's label depends on."""
+
+    def recipes(self, bundle, rows):
+        return [{"share": 1.0}, {"share": 1.0001}]
+
+    def apply(self, bundle, recipe, rows):
+        model, (node,) = tree_nodes(bundle)
+        trees = TreeEnsemble.from_node(node)
+        node.CopyFrom(replace(trees, value=trees.value * recipe["share"]).to_node(node))
+        return replace(bundle, graph=model.SerializeToString(deterministic=True))
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_where_nothing_was_lost_something_may_be_unless_answers_are_the_same(
+    explored, monkeypatch, bounded
+):
+    monkeypatch.setattr(compressors, "get", lambda name: Same)
+    monkeypatch.setattr(WrongClass, "bounded", bounded, raising=False)
+    found, *_ = explored("binary", metric=WrongClass(), techniques=("same",))
+    rows = found.rows
+    by_share = {one.parameters.get("share"): one.loss for one in found.candidates}
+    assert {loss.value for loss in by_share.values()} == {0.0}
+    assert by_share[1.0].high == 0.0
+    assert by_share[1.0001].high == (3 / rows if bounded else 0.0)
+
+
 def test_a_limit_of_the_file_wins_over_the_loss(explored):
     free = explored("regression", max_loss=0.0)[0]
     assert free.candidates[0].chosen
