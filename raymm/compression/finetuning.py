@@ -28,7 +28,7 @@ LABELS = 0.3
 """What part of the target of a row is its label."""
 BATCH = 128
 """Rows of a step; as many mixtures come on top."""
-RATE = 3e-3
+RATE = 6e-3
 MOST_STEPS, FEWEST_STEPS = 1200, 150
 WORK = 5e10
 """Multiplications and additions of all steps together, some seconds of one core: a network of

@@ -44,7 +44,7 @@ class PruneNetwork(Compressor):
         kept.pop(tuple(widths), None)
         units = [{"units": share} for share in kept.values()]
         most = max(one.layers[0].matrix.shape[0] for one in found)
-        both = [{"units": UNITS[1], "columns": COLUMNS}] if count(most, COLUMNS) < most else []
+        both = [{"units": UNITS[-1], "columns": COLUMNS}] if count(most, COLUMNS) < most else []
         return (*units, *both, {"weights": WEIGHTS})
 
     def apply(self, bundle: Bundle, recipe: Config, rows: Rows) -> Bundle:

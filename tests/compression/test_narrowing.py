@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from raymm.compression import narrowing
 from raymm.compression.narrowing import count, fewer_columns, fewer_units, largest
 from raymm.compression.network import Layer, Network
 
@@ -47,6 +48,21 @@ def test_copies_are_handed_over_to_what_stays():
     ours = small.hidden(x[:, list(small.columns)])[-1]
     # The ridge is RIDGE of the mean square: an error of about as much of the sums.
     assert np.allclose(ours, made.hidden(x)[-1], atol=1e-2)
+
+
+def test_of_two_that_say_the_same_one_stays():
+    """Each of them alone varies more than what nothing else says."""
+    x = X.copy()
+    x[:, 1] = x[:, 0]
+    small = fewer_columns(network(np.array([3, 3, 1, 1, 1, 1, 0.1, 0.1])[:, None]), 0.6, x)
+    assert len({0, 1} & set(small.columns)) == 1
+    assert {2, 3, 4, 5} <= set(small.columns)
+
+
+def test_many_columns_are_thinned_out_first(monkeypatch):
+    monkeypatch.setattr(narrowing, "MOST_ONE_BY_ONE", 4)
+    weights = np.array([5, 0.01, 3, 0.02, 4, 0.01, 0.03, 2.0])[:, None]
+    assert fewer_columns(network(weights), 0.4, X).columns == (0, 2, 4)
 
 
 def test_units_that_never_vary_go_into_the_bias():
