@@ -115,4 +115,5 @@ def _fitted(
 
 
 def _ridged(square: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return square + (RIDGE * np.trace(square) / len(square) + 1e-12) * np.eye(len(square))
+    ridge = RIDGE * float(np.trace(square)) / len(square) + 1e-12
+    return np.asarray(square + ridge * np.eye(len(square)))

@@ -39,7 +39,7 @@ def parts(bundle):
 
 
 RECIPES = [
-    ({"bits": 16}, 1.7, 0.002),
+    ({"bits": 16}, 1.4, 0.002),
     ({"bits": 8, "range": "rows"}, 2.5, 0.03),
     ({"bits": 8, "range": "batch"}, 2.5, 0.03),
 ]
