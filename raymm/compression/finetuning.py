@@ -24,6 +24,8 @@ from raymm.models.mlp import limited_threads
 
 MOST_ROWS = 20_000
 """Rows that are learned from at most, drawn by the seed."""
+MOST_CELLS = 20_000_000
+"""Fewer rows of many columns: so many cells take 80 MB, and twice that in float64."""
 LABELS = 0.3
 """What part of the target of a row is its label."""
 BATCH = 128
@@ -65,8 +67,9 @@ def lesson_of(bundle: Bundle, network: Network, rows: Rows, *, alone: bool) -> L
     regression can be told in the network's own unit, where the graph's last steps are linear.
     """
     tensors, y = rows.tensors, rows.y
-    if len(y) > MOST_ROWS:
-        drawn = np.random.default_rng([rows.seed, 5]).choice(len(y), MOST_ROWS, replace=False)
+    most = min(MOST_ROWS, max(1, MOST_CELLS // network.layers[0].matrix.shape[0]))
+    if len(y) > most:
+        drawn = np.random.default_rng([rows.seed, 5]).choice(len(y), most, replace=False)
         drawn.sort()
         tensors, y = {name: values[drawn] for name, values in tensors.items()}, y[drawn]
     x = tensor(bundle, network.source, tensors)

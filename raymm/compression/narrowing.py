@@ -24,6 +24,8 @@ RIDGE = 1e-4
 MOST_ONE_BY_ONE = 1024
 """Of more columns those go first that vary least, times the length of their weights: to weigh one
 after another takes seconds from there on."""
+MOST_SOLVED = 4096
+"""Of more that are kept, none takes over what others said: the equations would take minutes."""
 
 
 def count(width: int, share: float) -> int:
@@ -75,16 +77,20 @@ def _handed_over(layer: Layer, x: npt.NDArray[Any], most: int) -> tuple[npt.NDAr
     width = len(layer.matrix)
     if width <= most:
         return np.arange(width), layer
-    read = x.astype(np.float64)
-    mean = read.mean(axis=0)
-    centred = read - mean
-    square = centred.T @ centred / len(read)
+    mean = x.mean(axis=0, dtype=np.float64)
     matrix = layer.matrix.astype(np.float64)
     kept = np.arange(width)
     if width > MOST_ONE_BY_ONE:
-        weight = np.sqrt(np.diag(square)) * np.linalg.norm(matrix, axis=1)
-        kept = np.sort(np.argsort(-weight, kind="stable")[: max(most, MOST_ONE_BY_ONE)])
-    inverse = np.linalg.inv(_ridged(square[np.ix_(kept, kept)]))
+        weight = x.std(axis=0, dtype=np.float64) * np.linalg.norm(matrix, axis=1)
+        order = np.argsort(-weight, kind="stable")
+        kept = np.sort(order[: max(most, MOST_ONE_BY_ONE)])
+    if len(kept) > MOST_SOLVED:
+        gone = np.setdiff1d(np.arange(width), kept)
+        bias = layer.bias + mean[gone] @ matrix[gone]
+        return kept, Layer(matrix=layer.matrix[kept], bias=bias.astype(np.float32))
+    centred = x - mean
+    square = _covariance(centred, kept)
+    inverse = np.linalg.inv(_ridged(square[:, kept]))
     left = matrix[kept]
     while len(kept) > most:
         cost = (left * left).sum(axis=1) / np.diag(inverse)
@@ -94,7 +100,14 @@ def _handed_over(layer: Layer, x: npt.NDArray[Any], most: int) -> tuple[npt.NDAr
         inverse -= share[:, None] * inverse[last]
         rest = np.arange(len(kept)) != last
         kept, left, inverse = kept[rest], left[rest], inverse[np.ix_(rest, rest)]
-    return kept, _fitted(layer, square, mean, kept)
+    return kept, _fitted(layer, _covariance(centred, kept), mean, kept)
+
+
+def _covariance(
+    centred: npt.NDArray[np.float64], kept: npt.NDArray[Any]
+) -> npt.NDArray[np.float64]:
+    """Return those of some columns with all, shape (kept, columns)."""
+    return np.asarray(centred[:, kept].T @ centred / len(centred))
 
 
 def _fitted(
@@ -106,7 +119,7 @@ def _fitted(
     """Return the layer of some inputs whose sums are nearest to those of all."""
     matrix = layer.matrix.astype(np.float64)
     gone = np.setdiff1d(np.arange(len(matrix)), kept)
-    said = np.linalg.solve(_ridged(square[np.ix_(kept, kept)]), square[np.ix_(kept, gone)])
+    said = np.linalg.solve(_ridged(square[:, kept]), square[:, gone])
     bias = layer.bias + (mean[gone] - mean[kept] @ said) @ matrix[gone]
     return Layer(
         matrix=(matrix[kept] + said @ matrix[gone]).astype(np.float32),

@@ -129,3 +129,5 @@ def test_of_many_rows_some_are_learned_from(dataset, trained, monkeypatch):
     )
     lesson = lesson_of(bundle, found, rows, alone=True)
     assert lesson.x.shape[0] == len(lesson.labels) == 50
+    monkeypatch.setattr(finetuning, "MOST_CELLS", 30 * lesson.x.shape[1])
+    assert len(lesson_of(bundle, found, rows, alone=True).x) == 30

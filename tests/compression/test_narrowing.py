@@ -65,6 +65,18 @@ def test_many_columns_are_thinned_out_first(monkeypatch):
     assert fewer_columns(network(weights), 0.4, X).columns == (0, 2, 4)
 
 
+def test_of_very_many_columns_only_the_mean_is_handed_over(monkeypatch):
+    monkeypatch.setattr(narrowing, "MOST_ONE_BY_ONE", 2)
+    monkeypatch.setattr(narrowing, "MOST_SOLVED", 3)
+    x = X + np.float32(2)
+    made = network(np.arange(8, 0, -1.0)[:, None])
+    small = fewer_columns(made, 0.5, x)
+    assert small.columns == (0, 1, 2, 3)
+    assert np.array_equal(small.layers[0].matrix, made.layers[0].matrix[:4])
+    means = [one.hidden(rows)[-1].mean() for one, rows in ((made, x), (small, x[:, :4]))]
+    assert means[1] == pytest.approx(means[0], rel=1e-4)
+
+
 def test_units_that_never_vary_go_into_the_bias():
     here = RANDOM.normal(size=(8, 6)).astype(np.float32)
     here[:, [1, 3, 5]] = 0
