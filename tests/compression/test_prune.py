@@ -112,7 +112,12 @@ def test_a_mix_is_pruned_member_by_member(dataset, trained):
         for one in ("lightgbm", "xgboost")
     ]
     bundle = trained(data)[0]
-    alone = [replace(bundle, graph=to_graph(member)) for member in members]
+    linear = fit(data, data.train, {"family": "linear"}, rounds=1, seed=0, threads=1)
+    # Another model answers beside each, so that no truth plays a part either.
+    alone = [
+        replace(bundle, graph=to_graph(Blend(members=(member, linear), weights=(0.5, 0.5))))
+        for member in members
+    ]
     mix = replace(bundle, graph=to_graph(Blend(members=tuple(members), weights=(0.5, 0.5))))
     rows = rows_of(data)
     pruned = ensembles(Prune().apply(mix, {"size": 0.3}, rows))
@@ -120,6 +125,20 @@ def test_a_mix_is_pruned_member_by_member(dataset, trained):
         (expected,) = ensembles(Prune().apply(one, {"size": 0.3}, rows))
         assert np.array_equal(found.feature, expected.feature)
         assert np.array_equal(found.value, expected.value)
+
+
+@pytest.mark.parametrize("task", METRICS)
+@pytest.mark.parametrize("family", ["lightgbm", "forest"])
+def test_what_rows_truly_are_plays_a_part_where_one_ensemble_answers_alone(
+    dataset, trained, task, family
+):
+    data = dataset(task)
+    bundle, _ = trained(data, family)
+    rows = rows_of(data)
+    other = replace(rows, y=np.roll(rows.y, 1))
+    pruned = [Prune().apply(bundle, {"size": 0.3}, one).graph for one in (rows, other)]
+    alone = task == "regression" or (task == "binary" and family == "lightgbm")
+    assert (pruned[0] != pruned[1]) == alone
 
 
 def test_large_ensembles_are_tried_in_fewer_sizes_or_not_at_all(dataset, trained, monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raymm.compression.grove import Grove, reach
-from raymm.compression.refit import margins, refitted
+from raymm.compression.refit import corrected, margins, refitted
 
 
 @pytest.fixture
@@ -57,3 +57,19 @@ def test_heavy_rows_are_met_first(grown):
         for w in (weight, heavy)
     ]
     assert errors[1][:, :50].mean() < errors[0][:, :50].mean()
+
+
+@pytest.mark.parametrize("logits", [False, True])
+def test_a_step_towards_the_truth_comes_closer_to_it(random_trees, logits):
+    grove = Grove.of(random_trees(0, count=10, width=1))
+    random = np.random.default_rng(1)
+    x = random.uniform(-1, 6, (2000, 3)).astype(np.float32)
+    reached = reach(grove, x)
+    truth = (x[None, :, 0] > 2).astype(np.float64)
+
+    def loss(margin):
+        return np.logaddexp(0, -margin * (2 * truth - 1)) if logits else (margin - truth) ** 2
+
+    small = replace(grove, value=grove.value / 10)
+    after = corrected(small, reached, truth, logits=logits)
+    assert loss(margins(after, reached)).mean() < 0.9 * loss(margins(small, reached)).mean()
