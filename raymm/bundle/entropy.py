@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from raymm.bundle.parts import DAMAGED
 from raymm.errors import BundleError
 
 Ints = npt.NDArray[np.int64]
@@ -27,7 +28,6 @@ TOTAL = 1 << 16
 """What the frequencies of a step add up to, and the least state of a lane."""
 ALPHABET = 256
 """Symbols of one step at most; larger numbers are coded in two parts."""
-DAMAGED = "Copy the file again, or take another version from the registry."
 
 
 class Coder(Protocol):
@@ -117,7 +117,8 @@ class Writer:
 
         Reading a step takes a lane from state x to f (x >> 16) + (x mod 2^16) - c, where c is
         the symbol's bound and f its frequency, then each lane below 2^16 takes a word from the
-        stream, in the lanes' order: x << 16 | word. The last states are all 2^16.
+        stream, in the lanes' order: x << 16 | word. The last states are all 2^16. Words of 0 at
+        the end, which is what states begin with, are left out, one a lane at most.
         """
         states = np.full(self.lanes, TOTAL, np.uint64)
         words = []
@@ -131,6 +132,8 @@ class Writer:
             whole, rest = np.divmod(state, size)
             states[: len(low)] = (whole << sixteen) + rest + low
         stream = np.concatenate([np.empty(0, np.uint64), *words])[::-1]
+        zeros = int((stream[::-1] != 0).argmax()) if stream.any() else len(stream)
+        stream = stream[: len(stream) - min(zeros, self.lanes)]
         return states.astype("<u4").tobytes() + stream.astype("<u2").tobytes()
 
 
@@ -150,8 +153,9 @@ class Reader:
         if len(data) < held or len(data) % 2:
             raise self._damaged("must have whole words")
         self._states = np.frombuffer(data[:held], "<u4").astype(np.int64)
-        self._words = np.frombuffer(data[held:], "<u2").astype(np.int64)
-        self._next = 0
+        words = np.frombuffer(data[held:], "<u2").astype(np.int64)
+        self._words = np.concatenate([words, np.zeros(lanes, np.int64)])
+        self._least, self._next = len(words), 0
         if (self._states < TOTAL).any():
             raise self._damaged("begin with states that no writer leaves")
 
@@ -184,7 +188,7 @@ class Reader:
 
     def finish(self) -> bytes:
         """Check that all was read; returns no bytes."""
-        if self._next != len(self._words) or (self._states != TOTAL).any():
+        if self._next < self._least or (self._states != TOTAL).any():
             raise self._damaged("must end with the last of them")
         return b""
 

@@ -5,49 +5,52 @@ A bundle file is, in this order::
     8 bytes     b"raymm\x00\r\n"     so that a transfer as text is noticed
     4 bytes     format version, big-endian
     4 bytes     length of the manifest, big-endian
-    manifest    JSON: {"parts": [{"name", "bytes", "packed", "sha256"}, …]}, sorted keys
-    parts       one .xz stream each, in the manifest's order, with nothing between or after them
+    manifest    the SHA-256 of what follows it, and what each part is
+    parts       in the manifest's order, with nothing between or after them
 
-``bytes`` and ``packed`` are a part's size before and after compression; ``sha256`` is that of the
-part before compression. The parts of version 1 are ``graph`` (a serialised ONNX model),
-``schema``, ``statistics`` and ``lineage`` (JSON records). A ZIP file was not chosen because
-Python's reader cannot bound what one read of an LZMA member unpacks to.
+``docs/bundle.md`` tells the rest byte by byte. Trees, tensors and records are each packed in the
+way that suits them, which for trees is a third smaller than .xz of the graph. What a graph's parts
+make together is compared with it before they are written; a graph that they do not make is stored
+whole. A ZIP file was not chosen because Python's reader cannot bound what one read of an LZMA
+member unpacks to.
 
-To raise the version: write the new number, keep the old reader, and add a file that it wrote to
-the tests.
+Version 1 had a JSON manifest and one .xz stream each for the graph and the three records;
+`raymm.bundle.version_1` reads it. To raise the version: write the new number, keep the old reader,
+and add a file that it wrote to the tests.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import lzma
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from raymm.artifacts import Lineage, Schema, Statistics, as_record, from_record
+from raymm.bundle import version_1
+from raymm.bundle.folding import Folded, fold, unfold
+from raymm.bundle.parts import DAMAGED, pack, unpack
+from raymm.bundle.records import from_text, to_text
 from raymm.bundle.safety import require_safe
 from raymm.errors import BundleError
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"raymm\x00\r\n"
 LARGEST_GRAPH = 1 << 30
-LARGEST_RECORD = 64 << 20
+"""Bytes of all parts of the graph, unpacked."""
+LARGEST_RECORDS = 192 << 20
 LARGEST_MANIFEST = 1 << 16
-_LIMITS = {
-    "graph": LARGEST_GRAPH,
-    "schema": LARGEST_RECORD,
-    "statistics": LARGEST_RECORD,
-    "lineage": LARGEST_RECORD,
-}
+RECORDS, SKELETON, PLANE, TREES = range(4)
+_NAMES = ("records", "graph", "tensors", "trees")
+_KINDS = ("text", "graph", "bytes", "bytes")
+"""How each kind of part is packed; see `raymm.bundle.parts.pack`."""
 _LATER = ("decision", "recipe")
 """Fields that came later are written where they say something, so older files replay the same."""
-_MEMORY = 128 << 20
-"""What the decoder may take for its dictionary; the preset in use needs 9 MB."""
 _HEAD = struct.Struct(">8sII")
-_DAMAGED = "Copy the file again, or take another version from the registry."
+_ENTRY = struct.Struct(">BBBII")
+"""Kind, method, LZMA's properties, bytes, packed bytes."""
+_HASH = 32
 
 Made = TypeVar("Made")
 
@@ -71,25 +74,19 @@ class Bundle:
 
     def to_bytes(self) -> bytes:
         """Return the bundle file; equal bundles give equal bytes."""
-        parts = {
-            "graph": self.graph,
-            "schema": _write(self.schema),
-            "statistics": _write(self.statistics),
-            "lineage": _write(self.lineage),
-        }
-        packed = {name: _compress(part) for name, part in parts.items()}
-        described = [
-            {
-                "name": name,
-                "bytes": len(part),
-                "packed": len(packed[name]),
-                "sha256": hashlib.sha256(part).hexdigest(),
-            }
-            for name, part in parts.items()
-        ]
-        manifest = json.dumps({"parts": described}, sort_keys=True).encode()
-        head = _HEAD.pack(MAGIC, VERSION, len(manifest))
-        return b"".join([head, manifest, *packed.values()])
+        records = [_record(value) for value in (self.schema, self.statistics, self.lineage)]
+        folded = fold(self.graph)
+        parts = [(RECORDS, to_text(records)), (SKELETON, folded.skeleton)]
+        parts += [(PLANE, plane) for plane in folded.planes]
+        parts += [(TREES, trees) for trees in folded.trees]
+        entries, packed = [], []
+        for kind, part in parts:
+            method, properties, data = pack(part, _KINDS[kind])
+            entries.append(_ENTRY.pack(kind, method, properties, len(part), len(data)))
+            packed.append(data)
+        rest = b"".join([*entries, *packed])
+        manifest = _HASH + len(entries) * _ENTRY.size
+        return _HEAD.pack(MAGIC, VERSION, manifest) + hashlib.sha256(rest).digest() + rest
 
     @property
     def sha256(self) -> str:
@@ -116,29 +113,26 @@ class Bundle:
         if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256.lower():
             raise BundleError(
                 f"the bundle's SHA-256 must be {sha256}, but it is "
-                f"{hashlib.sha256(data).hexdigest()}. {_DAMAGED}"
+                f"{hashlib.sha256(data).hexdigest()}. {DAMAGED}"
             )
-        parts = _unpack(data)
-        require_safe(parts["graph"])
+        graph, records = _unpack(data)
+        require_safe(graph)
+        schema, statistics, lineage = records
         return cls(
-            graph=parts["graph"],
-            schema=_read(Schema, parts["schema"]),
-            statistics=_read(Statistics, parts["statistics"]),
-            lineage=_read(Lineage, parts["lineage"]),
+            graph=graph,
+            schema=_read(Schema, schema),
+            statistics=_read(Statistics, statistics),
+            lineage=_read(Lineage, lineage),
         )
 
 
-def _write(value: Any) -> bytes:
-    record = as_record(value)
-    for key in _LATER:
-        if key in record and not record[key]:
-            del record[key]
-    return json.dumps(record, sort_keys=True, allow_nan=False).encode()
+def _record(value: Any) -> dict[str, Any]:
+    record: dict[str, Any] = as_record(value)
+    return {key: item for key, item in record.items() if key not in _LATER or item}
 
 
-def _read(kind: type[Made], data: bytes) -> Made:
+def _read(kind: type[Made], record: Any) -> Made:
     try:
-        record = json.loads(data)
         if not isinstance(record, dict):
             raise ValueError("it is not a mapping")
         return from_record(kind, record)
@@ -146,16 +140,12 @@ def _read(kind: type[Made], data: bytes) -> Made:
         raise _damaged(f"its {kind.__name__.lower()} cannot be read: {error}") from error
 
 
-def _compress(part: bytes) -> bytes:
-    return lzma.compress(part, format=lzma.FORMAT_XZ, check=lzma.CHECK_CRC32, preset=6)
-
-
 def _damaged(reason: str) -> BundleError:
-    return BundleError(f"the bundle file is damaged: {reason}. {_DAMAGED}")
+    return BundleError(f"the bundle file is damaged: {reason}. {DAMAGED}")
 
 
-def _unpack(data: bytes) -> dict[str, bytes]:
-    """Return the parts by name, each checked against its size and hash."""
+def _unpack(data: bytes) -> tuple[bytes, Sequence[Any]]:
+    """Return the graph and the three records, each part checked against its size and hash."""
     if len(data) < _HEAD.size:
         raise _damaged(f"it must have at least {_HEAD.size} bytes, but has {len(data)}")
     magic, version, length = _HEAD.unpack_from(data)
@@ -166,60 +156,51 @@ def _unpack(data: bytes) -> dict[str, bytes]:
             f"the bundle file has format version {version}, and this raymm reads versions up to "
             f"{VERSION}. Use a newer raymm."
         )
-    if version < 1 or length > LARGEST_MANIFEST or _HEAD.size + length > len(data):
-        raise _damaged(f"its head names version {version} and a manifest of {length} bytes")
-    described = _manifest(data[_HEAD.size : _HEAD.size + length])
-    parts: dict[str, bytes] = {}
     start = _HEAD.size + length
-    for name, entry in described.items():
-        end = start + entry["packed"]
-        if end > len(data):
-            raise _damaged(f"it ends within the part {name}")
-        parts[name] = _decompress(memoryview(data)[start:end], name, entry)
-        start = end
-    if start != len(data):
-        raise _damaged(f"{len(data) - start} bytes follow its last part")
-    return parts
+    if version < 1 or length > LARGEST_MANIFEST or start > len(data):
+        raise _damaged(f"its head names version {version} and a manifest of {length} bytes")
+    manifest, rest = memoryview(data)[_HEAD.size : start], memoryview(data)[start:]
+    if version == 1:
+        return version_1.unpack(manifest, rest)
+    if length < _HASH or hashlib.sha256(data[_HEAD.size + _HASH :]).digest() != manifest[:_HASH]:
+        raise _damaged("its hash differs from the manifest's")
+    return _put_together(list(_parts(manifest[_HASH:], rest)))
 
 
-def _manifest(data: bytes) -> dict[str, Mapping[str, Any]]:
-    try:
-        entries = json.loads(data)["parts"]
-        described = {entry["name"]: entry for entry in entries}
-        sizes_known = all(
-            type(entry[key]) is int and entry[key] >= 0
-            for entry in entries
-            for key in ("bytes", "packed")
-        )
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise _damaged(f"its manifest cannot be read: {error!r}") from error
-    if len(described) != len(entries) or set(described) != set(_LIMITS) or not sizes_known:
-        raise _damaged(f"its manifest must name {', '.join(_LIMITS)} and their sizes")
-    for name, entry in described.items():
-        if entry["bytes"] > _LIMITS[name]:
+def _parts(manifest: memoryview, rest: memoryview) -> Iterator[tuple[int, bytes]]:
+    """Yield the kind and the bytes of each part; sizes are bounded before any is unpacked."""
+    if len(manifest) % _ENTRY.size:
+        raise _damaged("its manifest must have whole entries")
+    entries = list(_ENTRY.iter_unpack(manifest))
+    kinds = [entry[0] for entry in entries]
+    if kinds[:2] != [RECORDS, SKELETON] or not {*kinds[2:]} <= {PLANE, TREES}:
+        raise _damaged("its manifest must name records, a graph, and what belongs to it")
+    sizes = [entry[3] for entry in entries]
+    limits = (("records", sizes[0], LARGEST_RECORDS), ("graph", sum(sizes[1:]), LARGEST_GRAPH))
+    for name, size, limit in limits:
+        if size > limit:
             raise BundleError(
-                f"the bundle's {name} must have at most {_LIMITS[name]} bytes, but its file "
-                f"declares {entry['bytes']}. Compress the model, or raise the limit in "
-                "raymm.bundle.packed."
+                f"the bundle's {name} must have at most {limit} bytes, but its file declares "
+                f"{size}. Compress the model, or raise the limit in raymm.bundle.packed."
             )
-    return described
+    if sum(entry[4] for entry in entries) != len(rest):
+        raise _damaged(f"its parts must have {len(rest)} bytes")
+    start = 0
+    for kind, method, properties, size, packed in entries:
+        part = rest[start : start + packed]
+        yield kind, unpack(part, size, method, properties, _NAMES[kind])
+        start += packed
 
 
-def _decompress(packed: memoryview, name: str, entry: Mapping[str, Any]) -> bytes:
-    """Unpack one part without ever holding more than its declared size."""
-    decoder = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_MEMORY)
-    size = entry["bytes"]
+def _put_together(parts: Sequence[tuple[int, bytes]]) -> tuple[bytes, Sequence[Any]]:
+    def of(kind: int) -> tuple[bytes, ...]:
+        return tuple(part for other, part in parts if other == kind)
+
     try:
-        part = decoder.decompress(packed, max_length=size + 1)
-    except lzma.LZMAError as error:
-        raise _damaged(f"its part {name} cannot be unpacked: {error}") from error
-    if len(part) == size and not decoder.eof:
-        try:
-            part += decoder.decompress(b"", max_length=1)
-        except (lzma.LZMAError, EOFError) as error:
-            raise _damaged(f"its part {name} cannot be unpacked: {error}") from error
-    if len(part) != size or not decoder.eof or decoder.unused_data:
-        raise _damaged(f"its part {name} must unpack to {size} bytes")
-    if hashlib.sha256(part).hexdigest() != entry.get("sha256"):
-        raise _damaged(f"the hash of its part {name} differs from the manifest's")
-    return part
+        records = from_text(of(RECORDS)[0])
+    except (ValueError, RecursionError) as error:
+        raise _damaged(f"its records cannot be read: {error}") from error
+    if len(records) != 3:
+        raise _damaged(f"it must have three records, but has {len(records)}")
+    folded = Folded(skeleton=of(SKELETON)[0], trees=of(TREES), planes=of(PLANE))
+    return unfold(folded), records

@@ -19,7 +19,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from raymm.bundle.entropy import DAMAGED, Coder, Counts, Ints, Reader, Writer, quantities
+from raymm.bundle.entropy import Coder, Counts, Ints, Reader, Writer, quantities
+from raymm.bundle.parts import DAMAGED
 from raymm.bundle.tree_nodes import Nodes, code_missing, code_nodes
 from raymm.bundle.tree_order import OTHER, Shape, arranged, code_order, order_of
 from raymm.bundle.tree_tables import SIGN, code_tables, keys_of, values_of
@@ -27,7 +28,7 @@ from raymm.bundle.tree_values import Leaves, code_leaves
 from raymm.errors import BundleError
 from raymm.models.trees import TreeEnsemble
 
-LARGEST_NODES = 1 << 22
+LARGEST_NODES = 1 << 21
 LARGEST_NUMBER = (1 << 31) - 1
 BUNCHES = 64
 LANES = 256

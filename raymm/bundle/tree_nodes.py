@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from raymm.bundle.entropy import ALPHABET, DAMAGED, Coder, Counts, Ints, adaptive, uniform
+from raymm.bundle.entropy import ALPHABET, Coder, Counts, Ints, adaptive, uniform
+from raymm.bundle.parts import DAMAGED
 from raymm.bundle.tree_order import DEEPEST, Shape
 from raymm.errors import BundleError
 

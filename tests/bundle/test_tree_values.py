@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raymm.bundle.entropy import Reader, Writer
@@ -35,6 +35,7 @@ def back(nodes, outputs, told):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.floats(0, 1), st.booleans())
+@settings(max_examples=25)
 def test_any_outputs_of_leaves_come_back(seed, outputs, share, few):
     random = np.random.default_rng(seed)
     nodes = stumps(20)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raymm.bundle.parts import DEFLATED, LZMA, STORED, pack, unpack
+from raymm.errors import BundleError
+
+WHAT = ["text", "graph", "bytes"]
+
+
+def back(part, what):
+    method, properties, data = pack(part, what)
+    assert unpack(memoryview(data), len(part), method, properties, "x") == part
+    assert pack(part, what) == (method, properties, data)
+    return method, len(data)
+
+
+@given(st.binary(max_size=400), st.sampled_from(WHAT), st.integers(1, 30))
+def test_parts_come_back(part, what, times):
+    method, size = back(part * times, what)
+    assert size <= len(part) * times
+    assert (method == STORED) == (size == len(part) * times)
+
+
+@pytest.mark.parametrize("what", WHAT)
+@pytest.mark.parametrize("length", [65_536, 65_537, 300_000])
+def test_large_parts_come_back(what, length):
+    part = np.random.default_rng(0).integers(0, 3, length).astype(np.uint8).tobytes()
+    method, size = back(part, what)
+    assert method == LZMA
+    # log2(3) bits each, and what LZMA loses on bytes that repeat by chance.
+    assert size < length * 1.585 / 8 * 1.25
+
+
+def test_what_all_bundles_share_costs_little():
+    text = b'{"categories":[],"example":null,"format":null,"kind":"text","maximum":null}'
+    method, size = back(text, "text")
+    assert method == DEFLATED
+    assert size < 16
+
+
+def test_what_cannot_shrink_is_not_tried():
+    part = np.random.default_rng(0).bytes(100_000)
+    assert back(part, "bytes") == (STORED, len(part))
+
+
+@pytest.mark.parametrize("method", [STORED, DEFLATED, LZMA, 3, 255])
+@pytest.mark.parametrize("properties", [0, 93, 224, 225, 255])
+@given(data=st.binary(max_size=60), size=st.integers(0, 2**32 - 1) | st.integers(0, 70))
+def test_hostile_parts_are_an_error_or_of_their_size(method, properties, data, size):
+    try:
+        part = unpack(memoryview(data), size, method, properties, "x")
+    except BundleError as error:
+        part, message = None, str(error)
+    if part is None:
+        assert f"must unpack to {size} bytes" in message
+    else:
+        assert len(part) == size
