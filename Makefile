@@ -7,7 +7,7 @@ BIN := .venv/bin
 # 3.6 s of processor time for LightGBM alone, 1.1 s with byte code.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test quick check bench bench-quality bench-search chaos chaos-search fuzz clean
+.PHONY: help setup demo test quick check bench bench-quality bench-search bench-compress chaos chaos-search fuzz clean
 
 help:
 	@echo "make setup   make .venv alone"
@@ -85,6 +85,9 @@ bench-search: .venv/peers
 	@status=0; for name in search gp fidelity architecture pbt pareto tune; do \
 	  file=tests/benchmarks/bench_$$name.py; \
 	  echo "== $$file"; $(BIN)/python "$$file" || status=1; done; exit $$status
+
+bench-compress: setup
+	$(BIN)/python tests/benchmarks/bench_compress.py
 
 chaos: setup
 	$(BIN)/python -m pytest -q -m chaos tests
