@@ -130,7 +130,7 @@ def test_a_mix_is_pruned_member_by_member(dataset, trained):
 @pytest.mark.parametrize("task", METRICS)
 @pytest.mark.parametrize("family", ["lightgbm", "forest"])
 def test_what_rows_truly_are_plays_a_part_where_one_ensemble_answers_alone(
-    dataset, trained, task, family
+    dataset, trained, task, family, monkeypatch
 ):
     data = dataset(task)
     bundle, _ = trained(data, family)
@@ -139,6 +139,10 @@ def test_what_rows_truly_are_plays_a_part_where_one_ensemble_answers_alone(
     pruned = [Prune().apply(bundle, {"size": 0.3}, one).graph for one in (rows, other)]
     alone = task == "regression" or (task == "binary" and family == "lightgbm")
     assert (pruned[0] != pruned[1]) == alone
+    # Where a column's features may know the target, no row's truth is looked at.
+    monkeypatch.setattr(prune, "TRUE_KINDS", frozenset({"boolean"}))
+    pruned = [Prune().apply(bundle, {"size": 0.3}, one).graph for one in (rows, other)]
+    assert pruned[0] == pruned[1]
 
 
 def test_large_ensembles_are_tried_in_fewer_sizes_or_not_at_all(dataset, trained, monkeypatch):
