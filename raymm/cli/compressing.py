@@ -197,7 +197,9 @@ def _table(title: str, found: Frontier, file_bytes: int = 0) -> None:
             number,
             "→" if one.chosen else "",
             one.technique,
-            " ".join(f"{key}={_short(value)}" for key, value in one.parameters.items()),
+            " ".join(
+                f"{key.rpartition('.')[2]}={_short(value)}" for key, value in one.parameters.items()
+            ),
             one.score,
             one.loss.value,
             f"{one.loss.low:.2g} … {one.loss.high:.2g}",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -94,6 +94,42 @@ def predicted(raw: npt.NDArray[Any], link: str) -> npt.NDArray[Any]:
     return np.asarray((1 + np.tanh(raw / 2)) / 2) if link == "sigmoid" else raw
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scaling:
+    """Columns less their means, and those of a large scale divided by it: Adam's steps are alike
+    for all weights, and a network from elsewhere may read columns as they were counted.
+    """
+
+    mean: Floats32
+    scale: Floats32
+
+    @classmethod
+    def of(cls, x: Floats32) -> Self:
+        scale = np.maximum(x.std(axis=0, dtype=np.float64), 1.0)
+        return cls(
+            mean=x.mean(axis=0, dtype=np.float64).astype(np.float32),
+            scale=scale.astype(np.float32),
+        )
+
+    def __call__(self, x: Floats32) -> Floats32:
+        return (x - self.mean) / self.scale
+
+    def fold(self, network: Network) -> Network:
+        """Return the network that says of scaled columns what this one says of them as they are."""
+        first, *others = network.layers
+        made = Layer(
+            matrix=first.matrix * self.scale[:, None], bias=first.bias + self.mean @ first.matrix
+        )
+        return replace(network, layers=(made, *others))
+
+    def unfold(self, network: Network) -> Network:
+        """Return what `fold` made that of."""
+        first, *others = network.layers
+        matrix = first.matrix / self.scale[:, None]
+        made = Layer(matrix=matrix, bias=first.bias - self.mean @ matrix)
+        return replace(network, layers=(made, *others))
+
+
 def steps(student: Network) -> int:
     """Return how many steps a network is trained for."""
     return int(np.clip(WORK / (12.0 * BATCH * student.size), FEWEST_STEPS, MOST_STEPS))
@@ -121,13 +157,17 @@ def finetune(
         The same arguments give the same network; the student as it is where training fails.
     """
     total = steps(student)
+    x = lesson.x[:, list(student.columns)] if student.columns else lesson.x
+    scaling = _Scaling.of(x)
+    scaled = scaling.fold(student)
     generator = np.random.default_rng([lesson.seed, student.size, 7])
-    weights = [part.copy() for layer in student.layers for part in (layer.matrix, layer.bias)]
+    weights = [part.copy() for layer in scaled.layers for part in (layer.matrix, layer.bias)]
     mean, square = [np.zeros_like(part) for part in weights], [np.zeros_like(p) for p in weights]
     with limited_threads(1), np.errstate(all="ignore"):
         for step in range(total):
             x, target = _batch(lesson, generator)
-            slopes = _slopes(student, weights, x, target, lesson.link)
+            read = scaling(x[:, list(student.columns)] if student.columns else x)
+            slopes = _slopes(student, weights, read, target, lesson.link)
             rate = RATE * (1 + np.cos(np.pi * step / total)) / 2
             grown, grown_square = 1 - _FADE ** (step + 1), 1 - _FADE_SQUARED ** (step + 1)
             if masks is not None:
@@ -138,8 +178,9 @@ def finetune(
                 square[index] += (1 - _FADE_SQUARED) * (slope * slope - square[index])
                 scale = np.sqrt(square[index] / grown_square) + _TINY
                 weights[index] -= (rate / grown * mean[index] / scale).astype(np.float32)
-    made = replace(student, layers=_layers(weights))
-    return made if all(np.isfinite(part).all() for part in weights) else student
+    made = scaling.unfold(replace(student, layers=_layers(weights)))
+    finite = all(np.isfinite(p).all() for one in made.layers for p in (one.matrix, one.bias))
+    return made if finite else student
 
 
 def _batch(lesson: Lesson, generator: np.random.Generator) -> tuple[Floats32, Floats32]:
@@ -158,7 +199,6 @@ def _slopes(
     student: Network, weights: Sequence[Floats32], x: Floats32, target: Floats32, link: str
 ) -> list[Floats32]:
     """Return the gradient of the mean loss by each matrix and bias."""
-    x = x[:, list(student.columns)] if student.columns else x
     now = replace(student, layers=_layers(weights))
     inputs = now.hidden(x)
     error = (predicted(inputs[-1], link) - target) / np.float32(len(x))

@@ -78,6 +78,30 @@ def test_a_student_comes_closer_to_its_teacher(monkeypatch):
         assert one.matrix.tobytes() == other.matrix.tobytes()
 
 
+def test_columns_of_any_scale_are_learned_from(monkeypatch):
+    """As a network of columns in thousands, far from 0, is told by its equal in plain columns."""
+    monkeypatch.setattr(finetuning, "MOST_STEPS", 300)
+    far = (X * 1000 + 3000).astype(np.float32)
+    teacher, student = network(5, 16, 2, scale=2.0), network(5, 8, 2)
+    losses = []
+    for x in (X, far):
+        lesson = Lesson(teacher=_moved(teacher, x), x=x, labels=None, link="values", seed=0)
+        done = finetune(_moved(student, x), lesson)
+        told = lesson.teacher.hidden(x)[-1]
+        losses.append(np.mean((done.hidden(x)[-1] - told) ** 2))
+    assert losses[1] < 2 * losses[0] + 1e-3
+
+
+def _moved(made, x):
+    """Return a network that says of ``x`` what ``made`` says of the same rows of `X`."""
+    scale = np.float32(1) if x is X else np.float32(1000)
+    shift = np.float32(0) if x is X else np.float32(3000)
+    first, *others = made.layers
+    matrix = first.matrix / scale
+    bias = first.bias - shift * matrix.sum(axis=0)
+    return replace(made, layers=(Layer(matrix=matrix, bias=bias), *others))
+
+
 def test_masked_weights_stay_zero(monkeypatch):
     monkeypatch.setattr(finetuning, "MOST_STEPS", 160)
     teacher = network(5, 8, 2)
