@@ -26,6 +26,9 @@ MOST_ROWS = 20_000
 """Rows that are learned from at most, drawn by the seed."""
 MOST_CELLS = 20_000_000
 """Fewer rows of many columns: so many cells take 80 MB, and twice that in float64."""
+PLAIN = frozenset({"number", "boolean", "datetime"})
+"""Kinds of columns beside which labels are learned from: features of others may be statistics of
+the target, in which the rows that a bundle was trained on see what they are."""
 LABELS = 0.3
 """What part of the target of a row is its label."""
 BATCH = 128
@@ -75,6 +78,7 @@ def lesson_of(bundle: Bundle, network: Network, rows: Rows, *, alone: bool) -> L
     x = tensor(bundle, network.source, tensors)
     outputs = network.layers[-1].matrix.shape[1]
     task, classes = bundle.schema.task, len(bundle.schema.classes)
+    plain = {column.kind for column in bundle.schema.features} <= PLAIN
     how: dict[str, Any] = {"labels": None, "link": "values"}
     if task == "multiclass" and outputs == classes:
         how = {"labels": np.eye(classes, dtype=np.float32)[y], "link": "softmax"}
@@ -83,7 +87,8 @@ def lesson_of(bundle: Bundle, network: Network, rows: Rows, *, alone: bool) -> L
     elif task == "regression" and outputs == 1 and alone:
         raw = tensor(bundle, network.result, tensors)[:, 0]
         how["labels"] = _in_unit_of(raw, Runner(bundle).predict(tensors), y)
-    return Lesson(teacher=network, x=x, seed=rows.seed, **how)
+    labels = how.pop("labels") if plain else None
+    return Lesson(teacher=network, x=x, seed=rows.seed, labels=labels, link=how["link"])
 
 
 def predicted(raw: npt.NDArray[Any], link: str) -> npt.NDArray[Any]:

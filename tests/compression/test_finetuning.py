@@ -141,6 +141,18 @@ def test_labels_are_told_in_the_unit_of_the_network(dataset, trained, task):
         assert np.array_equal(lesson.labels.argmax(axis=1), y)
 
 
+def test_no_label_is_learned_where_features_may_know_the_target(dataset, trained, monkeypatch):
+    data = dataset("binary")
+    bundle, _ = trained(data, "mlp", rounds=2)
+    (found,) = networks(onnx.ModelProto.FromString(bundle.graph))
+    metric = metric_for("roc_auc", "binary")
+    rows = Rows(tensors=data.rows(data.train), y=data.y[data.train], metric=metric)
+    assert lesson_of(bundle, found, rows, alone=True).labels is not None
+    monkeypatch.setattr(finetuning, "PLAIN", frozenset({"datetime"}))
+    lesson = lesson_of(bundle, found, rows, alone=True)
+    assert (lesson.labels, lesson.link) == (None, "sigmoid")
+
+
 def test_of_many_rows_some_are_learned_from(dataset, trained, monkeypatch):
     monkeypatch.setattr(finetuning, "MOST_ROWS", 50)
     data = dataset("binary")
