@@ -1,0 +1,166 @@
+"""Fewer and shorter thresholds: what a split compares with, moved where few rows lie between.
+
+Only the order of rows matters to a split. A threshold may thus take any value between two rows
+without a change to them, and a little beyond with a change to few; a short number is among these.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.compression.grove import Grove, Ints
+from raymm.compression.simplify import unreached
+
+LEEWAY = 0.05
+"""Share of the rows up to the next threshold that a threshold may pass over."""
+_EXPONENTS = range(40, -121, -1)
+_EXACT = 1 << 24
+
+
+def coarsened(grove: Grove, x: npt.NDArray[np.float32], most: int) -> Grove:
+    """Return the same trees with at most ``most`` thresholds a feature, and short ones.
+
+    Thresholds with few rows between are joined, at the one that more splits use, and then rounded
+    to multiples of a power of two, one a feature, by up to `LEEWAY`. Splits of which no row can
+    reach a side any more go.
+
+    Parameters
+    ----------
+    x : float32, shape (n, d)
+        Rows, which say how many lie between two values.
+    most : int
+        At least 1.
+    """
+    threshold = grove.threshold.copy()
+    splits = np.flatnonzero(grove.left >= 0)
+    for feature in np.unique(grove.feature[splits]).tolist():
+        at = splits[grove.feature[splits] == feature]
+        column = np.sort(x[:, feature][np.isfinite(x[:, feature])])
+        old, place, uses = np.unique(threshold[at], return_inverse=True, return_counts=True)
+        if not np.isfinite(old).all():
+            continue
+        rank = np.searchsorted(column, old, side="left" if grove.strict else "right")
+        kept = joined(rank, uses, most)
+        chosen = np.unique(kept)
+        new = shortened(old[chosen], column, strict=grove.strict)
+        threshold[at] = new[np.searchsorted(chosen, kept)][place.reshape(-1)]
+    made = replace(grove, threshold=threshold)
+    no_left, no_right = unreached(made)
+    stands = np.where(no_left, made.right, np.where(no_right, made.left, np.arange(len(no_left))))
+    while (stands[stands] != stands).any():
+        stands = stands[stands]
+    return made.rebuilt(instead=stands)[0]
+
+
+def joined(rank: Ints, uses: Ints, most: int) -> Ints:
+    """Return which threshold stands for each, shape (k,), so that at most ``most`` are left.
+
+    Neighbours are joined, those first for which rows between times splits moved are fewest, and
+    always those without rows between.
+
+    Parameters
+    ----------
+    rank : int64, shape (k,)
+        Rows below each threshold, never decreasing.
+    uses : int64, shape (k,)
+        Splits with each threshold.
+    """
+    count = len(rank)
+    weight = uses.astype(np.int64).tolist()
+    place = rank.tolist()
+    stands, ends = list(range(count)), list(range(1, count + 1))
+    before = list(range(-1, count - 1))
+    alive = [True] * count
+    heap = [(cost(place, weight, i, i + 1), i, i + 1) for i in range(count - 1)]
+    heapq.heapify(heap)
+    left = count
+    costs = {(i, i + 1): price for price, i, _ in heap}
+    while heap and (left > most or heap[0][0] == 0):
+        price, first, second = heapq.heappop(heap)
+        if not (alive[first] and alive[second]) or costs.get((first, second)) != price:
+            continue
+        # The first of the two stays as the name of both, at the place that moves fewer splits.
+        if weight[second] > weight[first]:
+            stands[first], place[first] = stands[second], place[second]
+        weight[first] += weight[second]
+        alive[second] = False
+        ends[first] = ends[second]
+        left -= 1
+        if ends[first] < count:
+            before[ends[first]] = first
+        for one, other in ((before[first], first), (first, ends[first])):
+            if one >= 0 and other < count:
+                costs[one, other] = cost(place, weight, one, other)
+                heapq.heappush(heap, (costs[one, other], one, other))
+    found = np.empty(count, np.int64)
+    for first in range(count):
+        if alive[first]:
+            found[first : ends[first]] = stands[first]
+    return found
+
+
+def cost(place: list[int], weight: list[int], one: int, other: int) -> int:
+    """Return how many rows times splits change sides where two thresholds become one."""
+    return (place[other] - place[one]) * min(weight[one], weight[other])
+
+
+def shortened(
+    thresholds: npt.NDArray[np.float32], column: npt.NDArray[np.float32], *, strict: bool
+) -> npt.NDArray[np.float32]:
+    """Return multiples of the largest power of two that has one near each threshold.
+
+    Parameters
+    ----------
+    thresholds : float32, shape (k,)
+        Increasing and finite.
+    column : float32, shape (n,)
+        Values of the rows, never decreasing and finite.
+    strict : bool
+        Whether rows go left that are less, rather than at most, a threshold.
+
+    Returns
+    -------
+    float32, shape (k,)
+        The thresholds themselves where no power of two is large enough.
+    """
+    low, high = _bounds(thresholds, column, strict=strict)
+    exact = thresholds.astype(np.float64)
+    for exponent in _EXPONENTS:
+        step = 2.0**exponent
+        least = np.floor(low / step) + 1 if strict else np.ceil(low / step)
+        largest = np.floor(high / step) if strict else np.ceil(high / step) - 1
+        if (least <= largest).all():
+            near = np.clip(np.round(exact / step), least, largest)
+            if np.abs(near).max() >= _EXACT:
+                break
+            # Adding 0 turns -0 into 0.
+            return (near * step + 0.0).astype(np.float32)
+    return thresholds
+
+
+def _bounds(
+    thresholds: npt.NDArray[np.float32], column: npt.NDArray[np.float32], *, strict: bool
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the values between which each threshold may lie: from low, and below high.
+
+    With ``strict``, above low and up to high.
+    """
+    rank = np.searchsorted(column, thresholds, side="left" if strict else "right")
+    apart = np.diff(rank)
+    room = (LEEWAY * np.minimum(np.append(apart, 0), np.insert(apart, 0, 0))).astype(np.int64)
+    padded = np.concatenate([[-np.inf], column.astype(np.float64), [np.inf]])
+    low, high = padded[rank - room], padded[rank + 1 + room]
+    exact = thresholds.astype(np.float64)
+    # The half that is nearer: libraries put thresholds in the middle between two rows for a reason.
+    low, high = (exact + low) / 2, (exact + high) / 2
+    if strict:
+        return np.where(np.isinf(low), np.nextafter(exact, -np.inf), low), np.where(
+            np.isinf(high), exact, high
+        )
+    return np.where(np.isinf(low), exact, low), np.where(
+        np.isinf(high), np.nextafter(exact, np.inf), high
+    )
