@@ -55,7 +55,7 @@ MOST_ROWS = 40_000
 LEAST_ROWS = 500
 LARGEST = 5_000_000
 """Nodes times values of a leaf beyond which not even simplifying is tried."""
-LARGE = 200_000
+LARGE = 100_000
 LARGE_SIZES = (0.3, 0.07)
 """Fewer sizes where there are more nodes than that: packing each then takes seconds."""
 FLOOR = 0.3
