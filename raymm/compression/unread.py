@@ -32,7 +32,9 @@ def drop(model: Any) -> None:
         parts = _flat(concat, makers, users)
         if any(part not in widths for part in parts):
             continue
-        places = np.atleast_1d(numpy_helper.to_array(picked))
+        places = numpy_helper.to_array(picked)
+        if places.ndim != 1 or not len(places) or places.min() < 0:
+            continue
         kept, places = _read(parts, widths, places)
         concat.input[:] = kept
         if np.array_equal(places, np.arange(sum(widths[part] for part in kept))):

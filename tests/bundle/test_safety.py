@@ -114,3 +114,23 @@ def test_the_longest_side_of_a_matrix_is_told():
     wide = numpy_helper.from_array(np.zeros((3, 70), np.float32), "wide")
     long = numpy_helper.from_array(np.zeros(900, np.float32), "long")
     assert require_safe(model([constant(PLAIN)], [wide, long]).SerializeToString()) == 70
+
+
+@pytest.mark.parametrize(
+    ("operator", "domain", "passes"),
+    [
+        ("QuantizeLinear", "", True),
+        ("MatMulInteger", "", True),
+        ("Cast", "", True),
+        ("QGemm", "com.microsoft", False),
+        ("MatMulIntegerToFloat", "com.microsoft", False),
+    ],
+)
+def test_whole_numbers_are_in_the_standard_operators_alone(operator, domain, passes):
+    node = helper.make_node(operator, ["x"], ["y"], domain=domain)
+    data = model([node], [PLAIN]).SerializeToString()
+    if passes:
+        assert require_safe(data) == 1
+    else:
+        with pytest.raises(BundleError, match="domains"):
+            require_safe(data)

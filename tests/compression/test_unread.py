@@ -69,6 +69,16 @@ def test_what_is_read_elsewhere_stays(read):
     assert any(node.op_type == "Neg" for node in made.graph.node)
 
 
+@pytest.mark.parametrize("picked", [1, [-1, 0], []])
+def test_other_ways_to_pick_are_left_alone(picked):
+    made = model(picked)
+    before = run(made)
+    kept = [node.op_type for node in made.graph.node]
+    drop(made)
+    assert [node.op_type for node in made.graph.node] == kept
+    assert np.array_equal(run(made)[0], before[0])
+
+
 def test_parts_of_unknown_width_stay():
     made = model([1])
     made.graph.input[2].type.tensor_type.shape.dim[1].dim_param = "w"
