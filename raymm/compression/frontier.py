@@ -100,7 +100,7 @@ class _Judge:
             parameters=parameters,
             score=score,
             loss=Score(metric=self.metric.name, value=value, low=low, high=high, level=LEVEL),
-            bytes=len(form.to_bytes()),
+            bytes=len(form.to_bytes(proven=False)),
             row_microseconds=middle,
             slow_microseconds=slow,
             thousand_microseconds=thousand,

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
+from raymm.bundle import folding
 from raymm.bundle.folding import Folded, fold, unfold
 from raymm.bundle.packed import Bundle
 from raymm.errors import BundleError
@@ -147,3 +148,22 @@ def test_a_graph_of_raymm_comes_apart():
     folded = fold(bundle.graph)
     assert len(folded.trees) == 1
     assert unfold(folded) == bundle.graph
+
+
+def test_what_was_folded_for_its_size_is_proven_before_it_is_a_file(monkeypatch):
+    data = graph()
+    folding._known.clear()
+    monkeypatch.setattr(folding, "unfold", lambda folded: b"something else")
+    assert fold(data, proven=False).trees
+    assert not fold(data).trees, "the graph is left whole"
+    monkeypatch.setattr(folding, "_taken_apart", None)  # from now on it is known
+    assert not fold(data).trees
+    assert not fold(data, proven=False).trees
+    folding._known.clear()
+
+
+def test_few_graphs_are_remembered():
+    folding._known.clear()
+    for count in range(1, 2 + folding._REMEMBERED):
+        fold(graph(count=count))
+    assert len(folding._known) == folding._REMEMBERED
