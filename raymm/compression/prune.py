@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from raymm.artifacts import Config
 from raymm.bundle.packed import Bundle
@@ -53,6 +54,8 @@ CELLS = 20_000_000
 left out at random; below `LEAST_ROWS` nothing but simplifying is tried."""
 MOST_ROWS = 40_000
 LEAST_ROWS = 500
+LEAST_NODES = 50
+"""Nodes below which nothing but simplifying is tried: a file holds other things too."""
 LARGEST = 5_000_000
 """Nodes times values of a leaf beyond which not even simplifying is tried."""
 LARGE = 100_000
@@ -116,7 +119,7 @@ class Prune(Compressor):
         left = sum(len(grove.feature) for grove in simple)
         sizes = [1.0] if left < count else []
         least = max(1, min(LEAST_ROWS, len(rows.y)))
-        if all(_sample(grove, rows) >= least for grove in simple):
+        if left >= LEAST_NODES and all(_sample(grove, rows) >= least for grove in simple):
             sizes += LARGE_SIZES if left > LARGE else SIZES
         return tuple({"size": size} for size in sizes)
 
@@ -205,9 +208,13 @@ def _truth(
     if len(target) > 1:
         return None
     if answers.ndim == 2:
-        same = logits and np.abs(1 / (1 + np.exp(-target[0])) - answers[:, -1]).max() < _SAME
+        same = logits and np.abs(expit(target[0]) - answers[:, -1]).max() < _SAME
         return y[None].astype(np.float64) if same else None
-    slope, shift = np.polyfit(target[0], answers, 1) if np.ptp(target) > 0 else (0.0, 0.0)
+    middle, spread = float(target.mean()), float(target.std())
+    if spread == 0:
+        return None
+    slope = float(np.mean((target[0] - middle) * answers)) / spread**2
+    shift = float(answers.mean()) - slope * middle
     apart = np.abs(slope * target[0] + shift - answers).max()
     if slope <= 0 or apart > _SAME * np.std(answers):
         return None

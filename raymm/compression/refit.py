@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import expit
 
 from raymm.compression.collapse import weigh
 from raymm.compression.grove import Floats, Grove, Reached
@@ -92,7 +93,7 @@ def corrected(grove: Grove, reached: Reached, truth: Floats, *, logits: bool) ->
     now = margins(grove, reached)
     if not logits:
         return refitted(grove, reached, truth, np.ones_like(now), passes=1)
-    share = 1 / (1 + np.exp(-now))
+    share = expit(now)
     weight = np.maximum(share * (1 - share), LEAST_CURVATURE)
     target = now + (truth - share) / weight
     return refitted(grove, reached, target, weight / weight.mean(), passes=1)

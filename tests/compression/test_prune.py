@@ -157,6 +157,21 @@ def test_large_ensembles_are_tried_in_fewer_sizes_or_not_at_all(dataset, trained
     assert Prune().recipes(bundle, rows) == ()
 
 
+@pytest.mark.parametrize("task", METRICS)
+def test_trees_that_could_not_be_split_are_one_leaf_each_and_become_one(dataset, trained, task):
+    data = replace(dataset(task), train=np.arange(12))
+    bundle, _ = trained(data, rounds=20)
+    rows = rows_of(data)
+    sizes = [recipe["size"] for recipe in Prune().recipes(bundle, rows)]
+    assert set(sizes) <= {1.0}
+    tensors = data.rows(data.test)
+    for size in (1.0, 0.3):
+        form = Prune().apply(bundle, {"size": size}, rows)
+        assert nodes(form) <= nodes(bundle)
+        apart = Runner(form).predict(tensors) - Runner(bundle).predict(tensors)
+        assert np.abs(apart).max() < (1e-4 if size == 1.0 else 20.0)
+
+
 @pytest.mark.parametrize(("family", "size"), [("linear", 0.5), ("lightgbm", 0.0), ("lightgbm", 2)])
 def test_what_cannot_be_pruned_is_refused(dataset, trained, family, size):
     data = dataset("binary")
