@@ -22,6 +22,7 @@ SIGN = 1 << 31
 NEAR_ZERO = np.array([-0.0, 1e-35, np.nextafter(np.float32(-1e-35), np.float32(-1))], np.float32)
 """Numbers that spoil the steps of tables of round ones; LightGBM has thresholds beside 0."""
 _KEYS = 1 << 32
+_LARGEST = float(np.finfo(np.float32).max)
 _EXPONENT = 160
 """Steps are between 2**-160 and 2**160."""
 
@@ -219,7 +220,7 @@ def _read(start: int | None, gaps: Ints | None, step: tuple[int, int] | None) ->
     ends = [abs(int(numbers[0])), abs(int(numbers[-1]))]
     if abs(exponent) > _EXPONENT or max(ends) * odd >= 1 << 53:
         raise _damaged("leave float32")
-    if math.ldexp(max(ends) * odd, exponent) > np.finfo(np.float32).max:
+    if math.ldexp(max(ends) * odd, exponent) > _LARGEST:
         raise _damaged("leave float32")
     return _multiplied(numbers, odd, exponent)
 
