@@ -151,6 +151,10 @@ def test_large_ensembles_are_tried_in_fewer_sizes_or_not_at_all(dataset, trained
     rows = rows_of(data)
     monkeypatch.setattr(prune, "LARGE", 10)
     assert [r["size"] for r in Prune().recipes(bundle, rows)][-2:] == list(prune.LARGE_SIZES)
+    forest, _ = trained(dataset("multiclass"), "forest")
+    assert [r for r in Prune().recipes(forest, rows) if r["size"] < 1]
+    monkeypatch.setattr(prune, "WIDEST", 2)
+    assert not [r for r in Prune().recipes(forest, rows) if r["size"] < 1]
     monkeypatch.setattr(prune, "CELLS", 100)
     assert not [r for r in Prune().recipes(bundle, rows) if r["size"] < 1]
     monkeypatch.setattr(prune, "LARGEST", 10)
