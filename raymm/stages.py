@@ -229,6 +229,7 @@ def _explore(life: Life, recipe: Recipe, full: Bundle) -> Frontier:
         max_loss=life.config.compression.max_loss,
         seed=life.config.seed,
         limits=life.config.goal.limits,
+        seconds=life.config.search.time,
     )
 
 

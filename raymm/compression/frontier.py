@@ -33,6 +33,13 @@ TIMED_CALLS = 200
 TIMED_ROWS = 1000
 BASES = 3
 """Forms that techniques are tried on that follow others, at most, besides the bundle itself."""
+SHARE = 0.2
+"""Of the search's time, which measuring forms may take about."""
+SECONDS = 1.2, 0.4
+"""What packing, loading and scoring takes for each MB of a form's graph, and the size of a form
+beside the bundle as it was: with them time is foreseen from sizes, and no clock decides."""
+LEAST = 2
+"""Recipes of a technique that are tried in any case."""
 NONE = "none"
 FOLLOWING = "quantize"
 """How the names of techniques begin that follow others; see `raymm.compression.compressor`."""
@@ -126,6 +133,7 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
     max_loss: float,
     seed: int,
     limits: Limits | None = None,
+    seconds: float | None = None,
 ) -> Frontier:
     """Measure a bundle and its compressed forms on validation rows, and choose one.
 
@@ -159,6 +167,8 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
         Decides the rows and the resamples.
     limits : Limits, optional
         Of the file in MB and of the 99th percentile of a row's time in milliseconds.
+    seconds : float, optional
+        What the search could take; of large bundles fewer forms are measured after a short one.
 
     Returns
     -------
@@ -183,13 +193,14 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
     )
     names = compressors.names() if techniques == "auto" else techniques
     made = {name: compressors.get(name)() for name in names}
+    most = _most(len(bundle.graph), seconds)
     forms = [judge.measured(NONE, {}, bundle)]
     for name, technique in made.items():
         if not name.startswith(FOLLOWING):
-            for recipe in technique.recipes(bundle, trained):
+            for recipe in _thinned(technique.recipes(bundle, trained), most):
                 forms.append(judge.measured(name, recipe, technique.apply(bundle, recipe, trained)))
     following = {name: made[name] for name in names if name.startswith(FOLLOWING)}
-    forms += _followed(forms, following, trained, judge)
+    forms += _followed(forms, following, trained, judge, most)
     first, *others = (form.candidate for form in forms)
     others.sort(key=lambda one: -one.bytes)
     return Frontier(
@@ -235,8 +246,32 @@ def _own(name: str, parameters: Config) -> dict[str, Any]:
     return {k.removeprefix(start): v for k, v in parameters.items() if k.startswith(start)}
 
 
+def _most(graph_bytes: int, seconds: float | None) -> int | None:
+    """Return how many recipes of a technique there is time for, or None for all of them.
+
+    >>> _most(1_000_000, 60.0), _most(1_000_000, 10.0), _most(1_000_000, None)
+    (12, 2, None)
+    """
+    if seconds is None:
+        return None
+    rate, size = SECONDS
+    # Half of them cut or prune, the other half follows.
+    return max(LEAST, int(SHARE * seconds / (rate * size * graph_bytes / 1e6) / 2))
+
+
+def _thinned(recipes: Sequence[Config], most: int | None) -> Sequence[Config]:
+    """Return at most so many recipes, those between the first and the last evenly apart."""
+    if most is None or len(recipes) <= most:
+        return recipes
+    return [recipes[place] for place in np.linspace(0, len(recipes) - 1, most).round().astype(int)]
+
+
 def _followed(
-    forms: Sequence[_Form], following: Mapping[str, Any], trained: Rows, judge: _Judge
+    forms: Sequence[_Form],
+    following: Mapping[str, Any],
+    trained: Rows,
+    judge: _Judge,
+    most: int | None,
 ) -> Iterator[_Form]:
     """Yield forms that techniques make of the bundle itself, and of other forms that are good.
 
@@ -248,12 +283,12 @@ def _followed(
     bases.sort(key=lambda form: form.candidate.bytes)
     smaller = [form for form in bases if form.candidate.bytes < forms[0].candidate.bytes]
     for base in smaller[:BASES]:
-        found = list(_coarser(base, following, trained, judge))
+        found = list(_coarser(base, following, trained, judge, most))
         yield from found
         if any(judge.good(form.candidate) for form in found):
-            yield from _coarser(forms[0], following, trained, judge, most=1)
+            yield from _coarser(forms[0], following, trained, judge, 1)
             return
-    yield from _coarser(forms[0], following, trained, judge)
+    yield from _coarser(forms[0], following, trained, judge, most)
 
 
 def _coarser(
@@ -261,11 +296,10 @@ def _coarser(
     following: Mapping[str, Any],
     trained: Rows,
     judge: _Judge,
-    *,
-    most: int | None = None,
+    most: int | None,
 ) -> Iterator[_Form]:
     for name, technique in following.items():
-        for recipe in tuple(technique.recipes(base.bundle, trained))[:most]:
+        for recipe in _thinned(technique.recipes(base.bundle, trained), most):
             made = technique.apply(base.bundle, recipe, trained)
             form = judge.measured(*_joined(base.candidate, name, recipe), made)
             yield form

@@ -15,6 +15,7 @@ from raymm.evaluation.metrics import metric_for
 from raymm.models.trees import TreeEnsemble
 from raymm.plugins import compressors
 
+BOTH = ("prune", "truncate")
 METRICS = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 
 
@@ -32,7 +33,7 @@ def quick(monkeypatch):
 def explored(dataset, trained):
     """Return the bundle, validation rows and a function that explores it."""
 
-    def make(task, metric=None, max_loss=0.05, techniques="auto", seed=0, rounds=20, limits=None):
+    def make(task, metric=None, max_loss=0.05, techniques=BOTH, seed=0, rounds=20, **how):
         data = dataset(task)
         bundle, _ = trained(data, rounds=rounds)
         tensors, y = data.rows(data.test), data.y[data.test]
@@ -46,7 +47,7 @@ def explored(dataset, trained):
             metric=metric,
             max_loss=max_loss,
             seed=seed,
-            limits=limits,
+            **how,
         )
         return found, bundle, tensors, y, metric, rows_of(data)
 
@@ -56,7 +57,7 @@ def explored(dataset, trained):
 @pytest.mark.slow
 @pytest.mark.parametrize("task", METRICS)
 def test_candidates_hold_what_can_be_measured_again(explored, task):
-    found, bundle, tensors, y, metric, trained = explored(task)
+    found, bundle, tensors, y, metric, trained = explored(task, techniques="auto")
     whole = found.candidates[0]
     assert (whole.technique, whole.loss.value, whole.loss.low, whole.loss.high) == ("none", 0, 0, 0)
     assert found.rows == len(y)
@@ -73,8 +74,10 @@ def test_candidates_hold_what_can_be_measured_again(explored, task):
         assert candidate.loss.low <= candidate.loss.high
 
 
-@pytest.mark.parametrize("max_loss", [0.0, 0.01, 0.1, 10.0])
-@pytest.mark.parametrize("task", METRICS)
+@pytest.mark.parametrize("max_loss", [0.0, 0.05, 10.0])
+@pytest.mark.parametrize(
+    "task", ["binary", "regression", pytest.param("multiclass", marks=pytest.mark.slow)]
+)
 def test_the_smallest_within_the_allowed_loss_is_chosen(explored, task, max_loss):
     found, *_, metric, _ = explored(task, max_loss=max_loss)
     # log_loss and rmse have no scale of their own: there the loss is a share of the value.
@@ -167,16 +170,18 @@ class Rounded(Compressor):
 @pytest.fixture
 def rounding(monkeypatch):
     """Add a technique that follows others."""
-    names = ("prune", "quantize_leaves", "truncate")
-    get = compressors.get
-    monkeypatch.setattr(compressors, "names", lambda: names)
-    monkeypatch.setattr(compressors, "get", lambda n: Rounded if n == names[1] else get(n))
-    return names[1]
+    get, name = compressors.get, "quantize_leaves"
+    monkeypatch.setattr(compressors, "get", lambda n: Rounded if n == name else get(n))
+    return name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_loss", [0.003, 0.02, 10.0])
 def test_what_follows_is_tried_on_the_smallest_that_is_good(explored, rounding, max_loss):
-    found, bundle, *_, trained = explored("regression", max_loss=max_loss, rounds=60)
+    names = (*BOTH, rounding)
+    found, bundle, *_, trained = explored(
+        "regression", max_loss=max_loss, rounds=60, techniques=names
+    )
     allowed = max_loss * abs(found.candidates[0].score)
 
     def good(one):
@@ -235,6 +240,24 @@ def test_where_nothing_was_lost_something_may_be_unless_answers_are_the_same(
     assert by_share[1.0001].high == (3 / rows if bounded else 0.0)
 
 
+@pytest.mark.slow
+def test_after_a_short_search_fewer_forms_of_large_bundles_are_measured(explored, monkeypatch):
+    whole = explored("binary")[0].candidates
+    assert explored("binary", seconds=1e6)[0].candidates[1].bytes == whole[1].bytes
+    monkeypatch.setattr(frontier, "SECONDS", (1e6, 1.0))
+    few = explored("binary", seconds=60.0)[0].candidates
+
+    def of(candidates, name):
+        return sorted((str(c.parameters) for c in candidates if c.technique == name), reverse=True)
+
+    for name in ("truncate", "prune"):
+        every = of(whole, name)
+        assert len(every) > frontier.LEAST == len(of(few, name))
+        # The largest and the smallest stay.
+        assert of(few, name) == [every[0], every[-1]]
+
+
+@pytest.mark.slow
 def test_a_limit_of_the_file_wins_over_the_loss(explored):
     free = explored("regression", max_loss=0.0)[0]
     assert free.candidates[0].chosen
