@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raymm.bundle.entropy import Reader, Writer
@@ -65,3 +67,14 @@ def test_tables_that_are_longer_than_allowed_are_an_error():
     data = coded([table(range(9))])
     with pytest.raises(BundleError, match="too long"):
         code_tables(Reader(data, 2), None, 1, 8)
+
+
+@given(st.binary(min_size=8, max_size=120))
+@settings(max_examples=200)
+def test_hostile_bytes_are_an_error_or_tables(data):
+    with contextlib.suppress(BundleError):
+        found = code_tables(Reader(data[: len(data) // 2 * 2], 2), None, 3, 50)
+        assert sum(map(len, found)) <= 50
+        for some in found:
+            assert (np.diff(some) >= 0).all()
+            assert ((some >= 0) & (some < 2**32)).all()

@@ -50,15 +50,19 @@ def test_files_shrink_and_the_metric_hardly_falls(case, task, family):
     whole, sizes = len(bundle.to_bytes()), []
     tensors, y = data.rows(data.test), data.y[data.test]
     before = rows.metric(y, Runner(bundle).predict(tensors))
-    for recipe, share in zip(technique.recipes(bundle, rows), (0.01, 0.02, 0.05, 0.1), strict=True):
+    for recipe, share in zip(
+        technique.recipes(bundle, rows), (0.01, 0.01, 0.02, 0.05), strict=True
+    ):
         small = technique.apply(bundle, recipe, rows)
         data_of = small.to_bytes()
         assert Bundle.from_bytes(data_of) == small
         after = rows.metric(y, Runner(small).predict(tensors))
         assert abs(after / before - 1) < share, recipe
         sizes.append(len(data_of))
-    assert sizes == sorted(sizes, reverse=True)
-    assert sizes[0] < 0.85 * whole
+    # Leaves of a forest of pure leaves hold few values, however finely they are written.
+    assert family == "forest" or sizes == sorted(sizes, reverse=True)
+    assert sizes[0] < 0.95 * whole
+    assert sizes[-1] < 0.75 * whole
 
 
 def test_the_same_recipe_gives_the_same_bytes(case):
