@@ -156,6 +156,7 @@ def _proven(life: Life, version: Version, found: Frontier, candidate: Candidate)
         _explanation(life, proof.bundle),
         stages.audit(life, proof.bundle),
         _anomalies(life.registry, version),
+        picked=True,
     )
     if ended is not None:
         account.close(life.ledger, stopped_by=ended.get("stopped_by", ""))

@@ -76,8 +76,12 @@ def register(
     explanation: Explanation,
     audit: Audit,
     anomalies: tuple[Anomaly, ...],
+    *,
+    picked: bool = False,
 ) -> tuple[Version, str]:
     """Write the report and put the version and all that proves it into the registry.
+
+    The report of a ``picked`` form stands beside that of the run, under the version's number.
 
     Returns
     -------
@@ -112,7 +116,8 @@ def register(
             TRAIN_ROWS: train_rows(life.dataset),
         },
     )
-    return version, _written(life, html.numbered(page, version.number))
+    name = f"report-{version.number}.html" if picked else "report.html"
+    return version, _written(life, html.numbered(page, version.number), name)
 
 
 def _report(
@@ -166,11 +171,11 @@ def _facts(life: Life, trials: Trials, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _written(life: Life, page: str) -> str:
+def _written(life: Life, page: str, name: str) -> str:
     """Write the page beside the run where storage is a folder here, else in the home folder."""
     storage = life.config.storage
     home = home_folder() if "://" in storage else Path(storage)
-    path = home / "runs" / life.run / "report.html"
+    path = home / "runs" / life.run / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return str(path)

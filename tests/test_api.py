@@ -65,6 +65,7 @@ def test_an_empty_frame_is_refused():
         raymm.run(pd.DataFrame({"y": []}), target="y", progress=False)
 
 
+@pytest.mark.slow
 def test_loaded_models_predict_as_the_run_did(finished, home):
     frame = pd.read_csv(finished.csv, dtype=str)
     model = raymm.load("loans", version=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,6 +111,14 @@ def test_the_run_stays_finished_and_the_same_pick_is_read(picked):
     assert account.state_of(ledger, str(home)) == "finished"
     assert account.end_of(ledger) is not None
     assert stages.count("evaluate") == 1
+
+
+@pytest.mark.slow
+def test_the_runs_own_report_stays(finished, picked):
+    home, _, done, _, _ = picked
+    assert Path(done.report).name == "report-3.html"
+    own, before = (Path(place) / "runs" / done.version.run for place in (home, finished.home))
+    assert (own / "report.html").read_bytes() == (before / "report.html").read_bytes()
 
 
 @pytest.mark.slow

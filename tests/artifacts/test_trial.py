@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ def trials(values: list[float | None], direction: str) -> Trials:
     return Trials(trials=made, direction=direction, metric="m")
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_the_leaderboard_is_sorted_and_loses_no_scored_trial(values):
     board = trials(values, "maximize").leaderboard

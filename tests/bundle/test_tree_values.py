@@ -47,6 +47,7 @@ def test_any_outputs_of_leaves_come_back(seed, outputs, share, few):
     back(nodes, outputs, Leaves(leaf=leaf, output=output, key=key))
 
 
+@pytest.mark.slow
 def test_values_that_repeat_or_follow_their_neighbours_cost_less():
     random = np.random.default_rng(0)
     nodes = stumps(500)

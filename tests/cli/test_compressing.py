@@ -28,6 +28,7 @@ def outside(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_champions_frontier_is_shown(raymm, finished, home):
     told = json.loads(raymm("compress", "loans", "--json").out)
     assert (told["name"], told["version"]) == ("loans", 2)
@@ -55,6 +56,7 @@ def test_mistakes_are_told(raymm, home, arguments, code, words):
     assert (done.code, words in done.err) == (code, True), done.err
 
 
+@pytest.mark.slow
 def test_a_file_becomes_a_bundle(raymm, outside, tmp_path):
     where = [outside / "model.txt", "--data", outside / "holdout.csv", "--target", "y"]
     where += ["--max-loss", "0.05", "--techniques", "truncate"]

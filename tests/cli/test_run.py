@@ -138,6 +138,7 @@ def test_errors_are_json_too(raymm, tmp_path):
     assert (told["type"], told["exit_code"], done.code) == ("DataError", 3, 3)
 
 
+@pytest.mark.slow
 def test_run_prints_one_json_object(raymm, finished, tmp_path, searching_here):
     done = raymm(
         "run", finished.csv, "--target", "approved", "--trials", 1, "--storage", tmp_path,
@@ -162,6 +163,7 @@ def test_run_tells_a_person_what_it_found(raymm, finished, tmp_path, searching_h
     assert "build and compress" in done.err
 
 
+@pytest.mark.slow
 def test_a_model_that_misses_its_goal_exits_with_5(raymm, finished, tmp_path, searching_here):
     done = raymm(
         "run", finished.csv, "--target", "approved", "--trials", 1, "--storage", tmp_path,

@@ -74,6 +74,7 @@ def test_candidates_hold_what_can_be_measured_again(explored, task):
         assert candidate.loss.low <= candidate.loss.high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_loss", [0.0, 0.05, 10.0])
 @pytest.mark.parametrize(
     "task", ["binary", "regression", pytest.param("multiclass", marks=pytest.mark.slow)]
@@ -93,6 +94,7 @@ def test_the_smallest_within_the_allowed_loss_is_chosen(explored, task, max_loss
         assert chosen.bytes == min(c.bytes for c in found.candidates)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_choice_whatever_the_clock_says(explored, monkeypatch):
     first = explored("binary", seed=4)[0]
     ticks = iter(range(0, 10**12, 10**6))
@@ -123,17 +125,20 @@ class Undefined(WrongClass):
         return float("nan")
 
 
+@pytest.mark.slow
 def test_a_metric_needs_no_more_than_the_protocol(explored):
     found, *_ = explored("binary", metric=WrongClass(), max_loss=1.0)
     assert found.metric == "wrong"
     assert [c.chosen for c in found.candidates].index(True) > 0
 
 
+@pytest.mark.slow
 def test_a_metric_that_says_nothing_keeps_the_bundle(explored):
     found, *_ = explored("binary", metric=Undefined(), max_loss=1.0)
     assert found.candidates[0].chosen
 
 
+@pytest.mark.slow
 def test_at_most_the_limit_of_rows_is_scored(explored, monkeypatch):
     monkeypatch.setattr(frontier, "ROWS", 100)
     found, *_ = explored("binary")
@@ -207,6 +212,7 @@ def test_what_follows_is_tried_on_the_smallest_that_is_good(explored, rounding, 
         assert len(form.to_bytes()) == one.bytes
 
 
+@pytest.mark.slow
 def test_the_bundle_itself_is_followed_in_any_case(explored, rounding):
     found, *_ = explored("binary", techniques=(rounding,), max_loss=10.0)
     alone = [one for one in found.candidates if one.technique == rounding]
@@ -271,6 +277,7 @@ def test_a_limit_of_the_file_wins_over_the_loss(explored):
     assert nothing.candidates[0].chosen
 
 
+@pytest.mark.slow
 def test_a_limit_of_time_is_kept_where_a_form_is_fast_enough(explored, monkeypatch):
     times = iter(range(1, 100))
     monkeypatch.setattr(frontier, "_times", lambda *_: (1.0, 1000.0 / next(times), 1.0))

@@ -92,6 +92,7 @@ def test_the_graph_adds_the_pruned_leaves_as_the_reference_does(dataset, trained
     assert np.allclose(Runner(pruned).predict(hard), expected, atol=5e-5, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_size_one_answers_alike_and_is_offered_where_something_goes(dataset, trained):
     data = dataset("binary")
     bundle, _ = trained(data, "forest")
@@ -127,6 +128,7 @@ def test_a_mix_is_pruned_member_by_member(dataset, trained):
         assert np.array_equal(found.value, expected.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", METRICS)
 @pytest.mark.parametrize("family", ["lightgbm", "forest"])
 def test_what_rows_truly_are_plays_a_part_where_one_ensemble_answers_alone(
@@ -145,6 +147,7 @@ def test_what_rows_truly_are_plays_a_part_where_one_ensemble_answers_alone(
     assert pruned[0] == pruned[1]
 
 
+@pytest.mark.slow
 def test_large_ensembles_are_tried_in_fewer_sizes_or_not_at_all(dataset, trained, monkeypatch):
     data = dataset("binary")
     bundle, _ = trained(data)

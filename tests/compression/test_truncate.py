@@ -18,6 +18,7 @@ NOTHING = Rows(tensors={}, y=np.empty(0), metric=metric_for("rmse", "regression"
 TASKS = ["binary", "multiclass", "regression"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["lightgbm", "xgboost"])
 @pytest.mark.parametrize("task", TASKS)
 def test_a_cut_model_predicts_as_one_trained_for_fewer_rounds(dataset, trained, task, family):

@@ -10,6 +10,7 @@ from raymm.data.dialect import DELIMITERS, after, is_data, layout, sample_of, sp
 from raymm.data.findings import Findings
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.lists(

@@ -64,6 +64,7 @@ def test_the_number_of_folds_follows_the_rows(rows: int, folds: int, made: Maker
         assert all(abs(len(f.valid) / len(data.train) - share) < 0.02 for f in data.folds)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -13,6 +13,7 @@ from raymm.foreign.bundling import compress, dataset_of
 from raymm.foreign.reading import read
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".txt", ".json"])
 @pytest.mark.parametrize("task", ["binary", "regression"])
 def test_a_smaller_form_keeps_the_loss(make, task, suffix):

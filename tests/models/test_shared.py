@@ -48,6 +48,7 @@ def test_rows_that_may_change_are_never_shared():
     assert derived(half, "k", Made) is not derived(half, "k", Made)
 
 
+@pytest.mark.slow
 def test_forms_of_rows_that_are_gone_are_let_go():
     old = table()
     form = weakref.ref(derived(old, "k", Made))

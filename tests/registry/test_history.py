@@ -26,6 +26,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(record=st.dictionaries(st.text(), VALUES, max_size=4))
 def test_a_record_is_read_as_it_was_written_in_its_order(record: dict[str, Any]) -> None:
     read = decode(encode(record), "x")

@@ -115,6 +115,7 @@ def test_the_costly_model_is_asked_ever_more_seldom() -> None:
     assert 1 <= turns.count("gp") <= 10
 
 
+@pytest.mark.slow
 def test_a_suggestion_stays_cheap_after_many_results() -> None:
     searcher = _make(CONDITIONAL)
     configs = [spaces.sample(CONDITIONAL, np.random.default_rng(n)) for n in range(3000)]

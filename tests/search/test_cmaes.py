@@ -100,6 +100,7 @@ def test_a_flat_function_and_a_fixed_space_are_no_trouble() -> None:
     assert [s.config for s in searcher.suggest(3)] == [{"a": 2.0, "b": "only"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", [BOX, MIXED])
 def test_a_suggestion_costs_next_to_nothing_after_ten_thousand_results(space) -> None:
     import time

@@ -45,6 +45,7 @@ def _run(searcher, count, function):
     return results
 
 
+@pytest.mark.slow
 def test_it_keeps_the_laws_of_searchers() -> None:
     check_searcher(Controller, examples=6)
 
@@ -157,6 +158,7 @@ def test_results_of_others_are_learned_from_and_not_tried_again() -> None:
     assert not any(spaces.key(s.config) in known for s in made)
 
 
+@pytest.mark.slow
 def test_the_time_and_memory_of_a_suggestion_stay_bounded() -> None:
     searcher = _make(NET)
     _run(searcher, 120, net)

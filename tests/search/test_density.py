@@ -43,6 +43,7 @@ def test_the_bandwidth_is_the_normal_reference_rule() -> None:
     assert bandwidth(Float(0, 1), points, 2, 1e-3) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prior", [0.0, 1.0])
 def test_the_density_integrates_to_one(prior) -> None:
     """Over even draws of the space, of a density relative to evenness, the mean is one."""
@@ -52,6 +53,7 @@ def test_the_density_integrates_to_one(prior) -> None:
     assert abs(values.mean() - 1.0) < 6 * values.std() / math.sqrt(len(values))
 
 
+@pytest.mark.slow
 def test_draws_follow_the_density() -> None:
     """E under draws of u equals E under even draws of density times u, for any u."""
     density = Density(MIXED, _points(MIXED, 6), narrowest=0.2)

@@ -33,6 +33,7 @@ def search(mode="maximize", trials=150, kind=Random, height=value):
     return made, asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["maximize", "minimize"])
 @pytest.mark.parametrize("kind", [Random, plugins.searchers.get("auto")])
 def test_a_family_that_is_behind_is_tried_now_and_then(mode, kind):

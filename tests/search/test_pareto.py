@@ -121,6 +121,7 @@ def test_of_equal_points_one_alone_stands_apart(points):
     assert not distance[len(points) :].any()
 
 
+@pytest.mark.slow
 @given(POINTS)
 def test_the_order_is_by_rank_then_by_crowding(points):
     order, ranks = pareto.order(points), pareto.ranks(points)
