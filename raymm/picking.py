@@ -141,6 +141,14 @@ def _proven(life: Life, version: Version, found: Frontier, candidate: Candidate)
     """Compress, judge and register."""
     life.notify(Progress(stage="compress", message=candidate.technique))
     ended = account.end_of(life.ledger)
+    try:
+        return _registered(life, version, found, candidate)
+    finally:
+        if ended is not None:  # the run stays finished, whatever became of the pick
+            account.close(life.ledger, stopped_by=ended.get("stopped_by", ""))
+
+
+def _registered(life: Life, version: Version, found: Frontier, candidate: Candidate) -> Picked:
     built = _built(life, version, found, candidate)
     stages.kept(life, "pick", [built.bundle, built.full], Built, lambda: built)
     # The picked form alone is judged: the one before compression is not to take its place.
@@ -158,8 +166,6 @@ def _proven(life: Life, version: Version, found: Frontier, candidate: Candidate)
         _anomalies(life.registry, version),
         picked=True,
     )
-    if ended is not None:
-        account.close(life.ledger, stopped_by=ended.get("stopped_by", ""))
     return Picked(
         version=made,
         candidate=candidate,

@@ -232,7 +232,7 @@ def _read_head(data: bytes | memoryview) -> tuple[list[int], int]:
     count, trees, bunch, lanes, features, trees_per_round, flags, outputs = head
     if not 1 <= count <= min(LARGEST_NODES, _DENSITY * len(data)) or features > FEATURES:
         raise _damaged(f"must have fewer than {count} nodes, {features} features")
-    if not 1 <= bunch <= trees <= count or trees > BUNCHES * bunch or not 1 <= lanes <= LANES:
+    if not 1 <= bunch <= trees <= count or trees > BUNCHES * bunch or lanes != _lanes(count):
         raise _damaged(f"must have other than {trees} trees by {bunch} on {lanes} lanes")
     if trees_per_round < 1 or flags // _ORDER > OTHER:
         raise _damaged(f"must have other than rounds of {trees_per_round}, flags {flags}")

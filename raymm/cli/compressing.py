@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +27,9 @@ _FILES = (".txt", ".json", ".ubj", ".onnx")
 @click.option("--target", default=None, help="Column of --data that the model predicts.")
 @click.option("-o", "--output", default=None, help="Bundle to write, or .onnx; default FILE.raymm.")
 @click.option("--metric", default=None, help="Metric that may lose; by default the task's own.")
-@click.option("--max-loss", type=float, default=None, help="Loss of it that is allowed.")
+@click.option("--max-loss", type=click.FloatRange(min=0), default=None, help="Allowed loss.")
 @click.option("--techniques", default=None, help="Names, with commas; default all.")
-@click.option("--seed", type=int, default=None, help="Parts the rows (default 0).")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=None, help="Default 0.")
 @options.storage_option
 @options.json_option
 def compress(
@@ -80,7 +82,7 @@ def _registered(
 
     registry = Registry(storage)
     name, at, number = model.partition("@")
-    if at and not number.isdigit():
+    if at and not number.isdecimal():
         raise ConfigError(f'a version is written NAME@NUMBER, such as churn@3, not "{model}".')
     if at:
         version = registry.version(name, int(number))
@@ -93,7 +95,7 @@ def _registered(
             return
         title = f"{name} version {version.number}, trained without these {found.rows:,} rows"
         _table(title, found)
-        printing.say(f"next: raymm compress {name} --pick NUMBER")
+        printing.say(f"next: raymm compress {name}@{version.number} --pick NUMBER")
         return
     with printing.progress(quiet=as_json) as notify:
         done = picking.pick(storage, name, version.number, pick, source=source, notify=notify)
@@ -143,9 +145,14 @@ def _outside(model: str, *, as_json: bool, **given: Any) -> None:
 
     if given["target"] is None:
         raise ConfigError(f"{given['data']} needs a target column. Name it with --target COLUMN.")
+    if given["max_loss"] is not None and not math.isfinite(given["max_loss"]):
+        raise ConfigError(f"--max-loss must be a number of at least 0, but is {given['max_loss']}.")
     output = Path(given["output"] or f"{Path(model).stem}.raymm")
     if not output.parent.is_dir():
         raise ConfigError(f"{output} cannot be written: {output.parent} is not a folder.")
+    for read in (model, given["data"]):
+        if output.exists() and Path(read).exists() and output.samefile(read):
+            raise ConfigError(f"{output} is what is read. Give another file with -o.")
     names = given["techniques"]
     done = bundled(
         model,
@@ -159,7 +166,9 @@ def _outside(model: str, *, as_json: bool, **given: Any) -> None:
     plain = output.suffix.lower() == ".onnx"
     data = done.bundle.graph if plain else done.bundle.to_bytes()
     try:
-        output.write_bytes(data)
+        whole = output.with_name(f".{output.name}.{os.getpid()}")
+        whole.write_bytes(data)
+        os.replace(whole, output)
     except OSError as error:
         raise ConfigError(f"{output} cannot be written: {error.strerror}.") from error
     if as_json:

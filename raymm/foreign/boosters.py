@@ -165,6 +165,11 @@ class XGBoostFile(_Booster):
         except (xgboost.core.XGBoostError, ValueError) as error:
             told = str(error).strip().splitlines()[0]
             raise BundleError(f"{path} cannot be read by XGBoost: {told}.") from error
+        said = self._booster.attributes()
+        best = said.get("best_iteration") or ""
+        if "scikit_learn" in said and best.isdecimal():
+            # Stopped early, its scikit-learn class predicts by the rounds up to the best alone.
+            self._booster = self._booster[: int(best) + 1]
         self.facts = self._facts(path)
         head = Head(task=self.facts.task, classes=self.facts.classes)  # type: ignore[arg-type]
         self._model = Boosted(booster=self._booster, rows=None, head=head, threads=1)

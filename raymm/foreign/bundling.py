@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from raymm.artifacts import Column, Dataset, Frontier, Lineage, MetricLike, Schema, Table, Task
 from raymm.bundle.packed import Bundle
@@ -79,7 +80,7 @@ def compress(
     judge = metric_for(metric, dataset.schema.task)
     full, said = bundle_of(foreign, dataset)
     foreign.require_same(full, dataset)
-    notes = (*notes, *said, *_doubts(full, dataset, judge))
+    notes = (*notes, *said, *_rounded(dataset), *_doubts(full, dataset, judge))
     fitted = Rows(
         tensors=dataset.rows(dataset.train), y=dataset.y[dataset.train], metric=judge, seed=seed
     )
@@ -96,6 +97,18 @@ def compress(
     chosen = next(one for one in found.candidates if one.chosen)
     made = compressing.apply(full, chosen, fitted)
     return Compressed(facts=foreign.facts, frontier=found, full=full, bundle=made, notes=notes)
+
+
+def _rounded(dataset: Dataset) -> Iterator[str]:
+    """Say which columns hold whole numbers that float32, in which graphs compare, cannot tell."""
+    for column in dataset.schema.features:
+        exact = pd.to_numeric(dataset.frame[column.name], errors="coerce").to_numpy(np.float64)
+        lost = (np.abs(exact) > 2.0**24) & (exact.astype(np.float32) != exact)
+        if lost.any():
+            yield (
+                f"{column.name}: {lost.mean():.0%} of its numbers are rounded, as a graph has 24 "
+                "bits for each: predictions may differ from the library's. Train on smaller ones."
+            )
 
 
 def dataset_of(

@@ -166,7 +166,8 @@ class AskTell:
     @property
     def best(self) -> Result | None:
         """The best final result at the largest budget that has any; None before the first."""
-        return self._best
+        # The caller may change what it gets.
+        return self._best and replace(self._best, config=dict(self._best.config))
 
     def suggest(self, count: int = 1) -> list[Suggestion]:
         """Return up to ``count`` suggestions, with ``id``, ``config`` and ``budget``.
@@ -226,6 +227,8 @@ class AskTell:
             raise ConfigError(f"budget must be a number above 0 or None, but got {budget!r}.")
         number = None if value is None else _finite(value)
         spent = asked.budget if budget is None else budget
+        if self._budget is not None and spent is not None:
+            spent = min(spent, self._budget)  # more than the maximum counts as the maximum
         result = Result(id, asked.config, number, spent, final)
         if final:
             del self._open[id]
@@ -236,6 +239,8 @@ class AskTell:
         self._searcher.observe([result])
 
     def _asked(self, name: str) -> Suggestion:
+        if not isinstance(name, str):
+            raise ConfigError(f"id must be a suggestion's, but got {name!r}.")
         if name in self._open:
             return self._open[name]
         if name in self._closed:

@@ -340,9 +340,11 @@ class Session:
     def _tell(self) -> None:
         done, total = self._done, self.limits.trials
         left = self.spending.seconds_left
-        if total is not None:
+        # How long those go on that are all suggested is the searcher's to know.
+        if total is not None and not (self.goes_on and self._suggested >= total):
             by_trials = self._ledger.elapsed / done * max(0, total - done)
             left = by_trials if left is None else min(left, by_trials)
+        ending = self.complete or (self.goes_on and self._enough())
         self._notify(
             Progress(
                 stage="search",
@@ -354,7 +356,7 @@ class Session:
                 metric=self.limits.metric,
                 failed=self._failed,
                 # The worker that has just become free begins the next trial at once.
-                running=self.running + (not self.complete and not self.spending.over()),
+                running=self.running + (not ending and not self.spending.over()),
                 leaders=self._leaders,
             )
         )

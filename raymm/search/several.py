@@ -141,7 +141,7 @@ class Several:
         self._done[id] = (
             None
             if given is None
-            else Solution(id=id, config=suggestion.config, values=given, budget=budget)
+            else Solution(id=id, config=dict(suggestion.config), values=given, budget=budget)
         )
 
     def solutions(self) -> list[Solution]:

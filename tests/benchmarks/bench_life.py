@@ -50,7 +50,7 @@ def main() -> int:
     given = parser.parse_args()
     if not DATA.is_dir():
         print(f"the tables are not here ({DATA}); nothing was measured")
-        return 0
+        return 2
     missed = 0
     budget = seconds(given.time)
     for table in given.tables:

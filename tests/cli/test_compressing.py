@@ -46,6 +46,7 @@ def test_the_champions_frontier_is_shown(raymm, finished, home):
         (["lones"], 6, 'Did you mean "loans"'),
         (["loans@9"], 6, "no version 9"),
         (["loans@x"], 2, "NAME@NUMBER"),
+        (["loans@²"], 2, "NAME@NUMBER"),
         (["loans", "--max-loss", "0.1"], 2, "--max-loss is for a model file"),
         (["loans", "--pick", "99"], 2, "--pick must be a number from 1"),
         (["loans", "--data", "x.csv", "--pick", "2"], 2, "are for a registered model"),
@@ -94,6 +95,9 @@ def test_a_file_becomes_a_plain_graph(raymm, outside, tmp_path):
         ({"-o": "no/such/folder/m.raymm"}, 2, "is not a folder"),
         ({"--metric": "rmse"}, 2, "does not suit"),
         ({"--techniques": "trunkate"}, 2, 'Did you mean "truncate"'),
+        ({"--seed": "-1"}, 2, "--seed"),
+        ({"--max-loss": "-1"}, 2, "--max-loss"),
+        ({"--max-loss": "nan"}, 2, "--max-loss"),
     ],
 )
 def test_what_is_missing_of_a_file_is_told(raymm, outside, tmp_path, change, code, words):
@@ -103,6 +107,15 @@ def test_what_is_missing_of_a_file_is_told(raymm, outside, tmp_path, change, cod
     done = raymm("compress", outside / "model.txt", *words_given)
     assert (done.code, words in done.err) == (code, True), done.err
     assert not (tmp_path / "m.raymm").exists()
+
+
+@pytest.mark.parametrize("name", ["model.txt", "holdout.csv"])
+def test_what_is_read_is_not_written_over(raymm, outside, name):
+    before = (outside / name).read_bytes()
+    where = ["--data", outside / "holdout.csv", "--target", "y", "-o", outside / name]
+    done = raymm("compress", outside / "model.txt", *where)
+    assert (done.code, "is what is read" in done.err) == (2, True), done.err
+    assert (outside / name).read_bytes() == before
 
 
 def test_a_file_alone_needs_rows(raymm, outside):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from raymm.bundle.run import Runner
@@ -54,3 +55,22 @@ def test_damaged_files_are_told(make):
     made.path.write_bytes(made.path.read_bytes()[:500])
     with pytest.raises(BundleError, match="cannot be read by XGBoost"):
         read(str(made.path))
+
+
+def test_an_estimator_that_stopped_early_predicts_by_its_best_rounds(tmp_path):
+    import xgboost
+
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(random.normal(size=(400, 3)), columns=["a", "b", "c"])
+    y = (frame["a"] + random.normal(size=400) > 0).astype(int)
+    how = {"n_estimators": 200, "learning_rate": 0.5, "early_stopping_rounds": 5, "n_jobs": 1}
+    model = xgboost.XGBClassifier(**how)
+    model.fit(frame[:200], y[:200], eval_set=[(frame[200:], y[200:])], verbose=False)
+    assert model.best_iteration + 1 < model.get_booster().num_boosted_rounds()
+    model.save_model(tmp_path / "model.json")
+    frame[200:].assign(y=y[200:]).to_csv(tmp_path / "holdout.csv", index=False)
+    foreign = read(str(tmp_path / "model.json"))
+    data, _ = dataset_of(foreign, ingest.read(str(tmp_path / "holdout.csv")), "y", seed=0)
+    bundle, _ = bundle_of(foreign, data)
+    theirs = model.predict_proba(frame[200:])
+    assert np.allclose(Runner(bundle).predict(data.tensors), theirs, atol=1e-5)

@@ -94,3 +94,15 @@ def test_a_model_no_better_than_a_constant_is_doubted(make):
     odd.to_csv(path, index=False)
     done = compress(str(made.path), str(path), "y", techniques=[])
     assert any("no better than a constant" in note for note in done.notes)
+
+
+def test_numbers_that_a_graph_cannot_tell_apart_are_told_of(make):
+    made = make("regression")
+    name = made.holdout.columns[0]
+    days = 20_240_000 + np.arange(len(made.holdout))
+    path = made.path.with_name("days.csv")
+    made.holdout.assign(**{name: days}).to_csv(path, index=False)
+    done = compress(str(made.path), str(path), "y", techniques=[])
+    assert any(note.startswith(f"{name}: 50%") for note in done.notes)
+    plain = compress(str(made.path), str(made.csv), "y", techniques=[])
+    assert not any("rounded" in note for note in plain.notes)

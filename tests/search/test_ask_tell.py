@@ -263,3 +263,28 @@ def test_a_number_too_large_for_a_float_is_a_failure():
 def test_an_algorithm_is_named():
     with pytest.raises(ConfigError, match="algorithm must be"):
         create(None, {"x": Float(-1, 1)}, seed=0, mode="min")
+
+
+def test_changing_what_was_best_changes_no_search() -> None:
+    search = create("asha", {"x": Float(0, 1)}, seed=0, mode="min", min_budget=1, max_budget=9)
+    for _ in range(20):
+        (asked,) = search.suggest(1)
+        assert set(asked.config) == {"x"}
+        search.observe(asked.id, asked.config["x"])
+        search.best.config.clear()
+    assert set(search.best.config) == {"x"}
+
+
+def test_more_than_the_maximum_counts_as_the_maximum() -> None:
+    search = create("random", {"x": Float(0, 1)}, seed=0, mode="min", max_budget=10)
+    first, second = search.suggest(2)
+    search.observe(first.id, 0.5, budget=10.5)
+    search.observe(second.id, 0.1)
+    assert search.best.value == 0.1
+
+
+def test_an_id_that_is_none_is_refused() -> None:
+    search = create("random", {"x": Float(0, 1)}, seed=0, mode="min")
+    search.suggest(1)
+    with pytest.raises(ConfigError, match="suggestion's"):
+        search.observe(["q"], 1.0)
