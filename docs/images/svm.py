@@ -19,11 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.scoring import scorer
-from raymm.search import create, gaussian
+from raymm.search import create
 from raymm.search.acquisition import log_expected_improvement
 from raymm.search.estimator import CrossValidation, folds_of
 from raymm.search.gp_encoding import Encoding
-from raymm.search.gp_warp import choose, warp
 
 Array = npt.NDArray[np.float64]
 
@@ -45,7 +44,8 @@ LEVELS = (
 @dataclass(frozen=True)
 class Stage:
     """What is known after some configurations: places in [0, 1] of what was tried and of the
-    next, and on the grid the expected accuracy and the log of the expected improvement.
+    next, and on the grid the expected accuracy and the log of the expected improvement, which
+    the next has ``reached``. It is the best of the region, two corners, where there is one.
     """
 
     tried: Array
@@ -53,6 +53,8 @@ class Stage:
     following: Array
     surrogate: Array
     acquisition: Array
+    reached: float
+    region: tuple[Array, Array] | None
 
 
 def validation() -> CrossValidation:
@@ -87,30 +89,36 @@ def search(function: Any, count: int) -> list[tuple[Mapping[str, Any], float]]:
 
 
 def stage(history: list[tuple[Mapping[str, Any], float]], count: int) -> Stage:
-    """Fit the Gaussian process to the first ``count`` results, as the algorithm does."""
+    """Return what the algorithm saw when it chose what follows the first ``count`` results."""
+    asking = create("gp", SPACE, seed=0, mode="max")
+    for _, score in history[:count]:
+        (made,) = asking.suggest(1)
+        asking.observe(made.id, score)
+    (made,) = asking.suggest(1)
+    sight = asking.searcher.sight
+    model, targets = sight.model, sight.targets
     encoding = Encoding(SPACE)
-    units = encoding.units([dict(config) for config, _ in history[: count + 1]])
+    units = encoding.units([*(dict(config) for config, _ in history[:count]), made.config])
     scores = np.array([score for _, score in history[:count]])
-    features = encoding.features(units[:count])
-    start = gaussian.prior_mode(encoding.count)
-
-    def likelihood(targets: Array) -> float:
-        return gaussian.fit(features, targets, encoding.groups, start, evaluations=5)[1]
-
-    targets = warp(-scores, choose(-scores, likelihood))[0]
-    hyper, _ = gaussian.fit(features, targets, encoding.groups, start, evaluations=50)
-    model = gaussian.Posterior(features, targets, encoding.groups, hyper)
     axis = (np.arange(CELLS) + 0.5) / CELLS
     grid = np.array([(x, y) for y in axis for x in axis])
     mean, deviation = model.predict(encoding.features(grid))
     best = float(model.fitted().min())
     promise = log_expected_improvement(mean, deviation, best, count)[0]
     promise = np.maximum(promise, promise.max() - HOPELESS)
+    chosen = encoding.features(units[count:])
+    reached = log_expected_improvement(*model.predict(chosen), best, count)[0]
     order = np.argsort(targets)
     expected = np.interp(mean, targets[order], scores[order])
     shape = (CELLS, CELLS)
     return Stage(
-        units[:count], scores, units[count], expected.reshape(shape), promise.reshape(shape)
+        units[:count],
+        scores,
+        units[count],
+        expected.reshape(shape),
+        promise.reshape(shape),
+        float(reached[0]),
+        sight.region,
     )
 
 
@@ -141,6 +149,18 @@ def cells(colours: npt.NDArray[np.int64]) -> str:
         f'<path fill="{LEVELS[colour]}" stroke="{LEVELS[colour]}" stroke-width=".3" '
         f'd="{"".join(parts)}"/>'
         for colour, parts in sorted(paths.items())
+    )
+
+
+def region(made: Stage) -> str:
+    """Return the outline of where the next configuration was looked for."""
+    if made.region is None:
+        return ""
+    (left, low), (right, high) = (SIDE * corner for corner in made.region)
+    return (
+        f'<rect class="region" x="{left:.1f}" y="{SIDE - high:.1f}" width="{right - left:.1f}" '
+        f'height="{high - low:.1f}" fill="none" stroke="#fff" stroke-width="2" '
+        'stroke-dasharray="5 4"/>'
     )
 
 
@@ -191,7 +211,7 @@ def panel(made: Stage, place: tuple[int, int], title: str, values: Array, form: 
         f'<text y="-20" font-size="13" font-weight="bold">{title}</text>'
         f'<text y="-6">{span}</text>{cells(colours)}'
         f'<rect width="{SIDE}" height="{SIDE}" fill="none" stroke="#222"/>'
-        f"{ticks()}{points(made)}</g>"
+        f"{ticks()}{region(made)}{points(made)}</g>"
     )
 
 

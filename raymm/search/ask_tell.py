@@ -164,6 +164,11 @@ class AskTell:
         self._best: Result | None = None
 
     @property
+    def searcher(self) -> Searcher:
+        """The algorithm itself, to look at."""
+        return self._searcher
+
+    @property
     def best(self) -> Result | None:
         """The best final result at the largest budget that has any; None before the first."""
         # The caller may change what it gets.

@@ -18,6 +18,7 @@ import functools
 import math
 from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -59,6 +60,25 @@ ANCHORS = 8
 """Best configurations around which the next one is looked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a suggestion was chosen by.
+
+    Attributes
+    ----------
+    model : Posterior
+        With what was being tried taken to turn out as predicted.
+    targets : float64, shape (n,)
+        The modelled results on the model's scale, less is better.
+    region : pair of float64, shape (d,), or None
+        The lowest and highest coordinates of the box that was looked in; None for everywhere.
+    """
+
+    model: Posterior
+    targets: Vector
+    region: tuple[Vector, Vector] | None
+
+
 @searcher("gp")
 class GaussianProcess(OneByOne):
     """Suggests where a Gaussian process promises most.
@@ -73,6 +93,11 @@ class GaussianProcess(OneByOne):
     acquisition : str, optional
         "log_ei", "ei", "ucb" or "pi"; see `raymm.search.acquisition`. The class's own is the
         default.
+
+    Attributes
+    ----------
+    sight : Sight or None
+        What the last suggestion that a model made was chosen by.
     """
 
     acquisition: ClassVar[str] = "log_ei"
@@ -101,6 +126,7 @@ class GaussianProcess(OneByOne):
         self._model = _Model(self._encoding)
         self._designed = min(DESIGN, self._encoding.columns + 1)
         self._design: Any = None
+        self.sight: Sight | None = None
 
     def observe(self, results: Sequence[Result]) -> None:
         """Learn from final results, in any order, of this run or of earlier ones.
@@ -157,12 +183,14 @@ class GaussianProcess(OneByOne):
         if pending:
             model = copy.copy(model)
             model.believe(self._encoding.features(self._encoding.units(pending)))
+        targets = self._model.targets
         proposal = Proposal(self._encoding, model, self._acquisition, best=best, count=len(losses))
         order = np.argsort(losses, kind="stable")[:ANCHORS]
         near = None
         if self._count % 2:
             share = width(losses, design=self._designed, parameters=self._encoding.varying)
             near = box(self._encoding, units[order[0]], model.hyper.lengths, share)
+        self.sight = Sight(model, targets, near)
         return map(self._encoding.config, proposal.propose(units[order], rng, near))
 
 
@@ -177,6 +205,7 @@ class _Model:
         self._offset = math.inf
         self._known = 0
         self._due = 0
+        self.targets = np.empty(0)
 
     def update(self, units: Matrix, losses: Vector) -> Posterior:
         """Return the posterior given coordinates, shape (n, d), and losses, shape (n,).
@@ -195,7 +224,8 @@ class _Model:
             self._posterior.append(self._encoding.features(units[fresh]))
             self._rows = np.append(self._rows, fresh)
         assert self._posterior is not None
-        self._posterior.condition(warp(losses[self._rows], self._offset)[0])
+        self.targets = warp(losses[self._rows], self._offset)[0]
+        self._posterior.condition(self.targets)
         return self._posterior
 
     def _fit(self, units: Matrix, losses: Vector) -> None:
