@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raymm.config import RayConfig
 from raymm.errors import ClusterError, Interrupted
+from raymm.sections import RayConfig
 
 LOOPBACK = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 """Ray takes 127.0.0.1 for the machine's outer address on Linux, where all of 127/8 is loopback."""

@@ -22,196 +22,26 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from raymm import rules
-from raymm.durations import seconds
 from raymm.errors import ConfigError
+from raymm.sections import (
+    CompressionConfig,
+    DataConfig,
+    Goal,
+    MonitoringConfig,
+    RayConfig,
+    SearchConfig,
+    Section,
+    ServingConfig,
+)
 
 _DECIDING = {"algorithm", "families", "scheduler", "min_budget", "max_budget"}
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
-
-
-Duration = Annotated[float | None, BeforeValidator(seconds)]
-_Off = BeforeValidator(lambda value: "off" if value is False else value)  # as YAML reads it
-AutoOrOff = Annotated[Literal["auto", "off"], _Off]
-
-
-def _words(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
-"""Names; one alone needs no brackets."""
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Limits(_Section):
-    """Upper limits that the served bundle must keep; None is no limit."""
-
-    latency_p99_ms: float | None = Field(default=None, gt=0)
-    bundle_mb: float | None = Field(default=None, gt=0)
-
-
-class Goal(_Section):
-    """What a good model is.
-
-    ``metric`` "auto" is roc_auc for two classes, accuracy for more, rmse for numbers.
-    ``at_least`` is the bound a model must reach: a floor for metrics that grow with quality, a
-    ceiling for errors such as rmse. ``confidence`` is that of the statements in a blessing.
-    ``protected`` names columns whose groups the audit compares. Where validation rows show that it
-    pays, ``calibration`` mends probabilities, and ``decision`` weighs labels for the metric.
-    """
-
-    metric: str = "auto"
-    at_least: float | None = Field(default=None, allow_inf_nan=False)
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    limits: Limits = Limits()
-    protected: Words = ()
-    calibration: AutoOrOff = "auto"
-    decision: AutoOrOff = "auto"
-
-
-class DataConfig(_Section):
-    """Where the table is and how it is split.
-
-    ``source`` is a file, folder, glob or URL. ``test`` is the share of rows kept for the final
-    evaluation. ``positive`` names the positive class of a binary target. ``schema`` is a schema
-    file written by ``raymm validate``.
-    """
-
-    source: str
-    target: str
-    task: Literal["auto", "binary", "multiclass", "regression"] = "auto"
-    positive: str | None = None
-    time: str | None = None
-    group: str | None = None
-    exclude: Words = ()
-    test: float = Field(default=0.2, gt=0, lt=0.9)
-    schema_file: str | None = Field(default=None, alias="schema")
-
-
-class SearchConfig(_Section):
-    """How configurations are tried.
-
-    With ``trials`` given and no ``time`` there is no time limit; with neither, 100 trials or ten
-    minutes end the search, whichever comes first. ``compute`` is CPU time of all trials together;
-    ``plateau`` so many trials no better than the best by more than noise ("auto": 30, or three a
-    parameter). ``parallel`` "auto" is one trial a CPU; each gets ``cpus`` and ``gpus``. A trial
-    whose worker died begins again ``max_failures`` times. ``min_budget`` and ``max_budget`` are
-    for algorithms that plan budgets. ``warm`` "auto" begins with what earlier runs of the name
-    found. Of runners, "auto" is "actors", raymm's own pool.
-    ``ensemble`` mixes so many trials at most, "auto" up to five, where validation rows show that it
-    pays and the limits are kept; weighing them may take ``ensemble_share`` of the search's time.
-    """
-
-    algorithm: str = "auto"
-    families: Literal["auto"] | Words = "auto"
-    trials: int | None = Field(default=None, ge=1)
-    time: Duration = None
-    compute: Duration = None
-    plateau: Literal["auto", "none"] | Annotated[int, Field(ge=1)] = "none"
-    parallel: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
-    cpus: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
-    gpus: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    trial_timeout: Duration = None
-    max_failures: int = Field(default=2, ge=0)
-    scheduler: Literal["auto", "asha", "median", "none"] = "auto"
-    min_budget: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    max_budget: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    warm: Literal["auto", "none"] = "auto"
-    runner: Literal["auto", "actors", "tune"] = "auto"
-    ensemble: AutoOrOff | Annotated[int, Field(ge=1)] = "auto"
-    ensemble_share: float = Field(default=0.2, gt=0, le=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _budget(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and value.get("trials") is value.get("time") is None:
-            return {**value, "trials": 100, "time": 600.0}
-        return value
-
-    @model_validator(mode="after")
-    def _ordered(self) -> SearchConfig:
-        low, high = self.min_budget, self.max_budget
-        if low is not None and high is not None and low > high:
-            raise ValueError(f"min_budget must be at most max_budget, but got {low} and {high}")
-        return self
-
-    def budget(self) -> tuple[int | None, float | None]:
-        """Return the limits in trials and in seconds; one at least is given."""
-        return self.trials, self.time
-
-
-class CompressionConfig(_Section):
-    """``max_loss`` is the loss of the goal's metric allowed on validation rows: a share of the
-    metric's value for errors such as rmse, an absolute difference for metrics in [0, 1].
-    """
-
-    max_loss: float = Field(default=0.0005, ge=0)
-    techniques: Literal["auto"] | Words = "auto"
-
-
-class Replicas(_Section):
-    """Bounds of autoscaling."""
-
-    min: int = Field(default=1, ge=1)
-    max: int = Field(default=1, ge=1)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Replicas:
-        if self.max < self.min:
-            raise ValueError(f"max must be at least min, but got min={self.min}, max={self.max}")
-        return self
-
-
-class ServingConfig(_Section):
-    """How the service listens and what it accepts; ``poll`` is how often a replica looks for a
-    newly promoted version, in seconds.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=1, le=65535)
-    replicas: Replicas = Replicas()
-    max_body_kb: int = Field(default=1024, ge=1)
-    max_rows: int = Field(default=10_000, ge=1)
-    max_queued: int = Field(default=200, ge=1)
-    auth: Literal["token", "none"] = "token"
-    poll: Duration = 2.0
-
-
-class MonitoringConfig(_Section):
-    """``window`` rows are compared with the reference at a time; ``false_alarms_per_day`` is
-    what a person accepts of them when nothing has changed, over all features together.
-    """
-
-    false_alarms_per_day: float = Field(default=0.01, gt=0)
-    window: int = Field(default=1000, ge=50)
-    flush: Duration = 5.0
-    retrain: Annotated[Literal["off", "drift"], _Off] = "off"
-
-
-class RayConfig(_Section):
-    """``address``: "auto" joins a cluster that is there (RAY_ADDRESS, or inside a job) and else
-    starts one here; "local" always starts one; else an address.
-    """
-
-    address: str = "auto"
-    cpus: int | None = Field(default=None, ge=1)
 
 
 def default_storage() -> str:
@@ -229,7 +59,7 @@ def _absolute(storage: str) -> str:
     return storage if "://" in storage else os.path.abspath(os.path.expanduser(storage))
 
 
-class RunConfig(_Section):
+class RunConfig(Section):
     """The whole configuration. ``seed`` decides every random choice."""
 
     name: str = Field(pattern=NAME_PATTERN)

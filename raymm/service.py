@@ -18,10 +18,11 @@ from typing import Any
 
 from raymm import prediction
 from raymm.artifacts import Version
-from raymm.config import MonitoringConfig, RayConfig, ServingConfig, default_storage, home_folder
+from raymm.config import default_storage, home_folder
 from raymm.endpoint import Service, alive, find, path_of, record, started_at
 from raymm.errors import Conflict, NotFound, ServingError
 from raymm.registry.versions import Registry
+from raymm.sections import MonitoringConfig, RayConfig, ServingConfig
 
 _START_SECONDS = 180.0
 _STOP_SECONDS = 60.0

@@ -9,7 +9,7 @@ import numpy as np
 
 from raymm import plugins
 from raymm.artifacts import Direction, Notify, Progress, Space
-from raymm.config import RunConfig, SearchConfig
+from raymm.config import RunConfig
 from raymm.errors import ConfigError
 from raymm.search.asha import Ladder
 from raymm.search.goals import Goals
@@ -22,6 +22,7 @@ from raymm.search.searcher import Searcher
 from raymm.search.session import Scheduler
 from raymm.search.several import SeveralHalving
 from raymm.search.warm import Warm
+from raymm.sections import SearchConfig
 
 
 def searcher(

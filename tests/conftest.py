@@ -46,7 +46,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def ray_cluster() -> Iterator[object]:
     """Yield a connection to a cluster of two CPUs on loopback, started when first asked for."""
     from raymm.cluster import connect
-    from raymm.config import RayConfig
+    from raymm.sections import RayConfig
 
     with connect(RayConfig(address="local"), cpus=2) as connection:
         yield connection

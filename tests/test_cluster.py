@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from raymm import cluster
-from raymm.config import RayConfig
 from raymm.errors import ClusterError, Interrupted
+from raymm.sections import RayConfig
 
 
 @pytest.mark.ray

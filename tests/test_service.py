@@ -46,7 +46,7 @@ def test_stopping_ends_the_process_and_its_record(home):
 
 
 def test_wider_than_loopback_needs_a_token():
-    from raymm.config import ServingConfig
+    from raymm.sections import ServingConfig
 
     service._require_safe(ServingConfig(auth="none"))
     service._require_safe(ServingConfig(host="0.0.0.0"))

@@ -44,7 +44,7 @@ from raymm.artifacts.table import (
     Table,
     Written,
 )
-from raymm.artifacts.traffic import Batch, Notify, Progress, Watcher
+from raymm.artifacts.traffic import Batch, Feedback, Notify, Progress, Watcher
 from raymm.artifacts.trial import MetricLike, Trial, Trials
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "Encoding",
     "Evaluation",
     "Explanation",
+    "Feedback",
     "Finding",
     "Float",
     "Floats",

@@ -21,7 +21,8 @@ class Batch:
     ``predictions`` are probabilities (n, classes) or values (n,); ``seconds`` is the time the
     request took; ``error`` is the exception's class name where it failed, else empty;
     ``version`` is the number of the version that answered. Where several requests were put
-    together, ``merged`` holds the seconds of each and ``seconds`` their sum.
+    together, ``merged`` holds the seconds of each and ``seconds`` their sum. ``ids`` names each
+    row's prediction, so that its true label can be told later; empty where nobody may tell.
     """
 
     rows: int
@@ -31,6 +32,15 @@ class Batch:
     predictions: npt.NDArray[Any] = field(default_factory=lambda: np.empty(0))
     error: str = ""
     merged: tuple[float, ...] = ()
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """True labels that became known after their predictions; ``labels`` are as in the table."""
+
+    ids: tuple[str, ...]
+    labels: tuple[Any, ...]
 
 
 class Watcher(Protocol):
@@ -42,6 +52,10 @@ class Watcher(Protocol):
 
     def tell(self, batch: Batch) -> None:
         """Hand over one batch."""
+        ...
+
+    def learn(self, feedback: Feedback) -> None:
+        """Hand over true labels."""
         ...
 
     def report(self) -> Mapping[str, Any]:

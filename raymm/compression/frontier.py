@@ -21,8 +21,8 @@ from raymm.bundle.packed import Bundle
 from raymm.bundle.parity import BOUND
 from raymm.bundle.run import Runner
 from raymm.compression.compressor import Rows
-from raymm.config import Limits
 from raymm.plugins import compressors
+from raymm.sections import Limits
 
 ROWS = 10_000
 """Validation rows that are scored at most, drawn at random."""

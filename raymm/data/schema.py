@@ -11,13 +11,13 @@ from collections.abc import Collection
 import numpy as np
 
 from raymm.artifacts import Column, ColumnStatistics, Kind, Role, Schema, Statistics, Table
-from raymm.config import DataConfig
 from raymm.data.guesses import Guess
 from raymm.data.kinds import decimal_commas, guess
 from raymm.data.naming import is_key
 from raymm.data.schema_file import read, write
 from raymm.data.target import target_of
 from raymm.errors import DataError
+from raymm.sections import DataConfig
 
 __all__ = ["infer", "nearest", "read", "write"]
 

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from raymm.artifacts import Dataset, Fold, Indices, Schema, Table
-from raymm.config import DataConfig
 from raymm.data import duplicates
 from raymm.data.schema import nearest
 from raymm.errors import DataError
 from raymm.features.columns import encode, encode_target, numbers, times, words
+from raymm.sections import DataConfig
 
 HOLDOUT = 0.2
 """The share of training rows that a single fold validates on."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from raymm.artifacts import Column, Task
-from raymm.config import DataConfig
 from raymm.data.guesses import Guess
 from raymm.errors import DataError
 from raymm.features.columns import number
+from raymm.sections import DataConfig
 
 MOST_NUMBERS = 20
 """A target of at most this many whole numbers, each in ten rows on average, is one of classes."""

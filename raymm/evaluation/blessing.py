@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from raymm.artifacts import Blessing, Check, Evaluation, Score
-from raymm.config import Goal
 from raymm.evaluation.metrics import Metric
 from raymm.plugins import metrics
+from raymm.sections import Goal
 
 MARGIN = 0.01
 """How much worse than the champion a model may be and still count as no worse: an absolute

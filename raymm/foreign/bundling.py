@@ -17,13 +17,13 @@ from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.compression import frontier as compressing
 from raymm.compression.compressor import Rows
-from raymm.config import DataConfig
 from raymm.data import ingest, schema, split, statistics
 from raymm.errors import DataError
 from raymm.evaluation.metrics import baseline_prediction, metric_for
 from raymm.foreign.model import Facts, Foreign
 from raymm.foreign.reading import read
 from raymm.prediction import unreadable
+from raymm.sections import DataConfig
 
 _SHOWN = 8
 

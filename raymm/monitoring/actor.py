@@ -23,10 +23,11 @@ import ray
 from ray.util import metrics
 
 from raymm.artifacts import Batch, Statistics, as_record
-from raymm.config import NAME_PATTERN, MonitoringConfig
+from raymm.config import NAME_PATTERN
 from raymm.errors import ConfigError, NotFound, RegistryError, ServingError
 from raymm.monitoring.merging import merge
 from raymm.monitoring.observer import Observer
+from raymm.sections import MonitoringConfig
 
 NAMESPACE = "raymm"
 MOST_ROWS = 200_000

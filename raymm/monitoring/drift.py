@@ -35,10 +35,10 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Batch, ColumnStatistics, Statistics
-from raymm.config import MonitoringConfig
 from raymm.monitoring.monitor import Monitor
 from raymm.monitoring.sketches import Cells, Counts, cells_of
 from raymm.plugins import monitor
+from raymm.sections import MonitoringConfig
 
 LEAST_EXPECTED = 10
 SPENT_A_WINDOW = 0.1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 from raymm.artifacts import Batch, Statistics
-from raymm.config import MonitoringConfig
+from raymm.sections import MonitoringConfig
 
 
 class Monitor(ABC):

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from raymm.artifacts import Batch, Statistics, from_record
-from raymm.config import MonitoringConfig
 from raymm.errors import RegistryError
 from raymm.monitoring.exposition import metrics_text
 from raymm.monitoring.monitor import Monitor
 from raymm.monitoring.triggers import Policy, decide
 from raymm.plugins import monitors
+from raymm.sections import MonitoringConfig
 
 FORMAT = 1
 _MOST_CLIENTS = 1000

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import NO_TIME, Batch, ColumnStatistics, Statistics
-from raymm.config import MonitoringConfig
 from raymm.monitoring.monitor import Monitor
 from raymm.monitoring.sketches import cells_of
 from raymm.plugins import monitor
+from raymm.sections import MonitoringConfig
 
 
 @monitor("quality")

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from raymm.artifacts import Batch, Statistics
-from raymm.config import MonitoringConfig
 from raymm.monitoring.monitor import Monitor
 from raymm.monitoring.sketches import Latencies
 from raymm.plugins import monitor
+from raymm.sections import MonitoringConfig
 
 MOST_ERRORS = 50
 _OTHER = "other"

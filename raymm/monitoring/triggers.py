@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from raymm.config import MonitoringConfig
+from raymm.sections import MonitoringConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

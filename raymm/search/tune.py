@@ -26,7 +26,6 @@ from ray.exceptions import (
 )
 
 from raymm.artifacts import Direction, MetricLike, Notify, Space, Trials
-from raymm.config import SearchConfig
 from raymm.errors import ConfigError, Interrupted, SearchError
 from raymm.search import tuner
 from raymm.search.desk import Desk
@@ -40,6 +39,7 @@ from raymm.search.session import Scheduler, Session
 from raymm.search.share import Share, share
 from raymm.search.trial import MakeTrial, Prepared
 from raymm.search.workers import POLL, Died, Make, Pool, StateLost, Worker
+from raymm.sections import SearchConfig
 
 GRACE = 0.5
 """Seconds kept back from the time budget for ending the workers; at most 4 % of it."""

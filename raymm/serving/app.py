@@ -25,7 +25,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from raymm.artifacts import Watcher, as_record
-from raymm.config import ServingConfig
 from raymm.errors import (
     InputError,
     NotFound,
@@ -35,6 +34,7 @@ from raymm.errors import (
     TooLarge,
     Unauthorized,
 )
+from raymm.sections import ServingConfig
 from raymm.serving import inference_protocol, openapi
 from raymm.serving.predicting import Service
 from raymm.serving.protocol import encode, example

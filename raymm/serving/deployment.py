@@ -18,8 +18,8 @@ from functools import partial
 from typing import Any
 
 from raymm.artifacts import Watcher
-from raymm.config import ServingConfig
 from raymm.errors import ServingError
+from raymm.sections import ServingConfig
 from raymm.serving.sources import Load, PolledModel
 
 _CONTROLLER = "SERVE_CONTROLLER_ACTOR"

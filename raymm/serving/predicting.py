@@ -18,8 +18,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from raymm.artifacts import Batch, Tensors, Watcher
-from raymm.config import ServingConfig
 from raymm.errors import InputError, NotFound, RaymmError
+from raymm.sections import ServingConfig
 from raymm.serving import inference_protocol, protocol
 from raymm.serving.columns import shown
 from raymm.serving.limits import Room, read_body

@@ -25,6 +25,7 @@ ROOMS = {
 }
 FOUNDATION = {
     "config",
+    "sections",
     "durations",
     "rules",
     "plugins",

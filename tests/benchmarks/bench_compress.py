@@ -66,10 +66,10 @@ from raymm.bundle.pipeline import Pipeline, fit
 from raymm.bundle.run import Runner
 from raymm.compression import frontier
 from raymm.compression.compressor import Rows
-from raymm.config import DataConfig
 from raymm.data import ingest, schema, split, statistics
 from raymm.evaluation.metrics import Metric, metric_for
 from raymm.models.mlp import limited_threads
+from raymm.sections import DataConfig
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 FILES = {"adult": "income", "california_housing": "median_house_value", "letter": "class"}

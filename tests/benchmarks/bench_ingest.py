@@ -49,8 +49,8 @@ def pyarrow(path: str) -> dict[str, Any]:
 
 def raymm(path: str) -> dict[str, Any]:
     """Read, describe and infer the schema."""
-    from raymm.config import DataConfig
     from raymm.data import ingest, schema, statistics
+    from raymm.sections import DataConfig
 
     made: dict[str, Any] = {}
     told = measured("read", lambda: made.update(table=ingest.read(path)))

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from raymm.config import seconds
+from raymm.durations import seconds
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 BOUNDS = {

@@ -257,8 +257,8 @@ def run(rounds):
 
 def _deploy(stack, folder):
     from raymm.cluster import connect
-    from raymm.config import MonitoringConfig, RayConfig, ServingConfig
     from raymm.monitoring import actor
+    from raymm.sections import MonitoringConfig, RayConfig, ServingConfig
     from raymm.service import watcher
     from raymm.serving import deployment
 

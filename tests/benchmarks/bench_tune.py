@@ -37,12 +37,12 @@ import numpy as np
 from raymm import plugins
 from raymm.artifacts import Float, Progress
 from raymm.cluster import connect
-from raymm.config import RayConfig
 from raymm.search.ledger import Ledger
 from raymm.search.limits import Limits
 from raymm.search.random import Random
 from raymm.search.session import Session
 from raymm.search.trial import Rung
+from raymm.sections import RayConfig
 
 ROUNDS = 4
 SPACE = {"x": Float(-1.0, 1.0)}

@@ -9,11 +9,11 @@ from raymm.bundle.run import Runner
 from raymm.compression import frontier
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.tap import tree_nodes
-from raymm.config import Limits
 from raymm.errors import ConfigError
 from raymm.evaluation.metrics import metric_for
 from raymm.models.trees import TreeEnsemble
 from raymm.plugins import compressors
+from raymm.sections import Limits
 
 BOTH = ("prune", "truncate")
 METRICS = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}

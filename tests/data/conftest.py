@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from raymm.artifacts import Dataset, Schema, Statistics, Table
-from raymm.config import DataConfig
 from raymm.data import ingest, schema, split, statistics
+from raymm.sections import DataConfig
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 TARGETS = {

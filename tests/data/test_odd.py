@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from raymm.artifacts import Anomaly, Schema, Table
-from raymm.config import DataConfig
 from raymm.data import ingest, schema, split, statistics, validation
 from raymm.errors import DataError
+from raymm.sections import DataConfig
 
 ODD = Path(__file__).parent / "odd"
 

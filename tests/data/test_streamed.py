@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from raymm.artifacts import Table
-from raymm.config import DataConfig
 from raymm.data import ingest, schema, statistics, streamed
 from raymm.errors import DataError
 from raymm.features.columns import encode
+from raymm.sections import DataConfig
 
 
 @pytest.fixture(autouse=True)

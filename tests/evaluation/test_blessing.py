@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from raymm.artifacts import Blessing, Evaluation, Score, SliceScore
-from raymm.config import Goal, Limits
 from raymm.evaluation.blessing import bless
+from raymm.sections import Goal, Limits
 
 
 def score(value: float, low: float, high: float, metric: str = "roc_auc") -> Score:

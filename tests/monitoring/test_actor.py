@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from raymm.artifacts import Batch, ColumnStatistics, Statistics
-from raymm.config import MonitoringConfig
 from raymm.errors import ConfigError, NotFound
 from raymm.monitoring.actor import MOST_ROWS, ActorWatcher, actor_name, find, start, stop
+from raymm.sections import MonitoringConfig
 
 COLUMN = ColumnStatistics(
     name="x", kind="number", rows=400, missing=0, distinct=400, edges=(0.0,), counts=(200, 200)

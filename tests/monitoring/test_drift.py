@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from scipy.stats import chi2, fisher_exact
 
 from raymm.artifacts import Batch, ColumnStatistics, Statistics
-from raymm.config import MonitoringConfig
 from raymm.monitoring.drift import (
     Drift,
     judge,
@@ -22,6 +21,7 @@ from raymm.monitoring.drift import (
     threshold,
 )
 from raymm.monitoring.sketches import cells_of
+from raymm.sections import MonitoringConfig
 
 COUNTS = st.lists(st.integers(0, 500), min_size=1, max_size=12)
 

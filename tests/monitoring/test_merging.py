@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymm.artifacts import Batch, ColumnStatistics, Statistics
-from raymm.config import MonitoringConfig
 from raymm.monitoring.merging import merge
 from raymm.plugins import monitors
+from raymm.sections import MonitoringConfig
 
 STATISTICS = Statistics(
     rows=100,

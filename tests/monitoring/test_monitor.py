@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from raymm.artifacts import Batch, ColumnStatistics, Statistics
-from raymm.config import MonitoringConfig
 from raymm.monitoring.monitor import Monitor
 from raymm.plugins import monitors
+from raymm.sections import MonitoringConfig
 
 COLUMN = ColumnStatistics(
     name="x", kind="number", rows=400, missing=0, distinct=400, edges=(0.0,), counts=(200, 200)

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymm.artifacts import Batch, ColumnStatistics, Statistics, as_record
-from raymm.config import MonitoringConfig
 from raymm.errors import RegistryError
 from raymm.monitoring.observer import Observer
+from raymm.sections import MonitoringConfig
 
 COLUMN = ColumnStatistics(
     name="x", kind="number", rows=400, missing=0, distinct=400, edges=(0.0,), counts=(200, 200)

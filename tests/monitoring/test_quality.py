@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from raymm.artifacts import NO_TIME, Batch, ColumnStatistics, Statistics
-from raymm.config import MonitoringConfig
 from raymm.monitoring.quality import Quality
+from raymm.sections import MonitoringConfig
 
 STATISTICS = Statistics(
     rows=100,

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from raymm.artifacts import Batch, Statistics
-from raymm.config import MonitoringConfig
 from raymm.monitoring.traffic import MOST_ERRORS, Traffic
+from raymm.sections import MonitoringConfig
 
 NOTHING = Statistics(rows=0, columns=())
 

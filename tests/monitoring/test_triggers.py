@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raymm.config import MonitoringConfig
 from raymm.monitoring.triggers import Policy, decide
+from raymm.sections import MonitoringConfig
 
 
 def report(*streaks: int, prediction: int = 0) -> dict[str, Any]:

@@ -58,9 +58,9 @@ class Cheap:
 def drive(address: str, task: dict[str, Any]) -> None:
     """Search, and note in a file every trial of whose end the person is told."""
     from raymm.cluster import connect
-    from raymm.config import RayConfig
     from raymm.search.halving import Halving
     from raymm.search.tune import tune_function
+    from raymm.sections import RayConfig
 
     storage, run = task["storage"], task["run"]
     searcher = plugins.searchers.get("random")(
@@ -110,7 +110,7 @@ def nursery(address: str) -> None:
 def cluster() -> None:
     """Start a cluster of two CPUs, tell its address, and hold it until the input ends."""
     from raymm.cluster import connect
-    from raymm.config import RayConfig
+    from raymm.sections import RayConfig
 
     with connect(RayConfig(address="local"), cpus=2) as connection:
         print(connection.address, flush=True)

@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 
 from raymm.artifacts import Float, Space, Trials
-from raymm.config import SearchConfig
 from raymm.errors import ClusterError, ConfigError, SearchError
 from raymm.search.asha import Asha
 from raymm.search.ledger import Ledger
 from raymm.search.random import Random
 from raymm.search.searcher import Searcher
+from raymm.sections import SearchConfig
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 
@@ -293,7 +293,7 @@ DRIVER = """
 import sys, time, numpy as np
 from raymm.artifacts import Float
 from raymm.cluster import connect
-from raymm.config import RayConfig
+from raymm.sections import RayConfig
 from raymm.search.ledger import Ledger
 from raymm.search.random import Random
 from raymm.search.tune import tune_function

@@ -122,7 +122,7 @@ def make_served(make_bundle):
 
 @pytest.fixture
 def make_client(make_served):
-    from raymm.config import ServingConfig
+    from raymm.sections import ServingConfig
     from raymm.serving.app import create_app
     from raymm.serving.sources import FixedModels
 

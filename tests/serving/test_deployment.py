@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from raymm.config import ServingConfig
 from raymm.errors import ServingError
+from raymm.sections import ServingConfig
 from raymm.serving import deployment
 
 pytestmark = pytest.mark.ray

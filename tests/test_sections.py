@@ -1,0 +1,36 @@
+"""The sections: each bound is kept, nothing unknown is taken, nothing changes afterwards."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from raymm import sections
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        (sections.Limits, {"bundle_mb": 0}),
+        (sections.Goal, {"confidence": 0.5}),
+        (sections.SearchConfig, {"min_budget": 3, "max_budget": 2}),
+        (sections.Replicas, {"min": 3, "max": 2}),
+        (sections.ServingConfig, {"port": 0}),
+        (sections.MonitoringConfig, {"window": 49}),
+        (sections.RayConfig, {"adress": "auto"}),
+    ],
+)
+def test_what_is_out_of_bounds_or_unknown_is_refused(section, values):
+    with pytest.raises(ValidationError):
+        section(**values)
+
+
+def test_one_name_needs_no_brackets_and_off_may_be_false():
+    goal = sections.Goal(protected="gender", calibration=False)
+    assert goal.protected == ("gender",)
+    assert goal.calibration == "off"
+
+
+def test_nothing_changes_after_it_was_read():
+    with pytest.raises(ValidationError):
+        sections.Goal().metric = "rmse"
