@@ -30,7 +30,7 @@ from raymm.artifacts.proof import (
 )
 from raymm.artifacts.recipe import Finding, Member, Recipe, recipe_of
 from raymm.artifacts.records import as_record, from_record
-from raymm.artifacts.release import Candidate, Frontier, Lineage, Version
+from raymm.artifacts.release import Candidate, Frontier, Lineage, Release, Version
 from raymm.artifacts.space import Categorical, Float, Int, Parameter, Space
 from raymm.artifacts.table import (
     Anomaly,
@@ -44,7 +44,7 @@ from raymm.artifacts.table import (
     Table,
     Written,
 )
-from raymm.artifacts.traffic import Batch, Feedback, Notify, Progress, Watcher
+from raymm.artifacts.traffic import Batch, Feedback, Notify, Progress, Target, Watcher
 from raymm.artifacts.trial import MetricLike, Trial, Trials
 
 __all__ = [
@@ -81,6 +81,7 @@ __all__ = [
     "Parameter",
     "Progress",
     "Recipe",
+    "Release",
     "Role",
     "Scalar",
     "Schema",
@@ -90,6 +91,7 @@ __all__ = [
     "Space",
     "Statistics",
     "Table",
+    "Target",
     "Task",
     "Tensors",
     "Trial",

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts.kinds import Tensors
-from raymm.artifacts.table import Statistics
+from raymm.artifacts.kinds import Task, Tensors
+from raymm.artifacts.table import Schema, Statistics
 from raymm.artifacts.trial import Trial
 
 
@@ -43,11 +43,43 @@ class Feedback:
     labels: tuple[Any, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a version predicts, so that a monitor can judge its answers by true labels.
+
+    ``classes`` and ``decision`` are as in `Schema`; ``metric`` is the goal's, empty where only
+    what every task has (accuracy, or the root mean squared error) is asked for.
+    """
+
+    task: Task
+    classes: tuple[str, ...] = ()
+    decision: tuple[float, ...] = ()
+    metric: str = ""
+
+    @classmethod
+    def of(cls, schema: Schema, metric: str = "") -> Target:
+        """Return what a schema says of its target."""
+        return cls(
+            task=schema.task, classes=schema.classes, decision=schema.decision, metric=metric
+        )
+
+
 class Watcher(Protocol):
     """How a replica reaches its monitor; none of the calls waits, and none raises."""
 
-    def watch(self, version: int, statistics: Statistics) -> None:
-        """Say which version is served now, and what its training data looked like."""
+    def watch(
+        self,
+        version: int,
+        statistics: Statistics,
+        *,
+        target: Target | None = None,
+        champion: bool = True,
+    ) -> None:
+        """Say that a version is served from now on, and what its training data looked like.
+
+        Without ``target`` its answers are not judged by labels. One that is not the ``champion``
+        (in shadow, or with a share of the requests) is watched beside it.
+        """
         ...
 
     def tell(self, batch: Batch) -> None:

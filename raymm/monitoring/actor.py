@@ -16,13 +16,14 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.util import metrics
 
-from raymm.artifacts import Batch, Statistics, as_record
+from raymm.artifacts import Batch, Feedback, Statistics, Target, as_record
 from raymm.config import NAME_PATTERN
 from raymm.errors import ConfigError, NotFound, RegistryError, ServingError
 from raymm.monitoring.merging import merge
@@ -31,7 +32,9 @@ from raymm.sections import MonitoringConfig
 
 NAMESPACE = "raymm"
 MOST_ROWS = 200_000
-"""Rows that a watcher holds at most before it drops batches."""
+"""Rows, and labels too, that a watcher holds at most before it drops what comes."""
+MOST_ANNOUNCED = 4
+"""Versions beside the champion that a watcher remembers to be served."""
 
 _log = logging.getLogger(__name__)
 _GAUGES = ("statistic", "threshold", "drifted", "missing", "unseen")
@@ -75,14 +78,29 @@ class MonitorActor:
         self._period = settings.flush or 5.0
         self._observer.configure(settings)
 
-    def watch(self, version: int, statistics: Mapping[str, Any], take_over: bool = True) -> None:
+    def watch(
+        self,
+        version: int,
+        statistics: Mapping[str, Any],
+        take_over: bool = True,
+        target: Mapping[str, Any] | None = None,
+        champion: bool = True,
+    ) -> None:
         """See `Observer.watch`; the version is durable when this returns."""
-        self._observer.watch(version, statistics, take_over=take_over)
+        self._observer.watch(
+            version, statistics, take_over=take_over, target=target, champion=champion
+        )
         self._observer.flush()
 
-    def tell(self, batches: Sequence[Batch], client: str = "", sequence: int = 0) -> int | None:
+    def tell(
+        self,
+        batches: Sequence[Batch],
+        client: str = "",
+        sequence: int = 0,
+        feedback: Sequence[Feedback] = (),
+    ) -> int | None:
         """See `Observer.tell`."""
-        return self._observer.tell(batches, client=client, sequence=sequence)
+        return self._observer.tell(batches, client=client, sequence=sequence, feedback=feedback)
 
     def report(self) -> dict[str, Any]:
         """See `Observer.report`."""
@@ -197,13 +215,26 @@ def stop(name: str) -> None:
     ray.kill(handle, no_restart=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """A version as it was announced."""
+
+    statistics: Statistics
+    target: Target | None
+    champion: bool
+
+    def beside(self) -> _Served:
+        """Return it as one that is no champion."""
+        return replace(self, champion=False)
+
+
 class ActorWatcher:
     """A replica's way to its model's monitor (see `raymm.artifacts.Watcher`).
 
-    `tell` puts a batch into a bounded buffer and returns in microseconds. A thread sends the
-    buffer twice a second, each time under a number that makes a repetition harmless, and fetches
-    the report every few seconds. When the actor is away, batches wait; when the buffer is full
-    they are dropped and counted (``dropped`` in the report).
+    `tell` and `learn` put what they are given into a bounded buffer and return in microseconds. A
+    thread sends the buffer twice a second, each time under a number that makes a repetition
+    harmless, and fetches the report every few seconds. When the actor is away, batches and labels
+    wait; when the buffer is full they are dropped and counted in the report.
 
     Parameters
     ----------
@@ -220,12 +251,14 @@ class ActorWatcher:
         self._client = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._buffer: deque[Batch] = deque()
-        self._rows = 0
-        self._dropped = 0
-        self._sending: list[Batch] = []
+        self._feedback: deque[Feedback] = deque()
+        self._rows = self._labels = 0
+        self._dropped = self._dropped_labels = 0
+        self._sending: tuple[list[Batch], list[Feedback]] = ([], [])
         self._sequence = 0
-        self._served: tuple[int, Statistics] | None = None
-        self._announce: bool | None = None  # take over, ensure only, or nothing to say
+        self._told: set[int] = set()
+        self._served: dict[int, _Served] = {}
+        self._announce: dict[int, bool] = {}  # to be said: take over, or ensure only
         self._report: Mapping[str, Any] = {}
         self._fetched = 0.0
         self._handle: Any = None
@@ -233,10 +266,25 @@ class ActorWatcher:
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def watch(self, version: int, statistics: Statistics) -> None:
-        """Say which version is served now; it is sent before the next batches."""
+    def watch(
+        self,
+        version: int,
+        statistics: Statistics,
+        *,
+        target: Target | None = None,
+        champion: bool = True,
+    ) -> None:
+        """Say that a version is served from now on; it is sent before the next batches."""
         with self._lock:
-            self._served, self._announce = (version, statistics), True
+            self._served.pop(version, None)
+            if champion:
+                self._served = {number: one.beside() for number, one in self._served.items()}
+            self._served[version] = _Served(statistics, target, champion)
+            self._announce[version] = True
+            for old in list(self._served)[: -MOST_ANNOUNCED - 1]:
+                if not self._served[old].champion:
+                    del self._served[old]
+                    self._announce.pop(old, None)
         self._begin()
 
     def tell(self, batch: Batch) -> None:
@@ -250,9 +298,24 @@ class ActorWatcher:
             self._rows += rows
         self._begin()
 
+    def learn(self, feedback: Feedback) -> None:
+        """Put true labels into the buffer, or drop them where that is full."""
+        labels = len(feedback.ids)
+        with self._lock:
+            if self._labels + labels > MOST_ROWS:
+                self._dropped_labels += labels
+                return
+            self._feedback.append(feedback)
+            self._labels += labels
+        self._begin()
+
     def report(self) -> Mapping[str, Any]:
-        """Return the latest report fetched, with ``dropped``; empty before the first."""
-        return {**self._report, "dropped": self._dropped} if self._report else {}
+        """Return the latest report fetched, with ``dropped`` batches and ``dropped_labels``.
+
+        Empty before the first.
+        """
+        dropped = {"dropped": self._dropped, "dropped_labels": self._dropped_labels}
+        return {**self._report, **dropped} if self._report else {}
 
     def close(self) -> None:
         """Send what is there once more and end the thread."""
@@ -284,28 +347,49 @@ class ActorWatcher:
         """Send what waits, in order, and fetch the report when it is old."""
         if self._handle is None:
             self._handle = find(self._name)
+        self._say_what_is_served()
         with self._lock:
-            served, announce = self._served, self._announce
-        if served is not None and announce is not None:
-            record = as_record(served[1])
-            ray.get(self._handle.watch.remote(served[0], record, announce), timeout=10)
-            with self._lock:
-                if self._served is served:
-                    self._announce = None
-        with self._lock:
-            if not self._sending and self._buffer:
-                self._sending = merge(list(self._buffer))
+            if not any(self._sending) and (self._buffer or self._feedback):
+                self._sending = (merge(list(self._buffer)), list(self._feedback))
                 self._sequence += 1
                 self._buffer.clear()
-                self._rows = 0
-        if self._sending:
-            told = self._handle.tell.remote(self._sending, self._client, self._sequence)
+                self._feedback.clear()
+                self._rows = self._labels = 0
+        batches, feedback = self._sending
+        if batches or feedback:
+            told = self._handle.tell.remote(batches, self._client, self._sequence, feedback)
             if ray.get(told, timeout=10) is None:
-                with self._lock:
-                    # The actor has lost its state; another replica may have told it by then.
-                    self._announce = False if self._announce is None else self._announce
+                self._say_again(set(self._served))
                 return
-            self._sending = []
+            self._sending = ([], [])
+            self._told |= {batch.version for batch in batches}
         if time.monotonic() - self._fetched > self._refresh:
             self._report = ray.get(self._handle.report.remote(), timeout=10)
             self._fetched = time.monotonic()
+            self._say_again(self._told - set(map(int, self._report.get("versions", ()))))
+            self._told = set()
+
+    def _say_what_is_served(self) -> None:
+        with self._lock:
+            announced = [
+                (version, self._served[version], take_over)
+                for version, take_over in self._announce.items()
+            ]
+        for version, one, take_over in announced:
+            target = None if one.target is None else as_record(one.target)
+            said = self._handle.watch.remote(
+                version, as_record(one.statistics), take_over, target, one.champion
+            )
+            ray.get(said, timeout=10)
+            with self._lock:
+                if self._served.get(version) is one:
+                    self._announce.pop(version, None)
+
+    def _say_again(self, versions: set[int]) -> None:
+        """Have versions announced where the actor has lost its state.
+
+        Another replica may have told it of them, or of newer ones, by then: nothing is taken over.
+        """
+        with self._lock:
+            for version in versions & set(self._served):
+                self._announce.setdefault(version, False)

@@ -24,12 +24,18 @@ def merge(batches: Sequence[Batch]) -> list[Batch]:
     Returns
     -------
     list of Batch
-        Groups in the order of their first batch; rows keep their order within a group, and every
-        request's seconds are kept in ``merged``.
+        Groups in the order of their first batch; rows and their ids keep their order within a
+        group, and every request's seconds are kept in ``merged``.
     """
     groups: dict[tuple[object, ...], list[Batch]] = {}
     for batch in batches:
-        kind = (batch.version, batch.error, tuple(batch.tensors), batch.predictions.shape[1:])
+        kind = (
+            batch.version,
+            batch.error,
+            tuple(batch.tensors),
+            batch.predictions.shape[1:],
+            bool(batch.ids),
+        )
         groups.setdefault(kind, []).append(batch)
     return [_joined(group) for group in groups.values()]
 
@@ -49,4 +55,5 @@ def _joined(group: Sequence[Batch]) -> Batch:
         predictions=np.concatenate([batch.predictions for batch in group]),
         error=first.error,
         merged=seconds,
+        ids=tuple(one for batch in group for one in batch.ids),
     )

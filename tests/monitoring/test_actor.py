@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raymm.artifacts import Batch, ColumnStatistics, Statistics
+from raymm.artifacts import Batch, ColumnStatistics, Feedback, Statistics
 from raymm.errors import ConfigError, NotFound
 from raymm.monitoring.actor import MOST_ROWS, ActorWatcher, actor_name, find, start, stop
 from raymm.sections import MonitoringConfig
@@ -52,7 +52,56 @@ def test_telling_is_fast_never_raises_and_drops_what_is_too_much() -> None:
         watcher.tell(Batch(rows=MOST_ROWS, version=1, seconds=0.1))
     assert watcher._rows == 1000
     assert watcher._dropped == 3
+    labels = tuple(map(str, range(MOST_ROWS)))
+    for _ in range(2):
+        watcher.learn(Feedback(ids=labels, labels=labels))
+    assert watcher._dropped_labels == MOST_ROWS
     assert watcher.report() == {}
+
+
+class Remote:
+    """Stands in for the actor's handle: keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        self.answers: list[Any] = []
+        self.shown: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        def remote(*arguments: Any) -> Any:
+            self.calls.append((name, arguments))
+            if name == "tell":
+                return self.answers.pop(0) if self.answers else 1
+            return self.shown if name == "report" else None
+
+        return type("Method", (), {"remote": staticmethod(remote)})
+
+
+def test_labels_go_the_way_of_batches_and_a_lost_state_is_told_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    actor = Remote()
+    monkeypatch.setattr("raymm.monitoring.actor.find", lambda name: actor)
+    monkeypatch.setattr("ray.get", lambda value, timeout=None: value)
+    monkeypatch.setattr(ActorWatcher, "_begin", lambda self: None)
+    watcher = ActorWatcher("churn", refresh=-1.0)
+    watcher.watch(1, STATISTICS)
+    watcher.watch(2, STATISTICS, champion=False)
+    watcher.tell(told())
+    watcher.learn(Feedback(ids=("a",), labels=(1,)))
+    actor.answers = [None]  # the first telling finds no state
+    actor.shown = {"versions": {"2": {}}}
+    watcher._exchange()
+    watcher._exchange()
+    watcher._exchange()  # the report lacks version 1, of which it was told
+    watches = [arguments for name, arguments in actor.calls if name == "watch"]
+    assert [(w[0], w[2], w[4]) for w in watches] == [
+        (1, True, True), (2, True, False), (1, False, True), (2, False, False), (1, False, True),
+    ]  # fmt: skip
+    tells = [arguments for name, arguments in actor.calls if name == "tell"]
+    assert len(tells) == 2
+    assert tells[0] == tells[1]  # the same number, so that it counts once
+    assert (len(tells[0][0]), tells[0][3][0].ids) == (1, ("a",))
 
 
 @pytest.mark.ray
@@ -68,11 +117,13 @@ def test_the_actor_counts_what_it_is_told_and_survives_a_kill(
     watcher.watch(1, STATISTICS)
     for _ in range(100):
         watcher.tell(told())
+    watcher.learn(Feedback(ids=("a", "b"), labels=(1, 2)))
 
     def requests() -> int:
         return int(watcher.report().get("requests", 0))
 
     until(lambda: requests() == 100)
+    until(lambda: watcher.report()["labels"] == 2)
     assert watcher.report()["rows"] == 1000
     assert watcher.report()["window"]["complete"] == 20
     time.sleep(1.0)  # several flushes: all of it is durable

@@ -89,3 +89,14 @@ def test_merging_twice_changes_nothing_more(told):
     assert [b.merged or (b.seconds,) for b in merge(once)] == [
         b.merged or (b.seconds,) for b in once
     ]
+
+
+def test_ids_stay_with_their_rows():
+    def told(ids, value):
+        rows = np.full(2, value, np.float32)
+        return Batch(rows=2, version=1, seconds=0.1, tensors={"x": rows}, predictions=rows, ids=ids)
+
+    named, nameless = merge([told(("a", "b"), 1), told((), 2), told(("c", "d"), 3), told((), 4)])
+    assert named.ids == ("a", "b", "c", "d")
+    assert named.predictions.tolist() == [1, 1, 3, 3]
+    assert nameless.ids == ()

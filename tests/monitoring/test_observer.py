@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raymm.artifacts import Batch, ColumnStatistics, Statistics, as_record
+from raymm.artifacts import Batch, ColumnStatistics, Feedback, Statistics, as_record
 from raymm.errors import RegistryError
-from raymm.monitoring.observer import Observer
+from raymm.monitoring.observer import FORGOTTEN_AFTER, MOST_VERSIONS, Observer
 from raymm.sections import MonitoringConfig
 
 COLUMN = ColumnStatistics(
     name="x", kind="number", rows=400, missing=0, distinct=400, edges=(0.0,), counts=(200, 200)
 )
+FIRST_FORMAT = (Path(__file__).parent / "state_format_1.json").read_text()
 RECORD = as_record(Statistics(rows=400, columns=(COLUMN,)))
 
 
@@ -60,6 +61,59 @@ def test_a_repeated_telling_counts_once(sent: list[tuple[str, int]]) -> None:
         expected += sequence > last[client]
         last[client] = max(last[client], sequence)
     assert watched.report()["requests"] == expected
+
+
+def test_a_repeated_telling_of_labels_counts_once() -> None:
+    watched = observer(Path("nowhere"), lambda: 0.0)
+    watched.watch(1, RECORD)
+    labels = Feedback(ids=("a", "b"), labels=("yes", "no"))
+    for _ in range(2):
+        watched.tell([], client="a", sequence=1, feedback=[labels])
+    assert watched.report()["labels"] == 2
+
+
+def test_a_challenger_is_watched_beside_the_champion(tmp_path: Path, clock: Any) -> None:
+    watched = observer(tmp_path, clock)
+    watched.watch(2, RECORD, champion=False)
+    assert watched.tell([told(version=2)]) is None  # there is no champion to report on yet
+    watched.watch(1, RECORD)
+    watched.tell([told(), told(version=2), told(version=2)])
+    watched.watch(2, RECORD, champion=False)
+    report = watched.report()
+    assert (report["version"], report["requests"]) == (1, 1)
+    assert {number: one["requests"] for number, one in report["versions"].items()} == {
+        "1": 1, "2": 2,
+    }  # fmt: skip
+    watched.flush()
+    assert observer(tmp_path, clock).report() == report
+    watched.watch(2, RECORD)
+    report = watched.report()
+    assert (report["version"], report["requests"]) == (2, 2)
+
+
+def test_versions_not_heard_of_are_forgotten_and_a_handful_are_kept(
+    tmp_path: Path, clock: Any
+) -> None:
+    watched = observer(tmp_path, clock)
+    watched.watch(1, RECORD)
+    for number in range(2, 10):
+        clock.now += 1
+        watched.watch(number, RECORD, champion=False)
+    assert list(watched.report()["versions"]) == ["1", "6", "7", "8", "9"]
+    assert len(watched.report()["versions"]) == MOST_VERSIONS
+    clock.now += FORGOTTEN_AFTER
+    watched.tell([told(version=8)])
+    clock.now += 1
+    watched.flush()
+    assert list(watched.report()["versions"]) == ["1", "8"]
+
+
+def test_a_state_of_the_first_format_is_gone_on_from(tmp_path: Path, clock: Any) -> None:
+    (tmp_path / "state.json").write_text(FIRST_FORMAT)
+    report = observer(tmp_path, clock).report()
+    assert "note" not in report
+    assert (report["version"], report["requests"], report["rows"]) == (3, 1, 10)
+    assert report["window"]["filled"] == 10
 
 
 def test_another_version_counts_as_traffic_only(tmp_path: Path, clock: Any) -> None:
