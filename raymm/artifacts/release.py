@@ -1,4 +1,4 @@
-"""Compressed candidates, lineage and registered versions."""
+"""Compressed candidates, lineage, registered versions, and which of them are served."""
 
 from __future__ import annotations
 
@@ -119,3 +119,37 @@ class Version:
     summary: Mapping[str, Any] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
     version: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Which versions of a model are served, and to whom; a version has one role at most.
+
+    Attributes
+    ----------
+    sequence : int
+        Number of the last change in the model's history; 0 before the first.
+    champion : int or None
+        The version that answers.
+    canary : int or None
+        A version that answers a ``share`` of the requests instead, in (0, 1).
+    shadow : int or None
+        A version that computes answers to every request which nobody but the monitor sees.
+    earlier : tuple of int
+        The champions that rollbacks reach, the next one first.
+    """
+
+    name: str
+    sequence: int = 0
+    champion: int | None = None
+    canary: int | None = None
+    share: float = 0.0
+    shadow: int | None = None
+    earlier: tuple[int, ...] = ()
+
+    def role(self, number: int) -> str:
+        """Return "champion", "canary" or "shadow"; empty for a version that has no role."""
+        for role in ("champion", "canary", "shadow"):
+            if getattr(self, role) == number:
+                return role
+        return ""

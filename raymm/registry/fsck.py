@@ -10,8 +10,9 @@ from typing import Any, Literal
 from raymm.artifacts import Version, from_record
 from raymm.errors import ConfigError, NotFound, RegistryError
 from raymm.registry.history import History
+from raymm.registry.releases import Change, released
 from raymm.registry.store import check_name
-from raymm.registry.versions import Promotion, Registry
+from raymm.registry.versions import Registry
 
 _RECORD = re.compile(r"models/([^/]+)/(versions|promotions)/\d{8}\.json")
 
@@ -94,19 +95,30 @@ def _check_model(registry: Registry, name: str, used: set[str]) -> list[Finding]
             findings.append(_error(path, f"speaks of {version.name}@{version.number}."))
         for sha256 in (version.bundle, *version.parts.values()):
             findings += _check_reference(registry, sha256, path, used)
-    for number, record in _records(promotions, findings).items():
-        path = promotions.path(number)
+    return findings + _check_release(name, promotions, set(parsed))
+
+
+def _check_release(name: str, history: History, versions: set[int]) -> list[Finding]:
+    """Check each change of what is served, and, where all can be read, that they follow."""
+    findings: list[Finding] = []
+    sound: list[Change] = []
+    for number, record in _records(history, findings).items():
+        path = history.path(number)
         try:
-            promotion = from_record(Promotion, record)
+            change = from_record(Change, record)
         except (ValueError, TypeError) as error:
             findings.append(_error(path, f"cannot be read: {error}"))
             continue
-        if promotion.number not in parsed:
-            findings.append(
-                _error(path, f"promotes {name}@{promotion.number}, which does not exist.")
-            )
-        if promotion.sequence != number or promotion.name != name:
-            findings.append(_error(path, f"speaks of {promotion.name}, {promotion.sequence}."))
+        sound.append(change)
+        if change.number not in versions:
+            findings.append(_error(path, f"releases {name}@{change.number}, which does not exist."))
+        if change.sequence != number or change.name != name:
+            findings.append(_error(path, f"speaks of {change.name}, {change.sequence}."))
+    if not findings:
+        try:
+            released(name, sound)
+        except RegistryError as error:
+            findings.append(_error(history.folder, f"does not hold together. {error}"))
     return findings
 
 

@@ -20,6 +20,8 @@ from raymm.errors import Conflict, RegistryError
 from raymm.registry.store import Store
 
 FORMAT = 1
+FORMATS = (1, 2)
+"""Envelopes that are read. 2 is like 1, and keeps records from readers that would misread them."""
 _LIMIT = 16 * 2**20
 _ATTEMPTS = 1000
 _NUMBERED = re.compile(r"(\d{8})\.json")
@@ -27,11 +29,11 @@ _NUMBERED = re.compile(r"(\d{8})\.json")
 Records = Sequence[Mapping[str, Any]]
 
 
-def encode(record: Mapping[str, Any]) -> bytes:
+def encode(record: Mapping[str, Any], *, written: int = FORMAT) -> bytes:
     """Wrap a record with its format version, its hash and a token that no other writer has."""
     text = json.dumps(record, allow_nan=False)
     envelope = {
-        "format": FORMAT,
+        "format": written,
         "token": uuid.uuid4().hex,
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
         "record": record,
@@ -50,17 +52,18 @@ def decode(data: bytes, path: str) -> dict[str, Any]:
     try:
         envelope = json.loads(data)
         written = envelope["format"]
-        record = envelope["record"] if written == FORMAT else None
+        record = envelope["record"] if written in FORMATS else None
         text = json.dumps(record, allow_nan=False)
-        sound = written != FORMAT or (
+        sound = written not in FORMATS or (
             isinstance(record, dict)
             and hashlib.sha256(text.encode()).hexdigest() == envelope["sha256"]
         )
     except (ValueError, KeyError, TypeError) as error:
         raise RegistryError(f"Record {path} is damaged: {error}. Run raymm fsck.") from error
-    if written != FORMAT:
+    if written not in FORMATS:
         raise RegistryError(
-            f"Record {path} has format {written!r}, but this raymm reads {FORMAT}. Use a newer one."
+            f"Record {path} has format {written!r}, but this raymm reads {FORMATS[-1]} at most. "
+            "Use a newer one."
         )
     if not sound:
         raise RegistryError(f"Record {path} is damaged: its hash does not fit. Run raymm fsck.")
@@ -75,10 +78,13 @@ class History:
     store : Store
     folder : str
         Such as ``models/churn/versions``; its names must have been checked.
+    written : int
+        Format of the records that are added.
     """
 
-    def __init__(self, store: Store, folder: str) -> None:
+    def __init__(self, store: Store, folder: str, *, written: int = FORMAT) -> None:
         self._store = store
+        self._written = written
         self.folder = folder
         self._known: dict[int, dict[str, Any]] = {}  # records never change, so each is read once
 
@@ -129,7 +135,7 @@ class History:
             record = make(number, records)
             if record is None:
                 return None
-            data = encode(record)
+            data = encode(record, written=self._written)
             try:
                 self._store.create(self.path(number), data)
             except Conflict:

@@ -1,9 +1,7 @@
-"""Versions of models, their promotions, and the champion among them.
+"""Versions of models, and which of them are released: champion, canary, shadow.
 
 A version is registered blobs first and its record last, so what can be seen is complete.
-Promotions are a history of their own. The reigning champion is the version of the last record.
-A rollback takes the last promotion back, as one takes back the top of a pile: a second rollback
-goes further back, and never to and fro.
+Changes of the release are a history of their own, see `raymm.registry.releases`.
 """
 
 from __future__ import annotations
@@ -11,48 +9,19 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from raymm.artifacts import Version, as_record, from_record
-from raymm.errors import ConfigError, NotBlessed, NotFound, RegistryError
-from raymm.registry.history import History, Records
+from raymm.errors import ConfigError, NotFound, RegistryError
+from raymm.registry.history import FORMAT, History, Records
+from raymm.registry.releases import FORMAT as RELEASE_FORMAT
+from raymm.registry.releases import Change, Releases
 from raymm.registry.store import Store, blob_path, check_name
 
 PART_LIMIT = 2**30
 _KEY = re.compile(r"[a-z][a-z0-9._-]{0,62}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Promotion:
-    """One change of the champion.
-
-    Attributes
-    ----------
-    sequence : int
-        Its place in the history, from 1.
-    number : int
-        The version that became champion.
-    previous : int or None
-        The champion before it.
-    action : str
-        "promote" or "rollback".
-    forced : bool
-        Whether the version was not blessed and was promoted all the same.
-    created : str
-        UTC, ISO 8601.
-    """
-
-    name: str
-    sequence: int
-    number: int
-    previous: int | None
-    action: Literal["promote", "rollback"]
-    reason: str
-    forced: bool
-    created: str
-    version: int = 1
 
 
 class Registry:
@@ -76,7 +45,8 @@ class Registry:
 
     def _history(self, name: str, kind: Literal["versions", "promotions"]) -> History:
         folder = f"models/{check_name(name)}/{kind}"
-        return self._histories.setdefault(folder, History(self.store, folder))
+        written = RELEASE_FORMAT if kind == "promotions" else FORMAT
+        return self._histories.setdefault(folder, History(self.store, folder, written=written))
 
     def _now(self) -> str:
         return self._clock().astimezone(UTC).isoformat(timespec="seconds")
@@ -170,115 +140,34 @@ class Registry:
 
     # ----------------------------------------------------------------------------- promotions
 
-    def promote(
-        self, name: str, number: int, *, reason: str = "", force: bool = False
-    ) -> Promotion:
-        """Make a version the champion.
+    def releases(self, name: str) -> Releases:
+        """Return what is served of a model, and the ways to change it."""
+        return Releases(
+            name,
+            self._history(name, "promotions"),
+            version=partial(self.version, name),
+            check=self.bundle,
+            now=self._now,
+        )
 
-        A version that reigns already stays so and its last record is returned.
+    def promote(self, name: str, number: int, *, reason: str = "", force: bool = False) -> Change:
+        """Make a version the champion; see `Releases.promote`."""
+        return self.releases(name).promote(number, reason=reason, force=force)
 
-        Parameters
-        ----------
-        reason : str
-            Kept in the record; required with ``force``.
-        force : bool
-            Promote although the version is not blessed.
-
-        Raises
-        ------
-        NotBlessed
-            When the version did not pass its checks and ``force`` is not set.
-        ConfigError
-            When ``force`` is set without a reason.
-        NotFound
-            When the version does not exist.
-        RegistryError
-            When the bundle's blob is missing or damaged.
-        """
-        version = self.version(name, number)
-        if not version.blessed and not force:
-            raise NotBlessed(
-                f"{name}@{number} did not pass its checks, so it is not promoted. Read its "
-                "blessing, or promote it with --force and a reason."
-            )
-        forced = force and not version.blessed
-        if forced and not reason.strip():
-            raise ConfigError("A forced promotion needs a reason. Give one with --reason.")
-        self.bundle(version)
-
-        def decide(pile: list[int]) -> tuple[int, bool] | None:
-            return None if pile and pile[-1] == number else (number, forced)
-
-        return self._change(name, "promote", reason, decide)
-
-    def rollback(self, name: str, *, reason: str = "") -> Promotion:
-        """Make the champion before the reigning one the champion again.
-
-        Raises
-        ------
-        NotFound
-            When the model is not known, or there is no champion to go back to.
-        RegistryError
-            When the bundle's blob to go back to is missing or damaged.
-        """
+    def rollback(self, name: str, *, reason: str = "") -> Change:
+        """Make the champion before the reigning one the champion again; see `Releases.rollback`."""
         self.versions(name)
-
-        def decide(pile: list[int]) -> tuple[int, bool]:
-            if len(pile) < 2:
-                state = f"{name}@{pile[-1]} is the first" if pile else "none was ever promoted"
-                raise NotFound(
-                    f'Model "{name}" has no earlier champion to go back to: {state}. '
-                    "Promote a version instead."
-                )
-            self.bundle(self.version(name, pile[-2]))
-            return pile[-2], False
-
-        return self._change(name, "rollback", reason, decide)
-
-    def _change(
-        self,
-        name: str,
-        action: Literal["promote", "rollback"],
-        reason: str,
-        decide: Callable[[list[int]], tuple[int, bool] | None],
-    ) -> Promotion:
-        history = self._history(name, "promotions")
-        chosen: list[Promotion] = []
-
-        def make(sequence: int, records: Records) -> Mapping[str, Any] | None:
-            pile = _pile(records)
-            decision = decide(pile)
-            if decision is None:
-                chosen[:] = [from_record(Promotion, records[-1])]
-                return None
-            promotion = Promotion(
-                name=name,
-                sequence=sequence,
-                number=decision[0],
-                previous=pile[-1] if pile else None,
-                action=action,
-                reason=reason,
-                forced=decision[1],
-                created=self._now(),
-            )
-            chosen[:] = [promotion]
-            return as_record(promotion)  # type: ignore[no-any-return]
-
-        history.append(make)
-        return chosen[0]
+        return self.releases(name).rollback(reason=reason)
 
     def champion(self, name: str) -> Version | None:
         """Return the reigning version, or None where none was promoted yet or the model is new."""
-        history = self._history(name, "promotions")
-        numbers = history.numbers()
-        if not numbers:
-            return None
-        return self.version(name, int(history.read(numbers[-1])["number"]))
+        number = self.releases(name).current().champion
+        return None if number is None else self.version(name, number)
 
-    def promotions(self, name: str) -> tuple[Promotion, ...]:
-        """Return the history of champions, oldest first; empty where none was promoted."""
-        history = self._history(name, "promotions")
-        return tuple(from_record(Promotion, record) for record in history.records())
+    def promotions(self, name: str) -> tuple[Change, ...]:
+        """Return the changes of the champion, oldest first; empty where none was promoted."""
+        made = self.releases(name).changes()
+        return tuple(one for one in made if one.action in ("promote", "rollback"))
 
 
 def _version(record: Mapping[str, Any], history: History) -> Version:
@@ -289,17 +178,6 @@ def _version(record: Mapping[str, Any], history: History) -> Version:
     for sha256 in (version.bundle, *version.parts.values()):
         blob_path(sha256)
     return version
-
-
-def _pile(records: Records) -> list[int]:
-    """Return the champions that rollbacks can reach, the reigning one last."""
-    pile: list[int] = []
-    for record in records:
-        if record["action"] == "rollback":
-            pile.pop()
-        else:
-            pile.append(int(record["number"]))
-    return pile
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:

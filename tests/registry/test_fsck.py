@@ -54,7 +54,7 @@ def test_a_promotion_of_a_version_that_is_not_there_is_found(tmp_path: Path) -> 
     filled(str(tmp_path))
     (tmp_path / "models/churn/versions/00000003.json").unlink()
     findings = fsck(Registry(str(tmp_path)))
-    assert any("promotes churn@3, which does not exist" in f.statement for f in findings)
+    assert any("releases churn@3, which does not exist" in f.statement for f in findings)
 
 
 def test_unreferenced_blobs_are_counted_and_kept(uri: str) -> None:

@@ -53,7 +53,7 @@ def test_a_cut_record_is_refused(length: int) -> None:
 
 
 def test_a_newer_format_is_refused_as_such() -> None:
-    data = json.dumps({"format": 2, "content": "unknown"}).encode()
+    data = json.dumps({"format": 3, "content": "unknown"}).encode()
     with pytest.raises(RegistryError, match="newer"):
         decode(data, "x")
 
