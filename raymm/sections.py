@@ -164,12 +164,15 @@ class ServingConfig(Section):
 
 class MonitoringConfig(Section):
     """``window`` rows are compared with the reference at a time; ``false_alarms_per_day`` is
-    what a person accepts of them when nothing has changed, over all features together.
+    what a person accepts of them when nothing has changed, over all features together. Of
+    predictions that wait for their true labels, and of each version's rows that have one,
+    ``labels`` are kept; the oldest give way.
     """
 
     false_alarms_per_day: float = Field(default=0.01, gt=0)
     window: int = Field(default=1000, ge=50)
     flush: Duration = 5.0
+    labels: int = Field(default=50_000, ge=100, le=1_000_000)
     retrain: Annotated[Literal["off", "drift"], _Off] = "off"
 
 

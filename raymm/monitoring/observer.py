@@ -1,7 +1,7 @@
 """Every monitor of one model together, with a state that outlives the process.
 
-The state is one JSON file, replaced as a whole, with the SHA-256 of its content: a kill loses at
-most what came since the last flush.
+The state is one file, replaced as a whole, with the SHA-256 of its content: a kill loses at most
+what came since the last flush.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from raymm.artifacts import Batch, Feedback, Statistics, from_record
+from raymm.artifacts import Batch, Feedback
 from raymm.errors import RegistryError
 from raymm.monitoring.exposition import metrics_text
-from raymm.monitoring.monitor import Monitor
+from raymm.monitoring.labels import Labels
 from raymm.monitoring.triggers import Policy, decide
-from raymm.plugins import monitors
+from raymm.monitoring.watched import Watched
 from raymm.sections import MonitoringConfig
 
 FORMAT = 2
@@ -31,16 +31,6 @@ MOST_VERSIONS = 5
 FORGOTTEN_AFTER = 7 * 86400.0
 """Seconds after which a version that nothing was heard of is watched no longer."""
 _MOST_CLIENTS = 1000
-
-
-@dataclass(slots=True, kw_only=True)
-class _Watched:
-    """A version: the records it was announced with, its monitors, when it was heard of last."""
-
-    statistics: Mapping[str, Any]
-    target: Mapping[str, Any] | None
-    monitors: dict[str, Monitor]
-    heard: float
 
 
 class Observer:
@@ -70,16 +60,17 @@ class Observer:
         self._clock = clock
         self._lock = threading.Lock()
         self._champion: int | None = None
-        self._versions: dict[int, _Watched] = {}
+        self._versions: dict[int, Watched] = {}
         self._sequences: dict[str, int] = {}
-        self._labels = 0
+        self._labels = Labels(most=config.labels)
         self._note = ""
         if path.exists():
             try:
-                self._restore(json.loads(path.read_bytes()))
+                self._restore(path.read_bytes())
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 path.replace(path.with_suffix(".damaged"))
                 self._versions, self._champion = {}, None
+                self._labels = Labels(most=config.labels)
                 self._note = f"The state was damaged and is begun anew: {error}"
 
     @property
@@ -110,16 +101,13 @@ class Observer:
             Whether it is the champion, or watched beside it.
         """
         with self._lock:
-            if version not in self._versions:
-                self._versions[version] = _Watched(
-                    statistics=statistics,
-                    target=target,
-                    monitors=self._made(statistics),
-                    heard=self._clock(),
-                )
-            watched = self._versions[version]
-            watched.heard = self._clock()
-            watched.target = watched.target or target
+            known = self._versions.get(version)
+            if known is None:
+                self._versions[version] = self._made(version, statistics, target)
+            elif known.target is None and target is not None:
+                made = self._made(version, known.statistics, target)
+                self._versions[version] = made.restore(known.state())
+            self._versions[version].heard = self._clock()
             if champion and (take_over or self._champion is None):
                 self._champion = version
             self._forget()
@@ -135,6 +123,7 @@ class Observer:
         for place, (heard, number) in enumerate(beside):
             if place < excess or now - heard > FORGOTTEN_AFTER:
                 del self._versions[number]
+                self._labels.forget(number)
 
     def configure(self, config: MonitoringConfig) -> None:
         """Go on with another configuration; what was counted is kept."""
@@ -142,18 +131,15 @@ class Observer:
             if config == self._config:
                 return
             self._config = config
-            for watched in self._versions.values():
-                before = watched.monitors
-                watched.monitors = self._made(watched.statistics)
-                for name, made in before.items():
-                    watched.monitors[name].merge(made.state())
+            self._labels.most = config.labels
+            for number, watched in self._versions.items():
+                made = self._made(number, watched.statistics, watched.target)
+                self._versions[number] = made.restore(watched.state())
 
-    def _made(self, statistics: Mapping[str, Any]) -> dict[str, Monitor]:
-        read = from_record(Statistics, statistics)
-        return {
-            name: monitors.get(name)(read, config=self._config, clock=self._clock)
-            for name in monitors.names()
-        }
+    def _made(
+        self, version: int, statistics: Mapping[str, Any], target: Mapping[str, Any] | None
+    ) -> Watched:
+        return Watched(version, statistics, target, config=self._config, clock=self._clock)
 
     def tell(
         self,
@@ -187,7 +173,7 @@ class Observer:
             for batch in batches:
                 self._take(batch)
             for told in feedback:
-                self._labels += len(told.ids)
+                self._learn(told)
             return self._champion
 
     def _take(self, batch: Batch) -> None:
@@ -196,33 +182,39 @@ class Observer:
             assert self._champion is not None
             watched = self._versions[self._champion]
             batch = replace(batch, tensors={}, predictions=np.empty(0), ids=())
-        watched.heard = self._clock()
-        for made in watched.monitors.values():
-            made.update(batch)
+        watched.update(batch)
+        watched.expect(batch, self._labels)
+
+    def _learn(self, feedback: Feedback) -> None:
+        pairs = self._labels.labelled(
+            feedback.ids,
+            feedback.labels,
+            now=self._clock(),
+            read=lambda version, label: self._versions[version].read(label),
+        )
+        for number, watched in self._versions.items():
+            watched.learn([pair for pair in pairs if pair.version == number])
 
     def report(self) -> dict[str, Any]:
         """Return the champion's report, and under "versions" that of each version by its number.
 
-        A version's report is those of all its monitors, laid over each other. Empty before `watch`.
+        "labels" counts what became of labels, of all versions together. Empty before `watch`.
         """
         with self._lock:
             if self._champion is None:
                 return {}
-            versions = {str(number): self._reported(number) for number in sorted(self._versions)}
+            versions = {
+                str(number): {"model": self.name, **watched.report(self._labels.waiting(number))}
+                for number, watched in sorted(self._versions.items())
+            }
             report: dict[str, Any] = dict(versions[str(self._champion)])
-            report |= {"labels": self._labels, "versions": versions}
+            report["labels"] = {**self._labels.counts, "orphaned": self._labels.orphaned}
+            report["versions"] = versions
             if self._note:
                 report["note"] = self._note
             decision = decide(report, Policy.of(self._config), now=self._clock())
             report["advice"] = {"action": decision.action, "reason": decision.reason}
             return report
-
-    def _reported(self, number: int) -> dict[str, Any]:
-        watched = self._versions[number]
-        report: dict[str, Any] = {"model": self.name, "version": number, "heard": watched.heard}
-        for made in watched.monitors.values():
-            _lay_over(report, made.report())
-        return report
 
     def metrics_text(self) -> str:
         """Return the report in Prometheus' text format; empty before `watch`."""
@@ -235,13 +227,13 @@ class Observer:
             self._forget()
             content = {
                 "champion": self._champion,
-                "versions": {str(n): _record(one) for n, one in sorted(self._versions.items())},
+                "versions": {str(n): one.state() for n, one in sorted(self._versions.items())},
                 "sequences": dict(self._sequences),
-                "labels": self._labels,
+                "labels": self._labels.state(),
             }
-            text = json.dumps(content)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        data = json.dumps({"format": FORMAT, "sha256": digest, "content": text}).encode()
+            body = json.dumps(content).encode()
+        head = {"format": FORMAT, "sha256": hashlib.sha256(body).hexdigest()}
+        data = json.dumps(head).encode() + b"\n" + body
         try:
             _replace(self._path, data)
         except OSError as error:
@@ -249,64 +241,45 @@ class Observer:
                 f"The monitor's state could not be written to {self._path}: {error}."
             ) from error
 
-    def _restore(self, envelope: Mapping[str, Any]) -> None:
-        if envelope["format"] not in (1, FORMAT):
-            raise ValueError(f"it has format {envelope['format']}, but this raymm reads {FORMAT}")
-        text = envelope["content"]
-        if hashlib.sha256(text.encode()).hexdigest() != envelope["sha256"]:
-            raise ValueError("its hash does not fit")
-        content = json.loads(text)
-        if envelope["format"] == 1:
-            content = _from_format_1(content, self._clock())
+    def _restore(self, data: bytes) -> None:
+        content = _content(data, self._clock())
         versions = {}
-        for number, record in content["versions"].items():
-            made = self._made(record["statistics"])
-            for name, state in record["monitors"].items():
-                if name in made:  # a plug-in that is gone leaves its state behind
-                    made[name].merge(state)
-            versions[int(number)] = _Watched(
-                statistics=record["statistics"],
-                target=record["target"],
-                monitors=made,
-                heard=record["heard"],
-            )
+        for number, state in content["versions"].items():
+            made = self._made(int(number), state["statistics"], state["target"])
+            versions[int(number)] = made.restore(state)
         champion = content["champion"]
         if champion is not None and champion not in versions:
             raise ValueError("its champion is missing")
+        if content["labels"] is not None:
+            self._labels.restore(content["labels"])
         self._versions, self._champion = versions, champion
-        self._sequences, self._labels = content["sequences"], content["labels"]
+        self._sequences = content["sequences"]
 
 
-def _record(watched: _Watched) -> dict[str, Any]:
-    return {
-        "statistics": watched.statistics,
-        "target": watched.target,
-        "monitors": {name: made.state() for name, made in watched.monitors.items()},
-        "heard": watched.heard,
-    }
+def _content(data: bytes, now: float) -> dict[str, Any]:
+    """Return what a state file holds, its hash checked; raises ValueError and KeyError.
 
-
-def _from_format_1(content: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """Return the content of a state that watched a single version in today's form."""
-    number = content["version"]
-    versions = {}
+    A file is a line of JSON with its format and the SHA-256 of the rest, then that rest as JSON.
+    Of format 1, which watched a single version, the content stood as text within the one object.
+    """
+    first, _, body = data.partition(b"\n")
+    head = json.loads(first)
+    if head["format"] not in (1, FORMAT):
+        raise ValueError(f"it has format {head['format']}, but this raymm reads {FORMAT}")
+    if head["format"] == 1:
+        body = head["content"].encode()
+    if hashlib.sha256(body).hexdigest() != head["sha256"]:
+        raise ValueError("its hash does not fit")
+    content: dict[str, Any] = json.loads(body)
+    if head["format"] == FORMAT:
+        return content
+    number, versions = content["version"], {}
     if number is not None:
         kept = {key: content[key] for key in ("statistics", "monitors")}
-        versions[str(number)] = {**kept, "target": None, "heard": now}
-    return {
-        "champion": number,
-        "versions": versions,
-        "sequences": content["sequences"],
-        "labels": 0,
-    }
-
-
-def _lay_over(below: dict[str, Any], above: Mapping[str, Any]) -> None:
-    for key, value in above.items():
-        if isinstance(value, Mapping) and isinstance(below.get(key), dict):
-            _lay_over(below[key], value)
-        else:
-            below[key] = dict(value) if isinstance(value, Mapping) else value
+        none = {"target": None, "dtype": None, "judged": None}
+        versions[str(number)] = {**kept, **none, "heard": now, "named": 0}
+    sequences = content["sequences"]
+    return {"champion": number, "versions": versions, "sequences": sequences, "labels": None}
 
 
 def _replace(path: Path, data: bytes) -> None:

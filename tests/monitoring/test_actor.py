@@ -123,7 +123,7 @@ def test_the_actor_counts_what_it_is_told_and_survives_a_kill(
         return int(watcher.report().get("requests", 0))
 
     until(lambda: requests() == 100)
-    until(lambda: watcher.report()["labels"] == 2)
+    until(lambda: watcher.report()["labels"]["labels"] == 2)
     assert watcher.report()["rows"] == 1000
     assert watcher.report()["window"]["complete"] == 20
     time.sleep(1.0)  # several flushes: all of it is durable

@@ -69,7 +69,7 @@ def test_a_repeated_telling_of_labels_counts_once() -> None:
     labels = Feedback(ids=("a", "b"), labels=("yes", "no"))
     for _ in range(2):
         watched.tell([], client="a", sequence=1, feedback=[labels])
-    assert watched.report()["labels"] == 2
+    assert watched.report()["labels"]["labels"] == 2
 
 
 def test_a_challenger_is_watched_beside_the_champion(tmp_path: Path, clock: Any) -> None:

@@ -1,0 +1,98 @@
+"""Labels through the whole observer: late, doubled, orphaned and out of order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raymm.artifacts import Batch, ColumnStatistics, Feedback, Statistics, Target, as_record
+from raymm.monitoring.observer import Observer
+from raymm.plugins import metrics
+from raymm.sections import MonitoringConfig
+
+COLUMN = ColumnStatistics(
+    name="x", kind="number", rows=400, missing=0, distinct=400, edges=(0.0,), counts=(200, 200)
+)
+RECORD = as_record(Statistics(rows=400, columns=(COLUMN,)))
+TARGET = as_record(Target(task="multiclass", classes=("a", "b", "c"), metric="log_loss"))
+ROWS = 3000
+
+
+def observer(folder: Path, clock: Any) -> Observer:
+    return Observer("m", config=MonitoringConfig(), path=folder / "state.json", clock=clock)
+
+
+def events(generator: np.random.Generator, truth: np.ndarray) -> list[tuple[str, Any]]:
+    """Predictions in batches of ten; 30 % of labels late, 10 % doubled, 5 % orphaned; shuffled."""
+    told: list[tuple[float, str, Any]] = []
+    for start in range(0, ROWS, 10):
+        told.append((start + 9, "predict", start))
+    for row in range(ROWS):
+        late = generator.random() < 0.3
+        when = row + (generator.exponential(2000) if late else generator.normal(0, 30))
+        told.append((when, "label", (f"id{row}", "abc"[truth[row]])))
+        if generator.random() < 0.1:
+            wrong = "abc"[(truth[row] + 1) % 3]
+            told.append((when + generator.exponential(500) + 1e-9, "label", (f"id{row}", wrong)))
+        if generator.random() < 0.05:
+            told.append((when, "label", (f"nobody{row}", "a")))
+    return [(kind, what) for _, kind, what in sorted(told, key=lambda one: one[0])]
+
+
+def test_joined_quality_is_the_offline_figure(tmp_path: Path, clock: Any) -> None:
+    generator = np.random.default_rng(0)
+    rows = generator.dirichlet([1, 1, 1], ROWS).astype(np.float32)
+    truth = np.array([generator.choice(3, p=row / row.sum()) for row in rows.astype(np.float64)])
+    watched = observer(tmp_path, clock)
+    watched.watch(1, RECORD, target=TARGET)
+    watched.watch(2, RECORD, target=TARGET, champion=False)
+    given = events(generator, truth)
+    for place, (kind, what) in enumerate(given):
+        clock.now += 1
+        if kind == "predict":
+            some = slice(what, what + 10)
+            ids = tuple(f"id{row}" for row in range(what, what + 10))
+            for version, predictions in ((1, rows[some]), (2, rows[some, ::-1])):
+                batch = Batch(
+                    rows=10, version=version, seconds=0.1, predictions=predictions, ids=ids
+                )
+                watched.tell([batch])
+        else:
+            watched.tell([], feedback=[Feedback(ids=(what[0],), labels=(what[1],))])
+        if place == len(given) // 2:
+            watched.flush()
+            watched = observer(tmp_path, clock)
+    report = watched.report()
+    loss = metrics.get("log_loss")()
+    assert report["quality"]["value"] == loss(truth, rows)
+    assert report["versions"]["2"]["quality"]["value"] == loss(truth, rows[:, ::-1].copy())
+    assert report["quality"]["coverage"] == 1.0
+    labels = [what for kind, what in given if kind == "label"]
+    orphaned = sum(name.startswith("nobody") for name, _ in labels)
+    assert report["labels"]["orphaned"] == orphaned
+    assert report["labels"]["doubled"] == len(labels) - orphaned - ROWS
+    assert report["quality"]["delay"]["p99"] > 1000
+
+
+def test_without_a_target_nothing_waits(tmp_path: Path, clock: Any) -> None:
+    watched = observer(tmp_path, clock)
+    watched.watch(1, RECORD)
+    batch = Batch(rows=1, version=1, seconds=0.1, predictions=np.ones((1, 3)), ids=("a",))
+    watched.tell([batch])
+    assert "quality" not in watched.report()
+    assert watched.report()["labels"]["predictions"] == 0
+    watched.watch(1, RECORD, target=TARGET)
+    watched.tell([batch])
+    assert watched.report()["requests"] == 2
+    assert watched.report()["quality"]["waiting"] == 1
+
+
+def test_other_reports_lie_beside_it(tmp_path: Path, clock: Any) -> None:
+    watched = observer(tmp_path, clock)
+    watched.watch(1, RECORD, target=TARGET)
+    watched.tell([Batch(rows=1, version=1, seconds=0.1, tensors={"x": np.ones(1, np.float32)})])
+    report = watched.report()
+    assert report["features"]["x"]["missing"] == 0
+    assert report["quality"]["n"] == 0
