@@ -19,6 +19,8 @@
     │   ├── Unauthorized     6, 401   no valid token came with the request
     │   ├── TooLarge         6, 413   the body or the number of rows is over the limit
     │   ├── TooSlow          6, 408   the body did not come in time
+    │   ├── Unsupported      6, 415   the body is of a kind that is not read
+    │   ├── TooOften         6, 429   more requests than one token may send
     │   └── Overloaded       6, 503   the queue is full
     └── Interrupted        130, 503   a person stopped it; the run can be resumed
 """
@@ -160,8 +162,31 @@ class TooSlow(ServingError):
     http_status = 408
 
 
+class Unsupported(ServingError):
+    """The body is of a kind, or encoded in a way, that is not read."""
+
+    http_status = 415
+
+
+class TooOften(ServingError):
+    """One token sent more requests than its rate.
+
+    Parameters
+    ----------
+    message : str
+    retry_after : int
+        Seconds after which a request will be taken.
+    """
+
+    http_status = 429
+
+    def __init__(self, message: str, *, retry_after: int = 1) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
 class Overloaded(ServingError):
-    """The queue is full."""
+    """The queue is full, or an answer would take too long."""
 
     http_status = 503
 

@@ -10,6 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from raymm.durations import seconds
 
 Duration = Annotated[float | None, BeforeValidator(seconds)]
+Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
+"""A duration that must be there."""
 _Off = BeforeValidator(lambda value: "off" if value is False else value)  # as YAML reads it
 AutoOrOff = Annotated[Literal["auto", "off"], _Off]
 
@@ -150,6 +152,13 @@ class Replicas(Section):
 class ServingConfig(Section):
     """How the service listens and what it accepts; ``poll`` is how often a replica looks for a
     newly promoted version, in seconds.
+
+    A request's body must come within ``body_time``, and one that needs a thread is answered within
+    ``answer_time`` of that, or told to come back. ``rate`` is how many requests a second one token
+    may send to one replica, on average; without tokens it is that of all together. ``tokens`` is a
+    file of ``NAME: TOKEN`` lines, or a folder with one file a token; it is read again when it
+    changes. ``certificate`` and ``key`` are PEM files for TLS. Only loopback addresses are bound
+    without a token and TLS, unless ``insecure`` says that something in front brings them.
     """
 
     host: str = "127.0.0.1"
@@ -157,9 +166,24 @@ class ServingConfig(Section):
     replicas: Replicas = Replicas()
     max_body_kb: int = Field(default=1024, ge=1)
     max_rows: int = Field(default=10_000, ge=1)
+    max_explained: int = Field(default=20, ge=1, le=1000)
     max_queued: int = Field(default=200, ge=1)
+    body_time: Seconds = 30.0
+    answer_time: Seconds = 30.0
+    rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     auth: Literal["token", "none"] = "token"
+    tokens: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    insecure: bool = False
     poll: Duration = 2.0
+
+    @model_validator(mode="after")
+    def _whole(self) -> ServingConfig:
+        if (self.certificate is None) != (self.key is None):
+            given = "certificate" if self.key is None else "key"
+            raise ValueError(f"certificate and key must be given together, but only {given} is")
+        return self
 
 
 class MonitoringConfig(Section):

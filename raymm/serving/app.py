@@ -36,6 +36,7 @@ from raymm.errors import (
 )
 from raymm.sections import ServingConfig
 from raymm.serving import inference_protocol, openapi
+from raymm.serving.media import headers_of
 from raymm.serving.predicting import Service
 from raymm.serving.protocol import encode, example
 from raymm.serving.sources import ModelSource, Served
@@ -155,7 +156,7 @@ def _endpoint(handler: Handler, guard: Guard | None) -> Handler:
     async def endpoint(request: Request) -> Response:
         try:
             if guard is not None:
-                guard.admit(_header(request, b"authorization"))
+                guard.admit(headers_of(request.scope).get(b"authorization"))
             return await handler(request)
         except RaymmError as error:
             return failure(error)
@@ -168,10 +169,6 @@ def _endpoint(handler: Handler, guard: Guard | None) -> Handler:
             )
 
     return endpoint
-
-
-def _header(request: Request, name: bytes) -> bytes | None:
-    return next((value for key, value in request.scope["headers"] if key == name), None)
 
 
 def failure(error: RaymmError) -> Response:

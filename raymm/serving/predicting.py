@@ -11,18 +11,20 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy.typing as npt
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from raymm.artifacts import Batch, Tensors, Watcher
-from raymm.errors import InputError, NotFound, RaymmError
+from raymm.errors import InputError, NotFound, Overloaded, RaymmError
 from raymm.sections import ServingConfig
 from raymm.serving import inference_protocol, protocol
 from raymm.serving.columns import shown
+from raymm.serving.identity import claimed, identities, row_names
 from raymm.serving.limits import Room, read_body
+from raymm.serving.media import Headers, headers_of, kind_of
 from raymm.serving.sources import ModelSource, Served
 from raymm.serving.telemetry import Telemetry
 
@@ -34,8 +36,10 @@ INLINE_BYTES = 16_384
 INLINE_SECONDS = 0.002
 """A model that takes longer for one row is always run in a thread."""
 
-Answer = tuple[bytes, Tensors, npt.NDArray[Any]]
-"""The response's body, the tensors of shape (n,), and the predictions."""
+Answer = tuple[Served, bytes, Tensors, npt.NDArray[Any], str]
+"""Who answered, the response's body, the tensors of shape (n,), the predictions and their name."""
+
+Made = TypeVar("Made")
 
 
 class Service:
@@ -59,11 +63,14 @@ class Service:
         self.models = models
         self.config = config
         self.telemetry = Telemetry()
+        self.max_bytes = config.max_body_kb * 1024
         self._watcher_for = watcher_for
         self._watchers: dict[str, Watcher] = {}
-        self._watched: dict[str, int] = {}
+        self._watched: dict[str, tuple[int, int]] = {}
+        self.shadows = Shadows(self._tell_shadow)
         self._room = Room(config.max_queued)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="raymm-predict")
+        self._identities = identities()
 
     async def predict(self, request: Request) -> Response:
         """Answer a request in raymm's own protocol."""
@@ -75,42 +82,57 @@ class Service:
 
     def served(self, request: Request) -> Served:
         """Return the version that a request's path names; raises NotFound."""
-        served = self.models.get(request.path_params["name"])
-        wanted = request.path_params.get("version")
-        if wanted is not None and wanted != str(served.number):
-            raise NotFound(
-                f'version {wanted[:20]} of "{served.name}" is not served. '
-                f"Version {served.number} is."
-            )
-        return served
+        name, wanted = request.path_params["name"], request.path_params.get("version")
+        if wanted is None:
+            return self.models.get(name)
+        if not wanted.isdecimal() or len(wanted) > 9:
+            raise NotFound(f'version {wanted[:20]} of "{name[:80]}" is not served.')
+        return self.models.at(name, int(wanted))
 
     def report(self, name: str) -> Mapping[str, Any]:
         """Return the monitor's report of a model that is served; empty where none watches."""
-        watcher = self._watcher(self.models.get(name))
+        watcher = self.watcher(self.models.get(name))
         return watcher.report() if watcher is not None else {}
 
+    def watcher(self, served: Served) -> Watcher | None:
+        """Return the model's watcher, told which version is served."""
+        if self._watcher_for is None:
+            return None
+        watcher = self._watchers.get(served.name)
+        if watcher is None:
+            watcher = self._watchers[served.name] = self._watcher_for(served.name)
+        champion = self.models.get(served.name).number
+        if self._watched.get(served.name) != (served.number, champion):
+            self._watched[served.name] = (served.number, champion)
+            self._announce(watcher, served, champion)
+        return watcher
+
     async def _answered(
-        self, request: Request, answer: Callable[[Served, bytes], Answer]
+        self, request: Request, answer: Callable[[Served, bytes, str, Headers], Answer]
     ) -> Response:
         start = time.perf_counter()
         served = self.served(request)
+        headers = headers_of(request.scope)
+        identity = next(self._identities)
         try:
             with self._room:
-                limit = self.config.max_body_kb * 1024
-                body = await read_body(request.scope, request.receive, limit)
+                body = await read_body(
+                    headers, request.receive, self.max_bytes, self.config.body_time
+                )
                 if len(body) <= INLINE_BYTES and served.row_seconds <= INLINE_SECONDS:
-                    content, tensors, predictions = answer(served, body)
+                    content, tensors, predictions, identity = answer(
+                        served, body, identity, headers
+                    )
                 else:
-                    loop = asyncio.get_running_loop()
-                    content, tensors, predictions = await loop.run_in_executor(
-                        self._threads, answer, served, body
+                    content, tensors, predictions, identity = await self.in_thread(
+                        self._threads, self._room, answer, served, body, identity, headers
                     )
         except Exception as error:
             self._tell_failure(served, start, error)
             raise
         rows, seconds = len(predictions), time.perf_counter() - start
         self.telemetry.answered(served.name, served.number, rows, seconds)
-        watcher = self._watcher(served)
+        watcher = self.watcher(served)
         if watcher is not None:
             watcher.tell(
                 Batch(
@@ -119,59 +141,76 @@ class Service:
                     seconds=seconds,
                     tensors=tensors,
                     predictions=predictions,
+                    ids=(identity,) if rows == 1 else row_names(identity, rows),
                 )
             )
-        return _Prediction(content, served.number)
+        return _Prediction(content, served.number, identity)
+
+    async def in_thread(
+        self, threads: ThreadPoolExecutor, room: Room, work: Callable[..., Made], *given: Any
+    ) -> Made:
+        """Do work in a thread and return what it returns, or raises.
+
+        Raises
+        ------
+        Overloaded
+            When it takes longer than ``serving.answer_time``. Work that has begun goes on, and
+            holds a place in the room until it ends.
+        """
+        job = threads.submit(work, *given)
+        done, _ = await asyncio.wait({asyncio.wrap_future(job)}, timeout=self.config.answer_time)
+        if done:
+            return job.result()
+        if not job.cancel():
+            leave = room.stay()
+            job.add_done_callback(lambda _: leave())
+        raise Overloaded(
+            f"an answer may take {self.config.answer_time:g} s, but this one takes longer. Send "
+            "fewer rows, come back later, or raise serving.answer_time or serving.replicas."
+        )
 
     def _tell_failure(self, served: Served, start: float, error: Exception) -> None:
         kind = type(error).__name__ if isinstance(error, RaymmError) else "Exception"
         self.telemetry.failed(served.name, served.number, kind)
-        watcher = self._watcher(served)
+        watcher = self.watcher(served)
         if watcher is not None:
             seconds = time.perf_counter() - start
             watcher.tell(Batch(rows=0, version=served.number, seconds=seconds, error=kind))
 
-    def _watcher(self, served: Served) -> Watcher | None:
-        """Return the model's watcher, told which version is served."""
-        if self._watcher_for is None:
-            return None
-        watcher = self._watchers.get(served.name)
-        if watcher is None:
-            watcher = self._watchers[served.name] = self._watcher_for(served.name)
-        if self._watched.get(served.name) != served.number and served.statistics is not None:
-            self._watched[served.name] = served.number
-            watcher.watch(served.number, served.statistics)
-        return watcher
-
-    def _records(self, served: Served, body: bytes) -> Answer:
-        records = served.reader.records(protocol.document(body), self.config.max_rows)
+    def _records(self, served: Served, body: bytes, identity: str, headers: Headers) -> Answer:
+        kind_of(headers)
+        document = protocol.document(body)
+        records = served.reader.records(document, self.config.max_rows)
+        if len(document) > 1:
+            identity = claimed(document["id"], identity)
         tensors = served.reader.tensors(records)
         predictions = served.runner.predict(tensors)
         labels = served.runner.labels(predictions)
-        return served.writer.write(labels, predictions), tensors, predictions
+        return served.writer.write(labels, predictions, identity), tensors, predictions, identity
 
-    def _tensors(self, served: Served, body: bytes) -> Answer:
+    def _tensors(self, served: Served, body: bytes, identity: str, headers: Headers) -> Answer:
+        kind_of(headers)
         document = protocol.document(body)
         tensors = inference_protocol.tensors(served.schema, document, self.config.max_rows)
+        identity = claimed(document.get("id"), identity)
         predictions = served.runner.predict(tensors)
-        about = {"model_name": served.name, "model_version": str(served.number)}
-        if "id" in document:
-            about["id"] = document["id"]
+        about = {"model_name": served.name, "model_version": str(served.number), "id": identity}
         labels = served.runner.labels(predictions)
         made = inference_protocol.answer(served.schema, labels, predictions, about)
         made["outputs"] = _wanted(made["outputs"], document.get("outputs"))
-        return protocol.encode(made), tensors, predictions
+        return protocol.encode(made), tensors, predictions, identity
 
 
 class _Prediction(Response):
-    """JSON and the number of the version that answers, with no more steps than these need."""
+    """JSON, the version that answers and the prediction's name, with no more steps than needed."""
 
-    def __init__(self, body: bytes, number: int) -> None:
+    def __init__(self, body: bytes, number: int, identity: str) -> None:
         self.status_code = 200
         self.background = None
         self.body = body
         self.raw_headers = [
             (b"x-raymm-version", b"%d" % number),
+            (b"x-raymm-prediction", identity.encode()),
             (b"content-length", b"%d" % len(body)),
             (b"content-type", b"application/json"),
         ]

@@ -1,6 +1,7 @@
 """raymm's own protocol: JSON records in, tensors to the graph, JSON predictions out.
 
-A request is ``{"records": [{"column": value, …}, …]}``; `raymm.serving.columns` says what each
+A request is ``{"records": [{"column": value, …}, …]}``, with ``"id"`` where the client names its
+prediction itself (`raymm.serving.identity`); `raymm.serving.columns` says what each
 kind of column takes. A column that is left out counts as null, which is an error where the
 schema allows no missing value. Columns that the schema knows and the model does not read (the
 target, ignored ones) are passed over; any other column is an error that names the nearest one.
@@ -92,6 +93,9 @@ def _not_finite() -> ServingError:
     )
 
 
+_KEYS = frozenset({"records", "id"})
+
+
 class RecordReader:
     """Reads the records of one schema.
 
@@ -104,6 +108,7 @@ class RecordReader:
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         self._readers = tuple((column.name, reader(column)) for column in schema.features)
+        self._names = tuple(column.name for column in schema.features)
         self._blocks = blocks(schema.features)
         self._known = frozenset(column.name for column in schema.columns) | {schema.target}
 
@@ -113,7 +118,7 @@ class RecordReader:
         Raises
         ------
         InputError
-            When it is not ``{"records": [{…}, …]}`` with at least one record.
+            When it is not ``{"records": [{…}, …]}`` with at least one record, and ``id`` at most.
         TooLarge
             When there are more than ``max_rows``.
         """
@@ -121,11 +126,13 @@ class RecordReader:
             raise InputError(
                 field="body", observed=shown(body), allowed='an object {"records": [...]}'
             )
-        if "records" not in body or len(body) > 1:
-            other = next((key for key in body if key != "records"), None)
+        if "records" not in body or (len(body) > 1 and not _KEYS.issuperset(body)):
+            other = next((key for key in body if key not in _KEYS), None)
             observed = "no records" if other is None else f"the key {shown(other)}"
             raise InputError(
-                field="body", observed=observed, allowed='an object with the one key "records"'
+                field="body",
+                observed=observed,
+                allowed='an object with the key "records", and "id" at most',
             )
         records = body["records"]
         if type(records) is not list or not records:
@@ -158,6 +165,8 @@ class RecordReader:
         made: dict[str, npt.NDArray[Any]] = {}
         for block in self._blocks:
             made.update(block(records))
+        if len(made) == len(self._names):  # every column was as plain as most are
+            return {name: made[name] for name in self._names}
         for name, read in self._readers:
             if name in made:
                 continue
@@ -176,7 +185,7 @@ class RecordReader:
                     observed=shown(misfit.value),
                     allowed=misfit.allowed,
                 ) from None
-        return {name: made[name] for name, _ in self._readers}
+        return {name: made[name] for name in self._names}
 
     def _unknown(self, row: int, key: str) -> None:
         names = [column.name for column in self.schema.features]
@@ -224,12 +233,12 @@ class AnswerWriter:
     """
 
     def __init__(self, schema: Schema, about: Mapping[str, Any]) -> None:
-        self._head = _ENCODE({**about, "predictions": 0})[:-2] + "["
+        self._head = _ENCODE(about)[:-1] + ',"id":"'
         self._labels = {label: _ENCODE(label) for label in schema.classes}
         names = [_ENCODE(label).replace("%", "%%") for label in schema.classes]
         self._row = "{" + ",".join(f"{name}:%r" for name in names) + "}"
 
-    def write(self, labels: Any, predictions: npt.NDArray[Any]) -> bytes:
+    def write(self, labels: Any, predictions: npt.NDArray[Any], identity: str) -> bytes:
         """Write the answer to a request.
 
         Parameters
@@ -238,6 +247,8 @@ class AnswerWriter:
             What the runner makes of the predictions: classes or values.
         predictions : float32, shape (n, classes) or (n,)
             Probabilities or values.
+        identity : str
+            The prediction's name, of the alphabet of `raymm.serving.identity`.
 
         Raises
         ------
@@ -249,10 +260,13 @@ class AnswerWriter:
         if not math.isfinite(sum(map(sum, rows)) if known else sum(rows)):
             raise _not_finite()
         if not known:
-            return f"{self._head}{','.join(map(repr, map(float, labels)))}]}}".encode()
+            told = ",".join(map(repr, map(float, labels)))
+            return f'{self._head}{identity}","predictions":[{told}]}}'.encode()
         told = ",".join([known[label] for label in labels])
         likely = ",".join([self._row % tuple(row) for row in rows])
-        return f'{self._head}{told}],"probabilities":[{likely}]}}'.encode()
+        return (
+            f'{self._head}{identity}","predictions":[{told}],"probabilities":[{likely}]}}'.encode()
+        )
 
 
 def example(schema: Schema) -> dict[str, Any]:

@@ -24,12 +24,47 @@ def test_predicts_what_the_runner_predicts(make_client, make_served, record, pos
 def test_regression_has_no_probabilities(make_client, make_served, record, post):
     client = make_client(make_served(task="regression", shift=1))
     status, answer = post(client, {"records": [record]})
+    del answer["id"]
     assert (status, answer) == (200, {"model": "churn", "version": 1, "predictions": [42.0]})
 
 
 def test_version_is_in_the_header(make_client, record):
     answer = make_client().post("/v1/models/churn/predict", json={"records": [record]})
     assert answer.headers["x-raymm-version"] == "1"
+
+
+def test_every_answer_names_its_predictions(make_client, record, post):
+    recorder = Recorder()
+    client = make_client(watcher_for=lambda name: recorder)
+    tensors = [
+        {"name": "age", "shape": [2], "datatype": "FP32", "data": [1, 2]},
+        {"name": "income", "shape": [2], "datatype": "FP32", "data": [1, 2]},
+        {"name": "member", "shape": [2], "datatype": "BOOL", "data": [True, False]},
+        {"name": "city", "shape": [2], "datatype": "BYTES", "data": ["a", "b"]},
+        {"name": "since", "shape": [2], "datatype": "INT64", "data": [1, 2]},
+        {"name": "note", "shape": [2], "datatype": "BYTES", "data": ["a", "b"]},
+    ]
+    predict, infer = "/v1/models/churn/predict", "/v2/models/churn/infer"
+    asked = [
+        (predict, {"records": [record]}, 1),
+        (predict, {"records": [record] * 3}, 3),
+        (predict, {"records": [record], "id": "my:own.1"}, 1),
+        (infer, {"inputs": tensors}, 2),
+        (infer, {"inputs": tensors, "id": "my:own.2"}, 2),
+    ]
+    seen = []
+    for path, body, rows in asked:
+        answer = client.post(path, json=body)
+        name = answer.json()["id"]
+        assert answer.headers["x-raymm-prediction"] == name
+        assert name == body.get("id", name)
+        told = recorder.told[-1].ids
+        assert told == ((name,) if rows == 1 else tuple(f"{name}-{row}" for row in range(rows)))
+        seen += told
+    assert len(set(seen)) == len(seen) == 9
+    for wrong in ("a b", "x" * 65, 7, "é", []):
+        for path, body in ((predict, {"records": [record]}), (infer, {"inputs": tensors})):
+            assert post(client, body | {"id": wrong}, path)[0] == 422
 
 
 def test_example_in_openapi_is_accepted(make_client, post):

@@ -49,6 +49,7 @@ def test_unsound_json_is_refused(body, observed):
         (None, "body"),
         ({}, "body"),
         ({"records": [{}], "more": 1}, "body"),
+        ({"records": [{}], "id": "a", "more": 1}, "body"),
         ({"record": [{}]}, "body"),
         ({"records": []}, "records"),
         ({"records": {}}, "records"),
@@ -130,16 +131,16 @@ def test_answers_of_classes_are_those_of_json(rows, data):
     about = {"model": data.draw(st.text()), "version": 7}
     predictions = np.array(rows, dtype=np.float32)
     likely = [dict(zip(classes, row, strict=True)) for row in predictions.tolist()]
-    told = about | {"predictions": labels, "probabilities": likely}
-    assert AnswerWriter(schema, about).write(labels, predictions) == encode(told)
+    told = about | {"id": "a.1", "predictions": labels, "probabilities": likely}
+    assert AnswerWriter(schema, about).write(labels, predictions, "a.1") == encode(told)
 
 
 @given(st.lists(FLOAT, min_size=1, max_size=4))
 def test_answers_of_values_are_those_of_json(values):
     schema = Schema(columns=(), target="y", task="regression", classes=())
     predictions = np.array(values, dtype=np.float32)
-    told = {"version": 1, "predictions": predictions.tolist()}
-    written = AnswerWriter(schema, {"version": 1}).write(list(predictions), predictions)
+    told = {"version": 1, "id": "a.1", "predictions": predictions.tolist()}
+    written = AnswerWriter(schema, {"version": 1}).write(list(predictions), predictions, "a.1")
     assert written == encode(told)
 
 
@@ -151,6 +152,6 @@ def test_an_answer_that_is_not_finite_is_refused(task, odd):
     rows = [[0.5, 0.5], [odd, -odd]] if classes else [0.5, odd, -odd]
     labels = ["no", "no"] if classes else rows
     with pytest.raises(ServingError, match="finite"):
-        AnswerWriter(schema, {}).write(labels, np.array(rows, dtype=np.float32))
+        AnswerWriter(schema, {}).write(labels, np.array(rows, dtype=np.float32), "a.1")
     with pytest.raises(ServingError, match="finite"):
         encode({"predictions": [float(odd)]})
