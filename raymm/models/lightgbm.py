@@ -33,6 +33,10 @@ MISSING_ZERO, MISSING_NAN = 1, 2
 CHUNK = 50
 """Rounds predicted at a time for more rows than that: 0.05 s for 200 rounds and 8,000 rows of 14
 features, against 0.09 s at once."""
+SAMPLE = 500
+"""Rows looked at to tell how repetitive columns are, evenly spread."""
+REPETITIVE = 0.35
+"""Share of a column's most frequent value, on average, from which to sum column by column."""
 ZERO = np.float32(1e-35)
 """LightGBM takes every value from -ZERO to ZERO for 0 (kZeroThreshold)."""
 
@@ -57,6 +61,7 @@ class LightGBM(Family):
 
     encoding = "ordinal"
     order = 10
+    rate = "learning_rate"
 
     def space(self, task: Task, shape: Shape) -> Space:
         """Return the parameters to search; fewer and larger leaves where rows are few."""
@@ -113,14 +118,13 @@ class LightGBM(Family):
         import lightgbm as lgb
 
         head = Head.fit(how, train.y)
-        parameters = _parameters(config, how)
-        rows = derived(
+        rows, repetitive = derived(
             train,
             ("lightgbm", how.task, *_binning(config).items()),
-            lambda: _rows(config, train, how, head).construct(),
+            lambda: (_rows(config, train, how, head).construct(), repeats(train.x)),
         )
-        model = Boosted(booster=lgb.Booster(parameters, rows), head=head, threads=how.threads)
-        return self.extend(model, how.rounds)
+        booster = lgb.Booster(_parameters(config, how, repetitive=repetitive), rows)
+        return self.extend(Boosted(booster=booster, head=head, threads=how.threads), how.rounds)
 
     def resume(self, state: Boosted, config: Config, train: Matrix, how: Fitting) -> Boosted:
         """Give a booster that was pickled its training rows again; see `Family.resume`."""
@@ -131,7 +135,7 @@ class LightGBM(Family):
         # LightGBM puts a model and rows together only in a call that adds a round. It leaves the
         # model's outputs in the rows, which must therefore not be those that others train on.
         rows = _rows(config, train, how, state.head)
-        parameters = _parameters(config, how)
+        parameters = _parameters(config, how, repetitive=repeats(train.x))
         booster = lgb.train(
             parameters, rows, 1, init_model=state.booster, keep_training_booster=True
         )
@@ -182,8 +186,20 @@ class LightGBM(Family):
         return model.head.contributions(shares)
 
 
-def _parameters(config: Config, how: Fitting) -> dict[str, Any]:
-    """Return what LightGBM is told of a fit."""
+def repeats(x: npt.NDArray[np.float32]) -> bool:
+    """Whether the most frequent value of a column fills a large part of it, on average.
+
+    LightGBM sums gradients row by row or column by column, over the same rows in the same order.
+    By columns was 7 % faster on adult (half of the cells), 13 % on telco_churn and 8 % on words
+    counted in texts, by rows 6 % on letter (a quarter of them).
+    """
+    held = x[:: max(1, len(x) // SAMPLE)]
+    largest = [np.unique(column, return_counts=True)[1].max() for column in held.T]
+    return bool(np.mean(largest) > REPETITIVE * len(held))
+
+
+def _parameters(config: Config, how: Fitting, *, repetitive: bool) -> dict[str, Any]:
+    """Return what LightGBM is told of a fit; ``repetitive`` as `repeats` says."""
     parameters = {
         **config,
         **_binning(config),
@@ -192,7 +208,7 @@ def _parameters(config: Config, how: Fitting) -> dict[str, Any]:
         "num_threads": how.threads,
         "seed": how.seed,
         "deterministic": True,
-        "force_row_wise": True,
+        "force_col_wise" if repetitive else "force_row_wise": True,
         "verbosity": -1,
     }
     if how.task == "multiclass":

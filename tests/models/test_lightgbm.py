@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -97,3 +99,24 @@ def test_odd_tables_are_fitted(graph, run, task):
         out = FAMILY.predict(model, x)
         assert np.isfinite(out).all()
         assert np.allclose(run(graph(FAMILY, model, 2), x).squeeze(), out, atol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("task", TASKS)
+def test_the_order_of_summing_is_chosen_by_the_rows_and_changes_no_bit(
+    monkeypatch, matrix, fitting, graph, task, threads
+):
+    numbers = matrix(task)
+    assert not lightgbm.repeats(numbers.x)
+    counts = replace(
+        numbers, x=np.where(np.abs(numbers.x) < 1, 0, np.round(numbers.x)).astype("f4")
+    )
+    assert lightgbm.repeats(counts.x)
+    for train in (numbers, counts):
+        graphs = set()
+        for chosen in (False, True):
+            monkeypatch.setattr(lightgbm, "repeats", lambda x, chosen=chosen: chosen)
+            own = replace(train, x=train.x.copy())
+            how = replace(fitting(task, 8), threads=threads)
+            graphs.add(graph(FAMILY, FAMILY.fit(CONFIG, own, how), 5))
+        assert len(graphs) == 1
