@@ -49,10 +49,9 @@ class _Waiting(NamedTuple):
 
 @dataclass(slots=True)
 class _Told:
-    """A label that came: its text or number, when, and the versions it was brought to."""
+    """A label that came: its text or number, and the versions it was brought to."""
 
     label: Any
-    told_at: float
     versions: tuple[int, ...] = ()
 
 
@@ -144,7 +143,7 @@ class Labels:
             if key in self._told:
                 self.counts["doubled"] += 1
                 continue
-            told = _Told(label, now)
+            told = _Told(label)
             holding = [v for v, waiting in self._waiting.items() if key in waiting]
             for version in holding:
                 truth = read(version, label)
@@ -176,15 +175,18 @@ class Labels:
 
     def state(self) -> dict[str, Any]:
         """Return everything needed to go on after a restart, as plain JSON values."""
+        told = self._told.values()
+        kinds: dict[tuple[int, ...], int] = {}
+        codes = [kinds.setdefault(one.versions, len(kinds)) for one in told]
         return {
             "counts": dict(self.counts),
             "next": self._next,
             "waiting": {str(v): _packed(waiting) for v, waiting in self._waiting.items()},
             "told": {
                 "keys": to_text(np.frombuffer(b"".join(self._told), np.uint8)),
-                "labels": [told.label for told in self._told.values()],
-                "told_at": to_text(np.array([t.told_at for t in self._told.values()], np.float64)),
-                "versions": [list(told.versions) for told in self._told.values()],
+                "labels": [one.label for one in told],
+                "versions": [list(kind) for kind in kinds],
+                "brought": to_text(np.array(codes, np.int32)),
             },
         }
 
@@ -194,12 +196,11 @@ class Labels:
         self._next = int(state["next"])
         self._waiting = {int(v): _unpacked(packed) for v, packed in state["waiting"].items()}
         told = state["told"]
-        times = from_text(told["told_at"], np.float64).tolist()
+        kinds = [tuple(map(int, kind)) for kind in told["versions"]]
+        codes = from_text(told["brought"], np.int32).tolist()
         self._told = OrderedDict(
-            (key, _Told(label, at, tuple(versions)))
-            for key, label, at, versions in zip(
-                _keys(told["keys"]), told["labels"], times, told["versions"], strict=True
-            )
+            (key, _Told(label, kinds[code]))
+            for key, label, code in zip(_keys(told["keys"]), told["labels"], codes, strict=True)
         )
         self._early = sum(not told.versions for told in self._told.values())
         return self

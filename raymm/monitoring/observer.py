@@ -63,6 +63,7 @@ class Observer:
         self._versions: dict[int, Watched] = {}
         self._sequences: dict[str, int] = {}
         self._labels = Labels(most=config.labels)
+        self._changed = True
         self._note = ""
         if path.exists():
             try:
@@ -101,6 +102,7 @@ class Observer:
             Whether it is the champion, or watched beside it.
         """
         with self._lock:
+            self._changed = True
             known = self._versions.get(version)
             if known is None:
                 self._versions[version] = self._made(version, statistics, target)
@@ -123,6 +125,7 @@ class Observer:
         for place, (heard, number) in enumerate(beside):
             if place < excess or now - heard > FORGOTTEN_AFTER:
                 del self._versions[number]
+                self._changed = True
                 self._labels.forget(number)
 
     def configure(self, config: MonitoringConfig) -> None:
@@ -130,7 +133,7 @@ class Observer:
         with self._lock:
             if config == self._config:
                 return
-            self._config = config
+            self._config, self._changed = config, True
             self._labels.most = config.labels
             for number, watched in self._versions.items():
                 made = self._made(number, watched.statistics, watched.target)
@@ -170,6 +173,7 @@ class Observer:
                 self._sequences[client] = sequence
                 while len(self._sequences) > _MOST_CLIENTS:
                     self._sequences.pop(next(iter(self._sequences)))
+            self._changed = True
             for batch in batches:
                 self._take(batch)
             for told in feedback:
@@ -222,9 +226,11 @@ class Observer:
         return metrics_text(self.name, report) if report else ""
 
     def flush(self) -> None:
-        """Write the state; raises RegistryError when that is not possible."""
+        """Write the state where it has changed; raises RegistryError when that is not possible."""
         with self._lock:
             self._forget()
+            if not self._changed:
+                return
             content = {
                 "champion": self._champion,
                 "versions": {str(n): one.state() for n, one in sorted(self._versions.items())},
@@ -232,11 +238,13 @@ class Observer:
                 "labels": self._labels.state(),
             }
             body = json.dumps(content).encode()
+            self._changed = False
         head = {"format": FORMAT, "sha256": hashlib.sha256(body).hexdigest()}
         data = json.dumps(head).encode() + b"\n" + body
         try:
             _replace(self._path, data)
         except OSError as error:
+            self._changed = True
             raise RegistryError(
                 f"The monitor's state could not be written to {self._path}: {error}."
             ) from error
