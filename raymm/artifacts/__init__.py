@@ -44,7 +44,7 @@ from raymm.artifacts.table import (
     Table,
     Written,
 )
-from raymm.artifacts.traffic import Batch, Feedback, Notify, Progress, Target, Watcher
+from raymm.artifacts.traffic import Batch, Feedback, Notify, Progress, Reliability, Target, Watcher
 from raymm.artifacts.trial import MetricLike, Trial, Trials
 
 __all__ = [
@@ -82,6 +82,7 @@ __all__ = [
     "Progress",
     "Recipe",
     "Release",
+    "Reliability",
     "Role",
     "Scalar",
     "Schema",

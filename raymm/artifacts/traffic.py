@@ -44,23 +44,41 @@ class Feedback:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reliability:
+    """How often probabilities came true on rows that were not trained on.
+
+    ``rows`` and ``hits`` are counts a bin of the probability, in the bins of
+    `raymm.monitoring.estimates`.
+    """
+
+    rows: tuple[int, ...]
+    hits: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """What a version predicts, so that a monitor can judge its answers by true labels.
 
     ``classes`` and ``decision`` are as in `Schema`; ``metric`` is the goal's, empty where only
-    what every task has (accuracy, or the root mean squared error) is asked for.
+    what every task has (accuracy, or the root mean squared error) is asked for. ``reliability``
+    lets quality be estimated better before labels come.
     """
 
     task: Task
     classes: tuple[str, ...] = ()
     decision: tuple[float, ...] = ()
     metric: str = ""
+    reliability: Reliability | None = None
 
     @classmethod
-    def of(cls, schema: Schema, metric: str = "") -> Target:
+    def of(cls, schema: Schema, metric: str = "", reliability: Reliability | None = None) -> Target:
         """Return what a schema says of its target."""
         return cls(
-            task=schema.task, classes=schema.classes, decision=schema.decision, metric=metric
+            task=schema.task,
+            classes=schema.classes,
+            decision=schema.decision,
+            metric=metric,
+            reliability=reliability,
         )
 
 

@@ -284,7 +284,7 @@ def _content(data: bytes, now: float) -> dict[str, Any]:
     number, versions = content["version"], {}
     if number is not None:
         kept = {key: content[key] for key in ("statistics", "monitors")}
-        none = {"target": None, "dtype": None, "judged": None}
+        none = {"target": None, "dtype": None, "judged": None, "estimate": None}
         versions[str(number)] = {**kept, **none, "heard": now, "named": 0}
     sequences = content["sequences"]
     return {"champion": number, "versions": versions, "sequences": sequences, "labels": None}

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from raymm.artifacts import Batch, Statistics, Target, from_record
+from raymm.monitoring.estimates import Estimate
 from raymm.monitoring.judged import Judged, read_label
 from raymm.monitoring.labels import Labels, Pair
 from raymm.monitoring.monitor import Monitor
@@ -56,17 +57,18 @@ class Watched:
             name: monitors.get(name)(read, config=config, clock=clock) for name in monitors.names()
         }
         self._aim = None if target is None else from_record(Target, target)
-        self._judged = (
-            None
-            if self._aim is None
-            else Judged(self._aim, most=config.labels, recent=config.window)
-        )
+        self._judged = self._estimate = None
+        if self._aim is not None:
+            self._judged = Judged(self._aim, most=config.labels, recent=config.window)
+            self._estimate = Estimate(self._aim, window=config.window)
 
     def update(self, batch: Batch) -> None:
         """Take in a batch of this version."""
         self.heard = self._clock()
         for made in self._monitors.values():
             made.update(batch)
+        if self._estimate is not None and not batch.error:
+            self._estimate.update(batch.predictions)
 
     def expect(self, batch: Batch, labels: Labels) -> None:
         """Let a batch's predictions wait for their labels, where it can be judged by them."""
@@ -111,6 +113,8 @@ class Watched:
                 "coverage": coverage,
                 "waiting": waiting,
             }
+        if self._judged is not None and self._estimate is not None:
+            report["estimated"] = self._estimate.report(*self._judged.rows())
         return report
 
     def state(self) -> dict[str, Any]:
@@ -123,6 +127,7 @@ class Watched:
             "named": self._named,
             "dtype": None if self._dtype is None else self._dtype.str,
             "judged": None if self._judged is None else self._judged.state(),
+            "estimate": None if self._estimate is None else self._estimate.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> Self:
@@ -136,6 +141,8 @@ class Watched:
             self._dtype = np.dtype("f8" if state["dtype"] == "<f8" else "f4")
         if self._judged is not None and state["judged"] is not None:
             self._judged.restore(state["judged"])
+        if self._estimate is not None and state["estimate"] is not None:
+            self._estimate.restore(state["estimate"])
         return self
 
 
