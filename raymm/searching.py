@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from raymm import plugins
-from raymm.artifacts import Dataset, Progress, Shape, Space, Trials, as_record
+from raymm.artifacts import Categorical, Dataset, Progress, Shape, Space, Trials, as_record
 from raymm.cluster import connect
 from raymm.config import RunConfig
 from raymm.errors import ConfigError, SearchError
@@ -24,6 +24,7 @@ from raymm.search.focus import Focus
 from raymm.search.halving import Halving
 from raymm.search.median import Median
 from raymm.search.portfolio import Portfolio
+from raymm.search.slower import Slower
 from raymm.search.space import join
 from raymm.search.trial import prepare
 from raymm.search.warm import warm
@@ -192,8 +193,18 @@ def _searcher(
             lead(leading)
         return searcher
     if life.config.search.algorithm == "auto" and "family" in space:
-        searcher = Focus(searcher)
+        rates = {
+            name: f"{name}.{kind.rate}"
+            for name in _choices(space)
+            if (kind := plugins.families.get(name)).rate
+        }
+        return Slower(Portfolio(Focus(searcher), leading), rates)
     return searcher if life.config.search.algorithm == "grid" else Portfolio(searcher, leading)
+
+
+def _choices(space: Space) -> tuple[str, ...]:
+    family = space["family"]
+    return tuple(map(str, family.choices)) if isinstance(family, Categorical) else ()
 
 
 def measured(life: Life) -> str:

@@ -77,6 +77,7 @@ class CatBoost(Family):
 
     encoding = "ordinal"
     order = 70
+    rate = "learning_rate"
 
     def suits(self, task: Task, shape: Shape) -> bool:
         """Return whether CatBoost is installed and the table not too large."""
@@ -116,8 +117,8 @@ class CatBoost(Family):
         return plain, {**plain, "depth": 4, "learning_rate": 0.05}
 
     def max_rounds(self, config: Config) -> int:
-        """Return 2,000 at the slowest learning rate, and fewer in proportion to a faster one."""
-        return round(min(2000.0, max(300.0, 60.0 / float(config.get("learning_rate") or 0.1))))
+        """Return 3,000 at the slowest learning rate, and fewer in proportion to a faster one."""
+        return round(min(3000.0, max(300.0, 60.0 / float(config.get("learning_rate") or 0.1))))
 
     def fit(self, config: Config, train: Matrix, how: Fitting) -> Boosted:
         """Train a booster; see `Family.fit`.

@@ -13,6 +13,9 @@ import numpy.typing as npt
 from raymm.artifacts import Config, Encoding, Shape, Space, Task
 from raymm.onnx_builder import GraphBuilder
 
+USUAL_RATE = 0.05
+"""The `Family.rate` at which one round counts as one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
@@ -60,6 +63,9 @@ class Family(ABC):
     """"ordinal": missing is NaN, categories are whole numbers; "dense": no NaN, scaled, one-hot."""
     order: ClassVar[int] = 100
     """Families with a smaller number have their `portfolio` tried first: cheap and strong ones."""
+    rate: ClassVar[str] = ""
+    """The parameter that rounds are traded for, where there is one: half of it takes twice as many,
+    and mostly gets a little further (Friedman 2001, "Greedy function approximation", section 5)."""
 
     @abstractmethod
     def space(self, task: Task, shape: Shape) -> Space:
@@ -101,6 +107,14 @@ class Family(ABC):
     def max_rounds(self, config: Config) -> int:
         """Return the largest amount of training worth trying; 1 where training is one step."""
         return 1
+
+    def pace(self, config: Config) -> float:
+        """Return how far one round of training gets, above 0; 1 where all configurations do alike.
+
+        Rounds times pace compare between configurations: a booster that learns at half the rate
+        has come as far after twice the rounds, and is judged then.
+        """
+        return float(config.get(self.rate) or USUAL_RATE) / USUAL_RATE if self.rate else 1.0
 
     def extend(self, model: Any, rounds: int) -> Any:
         """Train a fitted model on until it has ``rounds`` rounds in all, and return it.

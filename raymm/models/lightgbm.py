@@ -110,8 +110,8 @@ class LightGBM(Family):
         return plain, {**plain, **large}, {**plain, **small}
 
     def max_rounds(self, config: Config) -> int:
-        """Return 2,000 at the slowest learning rate, and fewer in proportion to a faster one."""
-        return round(min(2000.0, max(300.0, 60.0 / float(config.get("learning_rate") or 0.1))))
+        """Return 3,000 at the slowest learning rate, and fewer in proportion to a faster one."""
+        return round(min(3000.0, max(300.0, 60.0 / float(config.get("learning_rate") or 0.1))))
 
     def fit(self, config: Config, train: Matrix, how: Fitting) -> Boosted:
         """Train a booster; see `Family.fit`."""

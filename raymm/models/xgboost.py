@@ -51,6 +51,7 @@ class XGBoost(Family):
 
     encoding = "ordinal"
     order = 40
+    rate = "learning_rate"
 
     def space(self, task: Task, shape: Shape) -> Space:
         """Return the parameters to search; shallower trees where rows are few."""
@@ -100,8 +101,8 @@ class XGBoost(Family):
         return plain, {**plain, **deep}, {**plain, **shallow}
 
     def max_rounds(self, config: Config) -> int:
-        """Return 2,000 at the slowest learning rate, and fewer in proportion to a faster one."""
-        return round(min(2000.0, max(300.0, 60.0 / float(config.get("learning_rate") or 0.1))))
+        """Return 3,000 at the slowest learning rate, and fewer in proportion to a faster one."""
+        return round(min(3000.0, max(300.0, 60.0 / float(config.get("learning_rate") or 0.1))))
 
     def fit(self, config: Config, train: Matrix, how: Fitting) -> Boosted:
         """Train a booster; see `Family.fit`."""

@@ -52,6 +52,7 @@ def _rung(session: Session, record: Record) -> None:
         value=record["value"],
         fold_values=tuple(record["fold_values"]),
         **({"metrics": record["metrics"]} if "metrics" in record else {}),
+        pace=record.get("pace", 1.0),
     )
     session.decide(record["number"], rung)
     session.keep_rung(record["number"], rung, go_on=record["go_on"])

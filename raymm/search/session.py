@@ -225,6 +225,7 @@ class Session:
             value=rung.value,
             fold_values=rung.fold_values,
             **({"metrics": metrics} if metrics else {}),
+            **({"pace": rung.pace} if rung.pace != 1.0 else {}),
             go_on=go_on,
         )
         self.keep_rung(number, rung, go_on=go_on)
@@ -249,7 +250,7 @@ class Session:
         group = str(suggestion.config.get("family", ""))
         several = getattr(self._scheduler, "several", False)
         given = rung.metrics if several else rung.value
-        return self._scheduler.decide(suggestion.id, rung.rounds, given, group=group)
+        return self._scheduler.decide(suggestion.id, rung.progress, given, group=group)
 
     def end(self, number: int, status: End, *, seconds: float = 0.0, error: str = "") -> None:
         """Take in a trial's end: written, then observed, then told.
@@ -308,7 +309,7 @@ class Session:
         known = opened.suggestion
         # What was stopped early was given less than full training, and says so.
         early = ended.status == "stopped" and not failed
-        budget = float(opened.rungs[-1].rounds) if early else known.budget
+        budget = float(opened.rungs[-1].progress) if early else known.budget
         result = Result(known.id, known.config, None, budget)
         if not failed:
             values = ended.metrics or None

@@ -38,3 +38,11 @@ def test_a_family_of_four_methods_trains_in_one_step_and_explains_nothing():
 
 def test_the_families_are_found_by_name():
     assert {"lightgbm", "xgboost", "linear", "forest"} <= set(families.names())
+
+
+def test_rounds_of_boosters_compare_by_their_rate_and_those_of_others_as_they_are():
+    assert Mean().pace({}) == 1.0
+    for name in ("lightgbm", "xgboost"):
+        made = families.get(name)()
+        assert made.pace({"learning_rate": 0.1}) == 2.0 * made.pace({"learning_rate": 0.05})
+        assert made.pace({}) == made.pace({"learning_rate": 0.05}) == 1.0

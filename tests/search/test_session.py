@@ -388,3 +388,30 @@ def test_a_worker_that_ends_a_trial_is_counted_as_busy_while_more_are_to_come(
             session.end(number, "finished")
             session.next()
     assert [progress.running for progress in told] == [2, 1, 0]
+
+
+def test_a_trial_is_judged_by_how_far_it_has_come_and_so_when_replayed(tmp_path: Path) -> None:
+    class Seen(Halve):
+        def __init__(self) -> None:
+            super().__init__()
+            self.budgets: list[int] = []
+
+        def decide(self, trial_id: str, budget: int, value: float, *, group: str) -> bool:
+            self.budgets.append(budget)
+            return True
+
+    def session(ledger: Ledger, scheduler: Seen) -> Session:
+        return Session(Walker(), scheduler, ledger, limits=LIMITS)
+
+    with Ledger.open(str(tmp_path), "paced") as ledger:
+        first = Seen()
+        made = session(ledger, first)
+        opened = made.next()
+        assert opened is not None
+        for rounds in (20, 30):
+            made.rung(opened.number, Rung(rounds=rounds, value=1.0, pace=0.4))
+        made.end(opened.number, "finished")
+    with Ledger.open(str(tmp_path), "paced") as ledger:
+        again = Seen()
+        session(ledger, again)
+    assert first.budgets == again.budgets == [8, 12]

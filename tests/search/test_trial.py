@@ -40,7 +40,7 @@ def test_the_trend_keeps_the_best_and_ends_after_patience(
 
 def test_below_the_floor_a_flat_curve_does_not_end_a_trial() -> None:
     trend = Trend(maximize=True)
-    assert all(trend.add(Rung(rounds=rounds, value=0.9)) for rounds in (20, 30, 45, 68, 90))
+    assert all(trend.add(Rung(rounds=rounds, value=0.9)) for rounds in (20, 26, 34, 44, 57, 74, 97))
 
 
 class Counting:
@@ -50,6 +50,9 @@ class Counting:
 
     def max_rounds(self, config: Any) -> int:
         return int(config["most"])
+
+    def pace(self, config: Any) -> float:
+        return 1.0
 
     def fit(self, config: Any, train: Matrix, how: Any) -> int:
         return int(how.rounds)
@@ -102,7 +105,7 @@ def test_a_rung_is_the_mean_over_all_folds(prepared: Prepared) -> None:
         folds = (1 / rung.rounds, abs(1 / rung.rounds - 0.01))
         assert rung.fold_values == pytest.approx(folds)
         assert rung.value == pytest.approx(np.mean(folds))
-    assert [rung.rounds for rung in run_of(prepared, 60)] == [20, 30, 45, 60]
+    assert [rung.rounds for rung in run_of(prepared, 60)] == [20, 26, 34, 44, 57, 60]
 
 
 def test_a_trial_ends_by_itself_after_its_best(prepared: Prepared) -> None:
@@ -112,7 +115,7 @@ def test_a_trial_ends_by_itself_after_its_best(prepared: Prepared) -> None:
 
 
 def test_a_budget_limits_the_training(prepared: Prepared) -> None:
-    assert [rung.rounds for rung in run_of(prepared, 60, limit=30.0)] == [20, 30]
+    assert [rung.rounds for rung in run_of(prepared, 60, limit=30.0)] == [20, 26, 30]
     assert [rung.rounds for rung in run_of(prepared, 1)] == [1]
 
 
@@ -203,7 +206,7 @@ def test_another_configuration_begins_anew(prepared: Prepared) -> None:
     drive(run)
     other = TrialRun(prepared, {"most": 60}, Mae(), seed=0)  # type: ignore[arg-type]
     other.restore(run.save())
-    assert [rung.rounds for rung in drive(other)] == [20, 30, 45, 60]
+    assert [rung.rounds for rung in drive(other)] == [20, 26, 34, 44, 57, 60]
 
 
 @pytest.mark.parametrize(
