@@ -1,28 +1,18 @@
 """Whether served rows still look like the training rows, feature by feature.
 
-Windows of a fixed number of rows follow each other. In each, a feature's counts are compared with
-the reference's by the population stability index (PSI), and its missing and its unlisted values
-by an exact test.
-
-**Threshold.** With n rows in the window, m in the reference and B cells, and no drift,
-PSI / (1/n + 1/m) follows the χ² distribution of B − 1 degrees of freedom, so the threshold at a
-false-alarm probability α is (1/n + 1/m)·χ²_{B−1}(1 − α). This fails where cells are nearly
-empty, so cells are pooled until each has at least 10 rows expected in the smaller sample, and one
-row is added to each cell. Measured over 400,000 draws for B of 2 to 20, 10 to 100 rows expected
-and m/n of 1 and 10, the false alarms were then 0.15 to 1.1 times α at α of 10⁻² to 10⁻⁴; with
-half a row added they were up to 2.9 times α.
-
-**Missing and unlisted values.** Given that k of the n + m rows have one, the number in the window
-is hypergeometric (Fisher's exact test, one-sided), so its tail holds at any count.
+Windows of a fixed number of rows follow each other, and each is looked at four times. At every
+look, a feature's missing and unlisted values since the look before are compared with the
+reference's by an exact test, and where its values have an order, the ranks of the last two
+windows' rows with the reference's; so a burst is seen within the quarter of a window, and a shift
+wherever in a window it began. At a window's end its counts are compared as a whole, by the
+population stability index (PSI). The tests are in `raymm.monitoring.comparison`.
 
 **False alarms a day.** What a person accepts is a budget that fills at that rate, and holds a
-day's worth at most. Each window spends a tenth of what is there, whatever the traffic, in equal
-parts on its F tests (half of a part on PSI, a quarter each on missing and unlisted values:
-Bonferroni). All windows of T days therefore spend at most (T + 1) days' worth, and the expected
-number of false alarms is at most what was spent. At a steady rate a window spends its fair share.
-
-Sources: Yurdakul & Naranjo 2020, Statistical properties of the population stability index,
-Journal of Risk Model Validation 14(4); Fisher 1935, The Design of Experiments.
+day's worth at most. Each window spends about a tenth of what is there, whatever the traffic, a
+quarter of that at each look, in equal parts on its F features and within a feature as `SHARES`
+says (Bonferroni). All looks of T days therefore spend at most (T + 1) days' worth, and the
+expected number of false alarms is at most what was spent. At a steady rate a window spends its
+fair share.
 """
 
 from __future__ import annotations
@@ -35,74 +25,23 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Batch, ColumnStatistics, Statistics
+from raymm.monitoring.comparison import displacement, pooled, stability_index, surplus, threshold
 from raymm.monitoring.monitor import Monitor
-from raymm.monitoring.sketches import Cells, Counts, cells_of
+from raymm.monitoring.sketches import BinCounts, Cells, Counts, cells_of
 from raymm.plugins import monitor
 from raymm.sections import MonitoringConfig
 
-LEAST_EXPECTED = 10
-SPENT_A_WINDOW = 0.1
+LOOKS = 4
+"""Looks a window."""
+SPENT_A_LOOK = 0.1 / LOOKS
+SHARES = {"location": 0.4, "burst": 0.1, "whole": 0.3, "share": 0.05}
+"""Of a feature's false alarms at a look: on its ranks; on missing values, and as much on unlisted
+ones, since the last look; what is saved for the window as a whole: its PSI, and its missing values,
+and as much its unlisted ones."""
 PREDICTION = "(prediction)"
 """The column of the statistics that describes predictions, where there is one."""
 
 _DAY = 86400.0
-
-
-def pooled(reference: Counts, counts: Counts) -> tuple[Counts, Counts]:
-    """Add neighbouring cells up until each has ten rows expected in the smaller sample.
-
-    The decision rests on both samples' sum alone, which says nothing about their difference.
-
-    Parameters
-    ----------
-    reference, counts : int64, shape (cells,)
-
-    Returns
-    -------
-    Both, shape (fewer cells,); one cell where there is too little to compare.
-    """
-    n, m = counts.sum(), reference.sum()
-    if not n or not m:
-        return reference.sum(keepdims=True), counts.sum(keepdims=True)
-    least = LEAST_EXPECTED * (n + m) / min(n, m)
-    starts, gathered = [0], 0
-    for place, rows in enumerate((reference + counts).tolist()):
-        if gathered >= least:
-            starts.append(place)
-            gathered = 0
-        gathered += rows
-    if gathered < least and len(starts) > 1:
-        starts.pop()
-    return np.add.reduceat(reference, starts), np.add.reduceat(counts, starts)
-
-
-def stability_index(reference: Counts, counts: Counts) -> float:
-    """Return Σ (p − q)·ln(p / q) over cells, one row added to each; at least 0, no unit."""
-    p = (counts + 1) / (counts.sum() + len(counts))
-    q = (reference + 1) / (reference.sum() + len(reference))
-    return float(np.sum((p - q) * np.log(p / q)))
-
-
-def threshold(n: int, m: int, cells: int, alpha: float) -> float:
-    """Return the PSI that a window of n rows exceeds with probability ``alpha`` by chance.
-
-    >>> round(threshold(1000, 10_000, 10, 0.01), 4)
-    0.0238
-    """
-    from scipy.special import chdtri  # the inverse of the χ² survival function
-
-    return float((1 / n + 1 / m) * chdtri(cells - 1, alpha))
-
-
-def surplus(reference: Counts, counts: Counts, cell: int) -> float:
-    """Return the probability that chance puts as many rows or more of a cell into the window."""
-    from scipy.stats import hypergeom
-
-    n, m, seen = int(counts.sum()), int(reference.sum()), int(counts[cell])
-    # At most its share of the rows: nothing to test, and nearly always so.
-    if seen * m <= int(reference[cell]) * n:
-        return 1.0
-    return float(hypergeom.sf(seen - 1, n + m, seen + int(reference[cell]), n))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,22 +61,33 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
-def judge(cells: Cells, alpha: float) -> Verdict:
-    """Compare a window's counts with its reference at the false-alarm probability ``alpha``."""
+def judge(reference: Counts, counts: Counts, *, whole: float, share: float) -> Verdict:
+    """Compare a window's counts, shape (cells,), with the reference's.
+
+    ``whole`` is the false-alarm probability of PSI, ``share`` that of missing and that of unlisted
+    values.
+    """
     reasons = []
-    reference, counts = pooled(cells.reference, cells.counts)
+    kept, window = pooled(reference, counts)
     statistic = bound = None
-    if len(counts) > 1:
-        statistic = stability_index(reference, counts)
-        bound = threshold(int(counts.sum()), int(reference.sum()), len(counts), alpha / 2)
+    if len(window) > 1:
+        statistic = stability_index(kept, window)
+        bound = threshold(int(window.sum()), int(kept.sum()), len(window), whole)
         if statistic > bound:
             reasons.append("distribution")
-    if cells.reference.sum() and cells.counts.sum():
-        if surplus(cells.reference, cells.counts, -1) < alpha / 4:
-            reasons.append("missing")
-        if surplus(cells.reference, cells.counts, -2) < alpha / 4:
-            reasons.append("unlisted")
-    return Verdict(statistic=statistic, threshold=bound, reasons=tuple(reasons))
+    return Verdict(
+        statistic=statistic,
+        threshold=bound,
+        reasons=(*reasons, *excess(reference, counts, share)),
+    )
+
+
+def excess(reference: Counts, counts: Counts, alpha: float) -> tuple[str, ...]:
+    """Return which of missing and unlisted values are too many, each at ``alpha``."""
+    if not reference.sum() or not counts.sum():
+        return ()
+    cells = {"missing": -1, "unlisted": -2}
+    return tuple(name for name, cell in cells.items() if surplus(reference, counts, cell) < alpha)
 
 
 def predicted(predictions: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -176,7 +126,7 @@ def bins_of(values: npt.NDArray[np.float64]) -> ColumnStatistics:
 
 @monitor("drift")
 class Drift(Monitor):
-    """Compares windows of served rows, and of predictions, with the training data.
+    """Compares served rows, and predictions, with the training data.
 
     Where the statistics do not describe predictions (a column named "(prediction)"), the first
     window's are the reference of those after it.
@@ -187,30 +137,38 @@ class Drift(Monitor):
     ) -> None:
         super().__init__(statistics, config=config, clock=clock)
         self._columns = {column.name: column for column in statistics.columns}
-        self._cells: dict[str, Cells] = {}
+        self._cells: dict[str, Cells] = {}  # counts since the last look
+        self._blocks: dict[str, list[Counts]] = {}  # counts between looks of the last two windows
         self._rows = 0
+        self._looked = 0
         self._first: list[float] = []
         self._verdicts: dict[str, dict[str, Any]] = {}
+        self._early: dict[str, list[str]] = {}  # reasons found within the open window
         self._windows = 0
         self._windows_drifted = 0
         self._closed_at: float | None = None
         self._budget = config.false_alarms_per_day
         self._filled_at = clock()
+        self._saved = 0.0
 
     def update(self, batch: Batch) -> None:
-        """Count the rows of one batch, window by window; failed requests are passed over."""
+        """Count the rows of one batch, look by look; failed requests are passed over."""
         if batch.error or not (batch.tensors or len(batch.predictions)):
             return
         start = 0
         while start < batch.rows:
-            stop = min(batch.rows, start + self.config.window - self._rows)
+            stop = max(start + 1, min(batch.rows, start + self._next_look() - self._rows))
             for name, values in batch.tensors.items():
                 self._count(name, np.asarray(values)[start:stop])
             if len(batch.predictions):
                 self._count_predictions(predicted(batch.predictions[start:stop]))
             self._rows += stop - start
             start = stop
-            self._close_if_full()
+            self._look_if_due()
+
+    def _next_look(self) -> int:
+        """Return the rows of the window at which it is looked at next."""
+        return -(-self.config.window * (self._looked + 1) // LOOKS)
 
     def _count(self, name: str, values: npt.NDArray[Any]) -> None:
         if name not in self._cells:
@@ -225,49 +183,93 @@ class Drift(Monitor):
         else:
             self._first += values.tolist()
 
-    def _close_if_full(self) -> None:
-        if self._rows < self.config.window:
-            return
-        active = [name for name, cells in self._cells.items() if cells.counts.sum()]
+    def _look_if_due(self) -> None:
+        while self._rows >= self._next_look():
+            self._look()
+            if self._looked == LOOKS:
+                self._close()
+
+    def _look(self) -> None:
+        """Test what came since the last look, and the ranks of the last two windows."""
+        self._looked += 1
+        active = [name for name, cells in self._cells.items() if cells.counts.any()]
         alpha = self._spend() / max(len(active), 1)
+        self._saved += alpha
         for name in active:
             cells = self._cells[name]
-            verdict = judge(cells, alpha)
+            found = excess(cells.reference, cells.counts, alpha * SHARES["burst"])
+            self._remark(name, found)
+        for name, cells in self._cells.items():
+            blocks = self._blocks.setdefault(name, [])
+            blocks.append(cells.counts.copy())
+            del blocks[: -2 * LOOKS]
+            cells.counts[:] = 0
+        ordered = [name for name in active if isinstance(self._cells[name], BinCounts)]
+        chances = self._displacements(ordered)
+        for name, chance in zip(ordered, chances, strict=True):
+            self._remark(name, ("location",) if chance < alpha * SHARES["location"] else ())
+
+    def _displacements(self, names: list[str]) -> list[float]:
+        width = max((len(self._cells[name].reference) - 2 for name in names), default=0)
+        reference = np.zeros((len(names), width), np.int64)
+        counts = np.zeros_like(reference)
+        for place, name in enumerate(names):
+            known = self._cells[name].reference[:-2]
+            reference[place, : len(known)] = known
+            counts[place, : len(known)] = np.sum(self._blocks[name], axis=0)[:-2]
+        return displacement(reference, counts).tolist() if names else []
+
+    def _remark(self, name: str, reasons: tuple[str, ...]) -> None:
+        if reasons:
+            known = self._early.setdefault(name, [])
+            known += [reason for reason in reasons if reason not in known]
+
+    def _close(self) -> None:
+        """End the window: judge it as a whole."""
+        window = {name: np.sum(blocks[-LOOKS:], axis=0) for name, blocks in self._blocks.items()}
+        active = [name for name, counts in window.items() if counts.any()]
+        for name in active:
+            verdict = judge(
+                self._cells[name].reference,
+                window[name],
+                whole=self._saved * SHARES["whole"],
+                share=self._saved * SHARES["share"],
+            )
+            self._remark(name, verdict.reasons)
+            reasons = self._early.get(name, [])
             before = self._verdicts.get(name, {}).get("streak", 0)
             self._verdicts[name] = {
                 "statistic": verdict.statistic,
                 "threshold": verdict.threshold,
-                "drifted": bool(verdict.reasons),
-                "reasons": list(verdict.reasons),
-                "streak": before + 1 if verdict.reasons else 0,
-                "counts": cells.counts.tolist(),
+                "drifted": bool(reasons),
+                "reasons": list(reasons),
+                "streak": before + 1 if reasons else 0,
+                "counts": window[name].tolist(),
             }
-            cells.counts[:] = 0
         self._windows += 1
         self._windows_drifted += any(self._verdicts[name]["drifted"] for name in active)
         self._closed_at = self.clock()
-        self._rows = 0
+        self._rows, self._looked, self._saved, self._early = 0, 0, 0.0, {}
         if self._first:
             self._columns[PREDICTION] = bins_of(np.array(self._first))
             self._first = []
 
     def _spend(self) -> float:
-        """Return the false-alarm probability of this window, taken out of the budget."""
+        """Return the false-alarm probability of this look, taken out of the budget."""
         daily, now = self.config.false_alarms_per_day, self.clock()
         fresh = daily * max(now - self._filled_at, 0.0) / _DAY
         self._budget, self._filled_at = min(self._budget + fresh, daily), now
-        spent = self._budget * SPENT_A_WINDOW
+        spent = self._budget * SPENT_A_LOOK
         self._budget -= spent
-        return min(spent, 0.5)
+        return min(spent, 0.5 / LOOKS)
 
     def report(self) -> Mapping[str, Any]:
-        """Return the last complete window's verdicts and how full the current window is."""
-        shown = ("statistic", "threshold", "drifted", "reasons", "streak")
-        features = {
-            name: {key: verdict[key] for key in shown}
-            for name, verdict in self._verdicts.items()
-            if name != PREDICTION
-        }
+        """Return the last complete window's verdicts and how full the current window is.
+
+        A feature counts as drifted from the look on that found it, before its window is complete.
+        """
+        shown = {name: self._shown(name) for name in {**self._verdicts, **self._early}}
+        features = {name: one for name, one in shown.items() if name != PREDICTION}
         report: dict[str, Any] = {
             "window": {
                 "rows": self.config.window,
@@ -279,16 +281,27 @@ class Drift(Monitor):
             "features": features,
             "drifted": sorted(name for name in features if features[name]["drifted"]),
         }
-        verdict = self._verdicts.get(PREDICTION)
         column = self._columns.get(PREDICTION)
         if column is not None:
+            counts = self._verdicts.get(PREDICTION, {}).get("counts", [])
             report["prediction"] = {
                 "edges": list(column.edges),
                 "reference": list(column.counts),
-                "counts": verdict["counts"][: len(column.counts)] if verdict else [],
-                **({key: verdict[key] for key in shown} if verdict else {"drifted": False}),
+                "counts": counts[: len(column.counts)],
+                **shown.get(PREDICTION, {"drifted": False}),
             }
         return report
+
+    def _shown(self, name: str) -> dict[str, Any]:
+        verdict = self._verdicts.get(name, {"statistic": None, "threshold": None})
+        reasons = list(dict.fromkeys([*verdict.get("reasons", []), *self._early.get(name, [])]))
+        return {
+            "statistic": verdict["statistic"],
+            "threshold": verdict["threshold"],
+            "drifted": bool(reasons),
+            "reasons": reasons,
+            "streak": verdict.get("streak", 0),
+        }
 
     def state(self) -> Mapping[str, Any]:
         """Return the window's counts, the verdicts and the budget."""
@@ -296,7 +309,9 @@ class Drift(Monitor):
         own = learned is not None and learned not in self.statistics.columns
         return {
             "cells": {name: cells.counts.tolist() for name, cells in self._cells.items()},
+            "blocks": {n: [one.tolist() for one in blocks] for n, blocks in self._blocks.items()},
             "rows": self._rows,
+            "looked": self._looked,
             "first": list(self._first),
             "prediction": (
                 {"edges": list(learned.edges), "counts": list(learned.counts), "rows": learned.rows}
@@ -304,38 +319,57 @@ class Drift(Monitor):
                 else None
             ),
             "verdicts": {name: dict(verdict) for name, verdict in self._verdicts.items()},
+            "early": {name: list(reasons) for name, reasons in self._early.items()},
             "windows": self._windows,
             "windows_drifted": self._windows_drifted,
             "closed_at": self._closed_at,
             "budget": self._budget,
             "filled_at": self._filled_at,
+            "saved": self._saved,
         }
 
     def merge(self, state: Mapping[str, Any]) -> Self:
-        """Add another's counts; verdicts of the later window and the smaller budget hold."""
+        """Add another's counts; verdicts of the later window and the smaller budget hold.
+
+        What a state of an earlier raymm does not hold (anything of looks) counts as none.
+        """
         learned = state["prediction"]
         if learned is not None and PREDICTION not in self._columns:
             self._columns[PREDICTION] = _learned(learned)
             self._first = []
         for name, counts in state["cells"].items():
-            if name not in self._columns:
-                continue
-            cells = self._cells.setdefault(name, cells_of(self._columns[name]))
-            if len(counts) == len(cells.counts):
-                cells.counts += np.asarray(counts, np.int64)
+            self._add(name, counts, state.get("blocks", {}).get(name, []))
         if PREDICTION not in self._columns:
             self._first += state["first"]
         self._rows += state["rows"]
+        self._looked = max(self._looked, state.get("looked", 0))
         self._windows += state["windows"]
         self._windows_drifted += state["windows_drifted"]
+        for name, reasons in state.get("early", {}).items():
+            self._remark(name, tuple(reasons))
         theirs = state["closed_at"]
         if theirs is not None and (self._closed_at is None or theirs > self._closed_at):
             self._closed_at = theirs
             self._verdicts = {name: dict(v) for name, v in state["verdicts"].items()}
         fresh = self.config.false_alarms_per_day * max(self._filled_at - state["filled_at"], 0)
         self._budget = min(self._budget, state["budget"] + fresh / _DAY)
-        self._close_if_full()
+        self._saved = max(self._saved, state.get("saved", 0.0))
+        self._look_if_due()
         return self
+
+    def _add(self, name: str, counts: list[int], blocks: list[list[int]]) -> None:
+        """Add counts of a feature, those between looks to those of as many looks ago."""
+        if name not in self._columns:
+            return
+        cells = self._cells.setdefault(name, cells_of(self._columns[name]))
+        if any(len(one) != len(cells.counts) for one in (counts, *blocks)):
+            return
+        cells.counts += np.asarray(counts, np.int64)
+        own = self._blocks.setdefault(name, [])
+        while len(own) < len(blocks):
+            own.insert(0, np.zeros_like(cells.counts))
+        for ago, block in enumerate(reversed(blocks), 1):
+            own[-ago] = own[-ago] + np.asarray(block, np.int64)
 
 
 def _learned(state: Mapping[str, Any]) -> ColumnStatistics:
