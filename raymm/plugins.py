@@ -29,6 +29,7 @@ from raymm.errors import ConfigError
 if TYPE_CHECKING:
     from raymm.compression.compressor import Compressor
     from raymm.evaluation.metrics import Metric
+    from raymm.explanation.explainer import Explainer
     from raymm.features.transform import Transform
     from raymm.models.family import Family
     from raymm.monitoring.monitor import Monitor
@@ -129,6 +130,7 @@ searchers: Catalogue[type[Searcher]] = Catalogue("searcher", "raymm.search", ski
 metrics: Catalogue[type[Metric]] = Catalogue("metric", "raymm.evaluation")
 compressors: Catalogue[type[Compressor]] = Catalogue("compressor", "raymm.compression")
 monitors: Catalogue[type[Monitor]] = Catalogue("monitor", "raymm.monitoring", skip=("actor",))
+explainers: Catalogue[type[Explainer]] = Catalogue("explainer", "raymm.explanation")
 
 family = families.register
 transform = transforms.register
@@ -136,3 +138,4 @@ searcher = searchers.register
 metric = metrics.register
 compressor = compressors.register
 monitor = monitors.register
+explainer = explainers.register

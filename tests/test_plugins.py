@@ -37,6 +37,7 @@ def test_filing_a_class_twice_is_no_clash():
         (plugins.metrics, {"roc_auc", "accuracy", "rmse", "log_loss"}),
         (plugins.compressors, {"truncate"}),
         (plugins.monitors, {"drift"}),
+        (plugins.explainers, {"shapley"}),
     ],
 )
 def test_built_in_parts_are_found(catalogue, known):
