@@ -54,6 +54,12 @@ def kind_of(headers: Headers) -> Media:
     return known
 
 
+def require_json(headers: Headers) -> None:
+    """Raise Unsupported where a body that can only be JSON is said to be something else."""
+    if kind_of(headers) != "json":
+        raise Unsupported("the body must be application/json here. See /docs.")
+
+
 def wanted(headers: Headers, sent: Media) -> Media:
     """Return the kind that an answer is to have: the first that Accept names, else as was sent."""
     given = headers.get(b"accept", b"*/*")

@@ -1,7 +1,7 @@
 import pytest
 
 from raymm.errors import Unsupported
-from raymm.serving.media import headers_of, kind_of, wanted
+from raymm.serving.media import headers_of, kind_of, require_json, wanted
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,9 @@ def test_headers_are_made_once():
     scope = {"headers": [(b"a", b"1"), (b"a", b"2")]}
     assert headers_of(scope) == {b"a": b"2"}
     assert headers_of(scope) is headers_of(scope)
+
+
+def test_where_only_json_is_read():
+    require_json({})
+    with pytest.raises(Unsupported, match="application/json"):
+        require_json({b"content-type": b"text/csv"})

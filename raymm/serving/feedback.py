@@ -1,0 +1,158 @@
+"""True labels that become known after their predictions, told by the predictions' names.
+
+``{"labels": [{"id": "k3J9….1f", "label": "yes"}, …]}``. Labels are checked against the schema here;
+which prediction each belongs to is known to the monitor alone, so one that names none is counted
+there as an orphan and is no error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from raymm.artifacts import Feedback, Schema
+from raymm.errors import InputError, NotFound, TooLarge
+from raymm.features.columns import number, spell
+from raymm.serving.columns import shown
+from raymm.serving.identity import require_row_name
+from raymm.serving.limits import read_body
+from raymm.serving.media import headers_of, require_json
+from raymm.serving.protocol import document, encode
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from raymm.serving.predicting import Service
+
+_KEYS = {"id", "label"}
+
+
+class LabelReader:
+    """Reads the labels of one schema's target.
+
+    Classes are told by their text, or by what the table has in their place: a number that equals
+    the class (``1`` for "1.0"), a truth value that is spelled like one. Values are finite numbers.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._known: Mapping[Any, str] = {label: label for label in schema.classes}
+        numbers = {number(label): label for label in schema.classes}
+        self._numbers = {} if None in numbers else numbers
+        folded = {label.casefold(): label for label in schema.classes}
+        self._folded = folded if len(folded) == len(schema.classes) else {}
+        self._allowed = "a finite number"
+        if schema.classes:
+            told = ", ".join(map(repr, schema.classes[:10]))
+            self._allowed = f"one of {told}" + (", …" if len(schema.classes) > 10 else "")
+
+    def feedback(self, body: Any, most: int) -> Feedback:
+        """Return the labels of a request.
+
+        Parameters
+        ----------
+        body : object
+            The request's JSON document.
+        most : int
+            Labels that it may hold.
+
+        Raises
+        ------
+        InputError
+            For the first label whose name or value is wrong; no label is taken then.
+        TooLarge
+            When there are more than ``most``.
+        """
+        if type(body) is not dict or set(body) != {"labels"}:
+            raise InputError(
+                field="body",
+                observed=shown(body),
+                allowed='an object {"labels": [{"id": ..., "label": ...}, ...]}',
+            )
+        given = body["labels"]
+        if type(given) is not list or not given:
+            observed = "an empty list" if given == [] else shown(given)
+            raise InputError(field="labels", observed=observed, allowed="a list of labels")
+        if len(given) > most:
+            raise TooLarge(
+                f"a request may hold {most} labels at most, but this one holds {len(given)}. "
+                "Split it, or raise serving.max_rows."
+            )
+        ids, labels = [], []
+        for row, one in enumerate(given):
+            field = f"labels[{row}]"
+            if type(one) is not dict or set(one) != _KEYS:
+                raise InputError(
+                    field=field, observed=shown(one), allowed='an object with "id" and "label"'
+                )
+            ids.append(require_row_name(one["id"], f"{field}.id"))
+            labels.append(self._label(one["label"], f"{field}.label"))
+        return Feedback(ids=tuple(ids), labels=tuple(labels))
+
+    def _label(self, value: Any, field: str) -> str | float:
+        found = self._class(value) if self._schema.classes else _finite(value)
+        if found is None:
+            raise InputError(field=field, observed=shown(value), allowed=self._allowed)
+        return found
+
+    def _class(self, value: Any) -> str | None:
+        if not isinstance(value, str | bool | int | float):
+            return None
+        text = spell(value)
+        if text in self._known:
+            return text
+        if isinstance(value, bool):
+            return self._folded.get(text.casefold())
+        plain = number(text)
+        return self._numbers.get(plain) if plain is not None else None
+
+
+def _finite(value: Any) -> float | None:
+    if type(value) not in (int, float):
+        return None
+    try:
+        plain = float(value)
+    except OverflowError:
+        return None
+    return plain if math.isfinite(plain) else None
+
+
+class Feedbacks:
+    """Takes labels in for the models of a service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._readers: dict[str, LabelReader] = {}
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer a request with how many labels were taken.
+
+        Raises
+        ------
+        NotFound
+            When no monitor watches the model.
+        """
+        from starlette.responses import Response
+
+        service = self._service
+        served = service.served(request)
+        headers = headers_of(request.scope)
+        require_json(headers)
+        config = service.config
+        body = await read_body(headers, request.receive, service.max_bytes, config.body_time)
+        reader = self._readers.get(served.name)
+        if reader is None or reader._schema is not served.schema:
+            reader = self._readers[served.name] = LabelReader(served.schema)
+        feedback = reader.feedback(document(body), config.max_rows)
+        watcher = service.watcher(served)
+        if watcher is None:
+            raise NotFound(f'no monitor of "{served.name}" runs, so nobody takes its labels.')
+        watcher.learn(feedback)
+        told = {
+            "model": served.name,
+            "accepted": len(feedback.ids),
+            "predictions": len(set(feedback.ids)),
+        }
+        return Response(encode(told), media_type="application/json")
