@@ -1,0 +1,401 @@
+"""Whether the monitor is right: false alarms, shifts, bursts, memory, late labels, estimates.
+
+Null stream: 20 features without any change, ``--days`` simulated days of 24 windows of 1,000 rows.
+At most 1 % of days may have an alarm, the upper end of the one-sided 95 % bound of Clopper and
+Pearson at 1.6 %. Shift: 0.2 deviations in one feature, from a random place in a window on, must be
+found within 2,000 rows in at least 95 % of ``--trials``; a burst of missing values from none to
+5 % within 500 rows. Beside it, on the same rows, a population stability index over 0.1 in ten
+bins, and Evidently's default for a column as its documentation states it (made anew here, since
+the package is heavy): with over 1,000 reference rows the Wasserstein distance in reference
+deviations over 0.1, else Kolmogorov and Smirnov's p-value under 0.05; and the share of missing
+values by its own test's rule of thumb, over the reference's by a tenth. Memory: ``--rows`` rows of
+100 features may add 100 MB at most. Labels: 30 % late, 10 % doubled, 5 % orphaned, out of order;
+quality must equal scikit-learn's on the table. Estimates: accuracy without labels under covariate
+shift, five tables, ten shifts each: the mean absolute error may be 0.02 at most. Exits with 1 where
+any is missed.
+
+    python tests/benchmarks/bench_monitor.py [--only null,shift,burst,memory,labels,estimates]
+        [--days 1000] [--trials 400] [--rows 10000000] [--data ../shared/data]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pandas as pd
+from scipy.stats import beta, ks_2samp, wasserstein_distance
+
+from raymm.artifacts import Batch, Column, Feedback, Statistics, Target, as_record
+from raymm.data.statistics import of_tensor
+from raymm.monitoring.drift import Drift
+from raymm.monitoring.estimates import LIMITS, Estimate, reliability
+from raymm.monitoring.observer import Observer
+from raymm.sections import MonitoringConfig
+
+FEATURES, REFERENCE, WINDOW, WINDOWS_A_DAY = 20, 10_000, 1000, 24
+MOST_DAYS, MOST_BOUND, LEAST_FOUND, MOST_MB, MOST_ERROR = 0.01, 0.016, 0.95, 100.0, 0.02
+RIVAL_DAYS = 40
+
+
+class Clock:
+    """Seconds that pass only when told to."""
+
+    now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def statistics_of(columns: dict[str, np.ndarray]) -> Statistics:
+    rows = len(next(iter(columns.values())))
+    made = tuple(
+        of_tensor(values, Column(name=name, kind="number")) for name, values in columns.items()
+    )
+    return Statistics(rows=rows, columns=made)
+
+
+def told(values: dict[str, np.ndarray]) -> Batch:
+    rows = len(next(iter(values.values())))
+    return Batch(rows=rows, version=1, seconds=0.01, tensors=values)
+
+
+# ------------------------------------------------------------------------------------- the rivals
+
+
+class Rivals:
+    """What others would say of one column's rows, by its reference."""
+
+    def __init__(self, reference: np.ndarray) -> None:
+        self.reference, self.few = np.sort(reference), reference[:1000]
+        self.edges = np.quantile(reference, np.arange(1, 10) / 10)
+        self.shares = self._shares(reference)
+        self.deviation = max(float(reference.std()), 0.001)
+
+    def _shares(self, values: np.ndarray) -> np.ndarray:
+        counts = np.bincount(np.searchsorted(self.edges, values), minlength=10)
+        return np.maximum(counts / len(values), 1e-4)
+
+    def alarms(self, values: np.ndarray) -> dict[str, bool]:
+        known = values[~np.isnan(values)]
+        p, q = self._shares(known), self.shares
+        distance = wasserstein_distance(self.reference, known) / self.deviation
+        return {
+            "PSI > 0.1": bool(np.sum((p - q) * np.log(p / q)) > 0.1),
+            "Evidently, reference 10,000": distance > 0.1,
+            "Evidently, reference 1,000": ks_2samp(self.few, known).pvalue < 0.05,
+            "missing > 10 % more": bool(np.isnan(values).mean() > 0.1),
+        }
+
+
+# ----------------------------------------------------------------------- false alarms and power
+
+
+def stream(seed: int) -> tuple[Drift, Clock, np.random.Generator, dict[str, np.ndarray]]:
+    generator, clock = np.random.default_rng([seed, 3]), Clock()
+    columns = {f"f{n}": generator.normal(size=REFERENCE) for n in range(FEATURES)}
+    drift = Drift(statistics_of(columns), config=MonitoringConfig(window=WINDOW), clock=clock)
+    return drift, clock, generator, columns
+
+
+def normal(generator: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
+    drawn = generator.standard_normal((FEATURES, rows), dtype=np.float32)
+    return {f"f{n}": values for n, values in enumerate(drawn)}
+
+
+def null(days: int) -> bool:
+    """Count days with an alarm; each 100 days have a reference of their own."""
+    bad, rival_days = 0, dict.fromkeys(("PSI > 0.1", "Evidently, reference 10,000"), 0)
+    rival_days["Evidently, reference 1,000"] = 0
+    seen = 0
+    for day in range(days):
+        if day % 100 == 0:
+            drift, clock, generator, columns = stream(day)
+            rivals = {name: Rivals(values) for name, values in columns.items()}
+        alarm, others = False, dict.fromkeys(rival_days, False)
+        watch_others = day % max(days // RIVAL_DAYS, 1) == 0
+        seen += watch_others
+        for _ in range(WINDOWS_A_DAY):
+            clock.now += 86400 / WINDOWS_A_DAY
+            rows = normal(generator, WINDOW)
+            drift.update(told(rows))
+            alarm |= bool(drift.report()["drifted"])
+            for name in rows if watch_others else ():
+                said = rivals[name].alarms(rows[name])
+                others = {key: others[key] or said[key] for key in others}
+        bad += alarm
+        for key, value in others.items():
+            rival_days[key] += value
+    bound = float(beta.ppf(0.95, bad + 1, days - bad))
+    print(f"\nDays with a false alarm ({FEATURES} features, {WINDOWS_A_DAY} windows a day)")
+    print(f"  {'raymm':<30} {bad:>5} of {days}   {bad / days:.2%}, at most {bound:.2%}")
+    for key, count in rival_days.items():
+        print(f"  {key:<30} {count:>5} of {seen}   {count / seen:.2%}")
+    return bad / days <= MOST_DAYS and bound <= MOST_BOUND
+
+
+def settled(seed: int) -> tuple[Drift, np.random.Generator, dict[str, np.ndarray]]:
+    """Return a monitor after two days without change, in a random place of a window."""
+    drift, clock, generator, columns = stream(seed)
+    for _ in range(48):
+        clock.now += 3600
+        drift.update(told(normal(generator, WINDOW)))
+    drift.update(told(normal(generator, int(generator.integers(1, WINDOW)))))
+    return drift, generator, columns
+
+
+def power(trials: int, rows: int, change: Callable[[np.ndarray], np.ndarray], title: str) -> bool:
+    found: dict[str, int] = {}
+    before = 0
+    for trial in range(trials):
+        drift, generator, columns = settled(10_000 + trial)
+        before += "f0" in drift.report()["drifted"]
+        values = normal(generator, rows)
+        values["f0"] = change(values["f0"])
+        alarm = False
+        for start in range(0, rows, 250):  # as requests come, within the same hour
+            drift.update(told({n: v[start : start + 250] for n, v in values.items()}))
+            alarm |= "f0" in drift.report()["drifted"]
+        said = {"raymm": alarm} | Rivals(columns["f0"]).alarms(values["f0"])
+        for key, value in said.items():
+            found[key] = found.get(key, 0) + bool(value)
+    print(f"\n{title}: found within {rows} rows")
+    for key, count in found.items():
+        print(f"  {key:<30} {count:>5} of {trials}   {count / trials:.1%}")
+    return found["raymm"] / trials >= LEAST_FOUND and before <= trials * 0.02
+
+
+def shifted(values: np.ndarray) -> np.ndarray:
+    return values + np.float32(0.2)
+
+
+def holed(values: np.ndarray) -> np.ndarray:
+    return np.where(np.random.default_rng(int(abs(values[0]) * 1e6)).random(len(values)) < 0.05,
+                    np.float32(np.nan), values)  # fmt: skip
+
+
+# -------------------------------------------------------------------------------------- memory
+
+
+def memory(rows: int) -> bool:
+    """Watch rows in a process of its own, so that its memory is the monitor's alone."""
+    command = [sys.executable, __file__, "--watch", str(rows)]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    told = json.loads(out.splitlines()[-1])
+    print(f"\n{rows:,} rows × 100 features: {told['rows_a_second']:,.0f} rows/s, "
+          f"{told['added_mb']:.0f} MB added to {told['before_mb']:.0f} MB")  # fmt: skip
+    return told["added_mb"] < MOST_MB
+
+
+def watch(rows: int) -> None:
+    generator = np.random.default_rng(0)
+    names = [f"f{n}" for n in range(100)]
+    record = as_record(statistics_of({n: generator.normal(size=REFERENCE) for n in names}))
+    target = as_record(Target(task="binary", classes=("no", "yes"), metric="roc_auc"))
+    chunk = 10_000
+    drawn = generator.standard_normal((100, 4 * chunk), dtype=np.float32)
+    likely = generator.random(chunk, dtype=np.float32)
+    predictions = np.column_stack([1 - likely, likely])
+    with tempfile.TemporaryDirectory() as folder:
+        made = Observer(
+            "m", config=MonitoringConfig(), path=Path(folder) / "s.json", clock=time.time
+        )
+        made.watch(1, record, target=target)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        spent = 0.0
+        for number in range(0, rows, chunk):
+            place = int(generator.integers(0, 3 * chunk))
+            values = {n: drawn[i, place : place + chunk] for i, n in enumerate(names)}
+            ids = tuple(f"{number + row:x}" for row in range(chunk))
+            batch = Batch(
+                rows=chunk, version=1, seconds=0.1, tensors=values,
+                predictions=predictions, ids=ids,
+            )  # fmt: skip
+            began = time.perf_counter()
+            made.tell([batch])
+            if number % (50 * chunk) == 0:
+                made.flush()
+                made.report()
+            spent += time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    told = {"rows_a_second": rows / spent, "added_mb": after - before, "before_mb": before}
+    print(json.dumps(told))
+
+
+# ---------------------------------------------------------------------------------- late labels
+
+
+def labels() -> bool:
+    """Play 40,000 predictions with labels late, twice, of nobody and out of order."""
+    from sklearn.metrics import log_loss, roc_auc_score
+
+    generator, count, clock = np.random.default_rng(0), 40_000, Clock()
+    likely = generator.random(count)
+    truth = (generator.random(count) < likely).astype(int)
+    rows = np.column_stack([1 - likely, likely])
+    events: list[tuple[float, int, str, Any]] = [
+        (start + 99.5, 0, "predict", start) for start in range(0, count, 100)
+    ]
+    doubled = orphaned = 0
+    for row in range(count):
+        late = generator.random() < 0.3
+        when = row + (generator.exponential(10_000) if late else generator.normal(0, 300))
+        events.append((when, 1, f"id{row}", truth[row]))
+        if generator.random() < 0.1:
+            doubled += 1
+            events.append((when + generator.exponential(3000), 2, f"id{row}", 1 - truth[row]))
+        if generator.random() < 0.05:
+            orphaned += 1
+            events.append((when, 3, f"nobody{row}", 1))
+    events.sort(key=lambda one: one[:2])
+    good = True
+    for metric, figure in (("roc_auc", roc_auc_score), ("log_loss", log_loss)):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "s.json"
+            config = MonitoringConfig()
+            made = Observer("m", config=config, path=path, clock=clock)
+            target = Target(task="binary", classes=("0", "1"), metric=metric)
+            made.watch(1, as_record(Statistics(rows=0, columns=())), target=as_record(target))
+            for place, (_, _, name, what) in enumerate(events):
+                if name == "predict":
+                    ids = tuple(f"id{row}" for row in range(what, what + 100))
+                    predictions = rows[what : what + 100]
+                    made.tell([Batch(rows=100, version=1, seconds=0.1,
+                                     predictions=predictions, ids=ids)])  # fmt: skip
+                else:
+                    made.tell([], feedback=[Feedback(ids=(name,), labels=(int(what),))])
+                if place % 10_000 == 0:  # killed and started again
+                    made.flush()
+                    made = Observer("m", config=config, path=path, clock=clock)
+            report = made.report()
+        offline = float(figure(truth, rows[:, 1] if metric == "roc_auc" else rows))
+        quality, seen = report["quality"], report["labels"]
+        counts = (seen["doubled"], seen["orphaned"]) == (doubled, orphaned)
+        good &= counts and quality["n"] == count and abs(quality["value"] - offline) < 1e-12
+        print(f"\nLate labels, {metric}: joined {quality['value']:.15f} of {quality['n']:,} rows, "
+              f"offline {offline:.15f}; {seen['doubled']:,} doubled, {seen['orphaned']:,} "
+              f"orphaned{'' if counts else ', WRONG'}")  # fmt: skip
+    return good
+
+
+# ------------------------------------------------------------------------------------ estimates
+
+
+def tables(folder: Path) -> dict[str, tuple[pd.DataFrame, np.ndarray]]:
+    from sklearn.datasets import load_digits
+
+    made = {}
+    for name, target in (
+        ("adult", "income"), ("telco_churn", "Churn"), ("elec2", "class"), ("letter", "class")
+    ):  # fmt: skip
+        frame = pd.read_csv(folder / f"{name}.csv").drop(columns="customerID", errors="ignore")
+        y = frame.pop(target).astype(str).str.strip()
+        made[name] = (_numbers(frame), pd.factorize(y, sort=True)[0])
+    digits = load_digits(as_frame=True)
+    made["digits"] = (digits.data, digits.target.to_numpy())
+    return made
+
+
+def _numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.apply(
+        lambda c: c if pd.api.types.is_numeric_dtype(c) else pd.factorize(c, sort=True)[0]
+    ).astype(np.float64)
+
+
+def drawn(
+    features: pd.DataFrame, pool: np.ndarray, size: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Choose rows by a feature: the odds of its highest rank against its lowest are 55 to 1."""
+    name = generator.choice([c for c in features if features[c].nunique() > 1])
+    ranks = features[name].iloc[pool].rank(pct=True).to_numpy()
+    weights = np.exp((4 if generator.random() < 0.5 else -4) * ranks)
+    return generator.choice(pool, size=size, replace=False, p=weights / weights.sum())
+
+
+def estimates(folder: Path) -> bool:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    print(f"\nEstimated accuracy without labels, ten shifts a table (bar: {MOST_ERROR})")
+    print("  table          rows   accuracy       its change   error of the estimate   told")
+    good = True
+    for name, (features, y) in tables(folder).items():
+        generator = np.random.default_rng(5)
+        order = generator.permutation(len(y))
+        fit, rest = np.split(order, [len(y) // 3])
+        known, pool = np.split(rest, [len(rest) // 2])
+        model = HistGradientBoostingClassifier(max_iter=60, random_state=0)
+        model.fit(features.iloc[fit], y[fit])
+        told = model.predict_proba(features)
+        classes = tuple(map(str, model.classes_))
+        task: Any = "binary" if len(classes) == 2 else "multiclass"
+        target = Target(task=task, classes=classes)
+        target = Target(
+            task=task, classes=classes, reliability=reliability(target, y[known], told[known])
+        )
+        base = float((told[known].argmax(axis=1) == y[known]).mean())
+        size = min(5000, len(pool) // 2)
+        errors, naive, uncalibrated, seen = [], [], [], []
+        for _ in range(10):
+            chosen = drawn(features, pool, size, generator)
+            true = float((told[chosen].argmax(axis=1) == y[chosen]).mean())
+            estimate = Estimate(target, window=size)
+            estimate.update(told[chosen])
+            report = estimate.report(np.empty(0, np.int64), np.empty((0, len(classes))))
+            assert report["limits"] == LIMITS
+            errors.append(abs(report["accuracy"]["value"] - true))
+            naive.append(abs(base - true))
+            uncalibrated.append(abs(told[chosen].max(axis=1).mean() - true))
+            seen.append(true)
+        error = float(np.mean(errors))
+        good &= error <= MOST_ERROR
+        print(f"  {name:<12} {size:>6}   {min(seen):.3f}-{max(seen):.3f}    {np.mean(naive):.4f}"
+              f"       {error:.4f}                  {np.mean(uncalibrated):.4f}")  # fmt: skip
+    print("  (change: the error of taking the reference's accuracy; told: of the probabilities as "
+          "they are)")  # fmt: skip
+    return good
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", default="null,shift,burst,memory,labels,estimates")
+    parser.add_argument("--days", type=int, default=1000)
+    parser.add_argument("--trials", type=int, default=400)
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[3] / "shared" / "data")
+    parser.add_argument("--watch", type=int)
+    given = parser.parse_args()
+    if given.watch:
+        watch(given.watch)
+        return
+    parts: dict[str, Callable[[], bool]] = {
+        "null": lambda: null(given.days),
+        "shift": lambda: power(given.trials, 2000, shifted, "A shift of 0.2 deviations"),
+        "burst": lambda: power(given.trials, 500, holed, "Missing values from none to 5 %"),
+        "memory": lambda: memory(given.rows),
+        "labels": labels,
+        "estimates": lambda: estimates(given.data),
+    }
+    missed = []
+    for name in given.only.split(","):
+        began = time.monotonic()
+        if not parts[name]():
+            missed.append(name)
+        print(f"  [{name}: {time.monotonic() - began:.0f} s]", flush=True)
+    print(f"\nmissed: {', '.join(missed)}" if missed else "\nevery bar is held")
+    sys.exit(bool(missed))
+
+
+if __name__ == "__main__":
+    main()
