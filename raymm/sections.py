@@ -149,6 +149,20 @@ class Replicas(Section):
         return self
 
 
+class ReleaseConfig(Section):
+    """How a version is tried before it answers, and when it is taken back.
+
+    It must be loaded and warm within ``load_time``, and answer one row within ``row_time``. With
+    ``rollback`` "auto" one that fails, or a canary that fails more often, is more than ``slowdown``
+    times as slow or answers worse than the champion, is taken out of the registry's release.
+    """
+
+    load_time: Seconds = 60.0
+    row_time: Seconds = 1.0
+    rollback: AutoOrOff = "auto"
+    slowdown: float = Field(default=2.0, ge=1, allow_inf_nan=False)
+
+
 class ServingConfig(Section):
     """How the service listens and what it accepts; ``poll`` is how often a replica looks for a
     newly promoted version, in seconds.
@@ -158,7 +172,8 @@ class ServingConfig(Section):
     may send to one replica, on average; without tokens it is that of all together. ``tokens`` is a
     file of ``NAME: TOKEN`` lines, or a folder with one file a token; it is read again when it
     changes. ``certificate`` and ``key`` are PEM files for TLS. Only loopback addresses are bound
-    without a token and TLS, unless ``insecure`` says that something in front brings them.
+    without a token and TLS, unless ``insecure`` says that something in front brings them. With
+    ``grpc_port`` the Open Inference Protocol is spoken over gRPC there.
     """
 
     host: str = "127.0.0.1"
@@ -177,12 +192,16 @@ class ServingConfig(Section):
     key: str | None = None
     insecure: bool = False
     poll: Duration = 2.0
+    release: ReleaseConfig = ReleaseConfig()
+    grpc_port: int | None = Field(default=None, ge=1, le=65535)
 
     @model_validator(mode="after")
     def _whole(self) -> ServingConfig:
         if (self.certificate is None) != (self.key is None):
             given = "certificate" if self.key is None else "key"
             raise ValueError(f"certificate and key must be given together, but only {given} is")
+        if self.tokens is not None and self.auth == "none":
+            raise ValueError("tokens has no use where auth is none. Set auth to token")
         return self
 
 

@@ -20,6 +20,7 @@ from raymm import sections
         (sections.ServingConfig, {"body_time": 0}),
         (sections.ServingConfig, {"answer_time": None}),
         (sections.ServingConfig, {"key": "key.pem"}),
+        (sections.ServingConfig, {"tokens": "tokens", "auth": "none"}),
         (sections.MonitoringConfig, {"window": 49}),
         (sections.RayConfig, {"adress": "auto"}),
     ],

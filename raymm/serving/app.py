@@ -9,7 +9,10 @@ FastAPI's own reading and checking of a body would cost more than the model.
     GET  /docs, /openapi.json           each model's own schema, with an example row
     GET  /metrics                       Prometheus
     GET  /v1/models[/NAME[/monitor]]    versions, schema, the monitor's report
-    POST /v1/models/NAME/predict        {"records": [{"column": value, …}, …]}
+    GET  /v1/models/NAME/release        who is served to whom, how each replica stands
+    POST /v1/models/NAME/predict        {"records": [{"column": value, …}, …]}, Arrow or CSV
+    POST /v1/models/NAME/explain        the same: what each column adds to the prediction
+    POST /v1/models/NAME/feedback       {"labels": [{"id": …, "label": …}, …]}
     GET  /v2/health/live, /v2/health/ready, /v2/models/NAME[/versions/N][/ready]
     POST /v2/models/NAME[/versions/N]/infer    Open Inference Protocol, JSON tensors
 
@@ -32,15 +35,21 @@ from raymm.errors import (
     RaymmError,
     ServingError,
     TooLarge,
+    TooOften,
+    TooSlow,
     Unauthorized,
+    Unsupported,
 )
 from raymm.sections import ServingConfig
 from raymm.serving import inference_protocol, openapi
-from raymm.serving.media import headers_of
+from raymm.serving.explaining import Explanations
+from raymm.serving.feedback import Feedbacks
+from raymm.serving.gate import Gate, refusal
+from raymm.serving.limits import Rates
 from raymm.serving.predicting import Service
 from raymm.serving.protocol import encode, example
 from raymm.serving.sources import ModelSource, Served
-from raymm.serving.tokens import Guard
+from raymm.serving.tokens import guard_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -48,6 +57,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 Handler = Callable[["Request"], Awaitable["Response"]]
+Standing = Callable[[str], Awaitable[Mapping[str, Any]]]
 
 _log = logging.getLogger("raymm.serving")
 
@@ -58,6 +68,7 @@ def create_app(
     config: ServingConfig,
     tokens: Mapping[str, str],
     watcher_for: Callable[[str], Watcher] | None = None,
+    standing: Standing | None = None,
 ) -> FastAPI:
     """Make the application.
 
@@ -68,27 +79,31 @@ def create_app(
     config : ServingConfig
         Limits of body, rows and requests held at once.
     tokens : mapping of name to token
-        Any one of them admits a request; empty asks for none.
+        Any one of them admits a request, as do those that `raymm.serving.tokens.guard_of` finds;
+        none at all asks for none.
     watcher_for : callable or None
         Returns the watcher of a model; asked once a model.
+    standing : Standing or None
+        Returns how all replicas of the service stand with a model's release.
 
     Raises
     ------
     ConfigError
-        When a token is empty.
+        When a token is empty, or the file of tokens is wrong.
     """
     from starlette.exceptions import HTTPException
 
-    guard = Guard(tokens) if tokens else None
+    guard = guard_of(config, tokens)
     service = Service(models, config=config, watcher_for=watcher_for)
-    app = _application(_endpoint(service.predict, guard))
-    secured, opened = _routes(service, secured=guard is not None)
+    gate = Gate(guard, Rates(config.rate) if config.rate is not None else None, service.telemetry)
+    app = _application(_endpoint(service.predict, gate))
+    secured, opened = _routes(service, standing, secured=guard is not None)
     for (method, path), handler in secured.items():
-        app.add_route(path, _endpoint(handler, guard), methods=[method])
+        app.add_route(path, _endpoint(handler, gate), methods=[method])
     for (method, path), handler in opened.items():
         app.add_route(path, _endpoint(handler, None), methods=[method])
     app.add_exception_handler(HTTPException, _unrouted)
-    app.state.models = models
+    app.state.models, app.state.service, app.state.guard = models, service, guard
     return app
 
 
@@ -119,13 +134,15 @@ def _application(predict: Handler) -> FastAPI:
 
 
 def _routes(
-    service: Service, *, secured: bool
+    service: Service, standing: Standing | None, *, secured: bool
 ) -> tuple[dict[tuple[str, str], Handler], dict[tuple[str, str], Handler]]:
     """Return the handlers of routes that need a token, the busiest first, and of open routes."""
-    views = _Views(service, secured=secured)
+    views = _Views(service, standing, secured=secured)
     model = "/v2/models/{name}"
     guarded: dict[tuple[str, str], Handler] = {
         ("POST", "/v1/models/{name}/predict"): service.predict,
+        ("POST", "/v1/models/{name}/explain"): Explanations(service),
+        ("POST", "/v1/models/{name}/feedback"): Feedbacks(service),
         ("POST", f"{model}/infer"): service.infer,
         ("POST", f"{model}/versions/{{version}}/infer"): service.infer,
         ("GET", "/metrics"): views.metrics,
@@ -133,6 +150,7 @@ def _routes(
         ("GET", "/v1/models"): views.models,
         ("GET", "/v1/models/{name}"): views.model,
         ("GET", "/v1/models/{name}/monitor"): views.monitor,
+        ("GET", "/v1/models/{name}/release"): views.release,
         ("GET", model): views.metadata,
         ("GET", f"{model}/versions/{{version}}"): views.metadata,
     }
@@ -148,17 +166,19 @@ def _routes(
     return guarded, opened
 
 
-def _endpoint(handler: Handler, guard: Guard | None) -> Handler:
+def _endpoint(handler: Handler, gate: Gate | None) -> Handler:
     """Return a handler that admits, answers, and turns every error into its JSON form."""
     from starlette.requests import ClientDisconnect
     from starlette.responses import Response
 
     async def endpoint(request: Request) -> Response:
         try:
-            if guard is not None:
-                guard.admit(headers_of(request.scope).get(b"authorization"))
+            if gate is not None:
+                gate.admit(request.scope)
             return await handler(request)
         except RaymmError as error:
+            if _log.isEnabledFor(logging.INFO):
+                _log.info(*refusal(request.scope, error))
             return failure(error)
         except ClientDisconnect:
             return Response(status_code=499)
@@ -183,7 +203,9 @@ def failure(error: RaymmError) -> Response:
         headers["www-authenticate"] = 'Bearer realm="raymm"'
     if isinstance(error, Overloaded):
         headers["retry-after"] = "1"
-    if isinstance(error, TooLarge):
+    if isinstance(error, TooOften):
+        headers["retry-after"] = str(error.retry_after)
+    if isinstance(error, TooLarge | TooSlow | Unsupported):
         headers["connection"] = "close"  # the rest of the body is not read
     return Response(
         encode({"error": told}),
@@ -220,8 +242,9 @@ def _json(value: Any, status: int = 200) -> Response:
 class _Views:
     """What is answered besides predictions."""
 
-    def __init__(self, service: Service, *, secured: bool) -> None:
+    def __init__(self, service: Service, standing: Standing | None, *, secured: bool) -> None:
         self._service = service
+        self._standing = standing
         self._models = service.models
         self._secured = secured
 
@@ -273,6 +296,23 @@ class _Views:
         served = self._models.get(request.path_params["name"])
         report = as_record(self._service.report(served.name))
         return _json({"model": served.name, "version": served.number, "report": report})
+
+    async def release(self, request: Request) -> Response:
+        """Return which versions are served here, and how all replicas stand."""
+        served = self._models.get(request.path_params["name"])
+        shadow, shadows = self._models.shadow(served.name), self._service.shadows
+        told = {
+            "model": served.name,
+            "champion": served.number,
+            "shadow": None if shadow is None else shadow.number,
+            "shadowed": {
+                "answered": shadows.answered,
+                "failed": shadows.failed,
+                "dropped": shadows.dropped,
+            },
+        }
+        everywhere = {} if self._standing is None else await self._standing(served.name)
+        return _json(told | as_record(everywhere))
 
     async def server(self, request: Request) -> Response:
         """Return the server's metadata."""

@@ -46,6 +46,7 @@ class Telemetry(Collector):
     def __init__(self) -> None:
         self._counts: dict[tuple[str, int], _Counts] = {}
         self._errors: Counter[tuple[str, str]] = Counter()
+        self._callers: Counter[str] = Counter()
         self._versions: Mapping[str, int] = {}
         self._reports: Mapping[str, Mapping[str, Any]] = {}
 
@@ -56,6 +57,10 @@ class Telemetry(Collector):
         counts.rows += rows
         counts.seconds += seconds
         counts.within[bisect_left(_BUCKETS, seconds)] += 1
+
+    def admitted(self, caller: str) -> None:
+        """Count a request by the name of its token."""
+        self._callers[caller] += 1
 
     def failed(self, model: str, version: int, error: str) -> None:
         """Count a request that was refused or failed; ``error`` is its class name."""
@@ -105,7 +110,12 @@ class Telemetry(Collector):
         )
         for (model, error), count in self._errors.items():
             errors.add_metric((model, error), count)
-        yield from (requests, rows, seconds, errors, self._served(), self._monitored())
+        callers = CounterMetricFamily(
+            "raymm_token_requests", "Requests admitted, by the token's name.", labels=("token",)
+        )
+        for caller, count in self._callers.items():
+            callers.add_metric((caller,), count)
+        yield from (requests, rows, seconds, errors, callers, self._served(), self._monitored())
 
     def _served(self) -> Metric:
         family = GaugeMetricFamily(

@@ -172,7 +172,7 @@ class Recorder:
     def __init__(self):
         self.watched, self.told = [], []
 
-    def watch(self, version, statistics):
+    def watch(self, version, statistics, **how):
         self.watched.append(version)
 
     def tell(self, batch: Batch):

@@ -1,0 +1,64 @@
+"""What every guarded request passes: its token, its token's rate, and the accounts by token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.types import Scope
+
+from raymm.errors import RaymmError
+from raymm.serving.limits import Rates
+from raymm.serving.media import headers_of
+from raymm.serving.telemetry import Telemetry
+from raymm.serving.tokens import Guard
+
+
+class Gate:
+    """Admits requests.
+
+    Parameters
+    ----------
+    guard : Guard or None
+        None asks for no token; all requests then share one rate.
+    rates : Rates or None
+        What a token may ask of models (POST); looking at the service costs nothing of it.
+    telemetry : Telemetry
+        Counts requests by the token's name.
+    """
+
+    def __init__(self, guard: Guard | None, rates: Rates | None, telemetry: Telemetry) -> None:
+        self._guard = guard
+        self._rates = rates
+        self._telemetry = telemetry
+
+    def admit(self, scope: Scope) -> None:
+        """Let a request in, and write its token's name to ``scope["raymm.caller"]``.
+
+        Raises
+        ------
+        Unauthorized
+            When it brings no known token.
+        TooOften
+            When its token sent too many.
+        """
+        caller = ""
+        if self._guard is not None:
+            caller = self._guard.admit(headers_of(scope).get(b"authorization"))
+            self._telemetry.admitted(caller)
+        scope["raymm.caller"] = caller
+        if self._rates is not None and scope["method"] == "POST":
+            self._rates.spend(caller)
+
+
+def refusal(scope: Scope, error: RaymmError) -> tuple[Any, ...]:
+    """Return a log line and its arguments: who was refused what, without anything of the body."""
+    told: Mapping[str, Any] = scope
+    return (
+        "%s %r of token %r: %d %s",
+        told["method"],
+        told["path"][:200],
+        told.get("raymm.caller", ""),
+        error.http_status,
+        type(error).__name__,
+    )
