@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -38,6 +39,12 @@ class Service:
     started : float
         The process's start, in the kernel's ticks, so that another process that was given the
         same number later is not taken for it.
+    name : str
+        Of the endpoint: its first model.
+    certificate : str
+        The file of the service's certificate; empty where it speaks plain HTTP.
+    models : tuple of str
+        Every model behind the endpoint; empty in records of version 1, for the one of ``name``.
     """
 
     name: str
@@ -48,7 +55,13 @@ class Service:
     started: float = 0.0
     address: str = ""
     haproxy: bool = False
+    certificate: str = ""
+    models: tuple[str, ...] = ()
     version: int = 1
+
+    def served(self) -> tuple[str, ...]:
+        """Return the names of the models that it serves."""
+        return self.models or (self.name,)
 
 
 def path_of(name: str) -> Path:
@@ -59,8 +72,12 @@ def path_of(name: str) -> Path:
 
 
 def record(service: Service) -> None:
-    """Write a service's record, at once and readable by its owner alone."""
-    path = path_of(service.name)
+    """Write a service's record for each of its models, at once and readable by its owner alone."""
+    for name in service.served():
+        _write(path_of(name), service)
+
+
+def _write(path: Path, service: Service) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     partial_path = path.with_suffix(".partial")
     with os.fdopen(os.open(partial_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
@@ -128,6 +145,9 @@ def ask(
     ServingError
         When it does not answer, or answers with an error; its message is told.
     """
+    context = None
+    if service.certificate:
+        context = ssl.create_default_context(cafile=service.certificate)
     request = urllib.request.Request(  # noqa: S310 - a URL of our own record
         service.url + path,
         data=None if body is None else json.dumps(body).encode(),
@@ -136,7 +156,7 @@ def ask(
     if service.token:
         request.add_header("authorization", f"Bearer {service.token}")
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=timeout, context=context) as answer:  # noqa: S310
             return json.loads(answer.read())
     except urllib.error.HTTPError as error:
         told = error.read().decode(errors="replace")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -22,6 +23,17 @@ def _words(value: Any) -> Any:
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 """Names; one alone needs no brackets."""
+
+
+Reason = Literal["drift", "quality", "age", "schedule"]
+Reasons = tuple[Reason, ...]
+
+
+def _reasons(value: Any) -> Any:
+    """Return "off" for no reason, and one reason as several."""
+    if value == "off" or value in ([], ()):
+        return "off"
+    return [value] if isinstance(value, str) else value
 
 
 class Section(BaseModel):
@@ -205,18 +217,63 @@ class ServingConfig(Section):
         return self
 
 
+class EventsConfig(Section):
+    """Where what happens to a model in service is told: a ``log`` of JSON lines; a ``webhook``,
+    which must be https unless its host is this machine; a ``command``, given as a list, that reads
+    the event as JSON from its standard input. Each may take ``timeout``.
+    """
+
+    log: str | None = None
+    webhook: str | None = Field(default=None, max_length=2000)
+    command: Words = ()
+    timeout: float = Field(default=5.0, gt=0, le=60)
+
+    @model_validator(mode="after")
+    def _safe(self) -> EventsConfig:
+        if self.webhook is not None:
+            where = urlsplit(self.webhook)
+            here = where.hostname in {"127.0.0.1", "localhost", "::1"}
+            if (
+                not where.hostname
+                or where.scheme != "https"
+                and not (here and where.scheme == "http")
+            ):
+                raise ValueError("webhook must be an https:// address, or http:// on this machine")
+        return self
+
+
 class MonitoringConfig(Section):
     """``window`` rows are compared with the reference at a time; ``false_alarms_per_day`` is
     what a person accepts of them when nothing has changed, over all features together. Of
     predictions that wait for their true labels, and of each version's rows that have one,
     ``labels`` are kept; the oldest give way.
+
+    ``retrain`` says what calls for training again, one or more of "drift" (a feature drifted for
+    ``windows`` windows in a row), "quality" (that of the last window of labelled rows is surely
+    below ``quality_at_least``, a floor, or a ceiling for errors), "age" (the champion is older
+    than ``max_age``) and "schedule" (every ``every``). Training begins once in ``pause`` at most.
     """
 
     false_alarms_per_day: float = Field(default=0.01, gt=0)
     window: int = Field(default=1000, ge=50)
     flush: Duration = 5.0
     labels: int = Field(default=50_000, ge=100, le=1_000_000)
-    retrain: Annotated[Literal["off", "drift"], _Off] = "off"
+    retrain: Annotated[Literal["off"] | Reasons, _Off, BeforeValidator(_reasons)] = "off"
+    windows: int = Field(default=3, ge=1)
+    quality_at_least: float | None = Field(default=None, allow_inf_nan=False)
+    max_age: Duration = None
+    every: Duration = None
+    pause: Duration = 86400.0
+    events: EventsConfig = EventsConfig()
+
+    @model_validator(mode="after")
+    def _complete(self) -> MonitoringConfig:
+        needs = {"quality": "quality_at_least", "age": "max_age", "schedule": "every"}
+        for reason in () if self.retrain == "off" else self.retrain:
+            key = needs.get(reason)
+            if key is not None and getattr(self, key) is None:
+                raise ValueError(f"retrain on {reason} needs {key}. Set monitoring.{key}")
+        return self
 
 
 class RayConfig(Section):

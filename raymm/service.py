@@ -1,4 +1,4 @@
-"""A model in service: ordered, started, stopped."""
+"""Models in service: ordered, started, stopped."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from raymm import prediction
 from raymm.artifacts import Version
 from raymm.config import default_storage, home_folder
 from raymm.endpoint import Service, alive, find, path_of, record, started_at
-from raymm.errors import Conflict, NotFound, ServingError
+from raymm.errors import ConfigError, Conflict, NotFound, ServingError
 from raymm.registry.versions import Registry
 from raymm.sections import MonitoringConfig, RayConfig, ServingConfig
+from raymm.serving.exposure import require_certificate, require_safe
+from raymm.shelf import RegistryShelf
 
 _START_SECONDS = 180.0
 _STOP_SECONDS = 60.0
@@ -30,60 +31,78 @@ _STOP_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is to be served, from where and how."""
+    """What is to be served, from where and how.
+
+    Attributes
+    ----------
+    name : str
+        The first model's, and the endpoint's.
+    beside : mapping of name to MonitoringConfig
+        Other models behind the same endpoint.
+    """
 
     name: str
     storage: str
     serving: ServingConfig
     monitoring: MonitoringConfig
     ray: RayConfig
+    beside: Mapping[str, MonitoringConfig] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All models' names, the endpoint's first."""
+        return (self.name, *self.beside)
 
 
 def order(
-    name: str, storage: str, *, address: str = "auto", changes: Mapping[str, Any] | None = None
+    names: str | Sequence[str],
+    storage: str,
+    *,
+    address: str = "auto",
+    changes: Mapping[str, Any] | None = None,
 ) -> Order:
-    """Return how a model is to be served: as its run was configured, with changes.
+    """Return how models are to be served: as the first one's run was configured, with changes.
+
+    Each is monitored as its own run was configured, with the same changes.
 
     Raises
     ------
     NotFound
-        When the model is not known or has no champion.
+        When a model is not known or has no champion.
     ConfigError
-        When a change breaks a rule of the configuration.
+        When a change breaks a rule of the configuration, or a name is given twice.
     """
+    wanted = (names,) if isinstance(names, str) else tuple(names)
+    if len(set(wanted)) < len(wanted):
+        raise ConfigError(f"each model must be named once, but got {', '.join(wanted)}.")
+    first, *others = (_configured(name, storage, address, changes) for name in wanted)
+    return Order(
+        name=wanted[0],
+        storage=storage,
+        serving=first.serving,
+        monitoring=first.monitoring,
+        ray=first.ray,
+        beside={name: one.monitoring for name, one in zip(wanted[1:], others, strict=True)},
+    )
+
+
+def _configured(name: str, storage: str, address: str, changes: Mapping[str, Any] | None) -> Any:
     from raymm.config import parse
 
     champion = prediction.champion(Registry(storage), name)
-    settings = champion.summary.get("settings", {})
-    config = parse(
+    return parse(
         {
             "name": name,
             "data": {"source": "-", "target": "-"},
-            **settings,
+            **champion.summary.get("settings", {}),
             "storage": storage,
             "ray": {"address": address},
         },
         changes,
     )
-    return Order(
-        name=name,
-        storage=storage,
-        serving=config.serving,
-        monitoring=config.monitoring,
-        ray=config.ray,
-    )
 
 
 # -------------------------------------------------------------------- what runs on the replicas
-
-
-def newer_champion(storage: str, name: str, known: int | None) -> tuple[int, bytes] | None:
-    """Return the champion's number and bundle where it is not the version known, else None."""
-    registry = Registry(storage)
-    champion = registry.champion(name)
-    if champion is None or champion.number == known:
-        return None
-    return champion.number, registry.bundle(champion)
 
 
 def watcher(name: str) -> Any:
@@ -97,9 +116,10 @@ def application(ordered: Order, token: str) -> Any:
     """Return the Serve application of an order."""
     from raymm.serving import deployment
 
+    policy = ordered.serving.release.rollback == "auto"
     return deployment.application(
-        ordered.name,
-        partial(newer_champion, ordered.storage, ordered.name),
+        ordered.names,
+        RegistryShelf(storage=ordered.storage, policy=policy),
         watcher,
         config=ordered.serving,
         tokens={"default": token} if token else {},
@@ -109,12 +129,15 @@ def application(ordered: Order, token: str) -> Any:
 def serve_application(args: Mapping[str, Any]) -> Any:
     """Build the application for ``serve deploy`` and RayService.
 
-    ``args``: ``name``; ``storage`` (default RAYMM_HOME); any ``serving.*`` or ``monitoring.*``
-    key. The token comes from the environment variable RAYMM_TOKEN; without one, and with
-    ``serving.auth`` not "none", building fails.
+    ``args``: ``name``, or ``names`` of several models; ``storage`` (default RAYMM_HOME); any
+    ``serving.*`` or ``monitoring.*`` key. The token comes from the environment variable
+    RAYMM_TOKEN; without one, and with ``serving.auth`` not "none", building fails.
     """
-    given = {key: value for key, value in args.items() if key not in ("name", "storage")}
-    ordered = order(str(args["name"]), str(args.get("storage") or default_storage()), changes=given)
+    given = {key: value for key, value in args.items() if key not in ("name", "names", "storage")}
+    names = args.get("names") or (str(args["name"]),)
+    ordered = order(
+        [str(name) for name in names], str(args.get("storage") or default_storage()), changes=given
+    )
     token = os.environ.get("RAYMM_TOKEN", "")
     if ordered.serving.auth == "token" and not token:
         raise ServingError(
@@ -128,8 +151,9 @@ def serve_application(args: Mapping[str, Any]) -> Any:
 def _monitor(ordered: Order) -> None:
     from raymm.monitoring import actor
 
-    state = home_folder() / "monitors" / ordered.name
-    actor.start(ordered.name, config=ordered.monitoring, state_dir=str(state))
+    for name, config in {ordered.name: ordered.monitoring, **ordered.beside}.items():
+        state = home_folder() / "monitors" / name
+        actor.start(name, config=config, state_dir=str(state))
 
 
 # --------------------------------------------------------------------------------- start and stop
@@ -137,22 +161,26 @@ def _monitor(ordered: Order) -> None:
 
 @contextlib.contextmanager
 def serving(ordered: Order) -> Iterator[Service]:
-    """Serve a model while the ``with`` lasts; on a joined cluster it goes on afterwards.
+    """Serve models while the ``with`` lasts; on a joined cluster they are served afterwards too.
 
     Raises
     ------
     Conflict
-        When a service of that name runs on this machine already.
+        When a service of one of them runs on this machine already.
     ServingError
         When it cannot be started; what was started is removed.
     """
     from raymm import cluster
-    from raymm.monitoring import actor
     from raymm.serving import deployment
 
-    _require_free(ordered.name)
-    _require_safe(ordered.serving)
-    token = _token() if ordered.serving.auth == "token" else ""
+    _require_free(ordered)
+    guarded = ordered.serving.auth == "token"
+    encrypted = require_certificate(ordered.serving)
+    require_safe(ordered.serving, guarded=guarded, encrypted=encrypted)
+    token = _token() if guarded else ""
+    if encrypted:
+        # HAProxy as Serve sets it up speaks no TLS; Serve's own proxy does.
+        os.environ.setdefault("RAY_SERVE_ENABLE_HA_PROXY", "0")
     with cluster.connect(ordered.ray, serving=True) as connection:
         _monitor(ordered)
         url = deployment.deploy(
@@ -167,41 +195,66 @@ def serving(ordered: Order) -> Iterator[Service]:
             started=started_at(os.getpid()) if connection.started else 0.0,
             address=connection.address,
             haproxy=deployment.uses_haproxy(),
+            certificate=str(ordered.serving.certificate or ""),
+            models=ordered.names,
         )
         record(service)
         try:
             yield service
         finally:
             if connection.started:
-                deployment.undeploy(ordered.name)
-                actor.stop(ordered.name)
-                path_of(ordered.name).unlink(missing_ok=True)
+                _take_down(service)
 
 
-def _require_free(name: str) -> None:
-    running = find(name)
-    if running is not None and alive(running):
-        raise Conflict(
-            f"{name} is served already at {running.url}. Promote a version and it takes it over, "
-            f"or end it with: raymm stop {name}"
-        )
+def _take_down(service: Service) -> None:
+    """Remove a service from the cluster that is connected, with its monitors and its records."""
+    from raymm.monitoring import actor
+    from raymm.serving import deployment
+
+    deployment.undeploy(service.name)
+    for name in service.served():
+        actor.stop(name)
+        path_of(name).unlink(missing_ok=True)
 
 
-def _require_safe(config: ServingConfig) -> None:
-    loopback = config.host in {"127.0.0.1", "localhost", "::1"}
-    if not loopback and config.auth != "token":
-        raise ServingError(
-            f"serving.host must be a loopback address where serving.auth is none, but got "
-            f'"{config.host}". Set serving.auth to token.'
-        )
+def _require_free(ordered: Order) -> None:
+    for name in ordered.names:
+        running = find(name)
+        if running is not None and alive(running):
+            raise Conflict(
+                f"{name} is served already at {running.url}. Promote a version and it takes it "
+                f"over, or end it with: raymm stop {name}"
+            )
 
 
 def _token() -> str:
     return os.environ.get("RAYMM_TOKEN") or secrets.token_urlsafe(32)
 
 
+def joined(name: str, address: str) -> tuple[str, dict[str, Any]]:
+    """Return the Ray address and the changes with which to join the endpoint of a model.
+
+    Raises
+    ------
+    NotFound
+        When no service of that model runs on this machine.
+    ConfigError
+        When another cluster is named as well.
+    """
+    running = find(name)
+    if running is None or not alive(running):
+        raise NotFound(f"no service of {name} runs here. Start it first with: raymm deploy {name}")
+    if address not in ("auto", running.address):
+        raise ConfigError(
+            f"the endpoint of {name} is on the cluster {running.address}, but --address names "
+            f"{address}. Leave out --address or --join."
+        )
+    host, _, port = running.url.split("://", 1)[1].split("/", 1)[0].rpartition(":")
+    return running.address, {"serving.port": int(port), "serving.host": host}
+
+
 def detach(ordered: Order, changes: Mapping[str, Any], *, notify: Callable[[str], None]) -> Service:
-    """Start a process that serves the model until `stop`, and wait until it answers.
+    """Start a process that serves the models until `stop`, and wait until it answers.
 
     Its output goes to ``HOME/services/NAME.log``.
 
@@ -210,11 +263,11 @@ def detach(ordered: Order, changes: Mapping[str, Any], *, notify: Callable[[str]
     ServingError
         When it ends, or does not answer in time; its last lines are told.
     """
-    _require_free(ordered.name)
+    _require_free(ordered)
     log = path_of(ordered.name).with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    command = [sys.executable, "-m", "raymm", "deploy", ordered.name, "--storage", ordered.storage]
-    command += ["--address", ordered.ray.address]
+    command = [sys.executable, "-m", "raymm", "deploy", *ordered.names]
+    command += ["--storage", ordered.storage, "--address", ordered.ray.address]
     for key, value in changes.items():
         command += ["--set", f"{key}={json.dumps(value)}"]
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
@@ -239,6 +292,8 @@ def detach(ordered: Order, changes: Mapping[str, Any], *, notify: Callable[[str]
 def stop(name: str) -> Service:
     """End a service that was left running on this machine, or on the cluster it was put on.
 
+    The other models behind its endpoint end with it.
+
     Raises
     ------
     NotFound
@@ -260,18 +315,18 @@ def stop(name: str) -> Service:
             if time.monotonic() > deadline:
                 raise ServingError(f"process {service.pid} that serves {name} does not end.")
             time.sleep(0.1)
-    path_of(name).unlink(missing_ok=True)
+    for one in service.served():
+        path_of(one).unlink(missing_ok=True)
     return service
 
 
 def _undeploy(service: Service) -> None:
     from raymm import cluster
-    from raymm.monitoring import actor
-    from raymm.serving import deployment
 
+    if not alive(service) and service.address.startswith("127."):
+        return  # it joined an endpoint of this machine that has ended
     with cluster.connect(RayConfig(address=service.address or "auto"), serving=True):
-        deployment.undeploy(service.name)
-        actor.stop(service.name)
+        _take_down(service)
 
 
 def wait_for_signal() -> None:
@@ -289,6 +344,6 @@ def wait_for_signal() -> None:
             signal.signal(number, handler)
 
 
-def champion_of(ordered: Order) -> Version:
-    """Return the version that an order would serve now."""
-    return prediction.champion(Registry(ordered.storage), ordered.name)
+def champion_of(ordered: Order, name: str = "") -> Version:
+    """Return the version of a model that an order would serve now; the first one's without name."""
+    return prediction.champion(Registry(ordered.storage), name or ordered.name)

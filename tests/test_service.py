@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -10,7 +11,6 @@ import pytest
 
 from raymm import endpoint, service
 from raymm.errors import ConfigError, NotFound, ServingError
-from raymm.registry.versions import Registry
 
 
 def made(**changes):
@@ -28,12 +28,26 @@ def test_an_order_takes_the_runs_settings_and_the_changes(home):
         service.order("nobody", str(home))
 
 
-def test_replicas_are_told_of_a_newer_champion_only(finished, home):
-    champion = Registry(str(home)).champion("loans")
-    number, data = service.newer_champion(str(home), "loans", None)
-    assert (number, len(data)) == (champion.number, champion.bundle_bytes)
-    assert service.newer_champion(str(home), "loans", number) is None
-    assert service.newer_champion(str(home), "nobody", None) is None
+def test_several_models_are_ordered_together(finished, home):
+    ordered = service.order(["loans"], str(home), changes={"monitoring.window": 77})
+    assert (ordered.names, ordered.monitoring.window) == (("loans",), 77)
+    with pytest.raises(ConfigError, match="once"):
+        service.order(["loans", "loans"], str(home))
+    with pytest.raises(NotFound, match="other"):
+        service.order(["loans", "other"], str(home))
+
+
+def test_an_endpoint_is_joined_where_it_is(home):
+    with pytest.raises(NotFound, match="raymm deploy loans"):
+        service.joined("loans", "auto")
+    pid = os.getpid()
+    url = "http://127.0.0.2:8123/loans"
+    endpoint.record(made(pid=pid, started=endpoint.started_at(pid), address="a:1", url=url))
+    there = {"serving.port": 8123, "serving.host": "127.0.0.2"}
+    assert service.joined("loans", "auto") == ("a:1", there)
+    with pytest.raises(ConfigError, match="a:1"):
+        service.joined("loans", "b:1")
+    endpoint.path_of("loans").unlink()
 
 
 def test_stopping_ends_the_process_and_its_record(home):
@@ -45,13 +59,17 @@ def test_stopping_ends_the_process_and_its_record(home):
     assert endpoint.find("loans") is None
 
 
-def test_wider_than_loopback_needs_a_token():
-    from raymm.sections import ServingConfig
+def test_stopping_one_of_several_models_ends_the_records_of_all(home):
+    endpoint.record(made(models=("loans", "other"), pid=1, started=-1.0))
+    assert endpoint.find("other").name == "loans"
+    assert service.stop("other").served() == ("loans", "other")
+    assert endpoint.find("loans") is endpoint.find("other") is None
 
-    service._require_safe(ServingConfig(auth="none"))
-    service._require_safe(ServingConfig(host="0.0.0.0"))
-    with pytest.raises(ServingError, match=r"serving\.auth to token"):
-        service._require_safe(ServingConfig(host="0.0.0.0", auth="none"))
+
+def test_wider_than_loopback_needs_a_token_and_tls(home):
+    ordered = service.order("loans", str(home), changes={"serving.host": "0.0.0.0"})
+    with pytest.raises(ServingError, match="TLS"), service.serving(ordered):
+        pass
 
 
 def test_serve_deploy_needs_a_token_in_the_environment(home, monkeypatch):

@@ -183,43 +183,6 @@ def _yes(value: bool) -> str:
 
 
 @click.command()
-@click.argument("name")
-@click.argument("version", type=int)
-@click.option("--reason", default="by hand", help="Recorded in the history.")
-@click.option("--force", is_flag=True, help="Promote although it is not blessed.")
-@options.storage_option
-@options.json_option
-def promote(
-    name: str, version: int, reason: str, force: bool, storage: str | None, as_json: bool
-) -> None:
-    """Make VERSION of NAME the champion; a running service takes it over by itself."""
-    from raymm.registry.versions import Registry
-
-    done = Registry(options.storage_of(storage)).promote(name, version, reason=reason, force=force)
-    _promoted(name, done, as_json)
-
-
-@click.command()
-@click.argument("name")
-@click.option("--reason", default="rolled back by hand", help="Recorded in the history.")
-@options.storage_option
-@options.json_option
-def rollback(name: str, reason: str, storage: str | None, as_json: bool) -> None:
-    """Make the champion before this one the champion of NAME again."""
-    from raymm.registry.versions import Registry
-
-    done = Registry(options.storage_of(storage)).rollback(name, reason=reason)
-    _promoted(name, done, as_json)
-
-
-def _promoted(name: str, done: Any, as_json: bool) -> None:
-    if as_json:
-        printing.as_json({"name": name, "champion": done.number, "reason": done.reason})
-    else:
-        printing.say(f"{name} version {done.number} is the champion ({done.reason})")
-
-
-@click.command()
 @click.option("--repair", is_flag=True, help="Remove what a kill has left half-written.")
 @options.storage_option
 @options.json_option

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +16,37 @@ from raymm.errors import ConfigError, NotFound
 
 
 @click.command()
-@click.argument("name")
+@click.argument("names", nargs=-1, required=True, metavar="NAME [NAME ...]")
 @click.option("--detach", is_flag=True, help="Leave the service running; raymm stop ends it.")
 @click.option("--port", type=int, default=None, help="Port to listen on (default 8000).")
 @click.option("--address", default="auto", help="Ray cluster to use: auto, local or an address.")
+@click.option("--join", default="", metavar="NAME", help="Put it behind the endpoint of NAME.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set serving.* keys.")
 @options.storage_option
 @options.json_option
 def deploy(
-    name: str,
+    names: tuple[str, ...],
     detach: bool,
     port: int | None,
     address: str,
+    join: str,
     settings: tuple[str, ...],
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Serve the champion of NAME over HTTP and watch it.
+    """Serve the champion of NAME over HTTP and watch it; of several models, behind one endpoint.
 
     On a laptop it serves until Ctrl-C; with --detach, until raymm stop NAME. On a cluster
     (RAY_ADDRESS, --address or inside a job) it deploys and returns.
     """
+    from raymm import service
+
     changed = _served_changes({"serving__port": port}, settings)
+    if join:
+        address, there = service.joined(join, address)
+        changed = {**changed, **there}
     serve(
-        name,
+        names,
         options.storage_of(storage),
         address=address,
         changed=changed,
@@ -60,7 +68,7 @@ def _served_changes(given: dict[str, Any], settings: tuple[str, ...]) -> dict[st
 
 
 def serve(
-    name: str,
+    names: str | Sequence[str],
     storage: str,
     *,
     config: Any = None,
@@ -77,12 +85,14 @@ def serve(
         address = config.ray.address
         changed = {"serving": config.serving.model_dump(mode="json")}
         changed["monitoring"] = config.monitoring.model_dump(mode="json")
-    ordered = service.order(name, storage, address=address, changes=changed)
+    ordered = service.order(names, storage, address=address, changes=changed)
     if detach:
         running = service.detach(ordered, changed or {}, notify=_quietly(as_json))
         _announce(ordered, running, as_json, foreground=False, found=found)
         return
-    _quietly(as_json)(f"starting the service of {name} (about half a minute)")
+    _quietly(as_json)(
+        f"starting the service of {' and '.join(ordered.names)} (about half a minute)"
+    )
     with service.serving(ordered) as running:
         foreground = running.pid != 0
         _announce(ordered, running, as_json, foreground=foreground, found=found)
@@ -115,12 +125,15 @@ def _announce(
                 "token": running.token,
                 "pid": running.pid,
                 "version": champion.number,
+                "models": {one: service.champion_of(ordered, one).number for one in ordered.names},
                 "haproxy": running.haproxy,
             }
         )
         sys.stdout.flush()
         return
-    printing.say(f"{running.name} version {champion.number} is served at {running.url}")
+    for one in ordered.names:
+        number = service.champion_of(ordered, one).number
+        printing.say(f"{one} version {number} is served at {running.url}")
     if not running.haproxy:
         printing.say("  HAProxy cannot be had here; Serve's Python proxy answers, more slowly")
     printing.say(f"  documentation  {running.url}/docs")
@@ -141,7 +154,8 @@ def curl(found: Any) -> str:
     body = json.dumps(described["example"])
     header = f"-H 'Authorization: Bearer {found.token}' " if found.token else ""
     url = f"{found.url}/v1/models/{found.name}/predict"
-    return f"curl -s {header}-d {shlex.quote(body)} {url}"
+    trust = f"--cacert {shlex.quote(found.certificate)} " if found.certificate else ""
+    return f"curl -s {trust}{header}-d {shlex.quote(body)} {url}"
 
 
 @click.command()
@@ -153,9 +167,11 @@ def stop(name: str, as_json: bool) -> None:
 
     ended = service.stop(name)
     if as_json:
-        printing.as_json({"name": name, "stopped": True, "url": ended.url})
+        printing.as_json(
+            {"name": name, "stopped": True, "url": ended.url, "models": ended.served()}
+        )
     else:
-        printing.say(f"{name} is no longer served at {ended.url}")
+        printing.say(f"{' and '.join(ended.served())} no longer served at {ended.url}")
 
 
 @click.command()
@@ -190,28 +206,32 @@ def export() -> None:
 
 
 @export.command("serve")
-@click.argument("name")
+@click.argument("names", nargs=-1, required=True, metavar="NAME [NAME ...]")
 @click.option("-o", "--output", default="-", help="File; default standard output.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set serving.* keys.")
 @options.storage_option
-def export_serve(name: str, output: str, settings: tuple[str, ...], storage: str | None) -> None:
+def export_serve(
+    names: tuple[str, ...], output: str, settings: tuple[str, ...], storage: str | None
+) -> None:
     """Write the configuration for serve deploy and RayService."""
     import yaml
 
     from raymm import service
+    from raymm.serving.scaling import listening
 
     place = options.storage_of(storage)
     changed = _served_changes({}, settings)
-    ordered = service.order(name, place, changes=changed)
+    ordered = service.order(names, place, changes=changed)
+    named: dict[str, Any] = {"name": names[0]} if len(names) == 1 else {"names": list(names)}
     document = {
         "proxy_location": "EveryNode",
-        "http_options": {"host": ordered.serving.host, "port": ordered.serving.port},
+        **listening(ordered.serving),
         "applications": [
             {
-                "name": name,
+                "name": names[0],
                 "route_prefix": "/",
                 "import_path": "raymm.service:serve_application",
-                "args": {"name": name, "storage": place, **changed},
+                "args": {**named, "storage": place, **changed},
             }
         ],
     }

@@ -1,7 +1,8 @@
 """Puts the application on Ray Serve, and takes it down again.
 
-A replica polls its model's source and swaps a newly promoted version in by itself, so that a
-promotion restarts nothing. Serve's HAProxy path is used where the process that started Ray had
+A replica follows the release of its models by itself (`raymm.serving.released`), so that a
+promotion restarts nothing, and tells the service's desk (`raymm.serving.desk`), an actor that the
+first replica starts. Serve's HAProxy path is used where the process that started Ray had
 ``RAY_SERVE_ENABLE_HA_PROXY=1`` in its environment (raymm sets it); `uses_haproxy` tells. It binds
 its own figures' ports (9101, and 8404 for statistics) to all interfaces.
 """
@@ -9,56 +10,70 @@ its own figures' ports (9101, and 8404 for statistics) to all interfaces.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import logging
-import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from raymm.artifacts import Watcher
 from raymm.errors import ServingError
 from raymm.sections import ServingConfig
-from raymm.serving.sources import Load, PolledModel
+from raymm.serving.desk import Desk, Line, Opinion
+from raymm.serving.grpc_service import Inference
+from raymm.serving.reach import reachable, require_port, wait_answering
+from raymm.serving.released import Care, ReleasedModel, ReleasedModels, Shelf
+from raymm.serving.scaling import listening, options
+from raymm.serving.turnstile import Turnstile
 
 _CONTROLLER = "SERVE_CONTROLLER_ACTOR"
 _NAMESPACE = "serve"
-_TARGET_ONGOING = 8
-"""Requests a replica is busy with before autoscaling adds another; one core answers one at once."""
+_DESKS = "raymm"
+_SETTLES = 15.0
+"""Seconds that a desk which was started again waits to hear of every replica."""
 
 _log = logging.getLogger("raymm.serving")
 
 
 def application(
-    name: str,
-    load: Load,
+    names: Sequence[str],
+    shelf: Shelf,
     make_watcher: Callable[[str], Watcher] | None,
     *,
     config: ServingConfig,
     tokens: Mapping[str, str],
+    opinion: Opinion | None = None,
 ) -> Any:
-    """Return a Serve application that serves one model.
+    """Return a Serve application that serves one or more models.
 
     Parameters
     ----------
-    name : str
-        The model's name.
-    load : Load
-        Fetches a newer version on the replica; must be picklable (a module-level function, or a
-        `functools.partial` of one).
+    names : sequence of str
+        The models' names.
+    shelf : Shelf
+        Where a replica finds what is released; must be picklable.
     make_watcher : callable or None
-        Returns the model's watcher on the replica; picklable too.
+        Returns a model's watcher on the replica; must be picklable (a module-level function, or a
+        `functools.partial` of one).
     config : ServingConfig
     tokens : mapping of name to token
         Empty asks for none.
+    opinion : Opinion or None
+        Judges a canary's answers; picklable too.
 
     Returns
     -------
     ray.serve.Application
     """
     build = partial(
-        _build, name, load, make_watcher, config=config.model_dump(), tokens=dict(tokens)
+        _build,
+        tuple(names),
+        shelf,
+        make_watcher,
+        config=config.model_dump(),
+        tokens=dict(tokens),
+        opinion=opinion,
     )
 
     def build_app() -> Any:  # Serve takes a plain function only
@@ -66,61 +81,100 @@ def application(
 
     serve = _serve()
     deployment = serve.deployment(
-        serve.ingress(build_app)(_Replica), name="model", **_options(config)
+        serve.ingress(build_app)(_Replica), name="model", **options(config)
     )
     return deployment.bind()
 
 
 def _build(
-    name: str,
-    load: Load,
+    names: tuple[str, ...],
+    shelf: Shelf,
     make_watcher: Callable[[str], Watcher] | None,
     *,
     config: Mapping[str, Any],
     tokens: Mapping[str, str],
+    opinion: Opinion | None,
 ) -> Any:
-    """Make the replica's ASGI application: load the model, then start polling."""
+    """Make the replica's ASGI application: load the models, then start to follow their release."""
     from raymm.serving.app import create_app
 
     settings = ServingConfig.model_validate(config)
-    model = PolledModel(name, load, poll=settings.poll or 2.0)
-    model.start()
-    return create_app(model, config=settings, tokens=tokens, watcher_for=make_watcher)
+    turnstile = Turnstile()
+    line = _line(shelf, opinion, settings.release.slowdown)
+    release = settings.release
+    care = Care(load_seconds=release.load_time, row_seconds=release.row_time)
+    how: Any = {"poll": settings.poll or 2.0, "turnstile": turnstile, "care": care}
+    models = ReleasedModels(*(ReleasedModel(name, shelf, tell=line.tell, **how) for name in names))
+    models.start()
+    app = create_app(
+        models, config=settings, tokens=tokens, watcher_for=make_watcher, standing=line.standing
+    )
+    return turnstile.around(app)
 
 
-class _Replica:
-    """What Serve asks of a replica besides answering."""
+class _Replica(Inference):
+    """What Serve asks of a replica besides answering HTTP."""
 
     app: Any
 
     def check_health(self) -> None:
         """Fail when no model is loaded, so that Serve replaces the replica."""
-        models = self.app.state.models
+        models = self.app.app.state.models
         for name in models.names():
             models.get(name)
 
 
-def _options(config: ServingConfig) -> dict[str, Any]:
-    replicas = config.replicas
-    scaling: dict[str, Any] = {"num_replicas": replicas.min}
-    if replicas.max > replicas.min:
-        scaling = {
-            "autoscaling_config": {
-                "min_replicas": replicas.min,
-                "max_replicas": replicas.max,
-                "target_ongoing_requests": min(_TARGET_ONGOING, config.max_queued),
-            }
-        }
-    return scaling | {
-        "max_ongoing_requests": config.max_queued,
-        "max_queued_requests": config.max_queued,
-        "health_check_period_s": 5,
-        "health_check_timeout_s": 30,
-        "graceful_shutdown_wait_loop_s": 1,
-        "graceful_shutdown_timeout_s": 20,
-        "ray_actor_options": {"num_cpus": 1},
-        "logging_config": {"enable_access_log": False, "log_level": "WARNING"},
+def _replicas(app: str) -> set[str]:
+    """Return the full names of an application's replicas that live."""
+    return {name for name in _actors(_NAMESPACE) if name.startswith(f"SERVE_REPLICA::{app}#")}
+
+
+def _actors(namespace: str) -> list[str]:
+    import ray
+
+    found = ray.util.list_named_actors(all_namespaces=True)
+    return [actor["name"] for actor in found if actor["namespace"] == namespace]
+
+
+def _line(shelf: Shelf, opinion: Opinion | None, slowdown: float) -> Line:
+    """Return this replica's line to the desk, which is started where it does not run."""
+    import ray
+
+    context = _serve().get_replica_context()
+    app = context.app_name
+    options = {
+        "name": _desk_name(app, (shelf, slowdown)),
+        "namespace": _DESKS,
+        "lifetime": "detached",
+        "get_if_exists": True,
+        "max_restarts": -1,
+        "num_cpus": 0,
     }
+
+    def find() -> Any:
+        desk: Any = ray.remote(Desk).options(**options)
+        return desk.remote(
+            alive=partial(_replicas, app),
+            refuse=shelf.refuse,
+            opinion=opinion,
+            slowdown=slowdown,
+            settles=_settling,
+        )
+
+    name = context.replica_id.to_full_id_str()
+    return Line(name, find=find, wait=partial(ray.get, timeout=10))
+
+
+def _settling() -> float:
+    """Return how long this desk waits to hear of replicas: a while if it was started again."""
+    import ray
+
+    return _SETTLES if ray.get_runtime_context().was_current_actor_reconstructed else 0.0
+
+
+def _desk_name(app: str, made: Any) -> str:
+    # Another storage is another release: what a desk of before knows is of no use.
+    return f"raymm-desk-{app}-{zlib.crc32(repr(made).encode()):08x}"
 
 
 def deploy(app: Any, *, name: str, config: ServingConfig, timeout: float = 180.0) -> str:
@@ -154,7 +208,7 @@ def deploy(app: Any, *, name: str, config: ServingConfig, timeout: float = 180.0
     deadline = time.monotonic() + timeout
     had_serve = _running()
     if not had_serve:
-        _require_port(config)
+        require_port(config.host, config.port)
     known = _prefixes() if had_serve else {}
     prefix = known.get(name) or _prefix(name, set(known.values()))
     try:
@@ -171,7 +225,8 @@ def deploy(app: Any, *, name: str, config: ServingConfig, timeout: float = 180.0
         raise ServingError(
             f'"{name}" cannot be deployed: {type(error).__name__}: {error}'
         ) from error
-    return f"http://{_reachable(host)}:{port}{prefix.rstrip('/')}"
+    scheme = "https" if config.certificate else "http"
+    return f"{scheme}://{reachable(host)}:{port}{prefix.rstrip('/')}"
 
 
 def _run(
@@ -181,15 +236,15 @@ def _run(
     serve = _serve()
     serve.start(
         proxy_location="EveryNode",
-        http_options={"host": config.host, "port": config.port},
+        **listening(config),
         logging_config={"enable_access_log": False, "log_level": "WARNING"},
     )
-    host, port = _listening(config)
+    host, port = _bound(config)
     target = serve.RunTarget(target=app, name=name, route_prefix=prefix)
     serve.run_many([target], wait_for_applications_running=False)
     _wait_running(name, deadline)
-    _wait_answering(host, port, prefix, deadline)
-    if not uses_haproxy():
+    wait_answering(host, port, prefix, deadline, certificate=config.certificate)
+    if not uses_haproxy() and not config.certificate:
         _log.warning(
             "Serve answers through its Python proxy, which takes some 9 ms a request; "
             "the process that starts Ray must have RAY_SERVE_ENABLE_HA_PROXY=1 and "
@@ -211,6 +266,7 @@ def undeploy(name: str, *, timeout: float = 60.0) -> bool:
     if not _running() or name not in _serve().status().applications:
         return False
     _serve().delete(name, _blocking=False)
+    _close_desks(name)
     deadline = time.monotonic() + timeout
     while name in _serve().status().applications:
         if time.monotonic() > deadline:
@@ -220,6 +276,15 @@ def undeploy(name: str, *, timeout: float = 60.0) -> bool:
             )
         time.sleep(0.1)
     return True
+
+
+def _close_desks(name: str) -> None:
+    import ray
+
+    for actor in _actors(_DESKS):
+        if actor.rpartition("-")[0] == f"raymm-desk-{name}":
+            with contextlib.suppress(ValueError, ray.exceptions.RayError):
+                ray.kill(ray.get_actor(actor, namespace=_DESKS), no_restart=True)
 
 
 def status(name: str) -> dict[str, Any]:
@@ -284,12 +349,7 @@ def _client() -> Any:
 
 
 def _running() -> bool:
-    import ray
-
-    actors = ray.util.list_named_actors(all_namespaces=True)
-    return any(
-        actor["namespace"] == _NAMESPACE and actor["name"] == _CONTROLLER for actor in actors
-    )
+    return _CONTROLLER in _actors(_NAMESPACE)
 
 
 def _prefixes() -> dict[str, str]:
@@ -302,7 +362,7 @@ def _prefix(name: str, taken: set[str]) -> str:
     return f"/{name}" if "/" in taken else "/"
 
 
-def _listening(config: ServingConfig) -> tuple[str, int]:
+def _bound(config: ServingConfig) -> tuple[str, int]:
     """Return the host and port that Serve listens on, which cannot change while it runs."""
     options = _client().http_config
     if options.port != config.port:
@@ -310,20 +370,19 @@ def _listening(config: ServingConfig) -> tuple[str, int]:
             f"serving.port must be {options.port}, the port of the Serve that is running here, "
             f"but got {config.port}. Set it to {options.port}, or shut Serve down first."
         )
+    if bool(options.ssl_certfile) != bool(config.certificate):
+        state = "speaks TLS" if options.ssl_certfile else "speaks no TLS"
+        raise ServingError(
+            f"the Serve that is running here {state}, which cannot change while it runs. Give the "
+            "same serving.certificate and serving.key, or shut Serve down first."
+        )
+    if config.certificate and uses_haproxy():
+        raise ServingError(
+            "Serve's HAProxy speaks no TLS. Start Ray with RAY_SERVE_ENABLE_HA_PROXY=0 in its "
+            "environment, or leave serving.certificate out, put something in front that brings "
+            "TLS, and set serving.insecure: true."
+        )
     return options.host or config.host, options.port
-
-
-def _require_port(config: ServingConfig) -> None:
-    """Raise ServingError when another process holds the port on this machine."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((config.host, config.port))
-        except OSError as error:
-            raise ServingError(
-                f"serving.port must be free, but {config.host}:{config.port} cannot be had: "
-                f"{error.strerror}. Set serving.port to another."
-            ) from error
 
 
 def _wait_running(name: str, deadline: float) -> None:
@@ -336,27 +395,3 @@ def _wait_running(name: str, deadline: float) -> None:
             told = status(name)["message"] or "no reason given"
             raise ServingError(f'"{name}" is not running ({state}): {told}')
         time.sleep(0.1)
-
-
-def _wait_answering(host: str, port: int, prefix: str, deadline: float) -> None:
-    """Wait until a request through the proxy is answered by a replica that is ready."""
-    path = f"{prefix.rstrip('/')}/v2/health/ready"
-    while True:
-        connection = http.client.HTTPConnection(_reachable(host), port, timeout=5)
-        with (
-            contextlib.suppress(OSError, http.client.HTTPException),
-            contextlib.closing(connection),
-        ):
-            connection.request("GET", path)
-            if connection.getresponse().status == 200:
-                return
-        if time.monotonic() > deadline:
-            raise ServingError(
-                f"http://{_reachable(host)}:{port}{path} must answer in time, but it does not."
-            )
-        time.sleep(0.05)
-
-
-def _reachable(host: str) -> str:
-    """Return an address at which this machine reaches a server bound to ``host``."""
-    return "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host  # noqa: S104 - compared only

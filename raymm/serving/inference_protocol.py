@@ -93,10 +93,15 @@ def tensors(schema: Schema, body: Any, max_rows: int) -> dict[str, npt.NDArray[A
     return made
 
 
-def _inputs(body: Any) -> dict[str, Mapping[str, Any]]:
-    """Check the request's outline and return its inputs by name."""
+def require_object(body: Any) -> None:
+    """Raise InputError where a request is no JSON object."""
     if type(body) is not dict:
         raise InputError(field="body", observed=shown(body), allowed='an object {"inputs": [...]}')
+
+
+def _inputs(body: Any) -> dict[str, Mapping[str, Any]]:
+    """Check the request's outline and return its inputs by name."""
+    require_object(body)
     inputs = body.get("inputs")
     if type(inputs) is not list or not inputs:
         observed = "nothing" if inputs is None else shown(inputs)

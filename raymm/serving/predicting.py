@@ -17,7 +17,7 @@ import numpy.typing as npt
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from raymm.artifacts import Batch, Tensors, Watcher
+from raymm.artifacts import Batch, Target, Tensors, Watcher
 from raymm.errors import InputError, NotFound, Overloaded, RaymmError
 from raymm.sections import ServingConfig
 from raymm.serving import inference_protocol, protocol
@@ -25,6 +25,7 @@ from raymm.serving.columns import shown
 from raymm.serving.identity import claimed, identities, row_names
 from raymm.serving.limits import Room, read_body
 from raymm.serving.media import Headers, headers_of, kind_of
+from raymm.serving.shadow import Shadows
 from raymm.serving.sources import ModelSource, Served
 from raymm.serving.telemetry import Telemetry
 
@@ -66,7 +67,7 @@ class Service:
         self.max_bytes = config.max_body_kb * 1024
         self._watcher_for = watcher_for
         self._watchers: dict[str, Watcher] = {}
-        self._watched: dict[str, tuple[int, int]] = {}
+        self._watched: dict[str, tuple[int, set[int]]] = {}
         self.shadows = Shadows(self._tell_shadow)
         self._room = Room(config.max_queued)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="raymm-predict")
@@ -102,49 +103,93 @@ class Service:
         if watcher is None:
             watcher = self._watchers[served.name] = self._watcher_for(served.name)
         champion = self.models.get(served.name).number
-        if self._watched.get(served.name) != (served.number, champion):
-            self._watched[served.name] = (served.number, champion)
-            self._announce(watcher, served, champion)
+        reigning, told = self._watched.get(served.name, (0, set()))
+        if reigning != champion:
+            told = set()
+            self._watched[served.name] = champion, told
+        if served.number not in told and served.statistics is not None:
+            told.add(served.number)
+            watcher.watch(
+                served.number,
+                served.statistics,
+                target=Target.of(served.schema),
+                champion=served.number == champion,
+            )
         return watcher
 
     async def _answered(
-        self, request: Request, answer: Callable[[Served, bytes, str, Headers], Answer]
+        self, request: Request, answer: Callable[[Served, bytes, str, Headers, bool], Answer]
     ) -> Response:
         start = time.perf_counter()
         served = self.served(request)
         headers = headers_of(request.scope)
         identity = next(self._identities)
+        pinned = "version" in request.path_params
         try:
             with self._room:
                 body = await read_body(
                     headers, request.receive, self.max_bytes, self.config.body_time
                 )
-                if len(body) <= INLINE_BYTES and served.row_seconds <= INLINE_SECONDS:
-                    content, tensors, predictions, identity = answer(
-                        served, body, identity, headers
+                slow = served.row_seconds if pinned else self.models.row_seconds(served.name)
+                if len(body) <= INLINE_BYTES and slow <= INLINE_SECONDS:
+                    served, content, tensors, predictions, identity = answer(
+                        served, body, identity, headers, pinned
                     )
                 else:
-                    content, tensors, predictions, identity = await self.in_thread(
-                        self._threads, self._room, answer, served, body, identity, headers
+                    served, content, tensors, predictions, identity = await self.in_thread(
+                        self._threads, self._room, answer, served, body, identity, headers, pinned
                     )
         except Exception as error:
             self._tell_failure(served, start, error)
+            if not isinstance(error, RaymmError) or error.http_status == 500:
+                served.tally.failed()
             raise
         rows, seconds = len(predictions), time.perf_counter() - start
         self.telemetry.answered(served.name, served.number, rows, seconds)
+        served.tally.answered(seconds)
+        watcher = self.watcher(served)
+        shadow = None if pinned else self.models.shadow(served.name)
+        if watcher is not None or shadow is not None:
+            ids = (identity,) if rows == 1 else row_names(identity, rows)
+            if shadow is not None:
+                self.shadows.offer(shadow, tensors, rows, ids)
+            if watcher is not None:
+                watcher.tell(
+                    Batch(
+                        rows=rows,
+                        version=served.number,
+                        seconds=seconds,
+                        tensors=tensors,
+                        predictions=predictions,
+                        ids=ids,
+                    )
+                )
+        return _Prediction(content, served.number, identity)
+
+    def _by(
+        self, served: Served, identity: str, pinned: bool, answer: Callable[[Served], Answer]
+    ) -> Answer:
+        """Let the version answer whose turn it is: a canary has its share of the predictions.
+
+        Where it fails, the champion answers, and the failure is the canary's alone unless the
+        champion fails too.
+        """
+        chosen = served if pinned else self.models.route(served.name, identity)
+        if chosen is served:
+            return answer(chosen)
+        start = time.perf_counter()
+        try:
+            return answer(chosen)
+        except Exception as error:
+            made = answer(served)
+            self._tell_failure(chosen, start, error)
+            chosen.tally.failed()
+            return made
+
+    def _tell_shadow(self, served: Served, batch: Batch) -> None:
         watcher = self.watcher(served)
         if watcher is not None:
-            watcher.tell(
-                Batch(
-                    rows=rows,
-                    version=served.number,
-                    seconds=seconds,
-                    tensors=tensors,
-                    predictions=predictions,
-                    ids=(identity,) if rows == 1 else row_names(identity, rows),
-                )
-            )
-        return _Prediction(content, served.number, identity)
+            watcher.tell(batch)
 
     async def in_thread(
         self, threads: ThreadPoolExecutor, room: Room, work: Callable[..., Made], *given: Any
@@ -177,28 +222,42 @@ class Service:
             seconds = time.perf_counter() - start
             watcher.tell(Batch(rows=0, version=served.number, seconds=seconds, error=kind))
 
-    def _records(self, served: Served, body: bytes, identity: str, headers: Headers) -> Answer:
+    def _records(
+        self, served: Served, body: bytes, identity: str, headers: Headers, pinned: bool
+    ) -> Answer:
         kind_of(headers)
         document = protocol.document(body)
         records = served.reader.records(document, self.config.max_rows)
         if len(document) > 1:
             identity = claimed(document["id"], identity)
-        tensors = served.reader.tensors(records)
-        predictions = served.runner.predict(tensors)
-        labels = served.runner.labels(predictions)
-        return served.writer.write(labels, predictions, identity), tensors, predictions, identity
 
-    def _tensors(self, served: Served, body: bytes, identity: str, headers: Headers) -> Answer:
+        def answer(served: Served) -> Answer:
+            tensors = served.reader.tensors(records)
+            predictions = served.runner.predict(tensors)
+            labels = served.runner.labels(predictions)
+            content = served.writer.write(labels, predictions, identity)
+            return served, content, tensors, predictions, identity
+
+        return self._by(served, identity, pinned, answer)
+
+    def _tensors(
+        self, served: Served, body: bytes, identity: str, headers: Headers, pinned: bool
+    ) -> Answer:
         kind_of(headers)
         document = protocol.document(body)
-        tensors = inference_protocol.tensors(served.schema, document, self.config.max_rows)
+        inference_protocol.require_object(document)
         identity = claimed(document.get("id"), identity)
-        predictions = served.runner.predict(tensors)
-        about = {"model_name": served.name, "model_version": str(served.number), "id": identity}
-        labels = served.runner.labels(predictions)
-        made = inference_protocol.answer(served.schema, labels, predictions, about)
-        made["outputs"] = _wanted(made["outputs"], document.get("outputs"))
-        return protocol.encode(made), tensors, predictions, identity
+
+        def answer(served: Served) -> Answer:
+            tensors = inference_protocol.tensors(served.schema, document, self.config.max_rows)
+            predictions = served.runner.predict(tensors)
+            about = {"model_name": served.name, "model_version": str(served.number), "id": identity}
+            labels = served.runner.labels(predictions)
+            made = inference_protocol.answer(served.schema, labels, predictions, about)
+            made["outputs"] = _wanted(made["outputs"], document.get("outputs"))
+            return served, protocol.encode(made), tensors, predictions, identity
+
+        return self._by(served, identity, pinned, answer)
 
 
 class _Prediction(Response):

@@ -89,11 +89,6 @@ def test_explanations_are_shown(raymm, home):
     assert sums == pytest.approx(told["outputs"], abs=1e-6)
 
 
-def test_promotion_and_rollback_go_to_and_fro(raymm, home):
-    assert json.loads(raymm("promote", "loans", 1, "--json").out)["champion"] == 1
-    assert json.loads(raymm("rollback", "loans", "--json").out)["champion"] == 2
-
-
 def test_predictions_are_written_row_by_row(raymm, finished, home, tmp_path):
     done = raymm("predict", "loans", finished.csv, "-o", tmp_path / "out.csv", "--json")
     told = json.loads(done.out)

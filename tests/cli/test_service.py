@@ -76,3 +76,19 @@ def test_help_names_every_command(raymm):
     for name in ("run", "demo", "validate", "tune", "deploy", "monitor", "rollback", "fsck"):
         assert f"\n  {name} " in out
     assert json.dumps(out)
+
+
+def test_tls_and_grpc_reach_the_exported_configuration(raymm, home):
+    from ray.serve.schema import ServeDeploySchema
+
+    settings = ("certificate=c.pem", "key=k.pem", "grpc_port=9123")
+    done = raymm("export", "serve", "loans", *(f"--set=serving.{one}" for one in settings))
+    checked = ServeDeploySchema.model_validate(yaml.safe_load(done.out))
+    assert (checked.http_options.ssl_certfile, checked.http_options.ssl_keyfile) == (
+        "c.pem",
+        "k.pem",
+    )
+    assert checked.grpc_options.port == 9123
+    (name,) = checked.grpc_options.grpc_servicer_functions
+    module, _, function = name.rpartition(".")
+    assert callable(getattr(__import__(module, fromlist=[function]), function))

@@ -111,7 +111,7 @@ def record():
 
 @pytest.fixture
 def make_served(make_bundle):
-    from raymm.serving.sources import warmed
+    from raymm.serving.rehearsal import warmed
 
     def make(name="churn", number=1, shift=0.0, task="binary"):
         bundle = make_bundle(shift, task)

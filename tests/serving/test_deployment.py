@@ -11,8 +11,11 @@ import time
 import pytest
 
 from raymm.errors import ServingError
+from raymm.registry.versions import Registry
 from raymm.sections import ServingConfig
 from raymm.serving import deployment
+from raymm.serving.routing import falls_to_canary
+from raymm.shelf import RegistryShelf
 
 pytestmark = pytest.mark.ray
 
@@ -25,75 +28,125 @@ def _leave_no_serve(ray_cluster):
     serve.shutdown()
 
 
-@pytest.fixture(scope="module")
-def port():
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def _loader(folder):
-    """Return a function that offers the file of the largest number; workers take it by value."""
-
-    def load(known):
-        import pathlib
-
-        numbers = sorted(int(path.stem) for path in pathlib.Path(folder).glob("*.bundle"))
-        if not numbers or numbers[-1] == known:
-            return None
-        path = pathlib.Path(folder) / f"{numbers[-1]}.bundle"
-        return numbers[-1], path.read_bytes()
-
-    return load
+@pytest.fixture(scope="module")
+def port():
+    return free_port()
 
 
-def _publish(folder, number, data):
-    staged = folder / "staged"
-    staged.write_bytes(data)
-    staged.rename(folder / f"{number}.bundle")
+class Models:
+    """A registry that a test fills, and the shelf that replicas look at."""
+
+    def __init__(self, folder):
+        self.registry = Registry(str(folder))
+        self.shelf = RegistryShelf(storage=str(folder))
+
+    def add(self, data, *, name="churn", promote=True):
+        number = self.registry.register(
+            name, data, run=f"r{data[:99]!r}{len(data)}", blessed=True, summary={}, parts={}
+        ).number
+        if promote:
+            self.registry.promote(name, number)
+        return number
 
 
-def _ask(connection, prefix, body):
-    connection.request("POST", f"{prefix}/v1/models/churn/predict", body)
+def _ask(connection, prefix, body, name="churn"):
+    connection.request("POST", f"{prefix}/v1/models/{name}/predict", body)
     answer = connection.getresponse()
     return answer.status, json.loads(answer.read()), answer.getheader("x-raymm-version")
 
 
-def _load_test(port, body, stop, answers):
+def _load_test(port, body, stop, answers, sents):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     while not stop.is_set():
+        sent = time.perf_counter()
         try:
             answers.append(_ask(connection, "", body))
+            sents.append((sent, *answers[-1][::2]))
         except (OSError, http.client.HTTPException) as error:
             answers.append((0, repr(error), None))
             connection.close()
 
 
+def _standing(port, *, until, name="churn", prefix=""):
+    """Ask how the replicas stand until that fits, and return it."""
+    deadline = time.monotonic() + 30
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", f"{prefix}/v1/models/{name}/release")
+        told = json.loads(connection.getresponse().read())
+        if until(told):
+            return told
+        assert time.monotonic() < deadline, told
+        time.sleep(0.05)
+
+
+def _grpc(port, canary):
+    """Predict through the proxy's gRPC port, in the bytes of the protocol."""
+    import grpc
+
+    from raymm.serving.grpc_protocol import SERVICE, message
+    from tests.serving.test_grpc_service import request
+
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+
+        def call(method, asked):
+            made = channel.unary_unary(
+                f"/{SERVICE}/{method}",
+                request_serializer=lambda one: one.SerializeToString(),
+                response_deserializer=message(f"{method}Response").FromString,
+            )
+            return made(asked, timeout=30, wait_for_ready=True)
+
+        assert call("ServerReady", message("ServerReadyRequest")()).ready
+        answer = call("ModelInfer", request(raw=True))
+        assert (answer.model_version, len(answer.raw_output_contents)) == ("2", 2)
+        asked = request()
+        asked.model_version = str(canary)
+        assert call("ModelInfer", asked).model_version == str(canary)
+        asked.model_name = "nobody"
+        with pytest.raises(grpc.RpcError) as failed:
+            call("ModelInfer", asked)
+        assert failed.value.code() is grpc.StatusCode.NOT_FOUND
+        assert "nobody" in failed.value.details()
+
+
 def test_life_of_a_deployment(ray_cluster, port, make_bundle, record, tmp_path):
     body = json.dumps({"records": [record]})
-    config = ServingConfig(port=port, poll=0.2)
-    app = deployment.application("churn", _loader(tmp_path), None, config=config, tokens={})
-    _publish(tmp_path, 1, make_bundle(shift=0.0).to_bytes())
+    config = ServingConfig(port=port, poll=0.2, grpc_port=free_port())
+    models = Models(tmp_path)
+    models.add(make_bundle(shift=0.0).to_bytes())
+    models.add(make_bundle(shift=3.0).to_bytes(), name="other")
+    app = deployment.application(("churn", "other"), models.shelf, None, config=config, tokens={})
     url = deployment.deploy(app, name="churn", config=config, timeout=120)
     assert url == f"http://127.0.0.1:{port}"
     assert deployment.status("churn")["state"] == "RUNNING"
     assert deployment.uses_haproxy() == deployment.status("churn")["haproxy"]
 
-    stop, answers = threading.Event(), []
-    client = threading.Thread(target=_load_test, args=(port, body, stop, answers))
+    stop, answers, sents = threading.Event(), [], []
+    client = threading.Thread(target=_load_test, args=(port, body, stop, answers, sents))
     client.start()
     time.sleep(1)
-    _publish(tmp_path, 2, make_bundle(shift=1.0).to_bytes())
-    deadline = time.monotonic() + 20
-    while (not answers or answers[-1][2] != "2") and time.monotonic() < deadline:
-        time.sleep(0.05)
-    _publish(tmp_path, 3, b"this is no bundle")
-    time.sleep(1)
+    models.add(make_bundle(shift=1.0).to_bytes())
+    _standing(port, until=lambda told: told["switched"] >= 2)
+    declared = time.perf_counter()
+    models.add(b"this is no bundle")
+    told = _standing(port, until=lambda told: "3" in told["refused"] and told["switched"] >= 4)
+    assert "cannot be loaded" in told["refused"]["3"]["reason"]
+    assert models.registry.champion("churn").number == 2  # the refusal was recorded, as a rollback
+    assert models.registry.releases("churn").changes()[-1].who == "policy"
+    time.sleep(0.3)
     stop.set()
     client.join()
     assert {status for status, _, _ in answers} == {200}
     versions = [int(header) for _, _, header in answers]
     assert versions == sorted(versions)
+    assert {header for sent, _, header in sents if sent > declared} == {"2"}
     assert set(versions) == {1, 2}
     assert all(told["version"] == int(header) for _, told, header in answers)
     by_version = {told["version"]: told["probabilities"][0]["yes"] for _, told, _ in answers}
@@ -103,10 +156,31 @@ def test_life_of_a_deployment(ray_cluster, port, make_bundle, record, tmp_path):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     status, told, _ = _ask(connection, "", json.dumps({"records": [record | {"age": "x"}]}))
     assert (status, told["error"]["field"]) == (422, "records[0].age")
-    assert _ask(connection, "", b"{" * 2_000_000)[0] == 413
+    large = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    large.putrequest("POST", "/v1/models/churn/predict")
+    large.putheader("content-length", "2000000")
+    large.endheaders(b"{")
+    assert large.getresponse().status == 413  # before the body was sent
 
-    other = deployment.application("churn", _loader(tmp_path / "none"), None, config=config,
-                                   tokens={})  # fmt: skip
+    releases = models.registry.releases("churn")
+    canary = models.add(make_bundle(shift=2.0).to_bytes(), promote=False)
+    releases.canary(canary, 0.5)
+    _standing(port, until=lambda told: told["switched"] >= releases.current().sequence)
+    names = [f"p{n}" for n in range(40)]
+    found = [
+        _ask(connection, "", json.dumps({"records": [record], "id": name}))[2] for name in names
+    ]
+    assert found == [str(canary) if falls_to_canary(name, 0.5, canary) else "2" for name in names]
+    releases.shadow(canary)
+    _standing(port, until=lambda told: told["switched"] >= releases.current().sequence)
+    assert _ask(connection, "", body)[2] == "2"
+    _standing(port, until=lambda told: told["shadowed"]["answered"] >= 1)
+    assert _ask(connection, "", body, name="other")[1]["model"] == "other"
+    _grpc(config.grpc_port, canary)
+
+    other = deployment.application(
+        ("none",), RegistryShelf(storage=str(tmp_path)), None, config=config, tokens={}
+    )
     with pytest.raises(ServingError, match="other"):
         deployment.deploy(other, name="other", config=config, timeout=25)
     assert deployment.status("other")["state"] == "NOT_RUNNING"

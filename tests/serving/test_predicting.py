@@ -2,6 +2,7 @@ import threading
 from dataclasses import replace
 
 from raymm.serving.predicting import INLINE_BYTES, INLINE_SECONDS
+from raymm.serving.sources import FixedModels
 
 
 def _where(client, post, body):
@@ -38,7 +39,7 @@ def test_a_new_version_is_watched_once(make_client, make_served, record, post):
     told = []
 
     class Watcher:
-        def watch(self, version, statistics):
+        def watch(self, version, statistics, **how):
             told.append(version)
 
         def tell(self, batch):
@@ -53,3 +54,109 @@ def test_a_new_version_is_watched_once(make_client, make_served, record, post):
     client.app.state.models._served["churn"] = make_served(number=2)
     post(client, {"records": [record]})
     assert told == [1, "batch", "batch", 2, "batch"]
+
+
+class Released(FixedModels):
+    """Two versions of one model, the second a canary or a shadow."""
+
+    def __init__(self, champion, other, *, shadow=False):
+        super().__init__(champion)
+        self.other, self.shadowed = other, shadow
+
+    def route(self, name, identity):
+        canary = not self.shadowed and identity.startswith("c")
+        return self.other if canary else self.get(name)
+
+    def at(self, name, number):
+        return self.other if number == self.other.number else super().at(name, number)
+
+    def shadow(self, name):
+        return self.other if self.shadowed else None
+
+
+class Told:
+    def __init__(self):
+        self.batches, self.watched = [], []
+
+    def watch(self, version, statistics, **how):
+        self.watched.append((version, how["champion"]))
+
+    def tell(self, batch):
+        self.batches.append(batch)
+
+    def report(self):
+        return {}
+
+
+def released(champion, other, **how):
+    from raymm.sections import ServingConfig
+    from raymm.serving.app import create_app
+
+    told = Told()
+    models = Released(champion, other, **how)
+    return create_app(
+        models, config=ServingConfig(), tokens={}, watcher_for=lambda name: told
+    ), told
+
+
+def test_a_canary_answers_its_predictions_and_says_so(make_served, make_client, record):
+    app, told = released(make_served(), make_served(number=2, shift=1.0))
+    client = type(make_client())(app)
+    path = "/v1/models/churn/predict"
+    for name, number in (("a", "1"), ("c", "2"), ("a", "1")):
+        answer = client.post(path, json={"records": [record], "id": name})
+        assert answer.headers["x-raymm-version"] == number
+        assert answer.json()["version"] == int(number)
+    assert [batch.version for batch in told.batches] == [1, 2, 1]
+    assert told.watched == [(1, True), (2, False)]
+    tensors = {"age": 1.0, "income": 1.0, "member": True, "city": "x", "since": 1, "note": "x"}
+    kinds = {float: "FP32", bool: "BOOL", str: "BYTES", int: "INT64"}
+    inputs = [
+        {"name": key, "shape": [1], "datatype": kinds[type(value)], "data": [value]}
+        for key, value in tensors.items()
+    ]
+    for version, number in (("", "2"), ("/versions/1", "1"), ("/versions/2", "2")):
+        path = f"/v2/models/churn{version}/infer"
+        answer = client.post(path, json={"inputs": inputs, "id": "c"})
+        assert (answer.status_code, answer.headers["x-raymm-version"]) == (200, number)
+    for version in ("3", "x", "9" * 30, "-1"):
+        assert client.post(f"/v2/models/churn/versions/{version}/infer", json={}).status_code == 404
+
+
+def test_where_a_canary_fails_the_champion_answers(make_served, make_client, record):
+    canary = make_served(number=2)
+
+    class Broken:
+        def predict(self, tensors):
+            raise RuntimeError("no memory")
+
+    object.__setattr__(canary, "runner", Broken())
+    app, told = released(make_served(), canary)
+    client = type(make_client())(app)
+    body = {"records": [record], "id": "c"}
+    answer = client.post("/v1/models/churn/predict", json=body)
+    assert (answer.status_code, answer.headers["x-raymm-version"]) == (200, "1")
+    assert [(one.version, one.error) for one in told.batches] == [(2, "Exception"), (1, "")]
+    assert (canary.tally.requests, canary.tally.errors) == (1, 1)
+    assert app.state.models.get("churn").tally.errors == 0
+    # What is wrong with the request is not the canary's fault.
+    wrong = {"records": [record | {"age": "x"}], "id": "c"}
+    assert client.post("/v1/models/churn/predict", json=wrong).status_code == 422
+    assert canary.tally.errors == 1
+
+
+def test_a_shadow_sees_what_the_champion_answers(make_served, make_client, record):
+    import time
+
+    app, told = released(make_served(), make_served(number=2, shift=1.0), shadow=True)
+    client = type(make_client())(app)
+    for name in ("a", "c"):
+        answer = client.post("/v1/models/churn/predict", json={"records": [record], "id": name})
+        assert answer.headers["x-raymm-version"] == "1"
+    deadline = time.monotonic() + 10
+    while len(told.batches) < 4 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    by_version = {n: [b for b in told.batches if b.version == n] for n in (1, 2)}
+    assert [b.ids for b in by_version[2]] == [b.ids for b in by_version[1]] == [("a",), ("c",)]
+    assert by_version[2][0].predictions[0, 1] > by_version[1][0].predictions[0, 1]
+    assert client.get("/v1/models/churn/release").json()["shadowed"]["answered"] == 2

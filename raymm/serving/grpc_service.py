@@ -1,0 +1,340 @@
+"""Answers the Open Inference Protocol over gRPC with the HTTP application.
+
+Each call becomes the request of the same meaning to the application, in the process, so that
+tokens, limits, canaries, figures and the monitor are the same on both ways in. A NaN is a missing
+value, since JSON has none.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from starlette.types import Message
+
+from raymm.errors import InputError
+from raymm.serving.grpc_protocol import Wire, message
+
+_DTYPES: Mapping[str, np.dtype[Any]] = {
+    "BOOL": np.dtype("?"),
+    **{f"{'U' * (kind == 'u')}INT{8 * size}": np.dtype(f"<{kind}{size}")
+       for kind in "iu" for size in (1, 2, 4, 8)},
+    **{f"FP{8 * size}": np.dtype(f"<f{size}") for size in (2, 4, 8)},
+}  # fmt: skip
+_CONTENTS: Mapping[str, str] = {
+    "BOOL": "bool_contents",
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    "INT64": "int64_contents",
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+_CODES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    413: "INVALID_ARGUMENT",
+    415: "INVALID_ARGUMENT",
+    422: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+}
+
+
+class Failed(Exception):
+    """A call that failed; ``code`` is the name of a gRPC status code."""
+
+    def __init__(self, code: str, told: str) -> None:
+        super().__init__(told)
+        self.code = code
+
+
+class Methods:
+    """The methods of the service.
+
+    Parameters
+    ----------
+    app : ASGI application
+        From `raymm.serving.app.create_app`.
+    max_bytes : int
+        Of a request.
+    """
+
+    def __init__(self, app: Any, *, max_bytes: int) -> None:
+        self._app = app
+        self._most = max_bytes
+
+    async def call(self, method: str, data: bytes, metadata: Iterable[tuple[str, Any]]) -> Wire:
+        """Answer a call.
+
+        Parameters
+        ----------
+        method : str
+            One of `raymm.serving.grpc_protocol.METHODS`.
+        data : bytes
+            The request's message.
+        metadata : pairs of str
+            ``authorization`` is read from it.
+
+        Raises
+        ------
+        Failed
+            With the status to answer.
+        """
+        if len(data) > self._most:
+            raise Failed(
+                "INVALID_ARGUMENT",
+                f"the request may hold {self._most} bytes at most. Send fewer rows, or raise "
+                "serving.max_body_kb.",
+            )
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+        request = message(f"{method}Request")()
+        try:
+            request.ParseFromString(data)
+        except DecodeError as error:
+            raise Failed("INVALID_ARGUMENT", "the request is no message of its kind") from error
+        made: Callable[[Any, bytes | None], Any] = getattr(self, f"_{method}")
+        token = next((value for key, value in metadata if key == "authorization"), None)
+        header = token.encode() if isinstance(token, str) else token
+        try:
+            answer = await made(request, header)
+        except InputError as error:
+            raise Failed("INVALID_ARGUMENT", str(error)) from error
+        return Wire(answer.SerializeToString())
+
+    async def _ServerLive(self, request: Any, token: bytes | None) -> Any:  # noqa: N802
+        status, _ = await self._ask("GET", "/v2/health/live", token)
+        return message("ServerLiveResponse")(live=status == 200)
+
+    async def _ServerReady(self, request: Any, token: bytes | None) -> Any:  # noqa: N802
+        status, _ = await self._ask("GET", "/v2/health/ready", token)
+        return message("ServerReadyResponse")(ready=status == 200)
+
+    async def _ModelReady(self, request: Any, token: bytes | None) -> Any:  # noqa: N802
+        path = _path(request.name, request.version)
+        status, _ = await self._ask("GET", f"{path}/ready", token)
+        return message("ModelReadyResponse")(ready=status == 200)
+
+    async def _ServerMetadata(self, request: Any, token: bytes | None) -> Any:  # noqa: N802
+        return message("ServerMetadataResponse")(**await self._told("GET", "/v2", token))
+
+    async def _ModelMetadata(self, request: Any, token: bytes | None) -> Any:  # noqa: N802
+        path = _path(request.name, request.version)
+        return message("ModelMetadataResponse")(**await self._told("GET", path, token))
+
+    async def _ModelInfer(self, request: Any, token: bytes | None) -> Any:  # noqa: N802
+        path = _path(request.model_name, request.model_version)
+        body = json.dumps(document(request), allow_nan=False).encode()
+        told = await self._told("POST", f"{path}/infer", token, body)
+        return response(told, raw=bool(request.raw_input_contents))
+
+    async def _told(
+        self, method: str, path: str, token: bytes | None, body: bytes = b""
+    ) -> dict[str, Any]:
+        status, answer = await self._ask(method, path, token, body)
+        told: dict[str, Any] = json.loads(answer)
+        if status != 200:
+            raise Failed(_CODES.get(status, "INTERNAL"), told["error"]["message"])
+        return told
+
+    async def _ask(
+        self, method: str, path: str, token: bytes | None, body: bytes = b""
+    ) -> tuple[int, bytes]:
+        """Send a request to the application; returns the status and the body."""
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        if token is not None:
+            headers.append((b"authorization", token))
+        status, pieces, sent = 500, [], False
+
+        async def receive() -> Message:
+            nonlocal sent
+            if sent:
+                return {"type": "http.disconnect"}
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(answer: Message) -> None:
+            nonlocal status
+            if answer["type"] == "http.response.start":
+                status = answer["status"]
+            else:
+                pieces.append(answer.get("body", b""))
+
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "2",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": headers,
+            "client": None,
+            "server": None,
+        }
+        await self._app(scope, receive, send)
+        return status, b"".join(pieces)
+
+
+def _path(name: str, version: str) -> str:
+    if not name or not name.isprintable() or set("/?#") & set(name + version):
+        raise Failed("NOT_FOUND", f'no model is named "{name[:80]}".')
+    return f"/v2/models/{name}" + (f"/versions/{version}" if version else "")
+
+
+def document(request: Any) -> dict[str, Any]:
+    """Return a ModelInferRequest as the document of the protocol's JSON form.
+
+    Raises
+    ------
+    InputError
+        When the contents of a tensor do not fit its datatype and shape.
+    """
+    raw = list(request.raw_input_contents)
+    if raw and len(raw) != len(request.inputs):
+        raise InputError(
+            field="raw_input_contents",
+            observed=f"{len(raw)} contents",
+            allowed=f"one for each of the {len(request.inputs)} inputs",
+        )
+    inputs = []
+    for position, tensor in enumerate(request.inputs):
+        field = f"inputs.{tensor.name[:60]}"
+        if raw:
+            data = _unpacked(tensor.datatype, raw[position], field)
+        else:
+            contents = _CONTENTS.get(tensor.datatype)
+            data = list(getattr(tensor.contents, contents)) if contents else []
+        inputs.append(
+            {
+                "name": tensor.name,
+                "datatype": tensor.datatype,
+                "shape": list(tensor.shape),
+                "data": _plain(tensor.datatype, data, field),
+            }
+        )
+    made: dict[str, Any] = {"inputs": inputs}
+    if request.id:
+        made["id"] = request.id
+    if request.outputs:
+        made["outputs"] = [{"name": output.name} for output in request.outputs]
+    return made
+
+
+def _plain(datatype: str, data: list[Any], field: str) -> list[Any]:
+    if datatype == "BYTES":
+        try:
+            return [value.decode() for value in data]
+        except UnicodeDecodeError as error:
+            raise InputError(
+                field=f"{field}.data", observed="other bytes", allowed="text in UTF-8"
+            ) from error
+    if not datatype.startswith("FP"):
+        return data
+    if any(map(math.isinf, data)):
+        raise InputError(field=f"{field}.data", observed="infinity", allowed="finite numbers")
+    return [None if value != value else value for value in data]  # noqa: PLR0124 - NaN alone
+
+
+def _unpacked(datatype: str, data: bytes, field: str) -> list[Any]:
+    """Return the values of a raw tensor: little-endian, or each text after its length."""
+    if datatype == "BYTES":
+        values, place = [], 0
+        while place < len(data):
+            (size,) = struct.unpack_from("<I", data, place) if place + 4 <= len(data) else (-1,)
+            place += 4 + size
+            if size < 0 or place > len(data):
+                raise InputError(
+                    field=f"{field}.data", observed="a cut text", allowed="whole texts"
+                )
+            values.append(data[place - size : place])
+        return values
+    dtype = _DTYPES.get(datatype)
+    if dtype is None:
+        raise InputError(
+            field=f"{field}.datatype", observed=datatype[:40], allowed=" or ".join(_CONTENTS)
+        )
+    if len(data) % dtype.itemsize:
+        raise InputError(
+            field=f"{field}.data",
+            observed=f"{len(data)} bytes",
+            allowed=f"a multiple of {dtype.itemsize}",
+        )
+    return list(np.frombuffer(data, dtype).tolist())
+
+
+def response(told: Mapping[str, Any], *, raw: bool) -> Any:
+    """Return the protocol's JSON answer as a ModelInferResponse of raw or typed contents."""
+    made = message("ModelInferResponse")(
+        model_name=told["model_name"],
+        model_version=told.get("model_version", ""),
+        id=told.get("id", ""),
+    )
+    for output in told["outputs"]:
+        tensor = made.outputs.add(
+            name=output["name"], datatype=output["datatype"], shape=output["shape"]
+        )
+        data = output["data"]
+        if output["datatype"] == "BYTES":
+            data = [value.encode() for value in data]
+        if not raw:
+            getattr(tensor.contents, _CONTENTS[output["datatype"]]).extend(data)
+        elif output["datatype"] == "BYTES":
+            made.raw_output_contents.append(
+                b"".join(struct.pack("<I", len(value)) + value for value in data)
+            )
+        else:
+            made.raw_output_contents.append(np.array(data, _DTYPES[output["datatype"]]).tobytes())
+    return made
+
+
+class Inference:
+    """The methods as Ray Serve calls them on a replica whose ``app`` is the application."""
+
+    app: Any
+
+    async def ServerLive(self, request: bytes, grpc_context: Any) -> Wire:  # noqa: N802
+        """Say whether the server lives."""
+        return await self._called("ServerLive", request, grpc_context)
+
+    async def ServerReady(self, request: bytes, grpc_context: Any) -> Wire:  # noqa: N802
+        """Say whether every model is loaded."""
+        return await self._called("ServerReady", request, grpc_context)
+
+    async def ModelReady(self, request: bytes, grpc_context: Any) -> Wire:  # noqa: N802
+        """Say whether a model is loaded."""
+        return await self._called("ModelReady", request, grpc_context)
+
+    async def ServerMetadata(self, request: bytes, grpc_context: Any) -> Wire:  # noqa: N802
+        """Say what the server is."""
+        return await self._called("ServerMetadata", request, grpc_context)
+
+    async def ModelMetadata(self, request: bytes, grpc_context: Any) -> Wire:  # noqa: N802
+        """Say what a model takes and gives."""
+        return await self._called("ModelMetadata", request, grpc_context)
+
+    async def ModelInfer(self, request: bytes, grpc_context: Any) -> Wire:  # noqa: N802
+        """Predict."""
+        return await self._called("ModelInfer", request, grpc_context)
+
+    async def _called(self, method: str, request: bytes, context: Any) -> Wire:
+        import grpc
+
+        most = self.app.app.state.service.max_bytes
+        try:
+            methods = Methods(self.app, max_bytes=most)
+            return await methods.call(method, request, context.invocation_metadata())
+        except Failed as error:
+            context.set_code(grpc.StatusCode[error.code])
+            context.set_details(str(error)[:1000])
+            return Wire()

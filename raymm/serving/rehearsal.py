@@ -1,0 +1,157 @@
+"""A version is tried before it may answer: read, hashed, warmed up, and looked at.
+
+It runs in a thread of its own under a time limit, so that one that hangs holds up nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.artifacts import Schema, Statistics
+from raymm.errors import BundleError
+from raymm.serving.protocol import RecordReader, example
+from raymm.serving.sources import Predictor, Served
+
+_ROWS = 16
+"""Rows of the second prediction, after one of a single row."""
+_OFF = 1e-3
+"""How far the probabilities of a row may be from 1 together."""
+
+Prepare = Callable[[str, int, bytes], Served]
+
+
+class Refused(BundleError):
+    """A version failed its rehearsal; the message says how."""
+
+
+def rehearsed(
+    name: str,
+    number: int,
+    data: bytes,
+    *,
+    prepare: Prepare | None = None,
+    load_seconds: float = 60.0,
+    row_seconds: float = 1.0,
+) -> Served:
+    """Return a version that is fit to answer.
+
+    Parameters
+    ----------
+    prepare : callable or None
+        Makes a `Served` of (name, number, bytes); None reads a bundle.
+    load_seconds : float
+        How long all of it may take.
+    row_seconds : float
+        How long one row may take when the graph is warm.
+
+    Raises
+    ------
+    Refused
+        When it cannot be read, fails, takes too long or answers nonsense; what went wrong is told.
+    """
+    made: list[Served] = []
+    failure: list[Exception] = []
+
+    def work() -> None:
+        try:
+            made.append((prepare or from_bundle)(name, number, data))
+        except Exception as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=work, name="raymm-rehearsal", daemon=True)
+    thread.start()
+    thread.join(load_seconds)
+    if failure:
+        error = failure[0]
+        told = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"
+        raise Refused(f"it cannot be loaded: {told[:500]}") from error
+    if not made:
+        raise Refused(f"it must be loaded and answer within {load_seconds:g} s, but it does not")
+    if made[0].row_seconds > row_seconds:
+        raise Refused(
+            f"it must answer one row within {row_seconds:g} s, but takes {made[0].row_seconds:.3g}"
+        )
+    return made[0]
+
+
+def from_bundle(name: str, number: int, data: bytes) -> Served:
+    """Read a bundle, run its example row through it and return it ready to serve.
+
+    Raises
+    ------
+    BundleError
+        When the bytes are no sound bundle.
+    Refused
+        When its answers are none.
+    """
+    from raymm.bundle.packed import Bundle
+    from raymm.bundle.run import Runner
+
+    bundle = Bundle.from_bytes(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    return warmed(name, number, sha256, Runner(bundle), statistics=bundle.statistics)
+
+
+def warmed(
+    name: str,
+    number: int,
+    sha256: str,
+    runner: Predictor,
+    *,
+    statistics: Statistics | None = None,
+) -> Served:
+    """Run the schema's example row through the graph, look at the answers, return the version.
+
+    Raises
+    ------
+    Refused
+        When a prediction has the wrong shape, is not finite, or is no probability.
+    """
+    reader = RecordReader(runner.schema)
+    row = example(runner.schema)
+    tensors = reader.tensors([row])
+    _require_sane(runner, runner.predict(tensors), 1)
+    start = time.perf_counter()
+    runner.predict(tensors)
+    seconds = time.perf_counter() - start
+    # The columns that may be missing are, in every other row.
+    bare = {
+        column.name: None if column.nullable else row[column.name]
+        for column in runner.schema.features
+    }
+    several = reader.tensors([row, bare] * (_ROWS // 2))
+    _require_sane(runner, runner.predict(several), _ROWS)
+    return Served(
+        name=name,
+        number=number,
+        sha256=sha256,
+        runner=runner,
+        schema=runner.schema,
+        statistics=statistics,
+        row_seconds=seconds,
+    )
+
+
+def _require_sane(runner: Predictor, predictions: npt.NDArray[Any], rows: int) -> None:
+    schema: Schema = runner.schema
+    shape = (rows, len(schema.classes)) if schema.classes else (rows,)
+    if predictions.shape != shape:
+        raise Refused(
+            f"its answer to {rows} example rows must have shape {shape}, but has "
+            f"{predictions.shape}"
+        )
+    if not np.isfinite(predictions).all():
+        raise Refused("its answer to the example row must be finite, but is not")
+    if schema.classes:
+        off = np.abs(predictions.sum(axis=1) - 1).max()
+        if predictions.min() < -_OFF or off > _OFF:
+            raise Refused("its probabilities of the example row must lie in [0, 1] and add up to 1")
+    if len(runner.labels(predictions)) != rows:
+        raise Refused(f"it must have a label for each of {rows} example rows")

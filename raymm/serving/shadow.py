@@ -1,0 +1,100 @@
+"""Answers of a shadow: computed beside the champion's, told to the monitor, never returned.
+
+A request leaves its tensors in a bounded queue and goes on. One thread of the lowest priority
+works through it; what does not fit is dropped and counted, so that load, a slow shadow or one that
+fails takes nothing from the champion.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from raymm.artifacts import Batch, Tensors
+from raymm.serving.sources import Served
+
+MOST_ROWS = 20_000
+"""Rows that wait at most."""
+
+_log = logging.getLogger("raymm.serving")
+
+
+class Shadows:
+    """Computes what a shadow would have answered.
+
+    Parameters
+    ----------
+    tell : function of Served and Batch
+        Hands an answer to the monitor.
+    most_rows : int
+        Rows that may wait.
+    """
+
+    def __init__(
+        self, tell: Callable[[Served, Batch], None], *, most_rows: int = MOST_ROWS
+    ) -> None:
+        self._tell = tell
+        self._most = most_rows
+        self._waiting: deque[tuple[Served, Tensors, int, tuple[str, ...]]] = deque()
+        self._rows = 0
+        self._lock = threading.Lock()
+        self._some = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.answered = 0
+        self.failed = 0
+        self.dropped = 0
+
+    def offer(self, served: Served, tensors: Tensors, rows: int, ids: tuple[str, ...]) -> bool:
+        """Leave a request that was answered for the shadow; returns whether there was room."""
+        with self._lock:
+            if self._rows + rows > self._most:
+                self.dropped += 1
+                return False
+            self._waiting.append((served, tensors, rows, ids))
+            self._rows += rows
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="raymm-shadow", daemon=True)
+                self._thread.start()
+        self._some.set()
+        return True
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):  # of this thread alone, on Linux
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        while True:
+            self._some.wait()
+            self._some.clear()
+            while self._waiting:
+                served, tensors, rows, ids = self._waiting.popleft()
+                with self._lock:
+                    self._rows -= rows
+                self._answer(served, tensors, rows, ids)
+
+    def _answer(self, served: Served, tensors: Tensors, rows: int, ids: tuple[str, ...]) -> None:
+        start = time.perf_counter()
+        error, predictions = "", np.empty(0)
+        try:
+            predictions = served.runner.predict(tensors)
+            self.answered += 1
+        except Exception as failure:  # a shadow that fails is a figure, not an error
+            error = type(failure).__name__
+            self.failed += 1
+            _log.debug("shadow %s@%s failed", served.name, served.number, exc_info=True)
+        batch = Batch(
+            rows=0 if error else rows,
+            version=served.number,
+            seconds=time.perf_counter() - start,
+            tensors={} if error else tensors,
+            predictions=predictions,
+            error=error,
+            ids=() if error else ids,
+        )
+        with contextlib.suppress(Exception):
+            self._tell(served, batch)

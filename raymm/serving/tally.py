@@ -1,0 +1,152 @@
+"""What a version's requests came to, and whether a canary's are worse than the champion's.
+
+Times are counted in buckets a quarter of an octave wide, so tallies of replicas add up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+_LEAST = 1e-4
+_BUCKETS = 80
+FIRST_LOOK = 50
+"""Requests of a canary before it is judged first; then at each doubling of them."""
+_ALPHA = 5e-4
+"""Of each test: two of them at ten doublings (50 to 25,600 requests) stay below 1 % together."""
+
+
+class Tally:
+    """Counts the requests of one version in one process."""
+
+    __slots__ = ("errors", "requests", "within")
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Count from nothing."""
+        self.requests = 0
+        self.errors = 0
+        self.within = [0] * _BUCKETS
+
+    def answered(self, seconds: float) -> None:
+        """Count an answer."""
+        self.requests += 1
+        place = int(4 * math.log2(seconds / _LEAST)) if seconds > _LEAST else 0
+        self.within[place if place < _BUCKETS else -1] += 1
+
+    def failed(self) -> None:
+        """Count a request that failed for no fault of who sent it."""
+        self.requests += 1
+        self.errors += 1
+
+    def counts(self) -> Counts:
+        """Return the counts as they are now."""
+        return Counts(requests=self.requests, errors=self.errors, within=tuple(self.within))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Requests, failures among them, and answers by bucket of their time."""
+
+    requests: int = 0
+    errors: int = 0
+    within: tuple[int, ...] = field(default=(0,) * _BUCKETS)
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Counts:
+        """Read what `record` wrote."""
+        return cls(
+            requests=int(record["requests"]),
+            errors=int(record["errors"]),
+            within=tuple(map(int, record["within"])),
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"requests": self.requests, "errors": self.errors, "within": list(self.within)}
+
+    def quantile(self, share: float) -> float:
+        """Return the upper bound of the bucket that a quantile falls in, in seconds; 0 if none."""
+        return _upper(self._bucket(share)) if sum(self.within) else 0.0
+
+    def _bucket(self, share: float) -> int:
+        wanted, seen = share * sum(self.within), 0
+        for place, count in enumerate(self.within):
+            seen += count
+            if seen >= wanted:
+                return place
+        return _BUCKETS - 1
+
+    def slower_than(self, seconds: float) -> int:
+        """Return how many answers lie in buckets wholly above a time."""
+        return sum(
+            count
+            for place, count in enumerate(self.within)
+            if place and _upper(place - 1) >= seconds
+        )
+
+
+def total(counts: Sequence[Counts]) -> Counts:
+    """Return the sum of several replicas' counts."""
+    return Counts(
+        requests=sum(one.requests for one in counts),
+        errors=sum(one.errors for one in counts),
+        within=tuple(map(sum, zip(*(one.within for one in counts), strict=True)))
+        if counts
+        else (0,) * _BUCKETS,
+    )
+
+
+def _upper(place: int) -> float:
+    return _LEAST * float(2.0 ** ((place + 1) / 4))
+
+
+def verdict(champion: Counts, canary: Counts, *, slowdown: float) -> str:
+    """Return why a canary is to be ended, by its errors or its time; empty where it is not.
+
+    Errors: given the errors of both together, those of the canary are binomial with its share of
+    the requests if both fail alike. Time: if the canary were at most ``slowdown`` times as slow,
+    one in a hundred of its answers would take longer than that times the champion's 99th
+    percentile.
+
+    Parameters
+    ----------
+    slowdown : float
+        Times as slow as the champion that a canary may be, at least 1.
+
+    Source: the conditional test of two Poisson rates, Przyborowski & Wilenski 1940; the exact
+    binomial test, Clopper & Pearson 1934.
+    """
+    errors, requests = champion.errors + canary.errors, champion.requests + canary.requests
+    if canary.errors and tail(canary.errors, errors, canary.requests / requests) < _ALPHA:
+        return (
+            f"it failed {canary.errors} of {canary.requests} requests, the champion "
+            f"{champion.errors} of {champion.requests}"
+        )
+    usual, answers = champion.quantile(0.99), sum(canary.within)
+    slow = canary.slower_than(slowdown * usual)
+    if usual and slow and tail(slow, answers, 0.01) < _ALPHA:
+        return (
+            f"{slow} of its {answers} answers took over {slowdown:g} times the champion's 99th "
+            f"percentile of {usual * 1e3:.3g} ms"
+        )
+    return ""
+
+
+def tail(least: int, trials: int, chance: float) -> float:
+    """Return the probability of at least so many successes in so many trials.
+
+    >>> round(tail(2, 2, 0.5), 6), tail(0, 5, 0.1)
+    (0.25, 1.0)
+
+    Source: the incomplete beta function as a binomial tail, Abramowitz & Stegun 26.5.24.
+    """
+    from scipy.special import betainc
+
+    if least <= 0:
+        return 1.0
+    return float(betainc(least, trials - least + 1, chance))

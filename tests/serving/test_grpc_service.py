@@ -1,0 +1,140 @@
+"""The Open Inference Protocol over gRPC: the same answers as over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+
+import numpy as np
+import pytest
+
+from raymm.serving.grpc_protocol import message
+from raymm.serving.grpc_service import Failed, Methods
+
+KINDS = {
+    "age": ("FP32", "fp32_contents", 41.0),
+    "income": ("FP64", "fp64_contents", 1.5),
+    "member": ("BOOL", "bool_contents", True),
+    "city": ("BYTES", "bytes_contents", b"Rome"),
+    "since": ("INT64", "int64_contents", 1_580_515_200),
+    "note": ("BYTES", "bytes_contents", "hé".encode()),
+}
+
+
+def request(*, raw=False, rows=1, **changes):
+    made = message("ModelInferRequest")(model_name="churn", id="mine")
+    for name, (datatype, contents, value) in KINDS.items():
+        tensor = made.inputs.add(name=name, datatype=datatype, shape=[rows, 1])
+        values = [changes.get(name, value)] * rows
+        if not raw:
+            getattr(tensor.contents, contents).extend(values)
+        elif datatype == "BYTES":
+            made.raw_input_contents.append(
+                b"".join(struct.pack("<I", len(one)) + one for one in values)
+            )
+        else:
+            dtype = {"FP32": "<f4", "FP64": "<f8", "BOOL": "?", "INT64": "<i8"}[datatype]
+            made.raw_input_contents.append(np.array(values, dtype).tobytes())
+    return made
+
+
+@pytest.fixture
+def call(make_client):
+    def made(method, asked=None, *, metadata=(), max_bytes=2**20, **how):
+        methods = Methods(make_client(**how).app, max_bytes=max_bytes)
+        data = b"" if asked is None else asked
+        data = data if isinstance(data, bytes) else data.SerializeToString()
+        answer = asyncio.run(methods.call(method, data, metadata))
+        return message(f"{method}Response").FromString(answer.SerializeToString())
+
+    return made
+
+
+def test_server_and_model(call):
+    assert call("ServerLive").live
+    assert call("ServerReady").ready
+    assert call("ServerMetadata").name == "raymm"
+    named = message("ModelReadyRequest")
+    assert call("ModelReady", named(name="churn")).ready
+    assert call("ModelReady", named(name="churn", version="1")).ready
+    assert not call("ModelReady", named(name="churn", version="2")).ready
+    assert not call("ModelReady", named(name="other")).ready
+    told = call("ModelMetadata", message("ModelMetadataRequest")(name="churn"))
+    assert [one.datatype for one in told.inputs] == ["FP32", "FP32", "BOOL", "BYTES", "INT64",
+                                                     "BYTES"]  # fmt: skip
+    assert [(one.name, list(one.shape)) for one in told.outputs] == [
+        ("prediction", [-1, 1]),
+        ("probabilities", [-1, 2]),
+    ]
+
+
+def test_typed_and_raw_contents_give_the_same(call):
+    typed, raw = call("ModelInfer", request(rows=3)), call("ModelInfer", request(raw=True, rows=3))
+    assert (typed.model_name, typed.model_version, typed.id) == ("churn", "1", "mine")
+    label, probabilities = typed.outputs
+    assert list(label.contents.bytes_contents) == [b"yes"] * 3
+    assert list(probabilities.shape) == [3, 2]
+    assert probabilities.contents.fp32_contents[1] == pytest.approx(0.601, abs=0.001)
+    assert raw.raw_output_contents[0] == (struct.pack("<I", 3) + b"yes") * 3
+    assert np.frombuffer(raw.raw_output_contents[1], "<f4").tolist() == list(
+        probabilities.contents.fp32_contents
+    )
+    assert not raw.outputs[0].contents.ByteSize()
+
+
+def test_outputs_may_be_chosen_and_nan_is_missing(call):
+    asked = request(income=float("nan"))
+    asked.outputs.add(name="probabilities")
+    (output,) = call("ModelInfer", asked).outputs
+    assert output.name == "probabilities"
+    with pytest.raises(Failed, match="age") as failed:
+        call("ModelInfer", request(age=float("nan")))  # which may not be missing
+    assert failed.value.code == "INVALID_ARGUMENT"
+
+
+def other(**what):
+    made = request()
+    for key, value in what.items():
+        setattr(made, key, value)
+    return made
+
+
+def broken(raw):
+    made = request(raw=True)
+    made.raw_input_contents[:] = raw(list(made.raw_input_contents))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "told"),
+    [
+        (other(model_name="nobody"), "NOT_FOUND", "nobody"),
+        (other(model_name="a/b"), "NOT_FOUND", "a/b"),
+        (other(model_version="7"), "NOT_FOUND", "7"),
+        (request(age=float("inf")), "INVALID_ARGUMENT", "infinity"),
+        (request(city=b"\xff"), "INVALID_ARGUMENT", "UTF-8"),
+        (other(id="no spaces"), "INVALID_ARGUMENT", "id"),
+        (broken(lambda raw: raw[:-1]), "INVALID_ARGUMENT", "one for each"),
+        (broken(lambda raw: [raw[0][:3], *raw[1:]]), "INVALID_ARGUMENT", "multiple of 4"),
+        (broken(lambda raw: [*raw[:3], raw[3][:-1], *raw[4:]]), "INVALID_ARGUMENT", "whole texts"),
+        (broken(lambda raw: [*raw[:3], b"\xff\xff\xff\xff", *raw[4:]]), "INVALID_ARGUMENT", "text"),
+        (broken(lambda raw: [raw[0] * 2, *raw[1:]]), "INVALID_ARGUMENT", "values"),
+        (b"\xff", "INVALID_ARGUMENT", "no message"),
+    ],
+)
+def test_wrong_requests_are_told_so(call, asked, code, told):
+    with pytest.raises(Failed, match=told) as failed:
+        call("ModelInfer", asked)
+    assert failed.value.code == code
+
+
+def test_tokens_and_limits_are_those_of_http(call):
+    with pytest.raises(Failed, match="token") as failed:
+        call("ModelInfer", request(), tokens={"a": "secret"})
+    assert failed.value.code == "UNAUTHENTICATED"
+    metadata = [("authorization", "Bearer secret")]
+    assert call("ModelInfer", request(), tokens={"a": "secret"}, metadata=metadata).outputs
+    with pytest.raises(Failed, match="at most"):
+        call("ModelInfer", request(), max_bytes=10)
+    with pytest.raises(Failed, match="rows"):
+        call("ModelInfer", request(rows=3), max_rows=2)

@@ -1,0 +1,84 @@
+"""What a version must show before it may answer."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from raymm.bundle.run import Runner
+from raymm.errors import BundleError
+from raymm.serving.rehearsal import Refused, from_bundle, rehearsed, warmed
+
+
+class Changed:
+    """A sound runner whose predictions are changed."""
+
+    def __init__(self, bundle, change):
+        self._runner, self._change = Runner(bundle), change
+        self.schema = self._runner.schema
+
+    def predict(self, tensors):
+        return self._change(self._runner.predict(tensors))
+
+    def labels(self, predictions):
+        return self._runner.labels(predictions)
+
+
+def test_a_sound_version_is_loaded_with_its_hash_and_its_time(make_bundle):
+    bundle = make_bundle()
+    served = rehearsed("m", 3, bundle.to_bytes())
+    assert (served.name, served.number, served.sha256) == ("m", 3, bundle.sha256)
+    assert served.row_seconds > 0
+
+
+def test_what_is_no_bundle_is_refused(make_bundle):
+    data = make_bundle().to_bytes()
+    for broken in (b"", b"no bundle", data[: len(data) // 2], data[:-9] + b"\0" * 9):
+        with pytest.raises(Refused, match="cannot be loaded"):
+            rehearsed("m", 1, broken)
+    with pytest.raises(BundleError):
+        from_bundle("m", 1, b"no bundle")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda p: p * np.nan, "finite"),
+        (lambda p: p[:, :1], "shape"),
+        (lambda p: p[:0], "shape"),
+        (lambda p: p * 2, "add up to 1"),
+        (lambda p: np.stack([p[:, 0] + 2, p[:, 1] - 2], axis=1), r"\[0, 1\]"),
+    ],
+)
+def test_nonsense_is_refused(make_bundle, change, told):
+    with pytest.raises(Refused, match=told):
+        warmed("m", 1, "0", Changed(make_bundle(), change))
+
+
+def test_numbers_need_only_be_finite(make_bundle):
+    bundle = make_bundle(task="regression")
+    warmed("m", 1, "0", Changed(bundle, lambda p: p * 1e6))
+    with pytest.raises(Refused, match="finite"):
+        warmed("m", 1, "0", Changed(bundle, lambda p: p * np.inf))
+
+
+def test_rows_with_missing_values_are_tried_too(make_bundle):
+    seen = []
+    bundle = make_bundle()
+    runner = Changed(bundle, lambda p: p)
+    predict = runner.predict
+    runner.predict = lambda tensors: seen.append(tensors) or predict(tensors)
+    warmed("m", 1, "0", runner)
+    assert np.isnan(seen[-1]["income"]).sum() == len(seen[-1]["income"]) / 2
+    assert np.isfinite(seen[-1]["age"]).all()  # which may not be missing
+
+
+def test_one_that_hangs_or_is_slow_is_refused(make_bundle):
+    forever = threading.Event()
+    with pytest.raises(Refused, match=r"within 0\.05 s"):
+        rehearsed("m", 1, b"", prepare=lambda *_: forever.wait(20), load_seconds=0.05)
+    forever.set()
+    with pytest.raises(Refused, match="one row within 0 s"):
+        rehearsed("m", 1, make_bundle().to_bytes(), row_seconds=0.0)

@@ -1,0 +1,56 @@
+"""A shadow takes nothing from the champion."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+
+from raymm.serving.shadow import Shadows
+
+
+class Runner:
+    def __init__(self):
+        self.go, self.fails = threading.Event(), False
+
+    def predict(self, tensors):
+        self.go.wait(10)
+        if self.fails:
+            raise ValueError("no")
+        return np.array([[0.25, 0.75]])
+
+
+def test_answers_go_to_the_monitor_and_what_does_not_fit_is_dropped():
+    told, done = [], threading.Event()
+    runner = Runner()
+    served = SimpleNamespace(name="m", number=2, runner=runner)
+
+    def tell(served, batch):
+        told.append(batch)
+        if len(told) == 4:
+            done.set()
+
+    shadows = Shadows(tell, most_rows=3)
+    # One is being worked on, three wait at most, whenever the thread takes the first.
+    offered = [shadows.offer(served, {}, 1, (f"p{n}",)) for n in range(9)]
+    assert offered.count(True) in (3, 4)
+    assert shadows.dropped == 9 - offered.count(True)
+    runner.fails = True
+    runner.go.set()
+    while shadows.failed < offered.count(True):
+        threading.Event().wait(0.001)
+    runner.fails = False
+    shadows.offer(served, {"x": np.ones(1)}, 1, ("last",))
+    while shadows.answered < 1 or told[-1].ids != ("last",):
+        threading.Event().wait(0.001)
+    assert {one.error for one in told[:-1]} == {"ValueError"}
+    assert {one.rows for one in told[:-1]} == {0}
+    assert (told[-1].version, told[-1].rows, told[-1].ids) == (2, 1, ("last",))
+    assert told[-1].predictions.shape == (1, 2)
+
+
+def test_rows_that_could_never_fit_are_dropped():
+    shadows = Shadows(lambda served, batch: None, most_rows=3)
+    assert not shadows.offer(SimpleNamespace(), {}, 4, ())
+    assert shadows.dropped == 1

@@ -1,0 +1,62 @@
+"""Counts of a version's requests, and whether a canary's are worse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from raymm.serving.tally import Counts, Tally, tail, total, verdict
+
+
+def counted(seconds, errors=0):
+    tally = Tally()
+    for one in seconds:
+        tally.answered(one)
+    for _ in range(errors):
+        tally.failed()
+    return tally.counts()
+
+
+def test_quantiles_are_within_a_bucket():
+    seconds = np.random.default_rng(0).lognormal(-6, 1, 5000)
+    counts = counted(seconds)
+    for share in (0.5, 0.9, 0.99):
+        true = np.quantile(seconds, share)
+        assert true / 2**0.26 <= counts.quantile(share) <= true * 2**0.26
+    assert counted([]).quantile(0.99) == 0.0
+    assert counted([0.0, 1e-9, 1e9]).requests == 3
+
+
+def test_counts_add_up_and_are_read_back():
+    both = total([counted([0.01, 0.02], 1), counted([0.01])])
+    assert (both.requests, both.errors, sum(both.within)) == (4, 1, 3)
+    assert Counts.of(both.record()) == both
+    assert total([]) == Counts()
+
+
+def test_the_tail_is_that_of_the_binomial():
+    for least, trials, chance in ((3, 50, 0.01), (1, 1, 0.3), (40, 200, 0.1)):
+        assert tail(least, trials, chance) == pytest.approx(
+            stats.binom.sf(least - 1, trials, chance)
+        )
+
+
+def test_a_canary_that_is_like_the_champion_goes_on():
+    """One test in 2,000 says otherwise by chance; of 200 trials at two tests each, 3 is rare."""
+    generator, ended = np.random.default_rng(1), 0
+    for _ in range(200):
+        champion = counted(generator.lognormal(-6, 0.5, 900), generator.binomial(900, 0.02))
+        canary = counted(generator.lognormal(-6, 0.5, 100), generator.binomial(100, 0.02))
+        ended += bool(verdict(champion, canary, slowdown=2.0))
+    assert ended <= 3
+
+
+def test_a_canary_that_fails_or_is_slow_is_ended():
+    champion = counted([0.002] * 950, 1)
+    assert "failed 5 of 50" in verdict(champion, counted([0.002] * 45, 5), slowdown=2)
+    slow = verdict(champion, counted([0.002] * 40 + [0.02] * 10), slowdown=2)
+    assert "10 of its 50 answers took over 2 times" in slow
+    assert not verdict(champion, counted([0.003] * 50), slowdown=2)
+    assert not verdict(champion, counted([0.002] * 50), slowdown=2)
+    assert not verdict(Counts(), Counts(), slowdown=2)

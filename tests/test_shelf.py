@@ -1,0 +1,49 @@
+"""The registry as replicas see it."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from raymm.errors import RegistryError
+from raymm.registry.store import blob_path
+from raymm.registry.versions import Registry
+from raymm.shelf import RegistryShelf
+
+
+def made(uri):
+    registry = Registry(uri)
+    for n in (1, 2):
+        registry.register("churn", b"%d" % n, run=f"r{n}", blessed=True, summary={}, parts={})
+    return registry.releases("churn")
+
+
+def test_it_follows_the_registry(tmp_path):
+    releases = made(str(tmp_path))
+    shelf = pickle.loads(pickle.dumps(RegistryShelf(storage=str(tmp_path))))
+    assert shelf.look("churn").champion is None
+    releases.promote(1)
+    releases.promote(2)
+    assert shelf.look("churn") == releases.current()
+    assert shelf.fetch("churn", 2) == b"2"
+    shelf.refuse("churn", 2, since=2, reason="not finite")
+    assert shelf.look("churn").champion == 1
+    assert releases.changes()[-1].reason == "not finite"
+
+
+def test_without_the_policy_nothing_is_taken_out(tmp_path):
+    releases = made(str(tmp_path))
+    releases.promote(1)
+    releases.promote(2)
+    RegistryShelf(storage=str(tmp_path), policy=False).refuse("churn", 2, since=2, reason="bad")
+    assert releases.current().champion == 2
+
+
+def test_a_damaged_bundle_is_not_handed_out(tmp_path):
+    releases = made(str(tmp_path))
+    releases.promote(1)
+    bundle = Registry(str(tmp_path)).version("churn", 1).bundle
+    (tmp_path / blob_path(bundle)).write_bytes(b"9")
+    with pytest.raises(RegistryError, match="damaged"):
+        RegistryShelf(storage=str(tmp_path)).fetch("churn", 1)
