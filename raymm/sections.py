@@ -233,10 +233,8 @@ class EventsConfig(Section):
         if self.webhook is not None:
             where = urlsplit(self.webhook)
             here = where.hostname in {"127.0.0.1", "localhost", "::1"}
-            if (
-                not where.hostname
-                or where.scheme != "https"
-                and not (here and where.scheme == "http")
+            if not where.hostname or (
+                where.scheme != "https" and not (here and where.scheme == "http")
             ):
                 raise ValueError("webhook must be an https:// address, or http:// on this machine")
         return self

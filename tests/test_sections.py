@@ -22,6 +22,10 @@ from raymm import sections
         (sections.ServingConfig, {"key": "key.pem"}),
         (sections.ServingConfig, {"tokens": "tokens", "auth": "none"}),
         (sections.MonitoringConfig, {"window": 49}),
+        (sections.MonitoringConfig, {"labels": 99}),
+        (sections.MonitoringConfig, {"retrain": "quality"}),
+        (sections.MonitoringConfig, {"retrain": ["drift", "age"]}),
+        (sections.EventsConfig, {"webhook": "http://example.com"}),
         (sections.RayConfig, {"adress": "auto"}),
     ],
 )
@@ -39,3 +43,11 @@ def test_one_name_needs_no_brackets_and_off_may_be_false():
 def test_nothing_changes_after_it_was_read():
     with pytest.raises(ValidationError):
         sections.Goal().metric = "rmse"
+
+
+def test_one_reason_to_train_needs_no_brackets():
+    assert sections.MonitoringConfig(retrain="drift").retrain == ("drift",)
+    assert sections.MonitoringConfig(retrain=False).retrain == "off"
+    assert sections.MonitoringConfig(retrain=[]).retrain == "off"
+    asked = sections.MonitoringConfig(retrain=["drift", "schedule"], every="7d")
+    assert sections.MonitoringConfig.model_validate(asked.model_dump(mode="json")) == asked

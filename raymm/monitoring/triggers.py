@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from raymm.sections import MonitoringConfig
+from raymm.sections import MonitoringConfig, Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,17 +15,24 @@ class Policy:
 
     Attributes
     ----------
-    on : str
-        "drift", or "off" for never.
+    on : tuple of str
+        Of "drift", "quality", "age" and "schedule"; empty for never.
     windows : int
         How many windows in a row a feature must have drifted, at least 1.
     pause : float
         The least time between two trainings, in seconds.
+    quality_at_least : float or None
+        Of the metric: a floor, or a ceiling for errors.
+    max_age, every : float or None
+        Of the champion, and between trainings, in seconds.
     """
 
-    on: Literal["off", "drift"] = "off"
+    on: tuple[Reason, ...] = ()
     windows: int = 3
     pause: float = 86400.0
+    quality_at_least: float | None = None
+    max_age: float | None = None
+    every: float | None = None
 
     def __post_init__(self) -> None:
         if self.windows < 1 or self.pause < 0:
@@ -37,47 +44,114 @@ class Policy:
     @classmethod
     def of(cls, config: MonitoringConfig) -> Policy:
         """Return the policy that a configuration asks for."""
-        return cls(on=config.retrain)
+        return cls(
+            on=() if config.retrain == "off" else config.retrain,
+            windows=config.windows,
+            pause=config.pause or 0.0,
+            quality_at_least=config.quality_at_least,
+            max_age=config.max_age,
+            every=config.every,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to do, and why, as a sentence."""
+    """What to do, why, as a sentence, and which trigger it was ("person" where one asked)."""
 
     action: Literal["none", "retrain"]
     reason: str
+    trigger: str = ""
 
 
 def decide(
-    report: Mapping[str, Any], policy: Policy, *, now: float, last: float | None = None
+    report: Mapping[str, Any],
+    policy: Policy,
+    *,
+    now: float,
+    last: float | None = None,
+    asked: str = "",
 ) -> Decision:
     """Decide on one report of the monitors.
 
     Parameters
     ----------
     report : mapping
-        As `raymm.monitoring.drift` makes it.
+        As `raymm.monitoring.observer` makes it.
     now : float
         Seconds since 1970 UTC.
     last : float or None
         When training last began, in the same unit; None where it never did.
+    asked : str
+        Who asks for it; a person's wish is no trigger's, and waits for no pause.
     """
-    if policy.on == "off":
+    if asked:
+        return Decision(action="retrain", reason=f"{asked} asked for it.", trigger="person")
+    if not policy.on:
         return Decision(action="none", reason="Training again is off.")
-    streaks = {
-        name: int(feature.get("streak", 0)) for name, feature in report.get("features", {}).items()
-    }
-    if "prediction" in report:
-        streaks["the prediction"] = int(report["prediction"].get("streak", 0))
-    lasting = sorted(name for name, streak in streaks.items() if streak >= policy.windows)
-    if not lasting:
-        return Decision(
-            action="none", reason=f"Nothing drifted for {policy.windows} windows in a row."
-        )
-    what = f"{', '.join(lasting[:5])} drifted for {policy.windows} windows in a row"
+    found = [(trigger, _why(trigger, report, policy, now, last)) for trigger in policy.on]
+    fired = [(trigger, why) for trigger, why in found if why]
+    if not fired:
+        calm = {
+            "drift": f"Nothing drifted for {policy.windows} windows in a row.",
+            "quality": "Quality is not surely below its bound.",
+            "age": "The champion is young enough.",
+            "schedule": "It is not time yet.",
+        }
+        return Decision(action="none", reason=" ".join(calm[trigger] for trigger in policy.on))
+    what = "; ".join(why for _, why in fired)
     if last is not None and now - last < policy.pause:
         wait = policy.pause - (now - last)
         return Decision(
             action="none", reason=f"{what}, but training began lately; wait {wait:.0f} s."
         )
-    return Decision(action="retrain", reason=f"{what}.")
+    return Decision(action="retrain", reason=f"{what}.", trigger=fired[0][0])
+
+
+def _why(
+    trigger: Reason, report: Mapping[str, Any], policy: Policy, now: float, last: float | None
+) -> str:
+    """Return why a trigger fires; empty where it does not."""
+    if trigger == "drift":
+        return _drifted(report, policy.windows)
+    if trigger == "quality":
+        return _poor(report.get("quality", {}).get("recent", {}), policy.quality_at_least)
+    since = report.get("since")
+    if trigger == "age":
+        age = now - since if since is not None else 0.0
+        old = policy.max_age is not None and age >= policy.max_age
+        return f"the champion has been served for {_days(age)}" if old else ""
+    before = since if last is None else last
+    waited = now - before if before is not None else 0.0
+    due = policy.every is not None and waited >= policy.every
+    return f"it is {_days(waited)} since the last training" if due else ""
+
+
+def _days(seconds: float) -> str:
+    return f"{seconds / 86400:.3g} days"
+
+
+def _drifted(report: Mapping[str, Any], windows: int) -> str:
+    streaks = {
+        name: int(feature.get("streak", 0)) for name, feature in report.get("features", {}).items()
+    }
+    if "prediction" in report:
+        streaks["the prediction"] = int(report["prediction"].get("streak", 0))
+    lasting = sorted(name for name, streak in streaks.items() if streak >= windows)
+    if not lasting:
+        return ""
+    return f"{', '.join(lasting[:5])} drifted for {windows} windows in a row"
+
+
+def _poor(recent: Mapping[str, Any], bound: float | None) -> str:
+    """Return how poor quality is where even the better end of its interval is beyond the bound."""
+    if bound is None or recent.get("low") is None or recent.get("high") is None:
+        return ""
+    falls = recent["direction"] == "minimize"
+    poor = recent["low"] > bound if falls else recent["high"] < bound
+    if not poor:
+        return ""
+    side = "over" if falls else "below"
+    return (
+        f"{recent['metric']} of the last {recent['n']} labelled rows is {recent['value']:.4g}, "
+        f"surely {side} {bound:.4g}"
+    )
