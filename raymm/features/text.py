@@ -1,9 +1,9 @@
 """Free text as words that count, the number of words, and marks such as digits and links.
 
-Words are what `words` says: ASCII letters in lower case, cut at spaces, tabs and line ends. The
-graph's operators decide this: StringNormalizer with locale "C" lowers ASCII letters alone,
-on every machine, and StringSplit cuts at spaces alone, to which the graph adds a cut for each of
-the other separators that training texts hold. Measured with onnxruntime 1.32.
+Words are what `raymm.features.words.words` says: ASCII letters in lower case, cut at spaces, tabs
+and line ends. The graph's operators decide this: StringNormalizer with locale "C" lowers ASCII
+letters alone, on every machine, and StringSplit cuts at spaces alone, to which the graph adds a cut
+for each of the other separators that training texts hold. Measured with onnxruntime 1.32.
 
 Of the words seen in at least `LEAST` rows, the `LARGEST` that tell most about the target (by the
 chi-square statistic of presence against class, or against halves of a number) make a feature.
@@ -11,9 +11,6 @@ chi-square statistic of presence against class, or against halves of a number) m
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -22,43 +19,18 @@ import numpy.typing as npt
 from raymm.artifacts import Column
 from raymm.features.scaled_number import Scaling
 from raymm.features.transform import Transform
+from raymm.features.words import MARKS, SEPARATORS, read_texts
 from raymm.onnx_builder import FLOAT, GraphBuilder
 from raymm.plugins import transform
 
 LARGEST = 1000
+COUNTED, COUNTED_ROWS = 400, 25
+"""Most words that are counted for trees, or one for so many rows where that is more."""
 LEAST = 3
 _CELLS = 50_000_000
 """Most cells of training rows by words (200 MB as float32)."""
-_SEPARATORS = "\t\n\r"
 _FIRST_WORD = "\x01"
 """Put before every text in the graph, so that an empty one still has a word; no feature."""
-MARKS = {
-    "digit": "[0-9]",
-    "long number": "[0-9]{5}",
-    "link": "[Hh][Tt][Tt][Pp]|[Ww][Ww][Ww][.]",
-    "exclamation": "!",
-    "question": "[?]",
-    "capitals": "[A-Z]{3}",
-    "at sign": "@",
-    "currency": "[$£€]",
-}
-"""Patterns searched in the text as written; they read alike in Python's re and in RE2."""
-
-
-def words(text: str, separators: str = _SEPARATORS) -> list[str]:
-    r"""Cut a text into words as the graph does.
-
-    >>> words("Call  NOW,\nÄrzte!")
-    ['call', 'now,', 'Ärzte!']
-    """
-    lowered = text.lower() if text.isascii() else _lower_ascii(text)
-    for separator in separators:
-        lowered = lowered.replace(separator, " ")
-    return [word for word in lowered.split(" ") if word]
-
-
-def _lower_ascii(text: str) -> str:
-    return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 class _Words(Transform):
@@ -71,37 +43,39 @@ class _Words(Transform):
     def fit(self, values: npt.NDArray[Any], y: npt.NDArray[Any]) -> Self:
         """Learn separators, marks that differ between rows, and the vocabulary."""
         texts: list[str] = values.tolist()
-        self.separators = "".join(c for c in _SEPARATORS if any(c in text for text in texts))
-        flags = self._find_marks(texts, tuple(MARKS))
+        self.separators = "".join(c for c in SEPARATORS if any(c in text for text in texts))
+        read = read_texts(texts, self.separators)
         self.marks = tuple(
-            mark for i, mark in enumerate(MARKS) if len(texts) and np.ptp(flags[:, i]) > 0
+            mark for i, mark in enumerate(MARKS) if len(texts) and np.ptp(read.marks[:, i]) > 0
         )
-        lists = [list(dict.fromkeys(words(text, self.separators))) for text in texts]
-        count = Counter(word for row in lists for word in row)
-        known = sorted(w for w, rows in count.items() if rows >= LEAST and w != _FIRST_WORD)
-        most = min(LARGEST, max(1, _CELLS // max(1, len(texts))))
-        score = _association(lists, known, _as_classes(y))
-        order = np.lexsort((np.arange(len(known)), -score))[:most]
-        self.vocabulary = tuple(sorted(known[i] for i in order))
-        self._places = {word: i for i, word in enumerate(self.vocabulary)}
+        row, word = read.distinct()
+        rows = np.bincount(word, minlength=len(read.words))
+        spelled = read.words
+        frequent = np.flatnonzero(rows >= LEAST).tolist()
+        known = np.array(
+            sorted((n for n in frequent if spelled[n] != _FIRST_WORD), key=spelled.__getitem__),
+            dtype=np.int64,
+        )
+        score = _association(row, word, known, _as_classes(y))
+        order = np.lexsort((np.arange(len(known)), -score))[: self._most(len(texts))]
+        self.vocabulary = tuple(sorted(spelled[n] for n in known[order].tolist()))
         return self
 
-    def _find_marks(self, texts: Sequence[str], marks: tuple[str, ...]) -> npt.NDArray[np.float32]:
-        patterns = [re.compile(MARKS[mark]).search for mark in marks]
-        flags = [[search(text) is not None for search in patterns] for text in texts]
-        return np.asarray(flags, dtype=np.float32).reshape(len(texts), len(marks))
+    def _most(self, rows: int) -> int:
+        """Return how many words may be features at most."""
+        return min(LARGEST, max(1, _CELLS // max(1, rows)))
 
-    def _count(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.float32], ...]:
-        """Return counts by word, (n, words), and all words of each text, (n, 1)."""
-        counts = np.zeros((len(texts), len(self.vocabulary)), dtype=np.float32)
-        totals = np.zeros((len(texts), 1), dtype=np.float32)
-        find = self._places.get
-        for row, text in enumerate(texts):
-            found = words(text, self.separators)
-            totals[row] = len(found)
-            places = [place for word in found if (place := find(word)) is not None]
-            np.add.at(counts[row], places, np.float32(1.0))
-        return counts, totals
+    def _read(
+        self, values: npt.NDArray[Any]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return counts by word, (n, words); all words of each text, (n, 1); and its marks."""
+        read = read_texts(values.tolist(), self.separators)
+        counts = np.zeros((len(values), len(self.vocabulary)), dtype=np.float32)
+        row, place = read.rows, read.places(self.vocabulary)
+        found = place >= 0
+        np.add.at(counts.reshape(-1), row[found] * counts.shape[1] + place[found], np.float32(1.0))
+        chosen = [i for i, mark in enumerate(MARKS) if mark in self.marks]
+        return counts, read.lengths[:, None].astype(np.float32), read.marks[:, chosen]
 
     def _graph_counts(self, builder: GraphBuilder, tensor: str) -> tuple[str, str]:
         flat = builder.node("Reshape", [tensor, builder.constant([-1], np.int64)])
@@ -156,8 +130,15 @@ class Text(_Words):
 
     def transform(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return shape (n, words + 1 + marks)."""
-        texts: list[str] = values.tolist()
-        return np.hstack([*self._count(texts), self._find_marks(texts, self.marks)])
+        return np.hstack(self._read(values))
+
+    def _most(self, rows: int) -> int:
+        """Return fewer words where rows are few: a booster looks at every one in each round.
+
+        On 4,500 messages, 400 words were as good as 1,000 (0.9895 against 0.9892 of area under the
+        curve for slow small trees, 0.9897 against 0.9875 for fast ones), in 60 % of the time.
+        """
+        return min(super()._most(rows), max(COUNTED, rows // COUNTED_ROWS))
 
     def to_onnx(self, builder: GraphBuilder, tensor: str) -> str:
         """Add splitting, counting and matching."""
@@ -179,7 +160,7 @@ class ScaledText(_Words):
     def fit(self, values: npt.NDArray[Any], y: npt.NDArray[Any]) -> Self:
         """Learn words, their rarity, and the scale of the length."""
         super().fit(values, y)
-        counts, totals = self._count(values.tolist())
+        counts, totals, _ = self._read(values)
         rows = (counts > 0).sum(axis=0)
         self.rarity = (1.0 + np.log((1.0 + len(values)) / (1.0 + rows))).astype(np.float32)[None]
         self.scale = Scaling().fit(totals[:, 0])
@@ -187,13 +168,12 @@ class ScaledText(_Words):
 
     def transform(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return shape (n, words + 1 + marks)."""
-        texts: list[str] = values.tolist()
-        counts, totals = self._count(texts)
+        counts, totals, marks = self._read(values)
         np.minimum(counts, np.float32(1.0), out=counts)
         counts *= self.rarity
         counts /= np.sqrt(totals + np.float32(1.0))
         length = self.scale(totals[:, 0])[:, None]
-        return np.hstack([counts, length, self._find_marks(texts, self.marks)])
+        return np.hstack([counts, length, marks])
 
     def to_onnx(self, builder: GraphBuilder, tensor: str) -> str:
         """Add splitting, counting, weighing and matching."""
@@ -215,16 +195,24 @@ def _as_classes(y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 
 def _association(
-    lists: Sequence[Sequence[str]], known: Sequence[str], classes: npt.NDArray[np.int64]
+    row: npt.NDArray[np.int64],
+    word: npt.NDArray[np.int64],
+    known: npt.NDArray[np.int64],
+    classes: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float64]:
-    """Return the chi-square of each word's presence over the classes, shape (len(known),)."""
-    if not known:
+    """Return the chi-square of each word's presence over the classes, shape (len(known),).
+
+    ``row`` and ``word`` name each pair of a row and a word in it once; ``known`` are the words
+    that are asked for.
+    """
+    if not len(known):
         return np.zeros(0)
-    place = {word: i for i, word in enumerate(known)}
     share = np.bincount(classes) / len(classes)
-    table = np.zeros((len(known), len(share)))
-    for row, label in zip(lists, classes.tolist(), strict=True):
-        table[[place[word] for word in row if word in place], label] += 1.0
+    place = np.full(int(max(word.max(), known.max())) + 1, -1, dtype=np.int64)
+    place[known] = np.arange(len(known))
+    asked = place[word] >= 0
+    cell = place[word[asked]] * len(share) + classes[row[asked]]
+    table = np.bincount(cell, minlength=len(known) * len(share)).reshape(len(known), -1)
     rows = table.sum(axis=1, keepdims=True)
     used = share > 0
     expected = rows * share[used]
