@@ -1,0 +1,242 @@
+"""The loop that keeps a model good, as a state machine without a clock, a disk or a cluster.
+
+::
+
+    watching --trigger--> training --blessed--> shadow --as good--> canary --as good--> watching
+       ^                     |                     |                   |     (promoted)
+       +------ not blessed --+------- worse -------+------ worse ------+
+
+Each step says what is to be done and why; who carries it out records both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from raymm.monitoring.triggers import Policy, decide
+
+Stage = Literal["watching", "training", "shadow", "canary"]
+Action = Literal["wait", "train", "shadow", "canary", "promote", "reject"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What a challenger must show before it takes over.
+
+    Attributes
+    ----------
+    labels : int
+        Labelled rows of each side from which on quality decides.
+    requests : int
+        Requests of the challenger without which nothing is decided.
+    patience : float
+        Seconds of a stage after which errors, time and agreement decide where labels are too few,
+        and a challenger that nothing was heard of is given up.
+    share : float
+        Of the requests that a canary answers.
+    slower : float
+        Times as slow as the champion, at the 99th percentile, that it may be.
+    apart : float
+        Share of answers that may differ from the champion's where no label says who is right.
+    """
+
+    labels: int = 200
+    requests: int = 100
+    patience: float = 86400.0
+    share: float = 0.1
+    slower: float = 2.0
+    apart: float = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """Where the loop stands: its stage, since when, the challenger, when training last began."""
+
+    stage: Stage = "watching"
+    since: float = 0.0
+    number: int | None = None
+    trained_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What is to be done, why, and where the loop then stands."""
+
+    action: Action
+    reason: str
+    situation: Situation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What is thought of a challenger, and why."""
+
+    verdict: Literal["good", "worse", "unknown"]
+    reason: str
+
+
+_SURE = 1.645
+"""Deviations beyond which a challenger is surely worse: one-sided, 5 %."""
+
+
+def judge(
+    champion: Mapping[str, Any], challenger: Mapping[str, Any], trial: Trial, *, waited: float
+) -> Judgement:
+    """Compare the monitors' reports of two versions.
+
+    Errors first; then quality by labels where both have enough; where they have not after the
+    patience, time and agreement.
+
+    Parameters
+    ----------
+    champion, challenger : mapping
+        Of the monitor's report, the parts under "versions".
+    waited : float
+        Seconds since the challenger's stage began.
+    """
+    failing = _failing(champion, challenger)
+    if failing:
+        return Judgement(verdict="worse", reason=failing)
+    if int(challenger.get("requests", 0)) < trial.requests:
+        told = f"it has answered {challenger.get('requests', 0)} of {trial.requests} requests"
+        late = waited > trial.patience
+        return Judgement(verdict="worse" if late else "unknown", reason=told)
+    slow = _slow(champion, challenger, trial.slower)
+    if slow:
+        return Judgement(verdict="worse", reason=slow)
+    known = _by_labels(champion, challenger, trial)
+    if known is not None:
+        return known
+    if waited <= trial.patience:
+        return Judgement(verdict="unknown", reason="labels of its answers are still too few")
+    apart = challenger.get("disagreement")
+    if apart is not None and apart > trial.apart:
+        told = f"it answers {apart:.1%} of rows otherwise than the champion, and no label says why"
+        return Judgement(verdict="worse", reason=told)
+    return Judgement(
+        verdict="good",
+        reason="it fails no oftener and is no slower; labels are too few to say more",
+    )
+
+
+def _failing(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> str:
+    """Return that the challenger surely fails oftener; empty where it does not."""
+    rates, counts = [], []
+    for report in (champion, challenger):
+        requests = int(report.get("requests", 0))
+        failed = sum(
+            count
+            for error, count in report.get("errors", {}).items()
+            if error in ("ServingError", "BundleError", "Exception")
+        )
+        counts.append((failed, requests))
+        rates.append(failed / requests if requests else 0.0)
+    (old, all_old), (new, all_new) = counts
+    if not new:
+        return ""
+    pooled = (old + new) / (all_old + all_new)
+    spread = math.sqrt(max(pooled * (1 - pooled), 1e-12) * (1 / max(all_old, 1) + 1 / all_new))
+    if rates[1] - rates[0] > max(_SURE * spread, 1 / all_new) and new >= 3:
+        return f"it failed {new} of {all_new} requests, the champion {old} of {all_old}"
+    return ""
+
+
+def _slow(champion: Mapping[str, Any], challenger: Mapping[str, Any], slower: float) -> str:
+    usual = champion.get("latency", {}).get("p99")
+    seen = challenger.get("latency", {}).get("p99")
+    if not usual or not seen or seen <= slower * usual:
+        return ""
+    return (
+        f"99 % of its answers take up to {1e3 * seen:.3g} ms, the champion's {1e3 * usual:.3g} ms"
+    )
+
+
+def _by_labels(
+    champion: Mapping[str, Any], challenger: Mapping[str, Any], trial: Trial
+) -> Judgement | None:
+    """Return what labels say; None where they are too few."""
+    one = champion.get("quality", {}).get("recent", {})
+    other = challenger.get("quality", {}).get("recent", {})
+    figures = [one.get(key) for key in ("value", "low", "high")]
+    figures += [other.get(key) for key in ("value", "low", "high")]
+    enough = min(one.get("n", 0), other.get("n", 0)) >= trial.labels
+    if not enough or any(value is None for value in figures):
+        return None
+    sign = 1.0 if other["direction"] == "maximize" else -1.0
+    gain = sign * (other["value"] - one["value"])
+    widths = [(side["high"] - side["low"]) / (2 * 1.96) for side in (one, other)]
+    told = (
+        f"{other['metric']} is {other['value']:.4g} on {other['n']} labelled rows, the champion's "
+        f"{one['value']:.4g} on {one['n']}"
+    )
+    if gain >= 0:
+        return Judgement(verdict="good", reason=told)
+    if gain < -_SURE * math.hypot(*widths) or other["n"] >= 4 * trial.labels:
+        return Judgement(verdict="worse", reason=told)
+    return None
+
+
+def advance(
+    situation: Situation,
+    report: Mapping[str, Any],
+    *,
+    policy: Policy,
+    trial: Trial,
+    now: float,
+    asked: str = "",
+) -> Step:
+    """Return the next step.
+
+    Parameters
+    ----------
+    report : mapping
+        Of the model's monitor.
+    now : float
+        Seconds since 1970 UTC.
+    asked : str
+        Who asks for training, where a person does.
+
+    While a training runs there is nothing to do but wait; `trained` says how it ended.
+    """
+    if situation.stage == "training":
+        return Step(action="wait", reason="training goes on", situation=situation)
+    if situation.stage == "watching":
+        decision = decide(report, policy, now=now, last=situation.trained_at, asked=asked)
+        if decision.action == "none":
+            return Step(action="wait", reason=decision.reason, situation=situation)
+        begun = Situation(stage="training", since=now, trained_at=now)
+        return Step(action="train", reason=decision.reason, situation=begun)
+    watching = Situation(since=now, trained_at=situation.trained_at)
+    versions = report.get("versions", {})
+    if report.get("version") == situation.number:
+        told = f"version {situation.number} is the champion already"
+        return Step(action="wait", reason=told, situation=watching)
+    found = judge(
+        versions.get(str(report.get("version")), {}),
+        versions.get(str(situation.number), {}),
+        trial,
+        waited=now - situation.since,
+    )
+    if found.verdict == "unknown":
+        return Step(action="wait", reason=found.reason, situation=situation)
+    if found.verdict == "worse":
+        return Step(action="reject", reason=found.reason, situation=watching)
+    if situation.stage == "shadow":
+        onward = replace(situation, stage="canary", since=now)
+        return Step(action="canary", reason=found.reason, situation=onward)
+    return Step(action="promote", reason=found.reason, situation=watching)
+
+
+def trained(situation: Situation, *, number: int | None, reason: str, now: float) -> Step:
+    """Return the step after a training: its version goes into shadow, or nothing came of it.
+
+    ``number`` is None where no version was blessed, and ``reason`` says why.
+    """
+    if number is None:
+        after = Situation(since=now, trained_at=situation.trained_at)
+        return Step(action="reject", reason=reason, situation=after)
+    after = replace(situation, stage="shadow", since=now, number=number)
+    return Step(action="shadow", reason=reason, situation=after)
