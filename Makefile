@@ -7,7 +7,7 @@ BIN := .venv/bin
 # 3.6 s of processor time for LightGBM alone, 1.1 s with byte code.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test quick check bench bench-quality bench-search bench-compress chaos chaos-search fuzz clean
+.PHONY: help setup demo test quick check bench bench-quality bench-search bench-compress bench-serve chaos chaos-search chaos-serve fuzz clean
 
 help:
 	@echo "make setup   make .venv alone"
@@ -18,6 +18,7 @@ help:
 	@echo "make fuzz    the property tests on examples that no run has seen"
 	@echo "make bench   measures against the field; make chaos kills things on purpose"
 	@echo "make bench-search, make chaos-search   the same for the search alone"
+	@echo "make bench-serve, make chaos-serve     the same for serving alone"
 
 setup: .venv/ready
 
@@ -97,6 +98,13 @@ chaos-search: setup
 	RAYMM_CHAOS=$${RAYMM_CHAOS:-200} $(BIN)/python -m pytest -q --timeout 7200 \
 	  tests/search/test_kills.py tests/search/test_kills_on_ray.py
 	RAYMM_CHAOS=$${RAYMM_CHAOS:-200} $(BIN)/python -m pytest -q -m chaos tests/search/test_tune.py
+
+bench-serve: .venv/peers
+	$(BIN)/python tests/benchmarks/bench_serve.py
+
+# Promotions, bad versions, killed replicas and ten times the load, on a real Ray Serve.
+chaos-serve: setup
+	$(BIN)/python tests/benchmarks/chaos_serve.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .pytest_cache

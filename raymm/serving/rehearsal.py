@@ -6,6 +6,7 @@ It runs in a thread of its own under a time limit, so that one that hangs holds 
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,8 @@ _ROWS = 16
 """Rows of the second prediction, after one of a single row."""
 _OFF = 1e-3
 """How far the probabilities of a row may be from 1 together."""
+
+_SWITCH_SECONDS = 2e-4
 
 Prepare = Callable[[str, int, bytes], Served]
 
@@ -66,10 +69,18 @@ def rehearsed(
             failure.append(error)
 
     thread = threading.Thread(target=work, name="raymm-rehearsal", daemon=True)
-    thread.start()
-    thread.join(load_seconds)
+    # Reading a bundle takes the interpreter's lock for long; requests get it back sooner so.
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(min(usual, _SWITCH_SECONDS))
+    try:
+        thread.start()
+        thread.join(load_seconds)
+    finally:
+        sys.setswitchinterval(usual)
     if failure:
         error = failure[0]
+        if isinstance(error, Refused):
+            raise error
         told = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"
         raise Refused(f"it cannot be loaded: {told[:500]}") from error
     if not made:

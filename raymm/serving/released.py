@@ -10,6 +10,7 @@ no request is left that began before it.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -202,6 +203,7 @@ class ReleasedModel:
 
     def _follow(self, release: Release) -> bool:
         before = self._standing
+        self._missed = {n: times for n, times in self._missed.items() if release.role(n)}
         if before is not None and before.release == release and not self._missed:
             return False
         self.failure = ""
@@ -335,6 +337,7 @@ class ReleasedModel:
                 for number, (sequence, reason) in self._refused.items()
             },
             "failure": self.failure,
+            "pid": os.getpid(),
             "counts": {str(one.number): one.tally.counts().record() for one in served},
         }
 

@@ -1,15 +1,14 @@
 """Answers of a shadow: computed beside the champion's, told to the monitor, never returned.
 
-A request leaves its tensors in a bounded queue and goes on. One thread of the lowest priority
-works through it; what does not fit is dropped and counted, so that load, a slow shadow or one that
-fails takes nothing from the champion.
+A request leaves its tensors in a bounded queue and goes on. One thread works through it, at rest
+half of its time; what does not fit is dropped and counted, so that load, a slow shadow or one
+that fails takes nothing from the champion.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -66,8 +65,6 @@ class Shadows:
         return True
 
     def _run(self) -> None:
-        with contextlib.suppress(OSError, AttributeError):  # of this thread alone, on Linux
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
         while True:
             self._some.wait()
             self._some.clear()
@@ -75,7 +72,11 @@ class Shadows:
                 served, tensors, rows, ids = self._waiting.popleft()
                 with self._lock:
                     self._rows -= rows
+                start = time.perf_counter()
                 self._answer(served, tensors, rows, ids)
+                # Half the time at most, so that requests find a processor. A low priority would
+                # not do: the thread may hold the interpreter's lock when it is put off.
+                time.sleep(time.perf_counter() - start)
 
     def _answer(self, served: Served, tensors: Tensors, rows: int, ids: tuple[str, ...]) -> None:
         start = time.perf_counter()

@@ -258,20 +258,22 @@ def run(rounds):
 def _deploy(stack, folder):
     from raymm.cluster import connect
     from raymm.monitoring import actor
+    from raymm.registry.versions import Registry
     from raymm.sections import MonitoringConfig, RayConfig, ServingConfig
     from raymm.service import watcher
     from raymm.serving import deployment
+    from raymm.shelf import RegistryShelf
 
     stack.enter_context(connect(RayConfig(address="local"), cpus=2))
     config = ServingConfig(port=_free_port())
 
-    def load(known):  # taken to the workers by value, since this file is no module there
-        from pathlib import Path
-
-        return None if known == 1 else (1, (Path(folder) / "1.bundle").read_bytes())
-
-    actor.start("bench", config=MonitoringConfig(), state_dir=folder)
-    app = deployment.application("bench", load, watcher, config=config, tokens={})
+    registry = Registry(str(Path(folder) / "registry"))
+    data = (Path(folder) / "1.bundle").read_bytes()
+    registry.register("bench", data, run="bench", blessed=True, summary={}, parts={})
+    registry.promote("bench", 1)
+    shelf = RegistryShelf(storage=registry.uri)
+    actor.start("bench", config=MonitoringConfig(), state_dir=str(folder))
+    app = deployment.application(("bench",), shelf, watcher, config=config, tokens={})
     deployment.deploy(app, name="bench", config=config)
     print("HAProxy:", deployment.uses_haproxy())
     return config.port

@@ -207,3 +207,14 @@ def test_a_canary_and_its_champion_are_counted_from_its_beginning(shelf):
     shelf.now(canary=2, share=0.5)
     model.refresh()
     assert {key: one["errors"] for key, one in model.report()["counts"].items()} == {"1": 0, "2": 0}
+
+
+def test_a_bundle_that_was_missed_is_forgotten_with_its_role(shelf):
+    shelf.now(champion=1)
+    model = started(shelf)
+    shelf.bundles[2] = OSError("slow down")
+    shelf.now(champion=2, earlier=(1,))
+    model.refresh()
+    shelf.now(champion=1, earlier=())
+    model.refresh()
+    assert model.report()["sequence"] == 3

@@ -1,0 +1,475 @@
+"""What happens to a service's answers while things are done to it, on a real Ray Serve.
+
+Two replicas answer behind Serve's proxy, watched by their monitor. A client of its own process
+sends requests at fixed moments (200 a second), whether or not earlier ones were answered.
+
+- promotions: versions are promoted and rolled back. No request may fail, and no answer may come
+  from a version after it was declared gone (which is when ``raymm promote --wait`` returns).
+- bad: versions that cannot be loaded, are damaged, answer nonsense or take too long are promoted,
+  made canaries and shadows. The champion must answer every request, and each must be refused.
+- kills: a replica is killed with SIGKILL, again and again. Nothing may fail but what was under
+  way, nothing at all with one retry, and a new replica must have loaded within 15 s.
+- overload: ten times the requests that it can take. Only 200, 429 and 503 may be answered, the
+  99th percentile of the time of what is accepted may be three times that without load, and the
+  replicas' memory may grow by 5 %.
+
+Each figure is printed beside its bound; exits with 1 where a bound is missed.
+
+    python tests/benchmarks/chaos_serve.py [--only PART …] [--changes 50] [--bad 20] [--kills 50]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+import bench_serve
+
+RATE = 200
+BACK_SECONDS = 15.0
+SLOWER = 3.0
+GROWTH = 0.05
+NAME = "chaos"
+
+
+# ------------------------------------------------------------------------------------ the client
+
+
+async def client(port, path, body, rate, out, links=64):
+    """Send ``rate`` requests a second until the standard input ends; write a line for each.
+
+    A line: sent, answered (seconds of the machine's monotonic clock), status (0 where the
+    connection broke), version; with the same of one retry where the first failed.
+    """
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    idle, ended = [], asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin, ended.set)
+
+    async def one():
+        sent = time.monotonic()
+        link = None
+        try:
+            link = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
+            link[1].write(request)
+            answer = await asyncio.wait_for(link[0].readuntil(b"\r\n\r\n"), 30)
+            lines = answer.decode().lower().split("\r\n")
+            found = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
+            await link[0].readexactly(int(found.get("content-length", 0)))
+            if found.get("connection") != "close" and len(idle) < links:
+                idle.append(link)
+            else:
+                link[1].close()
+            status = int(lines[0].split()[1])
+            return sent, time.monotonic(), status, int(found.get("x-raymm-version", 0))
+        except (OSError, asyncio.IncompleteReadError, TimeoutError, ValueError):
+            if link is not None:
+                link[1].close()
+            return sent, time.monotonic(), 0, 0
+
+    async def told():
+        first = await one()
+        again = await one() if first[2] in (0, 500, 502, 504) else None
+        out.write(json.dumps([*first, *(again or ())]) + "\n")
+
+    tasks, start = set(), time.monotonic()
+    for number in itertools.count():
+        wait = start + number / rate - time.monotonic()
+        if wait > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), wait)
+        if ended.is_set():
+            break
+        task = asyncio.create_task(told())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+    await asyncio.gather(*tasks)
+    out.flush()
+
+
+@dataclasses.dataclass
+class Answer:
+    """What became of a request."""
+
+    sent: float
+    done: float
+    status: int
+    version: int
+    retried: int | None = None
+
+
+@contextlib.contextmanager
+def traffic(service, rate=RATE, body=None):
+    """Send requests while the ``with`` lasts; yields the list that its answers come into."""
+    answers = []
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "body").write_bytes(body or service.body)
+        out = Path(folder) / "answers"
+        path = f"/v1/models/{NAME}/predict"
+        command = [sys.executable, __file__, "--client", str(service.port), path, folder, str(rate)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        try:
+            yield answers
+        finally:
+            process.stdin.close()
+            process.wait(90)
+        for line in out.read_text().splitlines():
+            found = json.loads(line)
+            answers.append(Answer(*found[:4], found[6] if len(found) > 4 else None))
+    answers.sort(key=lambda one: one.sent)
+
+
+# ----------------------------------------------------------------------------------- the service
+
+
+class Service:
+    """A model on Serve, its registry, and how its replicas stand."""
+
+    def __init__(self, folder, *, replicas=2, **settings):
+        from raymm.monitoring import actor
+        from raymm.registry.versions import Registry
+        from raymm.sections import MonitoringConfig, ServingConfig
+        from raymm.service import watcher
+        from raymm.serving import deployment
+        from raymm.shelf import RegistryShelf
+
+        self.port = bench_serve._free_port()
+        self.registry = Registry(str(folder / "registry"))
+        self.releases = self.registry.releases(NAME)
+        frame, y = bench_serve._table()
+        self.data = bench_serve._bundle(frame, y)
+        record = json.loads(frame.head(1).to_json(orient="records"))[0]
+        self.body = json.dumps({"records": [record]}).encode()
+        for number in (1, 2):
+            self.add(self.data, run=f"good {number}")
+        self.releases.promote(1)
+        config = ServingConfig(
+            port=self.port,
+            poll=0.25,
+            replicas={"min": replicas, "max": replicas},
+            **settings,
+        )
+        actor.start(NAME, config=MonitoringConfig(), state_dir=str(folder))
+        app = deployment.application(
+            (NAME,), RegistryShelf(storage=self.registry.uri), watcher, config=config, tokens={}
+        )
+        deployment.deploy(app, name=NAME, config=config)
+        self.haproxy = deployment.uses_haproxy()
+        self.replicas = replicas
+        self.wait(lambda told: len(told["replicas"]) == replicas and told["switched"] > 0)
+        time.sleep(3)  # HAProxy takes over from Serve's own proxy
+
+    def add(self, data, *, run):
+        return self.registry.register(
+            NAME, data, run=run, blessed=True, summary={}, parts={}
+        ).number
+
+    def standing(self):
+        url = f"http://127.0.0.1:{self.port}/v1/models/{NAME}/release"
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def wait(self, fits, seconds=90.0):
+        """Ask how the replicas stand until it fits; returns the moment at which it did."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(OSError, ValueError):
+                told = self.standing()
+                if fits(told):
+                    return time.monotonic()
+            if time.monotonic() > deadline:
+                raise SystemExit(f"not within {seconds} s: {told}")
+            time.sleep(0.02)
+
+    def pids(self):
+        return [one["pid"] for one in self.standing()["replicas"].values()]
+
+
+def memory(pids):
+    """Return the resident bytes of processes."""
+    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids]
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def p99(answers):
+    return float(np.quantile([one.done - one.sent for one in answers], 0.99))
+
+
+# ------------------------------------------------------------------------------------- the parts
+
+
+def promotions(service, count):
+    """Promote and roll back; yields what was found, its bound and whether it held."""
+    gone, seconds = [], []
+    with traffic(service) as answers:
+        time.sleep(2)
+        for number in range(count):
+            before = service.releases.current().champion
+            start = time.monotonic()
+            for version, moment in gone:
+                if moment[1] == np.inf and version != before:
+                    moment[1] = start  # from here on it may be promoted again
+            change = (
+                service.releases.rollback(reason="chaos")
+                if number % 3 == 2
+                else service.releases.promote(3 - before, reason="chaos")
+            )
+            moment = service.wait(lambda told, at=change.sequence: told["switched"] >= at)
+            seconds.append(moment - start)
+            gone.append((before, [moment, np.inf]))
+            time.sleep(0.2)
+        time.sleep(1)
+    failed = [one for one in answers if one.status != 200]
+    late = [
+        one
+        for version, (since, until) in gone
+        for one in answers
+        if one.version == version and since < one.done < until
+    ]
+    yield f"{count} changes under {len(answers)} requests: failed", len(failed), 0, not failed
+    yield "answers from a version after it was declared gone", len(late), 0, not late
+    yield "switch, median s", round(float(np.median(seconds)), 2), None, True
+    yield "switch, slowest s", round(max(seconds), 2), None, True
+    yield "p99 of a request, ms", round(1e3 * p99(answers), 1), None, True
+    versions = {one.version for one in answers}
+    yield "versions that answered", sorted(versions), [1, 2], versions == {1, 2}
+
+
+def hostile(service, count):
+    """Yield bundles that must not take over: (what, bytes)."""
+    from raymm.bundle.packed import Bundle
+
+    good = Bundle.from_bytes(service.data)
+    made = [
+        ("no bundle", lambda n: b"no bundle %d" % n),
+        ("empty", lambda n: b"" if n < 8 else b"\0" * n),
+        ("cut", lambda n: service.data[: len(service.data) // 2 + n]),
+        ("flipped", lambda n: _flipped(service.data, n)),
+        ("not finite", lambda n: _graph(good, np.float32(np.nan), n)),
+        ("no probabilities", lambda n: _graph(good, np.float32(3 + n), n)),
+        ("slow", lambda n: _graph(good, np.float32(0.5), n, slow=True)),
+    ]
+    for number in range(count):
+        what, make = made[number % len(made)]
+        yield what, make(number)
+
+
+def _flipped(data, seed):
+    generator = np.random.default_rng(seed)
+    changed = bytearray(data)
+    for place in generator.integers(0, len(data), 20):
+        changed[place] ^= 1 << int(generator.integers(8))
+    return bytes(changed)
+
+
+def _graph(bundle, value, number, *, slow=False):
+    """Return a bundle whose both probabilities are a value; a slow one multiplies matrices."""
+    from raymm.onnx_builder import FLOAT, STRING, GraphBuilder
+
+    builder = GraphBuilder()
+    for column in bundle.schema.features:
+        builder.input(column.name, FLOAT if column.kind == "number" else STRING)
+    shape = builder.node("Shape", [bench_serve.NUMBERS[0]])
+    zero = builder.node("ConstantOfShape", [shape])
+    if slow:
+        none = builder.node("Sub", [shape, shape])  # known when there is an input, not before
+        size = builder.constant(np.array([1500, 1500], np.int64), np.int64)
+        product = builder.node("ConstantOfShape", [builder.node("Add", [none, size])])
+        for _ in range(12):
+            product = builder.node("MatMul", [product, product])
+        zero = builder.node("Add", [zero, builder.node("ReduceMax", [product], keepdims=0)])
+    both = builder.node("Concat", [zero, zero], axis=1)
+    both = builder.node("Add", [both, builder.constant(value)])
+    best = builder.node("ArgMax", [both], axis=1, keepdims=0)
+    names = builder.constant(np.array(bundle.schema.classes, dtype=object), object)
+    label = builder.node("Gather", [names, best], axis=0)
+    model = builder.model(
+        [(label, "prediction", STRING, ["n"]), (both, "probabilities", FLOAT, ["n", 2])]
+    )
+    model.doc_string = f"bad {number}"
+    return dataclasses.replace(bundle, graph=model.SerializeToString()).to_bytes()
+
+
+def bad(service, count):
+    """Release versions that must not take over."""
+    from raymm.registry.store import blob_path
+
+    refused = []
+    champion = service.releases.current().champion
+    with traffic(service) as answers:
+        time.sleep(1)
+        for number, (what, data) in enumerate(hostile(service, count)):
+            version = service.add(data, run=f"bad {number}")
+            change = _released(service.releases, version, number)
+            if what == "empty":  # the blob is damaged after it was released
+                path = Path(service.registry.uri) / blob_path(
+                    service.registry.version(NAME, version).bundle
+                )
+                path.chmod(0o600)
+                path.write_bytes(b"damaged")
+            service.wait(
+                lambda told, v=str(version), at=change.sequence: (
+                    v in told["refused"] and told["switched"] > at
+                ),
+                180,
+            )
+            reason = service.standing()["refused"][str(version)]["reason"]
+            refused.append((what, reason))
+            print(f"    {change.action:8} {what:17} {reason[:90]}")
+        time.sleep(1)
+    wrong = [one for one in answers if (one.status, one.version) != (200, champion)]
+    yield (
+        f"{count} bad versions under {len(answers)} requests: not by the champion",
+        len(wrong),
+        0,
+        not wrong,
+    )
+    yield "bad versions refused", len(refused), count, len(refused) == count
+    now = service.releases.current()
+    yield (
+        "released afterwards",
+        (now.champion, now.canary, now.shadow),
+        (champion, None, None),
+        (
+            now.champion,
+            now.canary,
+            now.shadow,
+        )
+        == (champion, None, None),
+    )
+    yield "p99 of a request, ms", round(1e3 * p99(answers), 1), None, True
+
+
+def _released(releases, version, number):
+    if number % 4 == 2:
+        return releases.canary(version, 0.5, reason="chaos")
+    if number % 4 == 3:
+        return releases.shadow(version, reason="chaos")
+    return releases.promote(version, reason="chaos")
+
+
+def kills(service, count):
+    """Kill a replica again and again."""
+    moments, back = [], []
+    with traffic(service) as answers:
+        time.sleep(2)
+        for number in range(count):
+            pids = service.pids()
+            victim = pids[number % len(pids)]
+            moments.append(time.monotonic())
+            os.kill(victim, signal.SIGKILL)
+            after = service.wait(
+                lambda told, old=set(pids): (
+                    len(told["replicas"]) == service.replicas
+                    and told["switched"] > 0
+                    and any(one["pid"] not in old for one in told["replicas"].values())
+                )
+            )
+            back.append(after - moments[-1])
+            time.sleep(1)
+        time.sleep(2)
+    failed = [one for one in answers if one.status != 200]
+    # What the replica held: sent before it was dead, a few milliseconds of the kill included.
+    held = [one for one in failed if any(one.sent <= at + 0.01 <= one.done for at in moments)]
+    lost = [one for one in failed if one.retried != 200]
+    under_way = sum(any(one.sent <= at <= one.done for at in moments) for one in answers)
+    yield f"{count} kills under {len(answers)} requests: failed", len(failed), under_way, True
+    other = len(failed) - len(held)
+    yield "failed though sent after the kill", other, 0, other == 0
+    yield "failed with one retry", len(lost), 0, not lost
+    yield "new replica, median s", round(float(np.median(back)), 1), None, True
+    yield "new replica, slowest s", round(max(back), 1), BACK_SECONDS, max(back) <= BACK_SECONDS
+    yield "p99 of a request, ms", round(1e3 * p99(answers), 1), None, True
+
+
+def overload(service, seconds=20.0):
+    """Send ten times what the service can take."""
+    rows = json.loads(service.body)["records"] * 400
+    body = json.dumps({"records": rows}).encode()
+    with traffic(service, rate=4, body=body) as calm:
+        time.sleep(12)
+    unloaded, row = p99(calm), float(np.median([one.done - one.sent for one in calm]))
+    with traffic(service, rate=4 / row, body=body) as full:
+        time.sleep(6)
+    taken = [one for one in full if one.status == 200]
+    capacity = len(taken) / (full[-1].sent - full[0].sent)
+    before = memory(service.pids())
+    with traffic(service, rate=10 * capacity, body=body) as answers:
+        time.sleep(seconds)
+    after = memory(service.pids())
+    accepted = [one for one in answers if one.status == 200]
+    statuses = {n: sum(one.status == n for one in answers) for n in {a.status for a in answers}}
+    sent = len(answers) / (answers[-1].sent - answers[0].sent)
+    yield "capacity, requests/s", round(capacity, 1), None, True
+    yield "sent, requests/s", round(sent, 1), round(10 * capacity, 1), sent >= 8 * capacity
+    yield "answers by status", statuses, "200, 429, 503", set(statuses) <= {200, 429, 503}
+    yield "accepted requests/s", round(len(accepted) / seconds, 1), None, True
+    ratio = p99(accepted) / unloaded
+    yield "p99 of what is accepted / unloaded", round(ratio, 2), SLOWER, ratio <= SLOWER
+    yield "p99 unloaded, ms", round(1e3 * unloaded, 1), None, True
+    growth = after / before - 1
+    yield "growth of the replicas' memory", round(growth, 3), GROWTH, growth <= GROWTH
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parts = {"promotions": promotions, "bad": bad, "kills": kills, "overload": overload}
+    parser.add_argument("--only", nargs="+", choices=parts, default=list(parts))
+    parser.add_argument("--changes", type=int, default=50)
+    parser.add_argument("--bad", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=50)
+    chosen = parser.parse_args()
+    from raymm.cluster import connect
+    from raymm.sections import RayConfig
+
+    counts = {"promotions": chosen.changes, "bad": chosen.bad, "kills": chosen.kills}
+    held = True
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        connect(RayConfig(address="local"), cpus=3, serving=True),
+    ):
+        service = Service(Path(folder), max_queued=200)
+        print("HAProxy:", service.haproxy)
+        for name in chosen.only:
+            print(f"== {name}", flush=True)
+            if name == "overload":
+                service = _smaller(Path(folder))
+            found = parts[name](service, counts[name]) if name in counts else parts[name](service)
+            for what, value, bound, good in found:
+                beside = "" if bound is None else f"  (bound {bound})"
+                print(f"{what:60} {value}{beside}{'' if good else '  MISSED'}", flush=True)
+                held &= good
+    return 0 if held else 1
+
+
+def _smaller(folder):
+    """Return a service that takes on no more requests than it answers in time."""
+    from raymm.serving import deployment
+
+    deployment.undeploy(NAME)
+    return Service(folder / "smaller", max_queued=2)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--client"]:
+        port, path, folder, rate = sys.argv[2:]
+        with (Path(folder) / "answers").open("w") as out:
+            body = (Path(folder) / "body").read_bytes()
+            asyncio.run(client(int(port), path, body, float(rate), out))
+    else:
+        sys.exit(main())
