@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from raymm import lifecycle, searching
-from raymm.artifacts import Categorical, Trial, Trials
+from raymm.artifacts import Categorical, Column, Trial, Trials
 from raymm.config import parse
 from raymm.errors import ConfigError, MissingExtra, SearchError
+from raymm.features.text import COUNTED
 from raymm.models import catboost
 from raymm.plugins import families
 from raymm.search.median import Median
@@ -175,3 +176,18 @@ def test_a_metric_that_does_not_exist_is_noticed_before_the_table_is_read():
         searching.require_names(
             parse({"data": {"source": "a.csv", "target": "y"}, "goal": {"metric": "rocauc"}})
         )
+
+
+@pytest.mark.parametrize(
+    ("kinds", "first", "features"),
+    [(("number", "category"), "lightgbm", 2), (("number", "text"), "linear", 1 + COUNTED)],
+)
+def test_a_text_counts_for_its_words_and_is_first_tried_by_a_quick_family(kinds, first, features):
+    columns = tuple(Column(name=f"c{i}", kind=kind) for i, kind in enumerate(kinds))
+    schema = SimpleNamespace(task="binary", features=columns, classes=("no", "yes"))
+    dataset = SimpleNamespace(schema=schema, train=range(500))
+    life = SimpleNamespace(
+        dataset=dataset, config=SimpleNamespace(search=SimpleNamespace(families="auto"))
+    )
+    assert next(iter(searching._families(life))) == first
+    assert searching._shape(dataset).features == features

@@ -63,6 +63,8 @@ class Family(ABC):
     """"ordinal": missing is NaN, categories are whole numbers; "dense": no NaN, scaled, one-hot."""
     order: ClassVar[int] = 100
     """Families with a smaller number have their `portfolio` tried first: cheap and strong ones."""
+    sparse: ClassVar[bool] = False
+    """Whether fits are quick where most cells are 0, and good there: first on tables with texts."""
     rate: ClassVar[str] = ""
     """The parameter that rounds are traded for, where there is one: half of it takes twice as many,
     and mostly gets a little further (Friedman 2001, "Greedy function approximation", section 5)."""

@@ -42,6 +42,7 @@ class Linear(Family):
 
     encoding = "dense"
     order = 20
+    sparse = True
 
     def space(self, task: Task, shape: Shape) -> Space:
         """Return the penalty's strength; "C" is its inverse, as scikit-learn names it."""
