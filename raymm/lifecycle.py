@@ -118,7 +118,9 @@ class Run:
         }
 
 
-def run(config: RunConfig, *, notify: Notify = _silent, table: Table | None = None) -> Run:
+def run(
+    config: RunConfig, *, notify: Notify = _silent, table: Table | None = None, promote: bool = True
+) -> Run:
     """Live the whole life; the same call again reads what is finished and goes on from there.
 
     Parameters
@@ -128,6 +130,8 @@ def run(config: RunConfig, *, notify: Notify = _silent, table: Table | None = No
         Told at each stage and after each trial.
     table : Table, optional
         Instead of reading ``config.data.source``.
+    promote : bool
+        Whether a blessed version becomes the champion; else it is a challenger to be tried.
 
     Raises
     ------
@@ -137,21 +141,19 @@ def run(config: RunConfig, *, notify: Notify = _silent, table: Table | None = No
     started = time.monotonic()
     searching.require_names(config)
     dataset, anomalies = _dataset(config, notify, table)
-    registry = Registry(config.storage)
     name = config.run_id(dataset.sha256)
-    metric = metric_for(_metric(config, dataset), dataset.schema.task)
     with Ledger.open(config.storage, name) as ledger:
-        _head(ledger, config, metric)
         life = stages.Life(
             config=config,
             run=name,
             dataset=dataset,
             statistics=statistics.reference(dataset),
-            metric=metric,
-            registry=registry,
+            metric=metric_for(_metric(config, dataset), dataset.schema.task),
+            registry=Registry(config.storage),
             ledger=ledger,
             notify=notify,
         )
+        _head(ledger, config, life.metric)
         trials = searching.search(life)
         recipe = recipes.compose(life, trials)
         built = stages.build(life, recipe)
@@ -161,7 +163,7 @@ def run(config: RunConfig, *, notify: Notify = _silent, table: Table | None = No
         version, report = release.register(
             life, (trials, recipe), built, proof, explanation, audit, anomalies
         )
-        promoted = release.promote(life, version)
+        promoted = promote and release.promote(life, version)
         account.close(ledger)
     return Run(
         config=config,
@@ -201,7 +203,7 @@ def _dataset(
     anomalies = validation.validate(table, columns, described)
     validation.require_valid(anomalies)
     dataset = split.split(table, columns, config.data, seed=config.seed)
-    rows, features = len(dataset.y), len(columns.features)
+    rows, features = len(table.frame), len(columns.features)
     notify(Progress(stage="data", message=f"{rows:,} rows, {features} features, {columns.task}"))
     return dataset, (*anomalies, *skew.skew(dataset))
 

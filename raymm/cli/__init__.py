@@ -38,6 +38,7 @@ _COMMANDS = {
     "deploy": ("raymm.cli.service", "Serve the champion over HTTP and watch it."),
     "stop": ("raymm.cli.service", "End a service that was left running."),
     "monitor": ("raymm.cli.service", "Show what a service's monitor has seen."),
+    "keep": ("raymm.cli.watching", "Watch a service, train again, try and promote what is better."),
     "export": ("raymm.cli.service", "Write the Ray Serve configuration, or the ONNX graph."),
 }
 

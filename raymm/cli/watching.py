@@ -1,4 +1,4 @@
-"""What a person reads of a monitor's report."""
+"""What a person reads of a monitor's report, and the command that keeps a model good."""
 
 from __future__ import annotations
 
@@ -6,9 +6,36 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from raymm.cli import printing
+import click
+
+from raymm.cli import options, printing
 
 _ROWS = 30
+
+
+@click.command()
+@click.argument("name")
+@click.argument("source")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set any key.")
+@options.storage_option
+def keep(name: str, source: str, settings: tuple[str, ...], storage: str | None) -> None:
+    """Keep the model NAME good beside its service, training on SOURCE when it is called for.
+
+    What calls for it is set in monitoring.retrain: drift, quality, age or schedule. A challenger
+    is tried in shadow, then as a canary, then promoted or taken out; raymm release NAME shows each
+    step and its reason. It goes on until Ctrl-C, and from where it was when called again.
+    """
+    from raymm import keeping
+
+    with printing.progress(quiet=True) as notify:
+        keeping.beside(
+            name,
+            source,
+            options.storage_of(storage),
+            changes=options.changes({}, settings),
+            say=lambda text: click.echo(text, err=True),
+            notify=notify,
+        )
 
 
 def show(name: str, report: Mapping[str, Any]) -> None:
@@ -34,10 +61,35 @@ def show(name: str, report: Mapping[str, Any]) -> None:
         printing.say(f"  drift    {', '.join(drifted) if drifted else 'none in the last window'}")
     else:
         printing.say("  drift    not known before the first window is complete")
+    _quality(report)
     advice = report.get("advice", {})
     if advice.get("action") == "retrain":
         printing.say(f"  advice   raymm retrain {name} DATA: {advice['reason']}")
     _features(report["features"])
+
+
+def _quality(report: Mapping[str, Any]) -> None:
+    """Print quality by labels, and as estimated without, of each version that is watched."""
+    for number, one in report.get("versions", {}).items():
+        beside = "" if int(number) == report["version"] else f" of version {number}"
+        known = one.get("quality", {})
+        if known.get("value") is not None:
+            printing.say(
+                f"  quality  {known['metric']} {known['value']:.4g} "
+                f"({known['low']:.4g} to {known['high']:.4g})"
+                if known["low"] is not None
+                else f"  quality  {known['metric']} {known['value']:.4g}"
+            )
+            printing.say(
+                f"           on {known['n']:,} labelled rows{beside}; "
+                f"{known['coverage']:.1%} of predictions have a label"
+            )
+        estimated = one.get("estimated", {})
+        if estimated.get("accuracy"):
+            printing.say(
+                f"  likely   accuracy {estimated['accuracy']['value']:.4g}{beside}, estimated "
+                f"without labels; it cannot see concept drift"
+            )
 
 
 def _features(features: Mapping[str, Mapping[str, Any]]) -> None:

@@ -38,3 +38,23 @@ def test_nothing_is_claimed_before_the_first_window(capsys):
 def test_a_monitor_that_has_not_reported_says_so(capsys):
     watching.show("loans", {})
     assert "has not reported yet" in capsys.readouterr().out
+
+
+def test_quality_is_shown_with_its_interval_and_the_estimate_with_its_limit(capsys):
+    known = {"metric": "roc_auc", "value": 0.9, "low": 0.85, "high": 0.95, "n": 1234}
+    version = {"quality": {**known, "coverage": 0.5}, "estimated": {"accuracy": {"value": 0.8}}}
+    watching.show("loans", {**report(1), "versions": {"2": version, "3": version}})
+    out = capsys.readouterr().out
+    for words in ("roc_auc 0.9 (0.85 to 0.95)", "1,234 labelled rows;", "50.0%", "of version 3"):
+        assert words in out
+    assert "accuracy 0.8, estimated without labels; it cannot see concept drift" in out
+
+
+def test_keep_needs_a_service(monkeypatch, tmp_path):
+    from click.testing import CliRunner
+
+    from raymm.errors import NotFound
+
+    monkeypatch.setenv("RAYMM_HOME", str(tmp_path))
+    result = CliRunner().invoke(watching.keep, ["loans", "loans.csv"])
+    assert isinstance(result.exception, NotFound)

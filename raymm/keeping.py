@@ -1,0 +1,239 @@
+"""Keeps a model good beside its service: watches, trains again, tries the challenger, decides.
+
+What is to be done comes from `raymm.monitoring.loop`; here it is carried out. Where the loop
+stands is kept in a file, so that a loop that ends goes on where it was.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from raymm import lifecycle
+from raymm.artifacts import Notify, as_record, from_record
+from raymm.errors import NotFound, RaymmError
+from raymm.monitoring.events import Event, news, tell
+from raymm.monitoring.loop import Situation, Step, Trial, advance, trained
+from raymm.monitoring.triggers import Policy
+from raymm.registry.versions import Registry
+from raymm.sections import MonitoringConfig
+
+WHO = "policy"
+"""Who changed the release, in the registry's history."""
+
+
+class Hands(Protocol):
+    """Carries steps out; each call may raise a RaymmError."""
+
+    def train(self, reason: str) -> tuple[int | None, str]:
+        """Train on the newest data; return the blessed version, or None and why there is none."""
+        ...
+
+    def act(self, step: Step, number: int) -> None:
+        """Make a version shadow, canary or champion, or take it out, for the step's reason."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistryHands:
+    """Trains with the champion's configuration and changes the registry's release.
+
+    Attributes
+    ----------
+    source : str
+        Where the newest data is, read anew at each training.
+    changes : mapping of dotted key to value
+        As in `raymm.config.load`, for the trainings.
+    share : float
+        Of the requests that a canary answers.
+    """
+
+    name: str
+    storage: str
+    source: str
+    changes: Mapping[str, Any]
+    share: float
+    notify: Notify
+
+    def train(self, reason: str) -> tuple[int | None, str]:
+        """See `Hands.train`; it begins with what the runs before found."""
+        config = lifecycle.again(self.name, self.source, {**self.changes, "storage": self.storage})
+        run = lifecycle.run(config, notify=self.notify, promote=False)
+        name = f"version {run.version.number}"
+        champion = Registry(self.storage).champion(self.name)
+        if champion is not None and champion.number == run.version.number:
+            return None, f"{name} is the champion: the data has not changed"
+        if not run.blessing.blessed:
+            failed = " ".join(one.statement for one in run.blessing.checks if not one.passed)
+            return None, f"{name} is not blessed: {failed}"
+        score = run.evaluation.score
+        return run.version.number, f"{reason} {name} has {score.metric} {score.value:.4g}"
+
+    def act(self, step: Step, number: int) -> None:
+        """See `Hands.act`."""
+        releases = Registry(self.storage).releases(self.name)
+        if step.action == "shadow":
+            releases.shadow(number, reason=step.reason, who=WHO)
+        elif step.action == "canary":
+            releases.canary(number, self.share, reason=step.reason, who=WHO)
+        elif step.action == "promote":
+            releases.promote(number, reason=step.reason, who=WHO)
+        elif step.action == "reject":
+            since = releases.current().sequence
+            if releases.current().role(number) in ("canary", "shadow"):
+                releases.refuse(number, since=since, reason=step.reason, who=WHO)
+
+
+def tend(
+    situation: Situation,
+    report: Mapping[str, Any],
+    hands: Hands,
+    *,
+    policy: Policy,
+    trial: Trial,
+    now: float,
+    asked: str = "",
+) -> tuple[Step, ...]:
+    """Take the next step, and carry it out; a training's step is followed by its outcome's.
+
+    Parameters are those of `raymm.monitoring.loop.advance`. A step that cannot be carried out is a
+    rejection, with the error as its reason; the release is then as it was.
+    """
+    step = advance(situation, report, policy=policy, trial=trial, now=now, asked=asked)
+    steps = [step]
+    number = situation.number
+    if step.action == "train":
+        try:
+            number, why = hands.train(step.reason)
+        except RaymmError as error:
+            number, why = None, f"training failed: {error}"
+        step = trained(step.situation, number=number, reason=why, now=now)
+        steps.append(step)
+    if step.action in ("wait", "train") or number is None:
+        return tuple(steps)
+    try:
+        hands.act(step, number)
+    except RaymmError as error:
+        after = Situation(since=now, trained_at=step.situation.trained_at)
+        steps[-1] = Step(action="reject", reason=f"{step.action}: {error}", situation=after)
+    return tuple(steps)
+
+
+def keep(
+    name: str,
+    fetch: Callable[[], Mapping[str, Any]],
+    hands: Hands,
+    *,
+    config: MonitoringConfig,
+    trial: Trial,
+    path: Path,
+    say: Callable[[str], None],
+    pauses: Iterable[float],
+) -> None:
+    """Tend a model, a round for each of the pauses that follow it.
+
+    Parameters
+    ----------
+    fetch : function to mapping
+        Returns the monitor's report; one that raises a RaymmError is tried again next round.
+    path : Path
+        Where the loop's situation is kept.
+    pauses : iterable of float
+        Seconds after each round; without end to go on until interrupted.
+    """
+    situation, policy = recall(path), Policy.of(config)
+    before: Mapping[str, Any] = {}
+    for pause in pauses:
+        try:
+            report = fetch()
+        except RaymmError as error:
+            say(f"{name}: the monitor cannot be reached: {error}")
+            report = {}
+        now = time.time()
+        steps = (
+            tend(situation, report, hands, policy=policy, trial=trial, now=now) if report else ()
+        )
+        events = [*news(before, report, at=now)]
+        for step in steps:
+            situation = step.situation
+            if step.action != "wait":
+                number = step.situation.number
+                events.append(
+                    Event(kind=step.action, model=name, reason=step.reason, at=now, number=number)
+                )
+        remember(path, situation)
+        before = report or before
+        for event in events:
+            say(f"{name}: {event.kind}: {event.reason}")
+            for failure in tell(event, config.events):
+                say(f"{name}: an event could not be told: {failure}")
+        time.sleep(pause)
+
+
+def recall(path: Path) -> Situation:
+    """Return the situation kept in a file; a training that was cut off is begun no second time.
+
+    What cannot be read counts as none.
+    """
+    try:
+        kept = from_record(Situation, json.loads(path.read_text()))
+    except (OSError, ValueError):
+        return Situation()
+    return replace(kept, stage="watching") if kept.stage == "training" else kept
+
+
+def remember(path: Path, situation: Situation) -> None:
+    """Keep the situation in a file, replaced as a whole."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    stage = path.with_suffix(f".{os.getpid()}.tmp")
+    with stage.open("w") as file:
+        json.dump(as_record(situation), file)
+        file.flush()
+        os.fsync(file.fileno())
+    stage.replace(path)
+
+
+def beside(
+    name: str,
+    source: str,
+    storage: str,
+    *,
+    changes: Mapping[str, Any],
+    say: Callable[[str], None],
+    notify: Notify,
+    pauses: Iterable[float] = itertools.repeat(10.0),
+) -> None:
+    """Keep the model of a service that runs here, as its run's ``monitoring`` section says.
+
+    Raises
+    ------
+    NotFound
+        When no service of the name is recorded here, or the model has no champion.
+    """
+    from raymm import endpoint
+    from raymm.config import home_folder
+
+    found = endpoint.find(name)
+    if found is None:
+        raise NotFound(f"no service of {name} is recorded here. Start one: raymm deploy {name}")
+    config = lifecycle.again(name, source, {**changes, "storage": storage}).monitoring
+    trial = Trial()
+    hands = RegistryHands(
+        name=name, storage=storage, source=source, changes=changes, share=trial.share, notify=notify
+    )
+    keep(
+        name,
+        lambda: endpoint.ask(found, f"/v1/models/{name}/monitor")["report"],
+        hands,
+        config=config,
+        trial=trial,
+        path=home_folder() / "loops" / f"{name}.json",
+        say=say,
+        pauses=pauses,
+    )

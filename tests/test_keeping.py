@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from raymm import keeping, lifecycle
+from raymm.config import parse
+from raymm.errors import DataError, ServingError
+from raymm.monitoring.loop import Situation, Step, Trial
+from raymm.monitoring.triggers import Policy
+from raymm.registry.versions import Registry
+from raymm.sections import EventsConfig, MonitoringConfig
+
+TRIAL = Trial(labels=10, requests=1, patience=100.0)
+POLICY = Policy(on=("drift",), windows=1, pause=0.0)
+
+
+def one(value: float) -> dict[str, Any]:
+    recent = {"metric": "accuracy", "direction": "maximize", "value": value, "n": 500}
+    recent |= {"low": value - 0.01, "high": value + 0.01}
+    return {"requests": 100, "errors": {}, "quality": {"recent": recent}}
+
+
+def report(new: float = 0.9) -> dict[str, Any]:
+    features = {"x": {"streak": 1, "reasons": ["location"]}}
+    versions = {"1": one(0.8), "2": one(new)}
+    return {
+        "model": "m", "version": 1, "features": features, "versions": versions, "drifted": ["x"],
+    }  # fmt: skip
+
+
+class Hands:
+    """Keeps what it is asked to do."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.done: list[tuple[str, int]] = []
+        self.error = error
+
+    def train(self, reason: str) -> tuple[int | None, str]:
+        if self.error is not None:
+            raise self.error
+        return 2, "blessed"
+
+    def act(self, step: Any, number: int) -> None:
+        self.done.append((step.action, number))
+
+
+def test_a_trigger_leads_to_a_champion_step_by_step() -> None:
+    hands, situation = Hands(), Situation()
+    for now in (1.0, 2.0, 3.0):
+        steps = keeping.tend(situation, report(), hands, policy=POLICY, trial=TRIAL, now=now)
+        situation = steps[-1].situation
+    assert hands.done == [("shadow", 2), ("canary", 2), ("promote", 2)]
+    assert situation.stage == "watching"
+
+
+def test_a_worse_challenger_is_taken_out() -> None:
+    hands = Hands()
+    tried = Situation(stage="canary", number=2, since=0.0)
+    keeping.tend(tried, report(0.7), hands, policy=POLICY, trial=TRIAL, now=1.0)
+    assert hands.done == [("reject", 2)]
+
+
+def test_what_fails_leaves_everything_as_it_was() -> None:
+    hands = Hands(DataError("the table is gone."))
+    steps = keeping.tend(Situation(), report(), hands, policy=POLICY, trial=TRIAL, now=1.0)
+    assert [step.action for step in steps] == ["train", "reject"]
+    assert "the table is gone" in steps[-1].reason
+    assert (hands.done, steps[-1].situation.stage) == ([], "watching")
+
+
+def test_rounds_are_told_and_gone_on_from(tmp_path: Path) -> None:
+    log = tmp_path / "events.jsonl"
+    config = MonitoringConfig(retrain="drift", windows=1, events=EventsConfig(log=str(log)))
+    said: list[str] = []
+    for _ in range(3):  # each as if started anew
+        keeping.keep(
+            "m", report, Hands(), config=config, trial=TRIAL, path=tmp_path / "at.json",
+            say=said.append, pauses=(0.0,),
+        )  # fmt: skip
+    kinds = [json.loads(line)["kind"] for line in log.read_text().splitlines()]
+    assert [kind for kind in kinds if kind != "drift"] == ["train", "shadow", "canary", "promote"]
+    assert any("canary" in line for line in said)
+
+
+def test_a_monitor_that_is_away_is_asked_again(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def away() -> dict[str, Any]:
+        raise ServingError("no answer.")
+
+    keeping.keep(
+        "m", away, Hands(), config=MonitoringConfig(), trial=TRIAL, path=tmp_path / "at.json",
+        say=said.append, pauses=(0.0, 0.0),
+    )  # fmt: skip
+    assert len(said) == 2
+
+
+def test_a_training_that_was_cut_off_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "at.json"
+    keeping.remember(path, Situation(stage="training", since=1.0, trained_at=1.0))
+    assert keeping.recall(path) == Situation(stage="watching", since=1.0, trained_at=1.0)
+    path.write_text("{")
+    assert keeping.recall(path) == Situation()
+
+
+@pytest.mark.slow
+def test_the_loop_of_a_registered_model(
+    tmp_path: Path, searching_here: None, loans_csv: Path
+) -> None:
+    """A real champion, a real run on the same table with new rows, a real release."""
+    config = parse({
+        "name": "loans", "data": {"source": str(loans_csv), "target": "approved"},
+        "search": {"trials": 2, "families": "linear"}, "storage": str(tmp_path / "home"),
+    })  # fmt: skip
+    first = lifecycle.run(config)
+    assert first.promoted
+    newer = tmp_path / "newer.csv"
+    pd.read_csv(loans_csv).sample(frac=0.9, random_state=0).to_csv(newer, index=False)
+    hands = keeping.RegistryHands(
+        name="loans", storage=config.storage, source=str(newer), changes={"search.trials": 2},
+        share=0.1, notify=lambda _: None,
+    )  # fmt: skip
+    number, reason = hands.train("x drifted.")
+    registry = Registry(config.storage)
+    assert registry.champion("loans").number == first.version.number  # nothing took over by itself
+    assert number is None or "roc_auc" in reason
+    if number is not None:
+        for action, role in (("shadow", "shadow"), ("canary", "canary"), ("reject", "")):
+            hands.act(Step(action=action, reason="why", situation=Situation()), number)
+            assert registry.releases("loans").current().role(number) == role
+        assert registry.releases("loans").changes()[-1].who == "policy"
