@@ -100,6 +100,8 @@ class RunConfig(Section):
             if deciding["search"][key] is None:
                 del deciding["search"][key]
         deciding["data"]["source"] = data_sha256
+        if self.data.rows == "auto":
+            del deciding["data"]["rows"]
         if self.data.schema_file is not None:
             # An edited schema makes other results, wherever the file lies.
             content = Path(self.data.schema_file).read_bytes()

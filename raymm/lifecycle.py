@@ -44,7 +44,7 @@ from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.compression import frontier as compressing
 from raymm.config import RunConfig, default_storage, parse
-from raymm.data import ingest, schema, skew, split, statistics, validation
+from raymm.data import enough, ingest, schema, skew, split, statistics, validation
 from raymm.errors import DataError
 from raymm.evaluation.metrics import Metric, default_metric, metric_for
 from raymm.features.columns import encode
@@ -205,7 +205,10 @@ def _dataset(
     dataset = split.split(table, columns, config.data, seed=config.seed)
     rows, features = len(table.frame), len(columns.features)
     notify(Progress(stage="data", message=f"{rows:,} rows, {features} features, {columns.task}"))
-    return dataset, (*anomalies, *skew.skew(dataset))
+    fewer = enough.told(table, dataset, config.data)
+    for one in fewer:
+        notify(Progress(stage="data", message=one.remedy))
+    return dataset, (*anomalies, *fewer, *skew.skew(dataset))
 
 
 def _metric(config: RunConfig, dataset: Dataset) -> str:

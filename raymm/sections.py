@@ -72,8 +72,9 @@ class DataConfig(Section):
     """Where the table is and how it is split.
 
     ``source`` is a file, folder, glob or URL. ``test`` is the share of rows kept for the final
-    evaluation. ``positive`` names the positive class of a binary target. ``schema`` is a schema
-    file written by ``raymm validate``.
+    evaluation. ``rows`` are trained and tested on at most: "auto" is a sample of tables beyond
+    30,000,000 cells. ``positive`` names the positive class of a binary target. ``schema`` is a
+    schema file written by ``raymm validate``.
     """
 
     source: str
@@ -84,6 +85,7 @@ class DataConfig(Section):
     group: str | None = None
     exclude: Words = ()
     test: float = Field(default=0.2, gt=0, lt=0.9)
+    rows: Literal["auto", "all"] | Annotated[int, Field(ge=100)] = "auto"
     schema_file: str | None = Field(default=None, alias="schema")
 
 

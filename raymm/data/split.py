@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from raymm.artifacts import Dataset, Fold, Indices, Schema, Table
-from raymm.data import duplicates
+from raymm.data import duplicates, enough
 from raymm.data.schema import nearest
 from raymm.errors import DataError
 from raymm.features.columns import encode, encode_target, numbers, times, words
@@ -38,7 +38,8 @@ def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dat
     three below 12,000, on the latest fifth and on the two before it, each foretold from what lies
     before, else the latest. There are fewer folds where one of two classes has too few rows to be
     in each. Every class that the training rows hold is in every fold's training part, unless time
-    or groups part them. What ``config`` excludes is no feature, whatever the schema says.
+    or groups part them. What ``config`` excludes is no feature, whatever the schema says. Of a
+    very large table a sample is taken first, see `raymm.data.enough`.
 
     Raises
     ------
@@ -52,6 +53,7 @@ def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dat
             "Leave one of them out."
         )
     schema = _agreed(schema, config, table.frame)
+    table = enough.thinned(table, schema, config, seed=seed)
     y, known = encode_target(table.frame, schema)
     # A frame of every row is shared rather than copied: pandas copies on writing only.
     frame = (table.frame if known.all() else table.frame[known]).reset_index(drop=True)

@@ -215,7 +215,7 @@ class Session:
         if rung.rounds in trial.decisions:
             return trial.decisions[rung.rounds]
         go_on = self.decide(number, rung)
-        metrics = dict(getattr(rung, "metrics", {}) or {})
+        more: dict[str, Any] = {"metrics": dict(rung.metrics)} if rung.metrics else {}
         self._ledger.append(
             "rung",
             # The last rung is made durable together with the trial's end, which follows at once.
@@ -224,8 +224,7 @@ class Session:
             rounds=rung.rounds,
             value=rung.value,
             fold_values=rung.fold_values,
-            **({"metrics": metrics} if metrics else {}),
-            **({"pace": rung.pace} if rung.pace != 1.0 else {}),
+            **(more | ({"pace": rung.pace} if rung.pace != 1.0 else {})),
             go_on=go_on,
         )
         self.keep_rung(number, rung, go_on=go_on)
