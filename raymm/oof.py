@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Dataset, Indices, Trial
+from raymm.artifacts import Dataset, Indices, Recipe, Trial
+from raymm.bundle.blend import fit
 from raymm.bundle.pipeline import Bench, Pipeline
 from raymm.idle import idle_cpus
 from raymm.models.mlp import limited_threads
@@ -21,6 +22,48 @@ from raymm.models.mlp import limited_threads
 ROWS = 20_000
 """Validation rows that are predicted at most: on so many the standard error of a probability's
 mean is below 0.004."""
+PARTS = 3
+"""Parts of training rows, each of which is predicted by what was trained on the others."""
+
+
+def crossed(
+    dataset: Dataset, rows: Indices, recipe: Recipe, chosen: Indices, *, seed: int
+) -> npt.NDArray[np.float64]:
+    """Return what a recipe says of rows that it was trained without, on the others of ``rows``.
+
+    The rows are put into `PARTS` parts by the seed, and the recipe is trained without each.
+
+    Parameters
+    ----------
+    rows : int64, shape (n,)
+        Row numbers of the dataset.
+    recipe : Recipe
+    chosen : int64, shape (m,)
+        Which of them to predict, as places in ``rows``.
+
+    Returns
+    -------
+    float64, shape (m, classes) or (m,)
+    """
+    part = np.random.default_rng([seed, 9]).permutation(len(rows)) % PARTS
+    threads = idle_cpus(PARTS)
+
+    def one(number: int) -> npt.NDArray[np.float64]:
+        blend = fit(dataset, rows[part != number], recipe, seed=seed, threads=1)
+        here = rows[chosen[part[chosen] == number]]
+        return np.asarray(blend.predict(dataset.rows(here)), np.float64)
+
+    pool = ThreadPoolExecutor(max(1, min(PARTS, threads)))
+    try:
+        # Set once around all: the fits set and reset what is one for the whole process.
+        with limited_threads(1):
+            found = list(pool.map(one, range(PARTS)))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    made = np.empty((len(chosen), *found[0].shape[1:]))
+    for number, values in enumerate(found):
+        made[part[chosen] == number] = values
+    return made
 
 
 class Folds:

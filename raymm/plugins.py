@@ -20,6 +20,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import threading
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -59,6 +60,7 @@ class Catalogue(Generic[Part]):
         self._parts: dict[str, Part] = {}
         self._traits: dict[str, dict[str, Any]] = {}
         self._loaded = False
+        self._loading = threading.RLock()
 
     def register(self, name: str, **traits: Any) -> Callable[[Made], Made]:
         """Return a decorator that files a class under ``name`` and sets its ``name`` attribute.
@@ -113,15 +115,16 @@ class Catalogue(Generic[Part]):
         return tuple(sorted(self._parts))
 
     def _load(self) -> None:
-        if self._loaded:
-            return
-        self._loaded = True
-        home = importlib.import_module(self._home)
-        for module in pkgutil.iter_modules(getattr(home, "__path__", ())):
-            if module.name not in self._skip:
-                importlib.import_module(f"{self._home}.{module.name}")
-        for point in entry_points(group=f"raymm.{self.kind}"):
-            self.register(point.name)(point.load())
+        with self._loading:  # another thread waits until every part is there
+            if self._loaded:
+                return
+            self._loaded = True
+            home = importlib.import_module(self._home)
+            for module in pkgutil.iter_modules(getattr(home, "__path__", ())):
+                if module.name not in self._skip:
+                    importlib.import_module(f"{self._home}.{module.name}")
+            for point in entry_points(group=f"raymm.{self.kind}"):
+                self.register(point.name)(point.load())
 
 
 families: Catalogue[type[Family]] = Catalogue("family", "raymm.models")

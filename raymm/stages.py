@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from raymm.artifacts import (
     Audit,
@@ -31,6 +33,7 @@ from raymm.artifacts import (
     Statistics,
     as_record,
     from_record,
+    recipe_of,
 )
 from raymm.audit import fairness
 from raymm.bundle import build as building
@@ -42,11 +45,13 @@ from raymm.bundle.run import Runner
 from raymm.compression import frontier as compressing
 from raymm.compression.agreement import require_agreement
 from raymm.compression.compressor import Rows
+from raymm.compression.judging import NONE
 from raymm.compression.truncate import kept_rounds
 from raymm.config import RunConfig
 from raymm.evaluation.metrics import Metric
 from raymm.explanation import attribution
 from raymm.idle import idle_cpus
+from raymm.oof import PARTS, crossed
 from raymm.registry.versions import Registry
 from raymm.search.ledger import Ledger
 
@@ -57,6 +62,10 @@ _PACKAGES = (
 _EXPLAINED_ROWS = 50
 _SHUFFLED_BYTES = 4e9
 _HARD_ROWS = 500
+EXPLORING, EXPLORING_LEAST = 0.15, 2.0
+"""Share of the time of the search that measuring compressed forms may take, and the least seconds:
+with what making the chosen one of the final bundle takes, a run is to be at most a quarter longer
+than without compression."""
 
 Kept = TypeVar("Kept")
 
@@ -160,7 +169,7 @@ def _require_parity(life: Life, blend: Blend, bundle: Bundle, candidate: Candida
     `raymm.compression.agreement`). Where its answers are those of the trained models, or of the
     models cut as much, it must answer as they do, on test and on hard rows.
     """
-    if candidate.technique == compressing.NONE:
+    if candidate.technique == NONE:
         return
     dataset = life.dataset
     generator = np.random.default_rng(life.config.seed)
@@ -207,6 +216,8 @@ def fitted(life: Life, recipe: Recipe) -> tuple[Bundle, Blend]:
 
 
 def _explore(life: Life, recipe: Recipe, full: Bundle) -> Frontier:
+    started = time.monotonic()
+    allowed = _allowed(life)
     dataset, fold = life.dataset, life.dataset.folds[0]
     trained = [life.probes.get(one.trial.id) for one in recipe.members]
     probe, _ = building.build(
@@ -219,23 +230,49 @@ def _explore(life: Life, recipe: Recipe, full: Bundle) -> Frontier:
         check_rows=fold.valid[:1],
         blend=mixed([one for one in trained if one], recipe) if all(trained) else None,
     )
+    rows = trained_rows(dataset, fold.train, life.metric, life.config.seed)
     return compressing.explore(
         probe,
         life.config.compression.techniques,
-        trained=trained_rows(dataset, fold.train, life.metric, life.config.seed),
+        trained=replace(rows, soft_seconds=_soft_seconds(life, recipe)),
         tensors=dataset.rows(fold.valid),
         y=dataset.y[fold.valid],
         metric=life.metric,
         max_loss=life.config.compression.max_loss,
         seed=life.config.seed,
         limits=life.config.goal.limits,
-        seconds=life.config.search.time,
+        seconds=life.config.search.time if allowed is None else None,
+        left=None if allowed is None else lambda: allowed - (time.monotonic() - started),
     )
+
+
+def _allowed(life: Life) -> float | None:
+    """Return how many seconds measuring forms may take: a share of what searching took.
+
+    None in deterministic mode, where no clock is to decide, and where it is not known.
+    """
+    searches = [one for one in life.ledger.records("stage") if one["name"] == "search"]
+    if life.config.search.parallel == 1 or not searches:
+        return None
+    return max(EXPLORING_LEAST, EXPLORING * float(searches[-1]["record"].get("seconds") or 0.0))
+
+
+def _soft_seconds(life: Life, recipe: Recipe) -> float:
+    """Return what out-of-fold labels of a recipe are likely to take, one thread for each part."""
+    if life.config.search.parallel == 1:
+        return 0.0
+    folds, threads_ = len(life.dataset.folds), threads(life.config)
+    one = sum(member.trial.seconds for member in recipe.members) / folds
+    return one * PARTS / min(PARTS, threads_)
 
 
 def trained_rows(dataset: Dataset, rows: Indices, metric: MetricLike, seed: int) -> Rows:
     """Return what compression may fit to: the rows that a bundle was trained on."""
-    return Rows(tensors=dataset.rows(rows), y=dataset.y[rows], metric=metric, seed=seed)
+
+    def soft(lineage: Lineage, chosen: Indices) -> npt.NDArray[Any]:
+        return crossed(dataset, rows, recipe_of(lineage.trial, lineage.recipe), chosen, seed=seed)
+
+    return Rows(tensors=dataset.rows(rows), y=dataset.y[rows], metric=metric, seed=seed, soft=soft)
 
 
 def chosen(frontier: Frontier) -> Candidate:

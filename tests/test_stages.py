@@ -105,3 +105,33 @@ def test_contributions_add_up_to_what_the_bundle_answers(finished):
     told = 1 / (1 + np.exp(-np.array(run.explanation.outputs)))
     # Float32 sums of some hundred trees stay below 1e-5 in probability.
     assert np.abs(answered - told).max() < 1e-4
+
+
+def test_measuring_forms_may_take_a_share_of_the_search_but_no_clock_decides_for_one_worker(life):
+    raw = {"data": {"source": "a", "target": "y"}}
+    life.config = parse(raw)
+    assert stages._allowed(life) is None
+    for seconds in (9.0, 400.0):
+        life.ledger.finish_stage("search", str(seconds), {"seconds": seconds})
+    assert stages._allowed(life) == pytest.approx(400 * stages.EXPLORING)
+    life.config = parse(raw, {"search.parallel": 1})
+    assert stages._allowed(life) is None
+    life.config = parse(raw)
+    life.ledger.finish_stage("search", "short", {"seconds": 1.0})
+    assert stages._allowed(life) == stages.EXPLORING_LEAST
+
+
+def test_soft_labels_are_those_of_the_lineage_s_recipe(monkeypatch):
+    asked = {}
+
+    def crossed(dataset, rows, recipe, chosen, *, seed):
+        asked.update(rows=rows, recipe=recipe, chosen=chosen, seed=seed)
+        return np.zeros((len(chosen), 2))
+
+    monkeypatch.setattr(stages, "crossed", crossed)
+    dataset = SimpleNamespace(rows=lambda rows: {"a": rows}, y=np.arange(9))
+    rows = stages.trained_rows(dataset, np.arange(2, 9), None, 3)
+    trial = {"id": "t", "number": 0, "config": {"family": "linear"}, "status": "finished"}
+    assert rows.soft(SimpleNamespace(trial=trial, recipe={}), np.arange(2)).shape == (2, 2)
+    assert asked["recipe"].members[0].trial.family == "linear"
+    assert (asked["rows"].tolist(), asked["seed"]) == (list(range(2, 9)), 3)

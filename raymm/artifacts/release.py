@@ -36,6 +36,10 @@ class Candidate:
         Time of a thousand rows in one call, one thread.
     graph_bytes : int
         The graph as it is loaded into memory.
+    over_control : Score or None
+        What it is better by than its control (see `raymm.compression.compressor`), paired, in the
+        metric's unit, positive is better; None where it has none. It is chosen only where the low
+        end is above 0.
     """
 
     technique: str
@@ -48,16 +52,22 @@ class Candidate:
     slow_microseconds: float = 0.0
     thousand_microseconds: float = 0.0
     graph_bytes: int = 0
+    over_control: Score | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frontier:
-    """Every candidate of compression and the loss that was allowed."""
+    """Every candidate of compression and the loss that was allowed.
+
+    The bounds of the candidates' losses hold for all of them at once. ``left_out`` names forms that
+    were not measured, and says why.
+    """
 
     candidates: tuple[Candidate, ...]
     metric: str
     max_loss: float
     rows: int
+    left_out: tuple[str, ...] = ()
     version: int = 1
 
 

@@ -11,14 +11,18 @@ the loss stays within bounds: so they begin with the finest.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy.typing as npt
 
-from raymm.artifacts import Config, MetricLike, Tensors
+from raymm.artifacts import Config, Indices, Lineage, MetricLike, Tensors
 from raymm.bundle.packed import Bundle
+
+Soft = Callable[[Lineage, Indices], npt.NDArray[Any]]
+"""Given where a bundle comes from and numbers of rows, returns what models made like it say of
+them that were trained without them: shape (n, classes) or (n,)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,18 +34,35 @@ class Rows:
     tensors : mapping of column name to array, shape (n,)
     y : shape (n,)
         Class numbers, or the target.
+    soft : Soft, optional
+        None where the bundle itself was not trained on the rows, and so can be asked.
+    soft_seconds : float
+        What asking ``soft`` is likely to take; 0 where that is not known.
     """
 
     tensors: Tensors
     y: npt.NDArray[Any]
     metric: MetricLike
     seed: int = 0
+    soft: Soft | None = None
+    soft_seconds: float = 0.0
 
 
 class Compressor(ABC):
-    """A technique that makes bundles smaller or faster."""
+    """A technique that makes bundles smaller or faster.
+
+    Attributes
+    ----------
+    order : int
+        Techniques with a smaller number are tried first: cheap and promising ones.
+    control : str
+        Name of the technique whose form of the same recipe each form has to beat on validation
+        rows to be chosen; empty where there is none.
+    """
 
     name: ClassVar[str]
+    order: ClassVar[int] = 50
+    control: ClassVar[str] = ""
 
     @abstractmethod
     def recipes(self, bundle: Bundle, rows: Rows) -> Sequence[Config]:
@@ -53,3 +74,7 @@ class Compressor(ABC):
 
         The same bundle, recipe and rows give the same bytes.
         """
+
+    def foreseen(self, bundle: Bundle, rows: Rows) -> float:
+        """Return the seconds that the first form takes more than what forms take anyway."""
+        return 0.0

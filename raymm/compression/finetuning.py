@@ -9,7 +9,7 @@ network", section 2).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -161,18 +161,51 @@ def finetune(
     Network
         The same arguments give the same network; the student as it is where training fails.
     """
-    total = steps(student)
     x = lesson.x[:, list(student.columns)] if student.columns else lesson.x
+    generator = np.random.default_rng([lesson.seed, student.size, 7])
+
+    def batch() -> tuple[Floats32, Floats32]:
+        x, target = _batch(lesson, generator)
+        return x[:, list(student.columns)] if student.columns else x, target
+
+    return descended(student, x, batch, lesson.link, masks=masks)
+
+
+def descended(
+    student: Network,
+    x: Floats32,
+    batch: Callable[[], tuple[Floats32, Floats32]],
+    link: str,
+    *,
+    masks: Sequence[npt.NDArray[np.bool_]] | None = None,
+) -> Network:
+    """Train a network for `steps` steps of Adam, the rate falling as half a cosine.
+
+    Parameters
+    ----------
+    student : Network
+    x : float32, shape (n, inputs)
+        Rows, which say how columns are scaled meanwhile.
+    batch : callable
+        Returns a step's rows and targets, shapes (b, inputs) and (b, outputs).
+    link : str
+        As in `Lesson`.
+    masks : as in `finetune`
+
+    Returns
+    -------
+    Network
+        The student as it is where training fails.
+    """
+    total = steps(student)
     scaling = _Scaling.of(x)
     scaled = scaling.fold(student)
-    generator = np.random.default_rng([lesson.seed, student.size, 7])
     weights = [part.copy() for layer in scaled.layers for part in (layer.matrix, layer.bias)]
     mean, square = [np.zeros_like(part) for part in weights], [np.zeros_like(p) for p in weights]
     with limited_threads(1), np.errstate(all="ignore"):
         for step in range(total):
-            x, target = _batch(lesson, generator)
-            read = scaling(x[:, list(student.columns)] if student.columns else x)
-            slopes = _slopes(student, weights, read, target, lesson.link)
+            read, target = batch()
+            slopes = _slopes(student, weights, scaling(read), target, link)
             rate = RATE * (1 + np.cos(np.pi * step / total)) / 2
             grown, grown_square = 1 - _FADE ** (step + 1), 1 - _FADE_SQUARED ** (step + 1)
             if masks is not None:

@@ -1,36 +1,30 @@
 """Measures ways to compress a bundle and chooses the smallest that is good enough.
 
-Techniques are tried alone first. Those that write numbers more coarsely are then tried on what the
-others made and could be chosen, the smallest first, and only until one of these is good enough.
+Techniques are tried alone first, cheap and promising ones before others. Those that write numbers
+more coarsely are then tried on what the others made and could be chosen, the smallest first, and
+only until one of these is good enough.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Candidate, Config, Frontier, MetricLike, Score, Tensors
-from raymm.bootstrap import interval, replicates
+from raymm.artifacts import Candidate, Config, Frontier, MetricLike, Tensors
 from raymm.bundle.packed import Bundle
-from raymm.bundle.parity import BOUND
 from raymm.bundle.run import Runner
-from raymm.compression.compressor import Rows
+from raymm.compression.compressor import Compressor, Rows
+from raymm.compression.judging import NONE, Form, Judge
+from raymm.compression.schedule import Schedule, told
 from raymm.plugins import compressors
 from raymm.sections import Limits
 
 ROWS = 10_000
 """Validation rows that are scored at most, drawn at random."""
-RESAMPLES = 300
-LEVEL = 0.9
-"""Of the loss's interval: its upper end is a one-sided bound at 95 %."""
-TIMED_CALLS = 200
-TIMED_ROWS = 1000
 BASES = 3
 """Forms that techniques are tried on that follow others, at most, besides the bundle itself."""
 SHARE = 0.2
@@ -40,86 +34,9 @@ SECONDS = 1.2, 0.4
 beside the bundle as it was: with them time is foreseen from sizes, and no clock decides."""
 LEAST = 2
 """Recipes of a technique that are tried in any case."""
-NONE = "none"
 FOLLOWING = "quantize"
 """How the names of techniques begin that follow others; see `raymm.compression.compressor`."""
 JOINED = "+"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Form:
-    """A bundle as a technique made it, and what was measured of it."""
-
-    bundle: Bundle
-    candidate: Candidate
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Judge:
-    """Validation rows, and the loss on them that is allowed."""
-
-    metric: MetricLike
-    tensors: Tensors
-    y: npt.NDArray[Any]
-    seed: int
-    whole: npt.NDArray[Any]
-    max_loss: float
-
-    @cached_property
-    def score(self) -> float:
-        """What the bundle as it is scores."""
-        return float(self.metric(self.y, self.whole))
-
-    @cached_property
-    def resampled(self) -> npt.NDArray[np.float64]:
-        """What it scores on resamples, shape (RESAMPLES,)."""
-        return self.resamples(self.whole)
-
-    def resamples(self, prediction: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Score a prediction on the same resamples as any other, shape (RESAMPLES,)."""
-        generator = np.random.default_rng([self.seed, 1])
-        found = replicates(self.metric, self.y, [prediction], count=RESAMPLES, generator=generator)
-        return found[:, 0]
-
-    @property
-    def bounded(self) -> bool:
-        """Whether the allowed loss is a difference of the metric rather than a share of it."""
-        return bool(getattr(self.metric, "bounded", True))
-
-    def measured(self, technique: str, parameters: Config, form: Bundle) -> _Form:
-        """Measure a form; its loss is paired, row by row and resample by resample."""
-        runner = Runner(form)
-        prediction = runner.judge(self.tensors)
-        score = float(self.metric(self.y, prediction))
-        sign = 1.0 if self.metric.direction == "maximize" else -1.0
-        # Adding 0 turns a loss of -0 into 0.
-        losses = sign * (self.resampled - self.resamples(prediction)) + 0.0
-        low, high = interval(losses, LEVEL)
-        apart = np.abs(prediction - self.whole).max() / max(1.0, float(np.std(self.whole)))
-        if self.bounded and not losses.any() and apart > BOUND:
-            # Where nothing was lost on n rows, up to 3 / n may be (Hanley & Lippman-Hand 1983); a
-            # bootstrap of differences that are all 0 cannot know it.
-            high = 3.0 / len(self.y)
-        value = sign * (self.score - score) + 0.0
-        middle, slow, thousand = _times(runner, self.tensors)
-        candidate = Candidate(
-            technique=technique,
-            parameters=parameters,
-            score=score,
-            loss=Score(metric=self.metric.name, value=value, low=low, high=high, level=LEVEL),
-            bytes=len(form.to_bytes(proven=False)),
-            row_microseconds=middle,
-            slow_microseconds=slow,
-            thousand_microseconds=thousand,
-            graph_bytes=len(form.graph),
-        )
-        return _Form(bundle=form, candidate=candidate)
-
-    def good(self, candidate: Candidate) -> bool:
-        """Whether a candidate surely loses no more than is allowed, as the bundle itself does."""
-        allowed = self.max_loss * (1.0 if self.bounded else abs(self.score))
-        loss = candidate.loss
-        return candidate.technique == NONE or max(loss.high, loss.value) <= allowed
 
 
 def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is allowed)
@@ -134,19 +51,20 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
     seed: int,
     limits: Limits | None = None,
     seconds: float | None = None,
+    left: Callable[[], float] | None = None,
 ) -> Frontier:
     """Measure a bundle and its compressed forms on validation rows, and choose one.
 
-    The smallest file is chosen of those whose loss has an upper bound of at most ``max_loss``,
-    with a confidence of 95 % (percentile bootstrap over rows, paired): losing more than was
-    allowed is the worse mistake of the two, and with fewer rows less is compressed. The bound is
-    that of each candidate alone. Of a dozen that are compared one may pass by luck; the test rows
-    judge the chosen one again (`raymm.proving`).
+    The smallest file is chosen of those whose loss has an upper bound of at most ``max_loss``, with
+    a confidence of 95 % for all forms together (bootstrap over rows, paired; see
+    `raymm.compression.bounds`): losing more than was allowed is the worse mistake of the two, and
+    with fewer rows, or more forms, less is compressed. Forms that have a control are chosen only
+    where they surely are better than it.
 
     Where there are limits, the choice is among the forms within them. If no form is both within
     them and good enough, it is the one within them that loses least: beyond a limit nothing is
-    blessed. Without a limit of time the clock plays no part, so the same rows always lead to the
-    same choice.
+    blessed. Without ``left`` and a limit of time the clock plays no part, so the same rows always
+    lead to the same choice.
 
     Parameters
     ----------
@@ -169,11 +87,14 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
         Of the file in MB and of the 99th percentile of a row's time in milliseconds.
     seconds : float, optional
         What the search could take; of large bundles fewer forms are measured after a short one.
+    left : callable, optional
+        Returns how many seconds exploring may go on; forms for which there is no time are left out.
 
     Returns
     -------
     Frontier
-        First the bundle as it is (technique "none"), then the compressed forms, largest first.
+        First the bundle as it is (technique "none"), then the compressed forms, largest first, and
+        which were left out.
 
     Raises
     ------
@@ -183,7 +104,10 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
     if len(y) > ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(len(y), ROWS, replace=False))
         tensors, y = {name: values[rows] for name, values in tensors.items()}, y[rows]
-    judge = _Judge(
+    names = compressors.names() if techniques == "auto" else tuple(techniques)
+    made = {name: compressors.get(name)() for name in names}
+    plan = Schedule(left=left, most=_most(len(bundle.graph), seconds))
+    judge = Judge(
         metric=metric,
         tensors=tensors,
         y=y,
@@ -191,23 +115,22 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
         whole=Runner(bundle).judge(tensors),
         max_loss=max_loss,
     )
-    names = compressors.names() if techniques == "auto" else techniques
-    made = {name: compressors.get(name)() for name in names}
-    most = _most(len(bundle.graph), seconds)
-    forms = [judge.measured(NONE, {}, bundle)]
-    for name, technique in made.items():
-        if not name.startswith(FOLLOWING):
-            for recipe in _thinned(technique.recipes(bundle, trained), most):
-                forms.append(judge.measured(name, recipe, technique.apply(bundle, recipe, trained)))
+    with plan.timed(NONE):
+        forms = [judge.measured(NONE, {}, bundle)]
     following = {name: made[name] for name in names if name.startswith(FOLLOWING)}
-    forms += _followed(forms, following, trained, judge, most)
-    first, *others = (form.candidate for form in forms)
+    first = {name: one for name, one in made.items() if name not in following}
+    plan.keep(len(following) > 0)
+    forms += _alone(bundle, first, trained, judge, plan)
+    plan.keep(False)
+    forms += _followed(forms, following, trained, judge, plan)
+    whole, *others = judge.together(forms)
     others.sort(key=lambda one: -one.bytes)
     return Frontier(
-        candidates=_choose([first, *others], judge, limits or Limits()),
+        candidates=_choose([whole, *others], judge, limits or Limits()),
         metric=metric.name,
         max_loss=max_loss,
         rows=len(y),
+        left_out=tuple(plan.left_out),
     )
 
 
@@ -227,6 +150,7 @@ def apply(bundle: Bundle, candidate: Candidate, trained: Rows) -> Bundle:
 def steps(candidate: Candidate) -> tuple[tuple[str, Config], ...]:
     """Return the techniques of a candidate in their order, each with its own parameters.
 
+    >>> from raymm.artifacts import Score
     >>> score = Score(metric="m", value=0, low=0, high=0)
     >>> given = {"prune.size": 0.15, "quantize.bits": 8}
     >>> steps(Candidate(technique="prune+quantize", parameters=given, score=0, loss=score,
@@ -259,20 +183,47 @@ def _most(graph_bytes: int, seconds: float | None) -> int | None:
     return max(LEAST, int(SHARE * seconds / (rate * size * graph_bytes / 1e6) / 2))
 
 
-def _thinned(recipes: Sequence[Config], most: int | None) -> Sequence[Config]:
-    """Return at most so many recipes, those between the first and the last evenly apart."""
-    if most is None or len(recipes) <= most:
-        return recipes
-    return [recipes[place] for place in np.linspace(0, len(recipes) - 1, most).round().astype(int)]
+def _alone(
+    bundle: Bundle,
+    techniques: Mapping[str, Compressor],
+    trained: Rows,
+    judge: Judge,
+    plan: Schedule,
+) -> Iterator[Form]:
+    """Yield what each technique makes of the bundle, and what its control makes of it."""
+    controls = {one.control for one in techniques.values()}
+    for name, one in sorted(techniques.items(), key=lambda item: (item[1].order, item[0])):
+        if name in controls:
+            continue
+        control = compressors.get(one.control)() if one.control else None
+        before: Form | None = None
+        for recipe in plan.thinned(one.recipes(bundle, trained)):
+            if before is not None and plan.bounded and judge.hopeless(before.candidate):
+                which = told(name, before.candidate.parameters)
+                plan.leave_out(name, recipe, f"{which} surely loses too much")
+                continue
+            extra = 0.0 if before else one.foreseen(bundle, trained)
+            if not plan.allows(name, recipe, extra):
+                continue
+            with plan.timed(name):
+                form = judge.measured(name, recipe, one.apply(bundle, recipe, trained))
+                if control is not None:
+                    alone = control.apply(bundle, recipe, trained)
+                    other = judge.measured(one.control, recipe, alone)
+                    form = judge.compared(form, other)
+            before = form
+            yield form
+            if control is not None:
+                yield other
 
 
 def _followed(
-    forms: Sequence[_Form],
-    following: Mapping[str, Any],
+    forms: Sequence[Form],
+    following: Mapping[str, Compressor],
     trained: Rows,
-    judge: _Judge,
-    most: int | None,
-) -> Iterator[_Form]:
+    judge: Judge,
+    plan: Schedule,
+) -> Iterator[Form]:
     """Yield forms that techniques make of the bundle itself, and of other forms that are good.
 
     Finer recipes come first, and the next is tried as long as the last one was good. Smaller bases
@@ -283,25 +234,33 @@ def _followed(
     bases.sort(key=lambda form: form.candidate.bytes)
     smaller = [form for form in bases if form.candidate.bytes < forms[0].candidate.bytes]
     for base in smaller[:BASES]:
-        found = list(_coarser(base, following, trained, judge, most))
+        found = list(_coarser(base, following, trained, judge, plan))
         yield from found
         if any(judge.good(form.candidate) for form in found):
-            yield from _coarser(forms[0], following, trained, judge, 1)
+            yield from _coarser(forms[0], following, trained, judge, plan, most=1)
             return
-    yield from _coarser(forms[0], following, trained, judge, most)
+    yield from _coarser(forms[0], following, trained, judge, plan)
 
 
 def _coarser(
-    base: _Form,
-    following: Mapping[str, Any],
+    base: Form,
+    following: Mapping[str, Compressor],
     trained: Rows,
-    judge: _Judge,
-    most: int | None,
-) -> Iterator[_Form]:
+    judge: Judge,
+    plan: Schedule,
+    *,
+    most: int | None = None,
+) -> Iterator[Form]:
     for name, technique in following.items():
-        for recipe in _thinned(technique.recipes(base.bundle, trained), most):
-            made = technique.apply(base.bundle, recipe, trained)
-            form = judge.measured(*_joined(base.candidate, name, recipe), made)
+        for recipe in plan.thinned(technique.recipes(base.bundle, trained), most):
+            joined, parameters = _joined(base.candidate, name, recipe)
+            if not plan.allows(joined, parameters):
+                continue
+            with plan.timed(joined):
+                made = technique.apply(base.bundle, recipe, trained)
+                form = judge.measured(joined, parameters, made)
+            gain = base.candidate.over_control
+            form = replace(form, candidate=replace(form.candidate, over_control=gain))
             yield form
             if not judge.good(form.candidate):
                 break
@@ -316,9 +275,7 @@ def _joined(first: Candidate, name: str, recipe: Config) -> tuple[str, Config]:
     return f"{first.technique}{JOINED}{name}", parameters
 
 
-def _choose(
-    candidates: Sequence[Candidate], judge: _Judge, limits: Limits
-) -> tuple[Candidate, ...]:
+def _choose(candidates: Sequence[Candidate], judge: Judge, limits: Limits) -> tuple[Candidate, ...]:
     """Mark one candidate, as `explore` says; ties go to the first."""
     within = [index for index, one in enumerate(candidates) if _within(one, limits)]
     good = [index for index, one in enumerate(candidates) if judge.good(one)]
@@ -335,27 +292,3 @@ def _within(candidate: Candidate, limits: Limits) -> bool:
     small = limits.bundle_mb is None or candidate.bytes <= limits.bundle_mb * 1e6
     slow = limits.latency_p99_ms
     return small and (slow is None or candidate.slow_microseconds <= slow * 1000)
-
-
-def _times(runner: Runner, tensors: Tensors) -> tuple[float, float, float]:
-    """Return the median and 99th percentile of a row's time and the time of `TIMED_ROWS` rows, in
-    microseconds, after a few calls to warm up.
-    """
-    count = len(next(iter(tensors.values())))
-    ones = [
-        {name: values[row : row + 1] for name, values in tensors.items()}
-        for row in range(min(count, TIMED_CALLS))
-    ]
-    times = []
-    for turn in range(TIMED_CALLS + 10):
-        times.append(_microseconds(runner, ones[turn % len(ones)]))
-    many = {name: np.resize(values, TIMED_ROWS) for name, values in tensors.items()}
-    thousand = np.median([_microseconds(runner, many) for _ in range(4)][1:])
-    middle, slow = np.quantile(times[10:], [0.5, 0.99])
-    return float(middle), float(slow), float(thousand)
-
-
-def _microseconds(runner: Runner, tensors: Tensors) -> float:
-    start = time.perf_counter_ns()
-    runner.predict(tensors)
-    return (time.perf_counter_ns() - start) / 1000

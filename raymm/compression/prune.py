@@ -106,6 +106,8 @@ class _Path:
 class Prune(Compressor):
     """The share ``size`` of the nodes; 1 takes only what changes no answer."""
 
+    order = 10
+
     def __init__(self) -> None:
         self._path: _Path | None = None
 

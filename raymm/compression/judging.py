@@ -1,0 +1,178 @@
+"""Measures forms of a bundle on validation rows, and says which lose no more than is allowed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.artifacts import Candidate, Config, MetricLike, Score, Tensors
+from raymm.bootstrap import interval, replicates
+from raymm.bundle.packed import Bundle
+from raymm.bundle.parity import BOUND
+from raymm.bundle.run import Runner
+from raymm.compression.bounds import together, unseen
+
+RESAMPLES = 300
+LEVEL = 0.9
+"""Of the loss's interval: its upper end is a one-sided bound at 95 %."""
+TIMED_CALLS = 200
+TIMED_ROWS = 1000
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """A bundle as a technique made it, and what was measured of it.
+
+    Attributes
+    ----------
+    losses : float64, shape (RESAMPLES,)
+    hidden : bool
+        Whether answers differ from the bundle's though nothing was lost on these rows.
+    """
+
+    bundle: Bundle
+    candidate: Candidate
+    losses: npt.NDArray[np.float64]
+    hidden: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """Validation rows, and the loss on them that is allowed.
+
+    Attributes
+    ----------
+    whole : array
+        What the bundle as it is predicts.
+    """
+
+    metric: MetricLike
+    tensors: Tensors
+    y: npt.NDArray[Any]
+    seed: int
+    whole: npt.NDArray[Any]
+    max_loss: float
+
+    @cached_property
+    def score(self) -> float:
+        """What the bundle as it is scores."""
+        return float(self.metric(self.y, self.whole))
+
+    @cached_property
+    def resampled(self) -> npt.NDArray[np.float64]:
+        """What it scores on resamples, shape (RESAMPLES,)."""
+        return self.resamples(self.whole)
+
+    def resamples(self, prediction: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Score a prediction on the same resamples as any other, shape (RESAMPLES,)."""
+        generator = np.random.default_rng([self.seed, 1])
+        found = replicates(self.metric, self.y, [prediction], count=RESAMPLES, generator=generator)
+        return found[:, 0]
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the allowed loss is a difference of the metric rather than a share of it."""
+        return bool(getattr(self.metric, "bounded", True))
+
+    @property
+    def allowed(self) -> float:
+        """The loss that is allowed, in the metric's unit."""
+        return self.max_loss * (1.0 if self.bounded else abs(self.score))
+
+    def measured(self, technique: str, parameters: Config, form: Bundle) -> Form:
+        """Measure a form; its loss is paired, row by row and resample by resample."""
+        runner = Runner(form)
+        prediction = runner.judge(self.tensors)
+        score = float(self.metric(self.y, prediction))
+        sign = 1.0 if self.metric.direction == "maximize" else -1.0
+        # Adding 0 turns a loss of -0 into 0.
+        losses = sign * (self.resampled - self.resamples(prediction)) + 0.0
+        low, high = interval(losses, LEVEL)
+        apart = np.abs(prediction - self.whole).max() / max(1.0, float(np.std(self.whole)))
+        hidden = bool(self.bounded and not losses.any() and apart > BOUND)
+        if hidden:
+            # A bootstrap of differences that are all 0 cannot know what other rows would lose.
+            high = unseen(len(self.y), 1, LEVEL)
+        value = sign * (self.score - score) + 0.0
+        middle, slow, thousand = times(runner, self.tensors)
+        candidate = Candidate(
+            technique=technique,
+            parameters=parameters,
+            score=score,
+            loss=self._told(value, low, high),
+            bytes=len(form.to_bytes(proven=False)),
+            row_microseconds=middle,
+            slow_microseconds=slow,
+            thousand_microseconds=thousand,
+            graph_bytes=len(form.graph),
+        )
+        return Form(bundle=form, candidate=candidate, losses=losses, hidden=hidden)
+
+    def compared(self, form: Form, control: Form) -> Form:
+        """Return a form that says what it is better by than its control, on paired resamples."""
+        low, high = interval(control.losses - form.losses, LEVEL)
+        value = control.candidate.loss.value - form.candidate.loss.value
+        gain = self._told(value + 0.0, low, high)
+        return replace(form, candidate=replace(form.candidate, over_control=gain))
+
+    def good(self, candidate: Candidate) -> bool:
+        """Whether a candidate surely loses no more than is allowed, as the bundle itself does,
+        and surely is better than its control.
+        """
+        gain = candidate.over_control
+        if candidate.technique == NONE:
+            return True
+        loss = max(candidate.loss.high, candidate.loss.value)
+        return loss <= self.allowed and (gain is None or gain.low > 0)
+
+    def hopeless(self, candidate: Candidate) -> bool:
+        """Whether a candidate surely loses more than is allowed."""
+        return bool(candidate.loss.low > self.allowed)
+
+    def together(self, forms: Sequence[Form]) -> tuple[Candidate, ...]:
+        """Return the candidates with bounds of their losses that hold for all of them at once."""
+        held = [form.candidate for form in forms]
+        if len(forms) < 2:
+            return tuple(held)
+        values = np.array([one.loss.value for one in held[1:]])
+        low, high = together(values, np.stack([one.losses for one in forms[1:]], axis=1), LEVEL)
+        unknown = unseen(len(self.y), sum(form.hidden for form in forms) or 1, LEVEL)
+        made = held[:1]
+        for form, least, most in zip(forms[1:], low.tolist(), high.tolist(), strict=True):
+            told = self._told(form.candidate.loss.value, least, unknown if form.hidden else most)
+            made.append(replace(form.candidate, loss=told))
+        return tuple(made)
+
+    def _told(self, value: float, low: float, high: float) -> Score:
+        return Score(metric=self.metric.name, value=value, low=low, high=high, level=LEVEL)
+
+
+def times(runner: Runner, tensors: Tensors) -> tuple[float, float, float]:
+    """Return the median and 99th percentile of a row's time and the time of `TIMED_ROWS` rows, in
+    microseconds, after a few calls to warm up.
+    """
+    count = len(next(iter(tensors.values())))
+    ones = [
+        {name: values[row : row + 1] for name, values in tensors.items()}
+        for row in range(min(count, TIMED_CALLS))
+    ]
+    taken = []
+    for turn in range(TIMED_CALLS + 10):
+        taken.append(_microseconds(runner, ones[turn % len(ones)]))
+    many = {name: np.resize(values, TIMED_ROWS) for name, values in tensors.items()}
+    thousand = np.median([_microseconds(runner, many) for _ in range(4)][1:])
+    middle, slow = np.quantile(taken[10:], [0.5, 0.99])
+    return float(middle), float(slow), float(thousand)
+
+
+def _microseconds(runner: Runner, tensors: Tensors) -> float:
+    start = time.perf_counter_ns()
+    runner.predict(tensors)
+    return (time.perf_counter_ns() - start) / 1000

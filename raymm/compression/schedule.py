@@ -1,0 +1,92 @@
+"""Which forms there is time to measure, as far as those before foretell it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from raymm.artifacts import Config
+
+LATER = 0.4
+"""Part of the time that is kept for techniques that follow others."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Schedule:
+    """What is left of the time, and what forms took so far.
+
+    Attributes
+    ----------
+    left : callable or None
+        Returns the seconds that are left; None where the clock is not to decide.
+    most : int or None
+        Recipes of a technique at most.
+    left_out : list of str
+        What was not measured, and why.
+    """
+
+    left: Callable[[], float] | None = None
+    most: int | None = None
+    left_out: list[str] = field(default_factory=list)
+    took: dict[str, float] = field(default_factory=dict)
+    reserve: float = 0.0
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the clock decides."""
+        return self.left is not None
+
+    def keep(self, some: bool) -> None:
+        """Keep `LATER` of what is left for others that come, or nothing any more."""
+        self.reserve = LATER * self.left() if some and self.left is not None else 0.0
+
+    def thinned(self, recipes: Sequence[Config], most: int | None = None) -> Sequence[Config]:
+        """Return at most so many recipes, those between the first and the last evenly apart."""
+        most = self.most if most is None else most
+        if most is None or len(recipes) <= most:
+            return recipes
+        places = np.linspace(0, len(recipes) - 1, most).round().astype(int)
+        return [recipes[place] for place in places]
+
+    def allows(self, name: str, recipe: Config, extra: float = 0.0) -> bool:
+        """Say whether there is time for a form; one for which there is none is noted.
+
+        It is taken to last as long as the longest of its technique so far, or of all where it is
+        the first, and ``extra`` on top.
+        """
+        if self.left is None:
+            return True
+        longest = max(self.took.values(), default=0.0)
+        needed = self.took.get(name, longest) + extra
+        free = self.left() - self.reserve
+        if needed <= free:
+            return True
+        self.leave_out(
+            name, recipe, f"it would take {needed:.2g} s of the {max(free, 0):.2g} s there are"
+        )
+        return False
+
+    def leave_out(self, name: str, recipe: Config, why: str) -> None:
+        """Note a form that is not measured."""
+        self.left_out.append(f"{told(name, recipe)}: {why}")
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Note how long a form of a technique takes."""
+        before = self.left() if self.left is not None else 0.0
+        yield
+        if self.left is not None:
+            self.took[name] = max(self.took.get(name, 0.0), before - self.left())
+
+
+def told(name: str, recipe: Config) -> str:
+    """Write a form in a few words.
+
+    >>> told("prune", {"size": 0.15}), told("none", {})
+    ('prune size=0.15', 'none')
+    """
+    parts = [name, *(f"{key.rpartition('.')[2]}={value}" for key, value in recipe.items())]
+    return " ".join(parts)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from raymm.bundle.parity import adversarial
+from raymm.bundle.run import Runner
+from raymm.compression import distill, frontier, judging
+from raymm.compression.compressor import Rows
+from raymm.compression.distill import Distill, sizes
+from raymm.compression.retrain import Retrain
+from raymm.errors import BundleError
+from raymm.evaluation.metrics import metric_for
+
+METRICS = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "rmse"}
+SMALL = {"rounds": 10, "leaves": 4}
+
+
+def rows_of(data):
+    metric = metric_for(METRICS[data.schema.task], data.schema.task)
+    return Rows(tensors=data.rows(data.train), y=data.y[data.train], metric=metric)
+
+
+@pytest.mark.parametrize("task", METRICS)
+def test_a_student_is_a_bundle_of_the_same_schema_with_the_same_bytes_each_time(
+    dataset, trained, task
+):
+    data = dataset(task)
+    bundle, _ = trained(data)
+    made = Distill().apply(bundle, SMALL, rows_of(data))
+    assert made == replace(bundle, graph=made.graph)
+    assert made.graph == Distill().apply(bundle, SMALL, rows_of(data)).graph
+    assert len(made.graph) < len(bundle.graph)
+    hard = adversarial(
+        data.rows(data.test), data.schema, generator=np.random.default_rng(0), count=50
+    )
+    assert Runner(made).predict(hard).shape == Runner(bundle).predict(hard).shape
+
+
+def test_sizes_fall_and_are_smaller_than_the_teacher(dataset, trained):
+    data = dataset("binary")
+    rows = rows_of(data)
+    large, _ = trained(data, rounds=300)
+    found = sizes(large, rows)
+    assert found
+    nodes = [one["rounds"] * (2 * one["leaves"] - 1) for one in found]
+    assert nodes == sorted(nodes, reverse=True)
+    assert sizes(trained(data, rounds=2)[0], rows) == ()
+    net, _ = trained(data, family="mlp", rounds=2)
+    assert {tuple(one) for one in sizes(net, rows)} <= {("units",)}
+    few = replace(rows, y=rows.y[:10])
+    assert sizes(large, few) == ()
+
+
+@pytest.mark.parametrize(
+    "recipe", [{}, {"rounds": 10}, {"rounds": 10, "leaves": 1}, {"units": 0}, {"units": "8"}]
+)
+def test_a_recipe_without_a_size_is_an_error(dataset, trained, recipe):
+    data = dataset("binary")
+    bundle, _ = trained(data, rounds=2)
+    for technique in (Distill(), Retrain()):
+        with pytest.raises(BundleError, match="rounds and leaves or units"):
+            technique.apply(bundle, recipe, rows_of(data))
+
+
+def test_a_student_is_chosen_only_where_it_beats_the_labels(dataset, trained, monkeypatch):
+    data = dataset("binary")
+    bundle, _ = trained(data, rounds=60)
+    monkeypatch.setattr(judging, "TIMED_CALLS", 5)
+    monkeypatch.setattr(distill, "TREES", ((10, 4),))
+    found = frontier.explore(
+        bundle,
+        ("distill",),
+        trained=rows_of(data),
+        tensors=data.rows(data.test),
+        y=data.y[data.test],
+        metric=metric_for("roc_auc", "binary"),
+        max_loss=1.0,
+        seed=0,
+    )
+    by_name = {one.technique: one for one in found.candidates}
+    assert set(by_name) == {"none", "distill", "retrain"}
+    student, control = by_name["distill"], by_name["retrain"]
+    assert student.parameters == control.parameters
+    gain = student.over_control
+    assert gain.value == pytest.approx(student.score - control.score)
+    assert gain.low < gain.high
+    assert control.over_control is None
+    # With so large a loss allowed the smallest is chosen, but no student that is not better.
+    (chosen,) = [one for one in found.candidates if one.chosen]
+    good = [one for one in found.candidates if one is not student or gain.low > 0]
+    assert chosen == min(good, key=lambda one: one.bytes)

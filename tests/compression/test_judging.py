@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from raymm.bundle.run import Runner
+from raymm.compression import judging
+from raymm.compression.judging import Judge
+from raymm.compression.truncate import Truncate
+from raymm.evaluation.metrics import metric_for
+
+
+@pytest.fixture(scope="module")
+def measured(dataset, trained):
+    """Return a judge, the bundle as it is, and two truncations of it, all measured."""
+    data = dataset("binary")
+    bundle, _ = trained(data, rounds=20)
+    tensors, y = data.rows(data.test), data.y[data.test]
+    judge = Judge(
+        metric=metric_for("roc_auc", "binary"),
+        tensors=tensors,
+        y=y,
+        seed=0,
+        whole=Runner(bundle).judge(tensors),
+        max_loss=0.03,
+    )
+    old, judging.TIMED_CALLS = judging.TIMED_CALLS, 5
+    cut = [
+        judge.measured("truncate", {"keep": keep}, Truncate().apply(bundle, {"keep": keep}, None))
+        for keep in (0.7, 0.05)
+    ]
+    whole = judge.measured("none", {}, bundle)
+    judging.TIMED_CALLS = old
+    return judge, whole, *cut
+
+
+def test_a_form_is_compared_with_its_control_in_pairs(measured):
+    judge, _, large, small = measured
+    gain = judge.compared(large, small).candidate.over_control
+    assert gain.value == pytest.approx(large.candidate.score - small.candidate.score)
+    assert gain.low < gain.value < gain.high
+    # Of itself no form is better.
+    assert judge.compared(large, large).candidate.over_control.value == 0
+
+
+def test_only_a_form_that_beats_its_control_is_good(measured):
+    judge, whole, large, small = measured
+    assert judge.good(whole.candidate)
+    assert judge.good(large.candidate)
+    better, worse = judge.compared(large, small), judge.compared(large, large)
+    assert judge.good(better.candidate)
+    assert not judge.good(worse.candidate)
+
+
+def test_a_form_that_surely_loses_too_much_is_hopeless(measured):
+    judge, whole, large, small = measured
+    assert not judge.hopeless(whole.candidate)
+    assert not judge.hopeless(large.candidate)
+    assert judge.hopeless(small.candidate)
+
+
+def test_bounds_of_several_are_wider_than_those_of_one(measured):
+    judge, whole, large, small = measured
+    (_, alone) = judge.together([whole, large])
+    _, one, other = judge.together([whole, large, small])
+    assert one.loss.high > alone.loss.high > one.loss.value == large.candidate.loss.value
+    assert other.loss.low < small.candidate.loss.value < other.loss.high
+    assert judge.together([whole]) == (whole.candidate,)
+    assert np.isfinite([one.loss.low, one.loss.high]).all()

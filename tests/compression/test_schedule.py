@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from raymm.compression.schedule import LATER, Schedule
+
+
+class Clock:
+    def __init__(self, left):
+        self.now = left
+
+    def __call__(self):
+        return self.now
+
+
+def run(plan, clock, name, seconds, extra=0.0):
+    """Say whether a form was allowed, and let it take so long."""
+    allowed = plan.allows(name, {"size": 1}, extra)
+    if allowed:
+        with plan.timed(name):
+            clock.now -= seconds
+    return allowed
+
+
+def test_without_a_clock_everything_is_tried():
+    plan = Schedule()
+    assert not plan.bounded
+    assert plan.allows("any", {}, extra=1e9)
+    with plan.timed("any"):
+        pass
+    assert (plan.left_out, plan.took) == ([], {})
+
+
+def test_what_a_technique_took_foretells_its_next_form():
+    clock = Clock(10.0)
+    plan = Schedule(left=clock)
+    assert run(plan, clock, "slow", 6.0)
+    assert not run(plan, clock, "slow", 6.0)
+    # Of one that was not tried yet the longest of the others is foretold.
+    assert not run(plan, clock, "new", 0.1)
+    plan.took["new"] = 0.1
+    assert run(plan, clock, "new", 0.1)
+    assert not run(plan, clock, "new", 0.1, extra=5.0)
+    assert plan.left_out == [
+        "slow size=1: it would take 6 s of the 4 s there are",
+        "new size=1: it would take 6 s of the 4 s there are",
+        "new size=1: it would take 5.1 s of the 3.9 s there are",
+    ]
+
+
+def test_some_time_is_kept_for_what_follows():
+    clock = Clock(10.0)
+    plan = Schedule(left=clock)
+    plan.keep(True)
+    assert not plan.allows("one", {}, extra=10.0 * (1 - LATER) + 0.1)
+    assert plan.allows("one", {}, extra=10.0 * (1 - LATER) - 0.1)
+    plan.keep(False)
+    assert plan.allows("one", {}, extra=9.9)
+
+
+def test_recipes_are_thinned_evenly_with_both_ends_kept():
+    recipes = [{"size": size} for size in range(9)]
+    assert Schedule().thinned(recipes) == recipes
+    assert [one["size"] for one in Schedule(most=3).thinned(recipes)] == [0, 4, 8]
+    assert [one["size"] for one in Schedule(most=3).thinned(recipes, 1)] == [0]

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from raymm.compression.compressor import Rows
+from raymm.compression.students import student
+from raymm.compression.teaching import labels_alone, lesson_of
+from raymm.evaluation.metrics import metric_for
+
+SIZES = ({"rounds": 20, "leaves": 6}, {"units": 8})
+TASKS = ("binary", "multiclass", "regression")
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("size", SIZES)
+def test_a_student_learns_and_is_the_same_each_time(dataset, task, size):
+    data = dataset(task)
+    rows = Rows(tensors=data.rows(data.train), y=data.y[data.train], metric=None)
+    lesson = labels_alone(data.schema, rows)
+    first, second = (student(data.schema, lesson, size, seed=1) for _ in range(2))
+    tensors, y = data.rows(data.test), data.y[data.test]
+    said = first.predict(tensors)
+    assert said.tolist() == second.predict(tensors).tolist()
+    metric = metric_for("r2" if task == "regression" else "accuracy", task)
+    # A constant has 0, and at most half of the rows are of one class.
+    assert metric(y, said) > (0.3 if task == "regression" else 0.6)
+    if task != "regression":
+        assert said.sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_soft_labels_are_what_a_student_comes_near_to(dataset, trained, size):
+    data = dataset("multiclass")
+    bundle, _ = trained(data, rounds=20)
+    rows = Rows(tensors=data.rows(data.train), y=data.y[data.train], metric=None)
+    even = np.full((len(rows.y), 3), 1 / 3)
+    lesson = lesson_of(bundle, rows)
+    flat = type(lesson)(
+        tensors=lesson.tensors,
+        y=lesson.y,
+        target=even,
+        made=lesson.made,
+        made_target=np.full_like(lesson.made_target, 1 / 3),
+    )
+    said = student(data.schema, flat, size, seed=0).predict(rows.tensors)
+    assert np.abs(said - 1 / 3).max() < 0.05
