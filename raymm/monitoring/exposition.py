@@ -10,6 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Summa
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from raymm.artifacts.figures import FIGURES, figures
+
 _GAUGES = {
     "statistic": ("raymm_drift_psi", "Population stability index of the last window."),
     "threshold": ("raymm_drift_threshold", "What the index may reach by chance."),
@@ -22,7 +24,8 @@ _GAUGES = {
 def metrics_text(name: str, report: Mapping[str, Any]) -> str:
     """Return a model's report as Prometheus takes it.
 
-    Labels are the model, the feature and the error's class, of which there are 51 at most.
+    Labels are the model, the version (a handful), the feature, what became of labels, and the
+    error's class, of which there are 51 at most.
     """
     registry = CollectorRegistry()
     registry.register(_Report(name, report))
@@ -51,6 +54,25 @@ class _Report(Collector):
         latency.add_metric([self._name], count_value=spent["count"], sum_value=spent["sum"])
         yield latency
         yield from self._features()
+        yield from self._versions()
+
+    def _versions(self) -> Iterator[Metric]:
+        gauges = {
+            one.name: GaugeMetricFamily(one.name, one.text, labels=["model", "version"])
+            for one in FIGURES
+        }
+        for one, version, value in figures(self._report):
+            gauges[one.name].add_metric([self._name, version], value)
+        yield from gauges.values()
+        labels = CounterMetricFamily(
+            "raymm_labels", "What became of true labels.", labels=["model", "outcome"]
+        )
+        told = self._report.get("labels", {})
+        for outcome in ("labels", "doubled", "expired", "unreadable"):
+            if outcome in told:
+                shown = "told" if outcome == "labels" else outcome
+                labels.add_metric([self._name, shown], told[outcome])
+        yield labels
 
     def _counter(self, name: str, text: str, value: float) -> Metric:
         family = CounterMetricFamily(name, text, labels=["model"])
@@ -60,7 +82,7 @@ class _Report(Collector):
     def _features(self) -> Iterator[Metric]:
         for key, (name, text) in _GAUGES.items():
             family = GaugeMetricFamily(name, text, labels=["model", "feature"])
-            for feature, figures in self._report["features"].items():
-                if figures.get(key) is not None:
-                    family.add_metric([self._name, feature], float(figures[key]))
+            for feature, seen in self._report["features"].items():
+                if seen.get(key) is not None:
+                    family.add_metric([self._name, feature], float(seen[key]))
             yield family

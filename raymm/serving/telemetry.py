@@ -22,6 +22,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from raymm.artifacts.figures import FIGURES, figures
+
 MOST_MEASURES = 500
 """Series that one model's monitor may add to ``/metrics``."""
 
@@ -116,6 +118,7 @@ class Telemetry(Collector):
         for caller, count in self._callers.items():
             callers.add_metric((caller,), count)
         yield from (requests, rows, seconds, errors, callers, self._served(), self._monitored())
+        yield from self._by_version()
 
     def _served(self) -> Metric:
         family = GaugeMetricFamily(
@@ -125,13 +128,24 @@ class Telemetry(Collector):
             family.add_metric((model,), number)
         return family
 
+    def _by_version(self) -> Iterator[Metric]:
+        gauges = {
+            one.name: GaugeMetricFamily(one.name, one.text, labels=("model", "version"))
+            for one in FIGURES
+        }
+        for model, report in self._reports.items():
+            for one, version, value in figures(report):
+                gauges[one.name].add_metric((model, version), value)
+        yield from gauges.values()
+
     def _monitored(self) -> Metric:
         family = GaugeMetricFamily(
             "raymm_monitor", "Figures of the monitor's report.", labels=("model", "measure")
         )
         for model, report in self._reports.items():
+            own = {key: value for key, value in report.items() if key != "versions"}
             # a measure that is told twice has its last value
-            for measure, value in dict(islice(measures(report), MOST_MEASURES)).items():
+            for measure, value in dict(islice(measures(own), MOST_MEASURES)).items():
                 family.add_metric((model, measure), value)
         return family
 

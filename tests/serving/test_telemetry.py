@@ -73,3 +73,10 @@ def test_series_are_bounded_and_leave_with_the_report():
     told = [s for s in _samples(telemetry.text({}, huge)) if s.name == "raymm_monitor"]
     assert len(told) == MOST_MEASURES
     assert not [s for s in _samples(telemetry.text({}, {})) if s.name == "raymm_monitor"]
+
+
+def test_versions_of_a_monitor_have_gauges_of_their_own_and_no_measures():
+    report = {"rows": 3, "versions": {"7": {"rows": 3, "quality": {"value": 0.75}}}}
+    text = Telemetry().text({"m": 7}, {"m": report}).decode()
+    assert 'raymm_quality{model="m",version="7"} 0.75' in text
+    assert "versions.7" not in text

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from raymm.artifacts.figures import FIGURES, figures
+
+
+def test_each_figure_is_found_where_the_report_has_it():
+    known = {"value": 0.9, "low": None, "n": 5, "delay": {"p50": 3.0}, "coverage": float("nan")}
+    version = {"quality": known, "estimated": {"accuracy": None}, "drifted": ["a", "b"]}
+    found = {
+        (one.name, number): value for one, number, value in figures({"versions": {"3": version}})
+    }
+    assert found == {
+        ("raymm_quality", "3"): 0.9,
+        ("raymm_quality_rows", "3"): 5.0,
+        ("raymm_label_delay_seconds", "3"): 3.0,
+        ("raymm_drifted_features", "3"): 2.0,
+    }
+    assert list(figures({})) == []
+
+
+def test_names_are_prometheus_names_and_differ():
+    names = [one.name for one in FIGURES]
+    assert len(set(names)) == len(names)
+    assert all(name.startswith("raymm_") and name.replace("_", "").isalnum() for name in names)
