@@ -22,6 +22,7 @@ _FILES = (".txt", ".json", ".ubj", ".onnx")
 @click.command()
 @click.argument("model", metavar="NAME[@VERSION] | FILE")
 @click.option("--pick", default=None, help="Number or technique of another point to register.")
+@click.option("--picture", default=None, help="File.svg to write: score against bytes.")
 @click.option("--source", default=None, help="With --pick: where the run's table is now.")
 @click.option("--data", default=None, help="Table that FILE's model was not trained on.")
 @click.option("--target", default=None, help="Column of --data that the model predicts.")
@@ -35,6 +36,7 @@ _FILES = (".txt", ".json", ".ubj", ".onnx")
 def compress(
     model: str,
     pick: str | None,
+    picture: str | None,
     source: str | None,
     storage: str | None,
     as_json: bool,
@@ -60,7 +62,7 @@ def compress(
                 "--pick, --source and --storage are for a registered model. Leave them out, or "
                 "give NAME without --data."
             )
-        _outside(model, as_json=as_json, **given)
+        _outside(model, picture, as_json=as_json, **given)
         return
     if told:
         raise ConfigError(
@@ -68,14 +70,22 @@ def compress(
             f"{'is' if len(told) == 1 else 'are'} for a model file with --data. Leave out, or "
             "give FILE and --data."
         )
-    _registered(model, pick, source, options.storage_of(storage), as_json=as_json)
+    if pick is not None and picture is not None:
+        raise ConfigError("--picture shows the points to pick from. Leave --pick out.")
+    _registered(model, pick, source, options.storage_of(storage), picture, as_json=as_json)
 
 
 # ------------------------------------------------------------------------------ registered models
 
 
 def _registered(
-    model: str, pick: str | None, source: str | None, storage: str, *, as_json: bool
+    model: str,
+    pick: str | None,
+    source: str | None,
+    storage: str,
+    picture: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     from raymm import picking
     from raymm.registry.versions import Registry
@@ -90,6 +100,7 @@ def _registered(
         version = registry.champion(name) or registry.versions(name)[-1]
     if pick is None:
         found = picking.frontier_of(registry, version)
+        _draw(found, picture)
         if as_json:
             printing.as_json({"name": name, "version": version.number, "frontier": found})
             return
@@ -140,7 +151,7 @@ def _picked(name: str, done: Any, *, as_json: bool) -> None:
 # ------------------------------------------------------------------------------- models from files
 
 
-def _outside(model: str, *, as_json: bool, **given: Any) -> None:
+def _outside(model: str, picture: str | None, *, as_json: bool, **given: Any) -> None:
     from raymm.foreign.bundling import compress as bundled
 
     if given["target"] is None:
@@ -163,6 +174,7 @@ def _outside(model: str, *, as_json: bool, **given: Any) -> None:
         techniques="auto" if names is None else [one.strip() for one in names.split(",")],
         seed=given["seed"] or 0,
     )
+    _draw(done.frontier, picture)
     plain = output.suffix.lower() == ".onnx"
     data = done.bundle.graph if plain else done.bundle.to_bytes()
     try:
@@ -218,9 +230,23 @@ def _table(title: str, found: Frontier, file_bytes: int = 0) -> None:
         )
         for number, one in enumerate(found.candidates, start=1)
     ]
+    for one in found.left_out:
+        printing.say(f"not measured: {one}")
     columns = ("", "", "technique", "parameters", found.metric, "loss")
     more = ("its interval", "bytes", "times less", "row µs")
     printing.table(f"{title}; loss allowed {found.max_loss:g}", (*columns, *more), rows)
+
+
+def _draw(found: Frontier, picture: str | None) -> None:
+    """Write the picture of a frontier, where one is asked for."""
+    if picture is None:
+        return
+    from raymm.report.frontier import alone
+
+    try:
+        Path(picture).write_text(alone(found), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{picture} cannot be written: {error.strerror}.") from error
 
 
 def _short(value: Any) -> str:

@@ -27,6 +27,7 @@ from raymm.artifacts import (
 )
 from raymm.bundle.blend import decided
 from raymm.report import figures
+from raymm.report import frontier as compression
 from raymm.report import search as searching
 from raymm.report.confusion import confusion, counts
 from raymm.report.figures import Axes, Bar, Layer
@@ -135,8 +136,8 @@ def settings(config: Mapping[str, Any]) -> str:
 def _figures(inputs: ReportInputs) -> dict[str, str]:
     found = dict.fromkeys(("frontier", "time", "importance", "calibration", "confusion"), "")
     if inputs.frontier is not None:
-        found["frontier"] = _frontier(inputs.frontier, "size")
-        found["time"] = _frontier(inputs.frontier, "time")
+        found["frontier"] = compression.draw(inputs.frontier)
+        found["time"] = _times(inputs.frontier)
     if inputs.explanation is not None:
         kept = inputs.explanation.importance[:_TOP]
         rows = [Bar(label=i.column, value=i.value, low=i.low, high=i.high) for i in kept]
@@ -184,20 +185,16 @@ def _confusion(
     return confusion(counts(truth, predictions, classes), names)
 
 
-def _frontier(frontier: Frontier, against: str) -> str:
-    """Draw the candidates by size or by time; the line joins those that no other beats."""
-
-    def cost(candidate: Candidate) -> float:
-        return candidate.bytes / 1000 if against == "size" else candidate.row_microseconds
-
+def _times(frontier: Frontier) -> str:
+    """Draw the candidates by the time of a row; the line joins those that no other beats."""
     best: list[Candidate] = []
-    for one in sorted(frontier.candidates, key=lambda one: (cost(one), one.loss.value)):
+    for one in sorted(frontier.candidates, key=lambda one: (one.row_microseconds, one.loss.value)):
         if not best or one.loss.value < best[-1].loss.value:
             best.append(one)
     layers = [
         Layer(
             name="not beaten in both",
-            x=[cost(one) for one in best],
+            x=[one.row_microseconds for one in best],
             y=[one.score for one in best],
             style="step",
             faint=True,
@@ -206,15 +203,14 @@ def _frontier(frontier: Frontier, against: str) -> str:
     layers += [
         Layer(
             name="chosen" if chosen else "candidates",
-            x=[cost(c) for c in frontier.candidates if c.chosen is chosen],
+            x=[c.row_microseconds for c in frontier.candidates if c.chosen is chosen],
             y=[c.score for c in frontier.candidates if c.chosen is chosen],
             style="dots",
             marked=chosen,
         )
         for chosen in (False, True)
     ]
-    label = "bundle size, kB" if against == "size" else "time of one row, µs"
-    axes = Axes(title=f"Score against {against}", x=label, y=frontier.metric, log_x=True)
+    axes = Axes(title="Score against time", x="time of one row, µs", y=frontier.metric, log_x=True)
     return figures.plot(layers, axes)
 
 

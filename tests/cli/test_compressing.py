@@ -134,3 +134,20 @@ def test_a_picked_point_is_a_version(raymm, finished, tmp_path):
     assert told["version"] == 3
     assert done.code == (0 if told["blessed"] else 5)
     assert told["technique"] == shown["candidates"][place - 1]["technique"]
+
+
+def test_a_picture_of_the_points_is_written(tmp_path):
+    from raymm.artifacts import Candidate, Frontier, Score
+    from raymm.cli.compressing import _draw
+    from raymm.errors import ConfigError
+
+    score = Score(metric="roc_auc", value=0.0, low=0.0, high=0.0)
+    whole = Candidate(
+        technique="none", parameters={}, score=0.9, loss=score, bytes=9, row_microseconds=1.0
+    )
+    found = Frontier(candidates=(whole,), metric="roc_auc", max_loss=0.1, rows=1)
+    _draw(found, None)
+    _draw(found, str(tmp_path / "made.svg"))
+    assert "as it was" in (tmp_path / "made.svg").read_text()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        _draw(found, str(tmp_path / "none" / "made.svg"))

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from raymm.artifacts import Candidate, Frontier, Score
+from raymm.report.frontier import alone, draw, unbeaten
+
+
+def candidate(technique, count, loss, *, score=0.9, chosen=False, **parameters):
+    return Candidate(
+        technique=technique,
+        parameters=parameters,
+        score=score - loss,
+        loss=Score(metric="roc_auc", value=loss, low=loss - 0.001, high=loss + 0.001),
+        bytes=count,
+        row_microseconds=1.0,
+        chosen=chosen,
+    )
+
+
+def found(*more):
+    return Frontier(
+        candidates=(
+            candidate("none", 100_000, 0.0),
+            candidate("truncate", 50_000, 0.2, keep=0.5),
+            candidate("prune", 30_000, 0.002, size=0.3),
+            candidate("prune+quantize", 9_000, 0.003, chosen=True, **{"quantize.bits": 8}),
+            *more,
+        ),
+        metric="roc_auc",
+        max_loss=0.005,
+        rows=100,
+    )
+
+
+def test_every_form_stands_where_its_bytes_and_score_say():
+    tree = ElementTree.fromstring(alone(found()))
+    dots = [one for one in tree.iter() if one.tag.endswith("circle")]
+    x, y = ([float(one.get(key)) for one in dots] for key in ("cx", "cy"))
+    assert x == sorted(x, reverse=True)
+    # The better a score the higher, and that is a smaller y; the one far below is an arrow.
+    assert y == sorted(y)
+    assert len(dots) == 3
+    whiskers = [one for one in tree.iter() if one.get("class") == "whisker"]
+    assert all(float(one.get("y1")) < float(one.get("y2")) for one in whiskers)
+    assert len(whiskers) == len(dots)
+
+
+def test_the_chosen_form_and_what_is_allowed_are_told_without_overlap():
+    drawn = draw(found())
+    for words in ("as it was", "prune 0.3", "prune + quantize 8", "a loss of 0.005 is allowed"):
+        assert words in drawn
+    places = re.findall(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*>(?:as it|prune)', drawn)
+    assert len(places) == len(set(places)) == 3
+    assert 'font-weight="bold">prune + quantize 8' in drawn
+
+
+def test_names_that_nothing_leaves_room_for_are_left_out():
+    crowd = [candidate("x" * 30, 9_000 + k, 0.003 - k * 1e-6) for k in range(40)]
+    drawn = draw(found(*crowd))
+    assert drawn.count("<circle") == 43
+    assert 1 <= len(re.findall(r"<text[^>]*>x{9}", drawn)) < 20
+
+
+def test_errors_fall_upwards_and_nothing_is_drawn_of_nothing():
+    error = candidate("none", 10, 0.0, score=5.0)
+    worse = candidate("prune", 5, -0.1, score=5.0)
+    worse = Candidate(
+        technique="prune",
+        parameters={},
+        score=5.1,
+        loss=Score(metric="rmse", value=0.1, low=0.05, high=0.15),
+        bytes=5,
+        row_microseconds=1.0,
+    )
+    both = Frontier(candidates=(error, worse), metric="rmse", max_loss=0.1, rows=1)
+    dots = [float(one) for one in re.findall(r'cy="([\d.]+)"', draw(both))]
+    assert dots[0] < dots[1]
+    assert draw(Frontier(candidates=(), metric="rmse", max_loss=0.1, rows=1)) == ""
+    assert alone(Frontier(candidates=(), metric="rmse", max_loss=0.1, rows=1)) == ""
+
+
+def test_those_that_no_other_beats_lose_less_the_larger_they_are():
+    best = unbeaten(found().candidates)
+    assert [one.bytes for one in best] == [9_000, 30_000, 100_000]
+
+
+@pytest.mark.parametrize("evil", ["<script>", '"&'])
+def test_names_are_escaped(evil):
+    drawn = alone(found(candidate(evil, 2_000, 0.0001)))
+    assert evil not in drawn
+    ElementTree.fromstring(drawn)
