@@ -4,6 +4,8 @@ import importlib.metadata
 import json
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -121,7 +123,11 @@ def _metric_names():
     telemetry = Telemetry()
     telemetry.answered("m", 1, 1, 0.1)
     telemetry.failed("m", 1, "InputError")
-    text = telemetry.text({"m": 1}, {"m": {"drift": 1}}).decode()
+    quality = {"value": 1, "low": 1, "high": 1, "n": 1, "coverage": 1, "waiting": 1}
+    quality |= {"recent": {"value": 1}, "delay": {"p50": 1}}
+    version = {"quality": quality, "estimated": {"accuracy": {"value": 1}}, "drifted": []}
+    report = {"drift": 1, "versions": {"1": version}}
+    text = telemetry.text({"m": 1}, {"m": report}).decode()
     return set(re.findall(r"^(raymm_\w+)", text, re.MULTILINE))
 
 
@@ -135,3 +141,9 @@ def test_dashboard_and_alerts_use_figures_that_exist():
         assert named or "up{" in query
     assert len({rule["alert"] for rule in rules}) == len(rules)
     assert _yaml("prometheus.yml")["rule_files"] == ["alerts.yml"]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_takes_the_rules():
+    command = ["promtool", "check", "rules", str(CLUSTER / "alerts.yml")]
+    subprocess.run(command, check=True, capture_output=True)
