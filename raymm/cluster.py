@@ -38,6 +38,10 @@ ENVIRONMENT: Mapping[str, str] = {
     # mode Ray writes a token file that everyone on the machine can read.
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # A replica that dies takes with it what it had not begun to answer; asked again, another one
+    # answers. Predictions and labels may be sent twice, and bodies that HAProxy does not hold
+    # whole (16 kB) are not.
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
     # A replica behind HAProxy goes on for 30 s after it was taken out, so that balancers outside
     # notice; on one machine HAProxy is told at once.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
