@@ -24,6 +24,8 @@ from raymm.monitoring.sketches import Latencies
 from raymm.plugins import metrics
 
 LEVEL = 0.95
+AUTO = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "rmse"}
+"""What a goal's metric "auto" stands for."""
 DEFAULTS = {"binary": "accuracy", "multiclass": "accuracy", "regression": "rmse"}
 _LEAST_ROOM = 256
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
@@ -62,6 +64,18 @@ def read_label(target: Target, label: Any) -> float | None:
         known = value is not None and None not in named
         near = [code for code, name in enumerate(named) if known and name == value]
     return float(near[0]) if len(near) == 1 else None
+
+
+def metric_of(target: Target) -> str:
+    """Return the name of the metric that a version is judged by.
+
+    That is the task's default where the target names none, or one that is not known here or does
+    not suit the task: a monitor goes on whatever it is told.
+    """
+    named = AUTO[target.task] if target.metric == "auto" else target.metric
+    if named in metrics.names() and target.task in metrics.get(named).tasks:
+        return named
+    return DEFAULTS[target.task]
 
 
 class Judged:
@@ -153,7 +167,7 @@ class Judged:
         ``others`` holds what every task has beside the metric: accuracy, or the root mean squared
         error.
         """
-        metric = self.target.metric or DEFAULTS[self.target.task]
+        metric = metric_of(self.target)
         default = DEFAULTS[self.target.task]
         truth, rows = self.rows()
         report: dict[str, Any] = _scored(metric, self.target, truth, rows)

@@ -112,7 +112,7 @@ class Service:
             watcher.watch(
                 served.number,
                 served.statistics,
-                target=Target.of(served.schema),
+                target=Target.of(served.schema, served.metric),
                 champion=served.number == champion,
             )
         return watcher

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,9 @@ def from_bundle(name: str, number: int, data: bytes) -> Served:
 
     bundle = Bundle.from_bytes(data)
     sha256 = hashlib.sha256(data).hexdigest()
-    return warmed(name, number, sha256, Runner(bundle), statistics=bundle.statistics)
+    goal = bundle.lineage.configuration.get("goal", {})
+    made = warmed(name, number, sha256, Runner(bundle), statistics=bundle.statistics)
+    return replace(made, metric=str(goal.get("metric", "")))
 
 
 def warmed(

@@ -44,6 +44,8 @@ class Served:
         Made from the schema, the name and the number.
     row_seconds : float
         What the example row took through the graph, when it was loaded.
+    metric : str
+        The goal's, by which the monitor judges it; "auto" and empty are the task's own.
     tally : Tally
         What its requests came to in this process.
     """
@@ -55,6 +57,7 @@ class Served:
     schema: Schema
     statistics: Statistics | None = None
     row_seconds: float = 0.0
+    metric: str = ""
     tally: Tally = field(default_factory=Tally, compare=False)
     reader: RecordReader = field(init=False)
     writer: AnswerWriter = field(init=False)

@@ -80,6 +80,18 @@ def test_numbers_are_judged_too() -> None:
     assert report["others"]["rmse"]["value"] == pytest.approx(root_mean_squared_error(truth, rows))
 
 
+def test_auto_is_the_goals_default() -> None:
+    from raymm.evaluation.metrics import default_metric
+    from raymm.monitoring.judged import AUTO
+
+    assert all(default_metric(task) == name for task, name in AUTO.items())  # type: ignore[arg-type]
+    target = Target(task="binary", classes=("no", "yes"), metric="auto")
+    assert Judged(target, most=100, recent=50).report()["metric"] == "roc_auc"
+    for strange in ("rmse", "nonsense"):
+        target = Target(task="binary", classes=("no", "yes"), metric=strange)
+        assert Judged(target, most=100, recent=50).report()["metric"] == "accuracy"
+
+
 def test_before_the_first_label_nothing_is_claimed() -> None:
     report = Judged(BINARY, most=500, recent=50).report()
     assert (report["value"], report["low"], report["n"]) == (None, None, 0)
