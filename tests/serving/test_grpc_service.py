@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 
-from raymm.serving.grpc_protocol import message
+from raymm.serving.grpc_protocol import METHODS, message
 from raymm.serving.grpc_service import Failed, Methods
 
 KINDS = {
@@ -138,3 +138,65 @@ def test_tokens_and_limits_are_those_of_http(call):
         call("ModelInfer", request(), max_bytes=10)
     with pytest.raises(Failed, match="rows"):
         call("ModelInfer", request(rows=3), max_rows=2)
+
+
+def test_tritons_own_client_works_unchanged(make_client):
+    """The client of NVIDIA Triton, against a plain gRPC server on loopback."""
+    pytest.importorskip("tritonclient")
+    pytest.importorskip("rapidjson")  # which it needs for its part of gRPC
+    import grpc
+    import tritonclient.grpc as triton
+
+    from raymm.serving.grpc_protocol import add_to_server
+    from raymm.serving.grpc_service import Inference
+
+    class Servicer(Inference):
+        def __init__(self, app):
+            self.app = type("Counted", (), {"app": app, "__call__": lambda _, *a: app(*a)})()
+
+        def __getattribute__(self, name):
+            found = super().__getattribute__(name)
+            if name not in METHODS:
+                return found
+
+            async def method(request, context):
+                return (await found(request, context)).SerializeToString()
+
+            return method
+
+    def ask(port):
+        client = triton.InferenceServerClient(f"127.0.0.1:{port}")
+        assert client.is_server_live()
+        assert client.is_server_ready()
+        assert client.is_model_ready("churn")
+        assert client.get_server_metadata().name == "raymm"
+        headers = {"authorization": "Bearer secret"}
+        told = client.get_model_metadata("churn", headers=headers)
+        assert len(told.inputs) == len(KINDS)
+        inputs = []
+        for name, (datatype, _, value) in KINDS.items():
+            dtype = triton.InferInput(name, [2, 1], datatype)
+            kind = {"FP32": np.float32, "FP64": np.float64, "BOOL": bool, "INT64": np.int64}
+            dtype.set_data_from_numpy(np.full((2, 1), value, kind.get(datatype, object)))
+            inputs.append(dtype)
+        found = client.infer("churn", inputs, request_id="mine", headers=headers)
+        assert found.get_response().id == "mine"
+        with pytest.raises(Exception, match="token"):
+            client.infer("churn", inputs)
+        client.close()
+        return found.as_numpy("prediction"), found.as_numpy("probabilities")
+
+    async def serve():
+        server = grpc.aio.server()
+        add_to_server(Servicer(make_client(tokens={"a": "secret"}).app), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            return await asyncio.to_thread(ask, port)
+        finally:
+            await server.stop(0)
+
+    labels, probabilities = asyncio.run(serve())
+    assert labels.tolist() == [[b"yes"]] * 2
+    assert probabilities.shape == (2, 2)
+    assert probabilities[0, 1] == pytest.approx(0.601, abs=0.001)
