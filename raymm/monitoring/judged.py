@@ -181,6 +181,10 @@ class Judged:
         }
         return report
 
+    def newest(self, count: int) -> dict[str, Any]:
+        """Return the metric's value, interval and rows over so many of the newest rows."""
+        return _scored(metric_of(self.target), self.target, *self.rows(max(count, 1)))
+
     def state(self) -> dict[str, Any]:
         """Return everything needed to go on after a restart, as plain JSON values."""
         chosen = self._newest(self.most)

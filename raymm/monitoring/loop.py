@@ -158,7 +158,7 @@ def _by_labels(
     champion: Mapping[str, Any], challenger: Mapping[str, Any], trial: Trial
 ) -> Judgement | None:
     """Return what labels say; None where they are too few."""
-    one = champion.get("quality", {}).get("recent", {})
+    one = challenger.get("champion") or champion.get("quality", {}).get("recent", {})
     other = challenger.get("quality", {}).get("recent", {})
     figures = [one.get(key) for key in ("value", "low", "high")]
     figures += [other.get(key) for key in ("value", "low", "high")]

@@ -202,7 +202,9 @@ class Observer:
     def report(self) -> dict[str, Any]:
         """Return the champion's report, and under "versions" that of each version by its number.
 
-        "labels" counts what became of labels, of all versions together. Empty before `watch`.
+        "labels" counts what became of labels, of all versions together; a challenger's "champion"
+        is the champion's quality on as many of its newest rows as the challenger's has, which in
+        shadow are the same rows. Empty before `watch`.
         """
         with self._lock:
             if self._champion is None:
@@ -211,6 +213,11 @@ class Observer:
                 str(number): {"model": self.name, **watched.report(self._labels.waiting(number))}
                 for number, watched in sorted(self._versions.items())
             }
+            champion = self._versions[self._champion]
+            for number, one in versions.items():
+                rows = one.get("quality", {}).get("recent", {}).get("n", 0)
+                if rows and number != str(self._champion):
+                    one["champion"] = champion.newest(rows)
             report: dict[str, Any] = dict(versions[str(self._champion)])
             report["labels"] = {**self._labels.counts, "orphaned": self._labels.orphaned}
             report["versions"] = versions

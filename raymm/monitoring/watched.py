@@ -97,6 +97,10 @@ class Watched:
         if pairs and self._judged is not None and self._dtype is not None:
             self._judged.add(pairs, self._dtype)
 
+    def newest(self, count: int) -> dict[str, Any] | None:
+        """Return the quality of so many of the newest labelled rows; None without a target."""
+        return None if self._judged is None else self._judged.newest(count)
+
     def report(self, waiting: int) -> dict[str, Any]:
         """Return the reports of all monitors, laid over each other, and the quality.
 

@@ -58,6 +58,13 @@ def test_labels_decide_where_there_are_enough(
     assert words in found.reason
 
 
+def test_the_champion_is_judged_on_the_challengers_rows_where_they_are_known() -> None:
+    new = version(0.8, 300)
+    assert judge(version(0.9, 500), new, TRIAL, waited=0).verdict == "worse"
+    new["champion"] = version(0.7, 300)["quality"]["recent"]
+    assert judge(version(0.9, 500), new, TRIAL, waited=0).verdict == "good"
+
+
 def test_smaller_errors_are_better() -> None:
     old, new = version(2.0, 500), version(1.5, 500)
     for one in (old, new):

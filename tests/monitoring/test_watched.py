@@ -69,6 +69,7 @@ def test_joined_quality_is_the_offline_figure(tmp_path: Path, clock: Any) -> Non
     assert report["quality"]["value"] == loss(truth, rows)
     assert report["versions"]["2"]["quality"]["value"] == loss(truth, rows[:, ::-1].copy())
     assert report["quality"]["coverage"] == 1.0
+    assert report["versions"]["2"]["champion"] == report["quality"]["recent"]
     labels = [what for kind, what in given if kind == "label"]
     orphaned = sum(name.startswith("nobody") for name, _ in labels)
     assert report["labels"]["orphaned"] == orphaned
