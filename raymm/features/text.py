@@ -136,7 +136,8 @@ class Text(_Words):
         """Return fewer words where rows are few: a booster looks at every one in each round.
 
         On 4,500 messages, 400 words were as good as 1,000 (0.9895 against 0.9892 of area under the
-        curve for slow small trees, 0.9897 against 0.9875 for fast ones), in 60 % of the time.
+        curve for slow small trees of LightGBM, 0.9897 against 0.9875 for fast ones; XGBoost's fell
+        from 0.9860 to 0.9859), in 60 % of the time or less. One table, three folds.
         """
         return min(super()._most(rows), max(COUNTED, rows // COUNTED_ROWS))
 
