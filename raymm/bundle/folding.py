@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from raymm.bundle.parts import DAMAGED, pack
-from raymm.bundle.tree_codec import LARGEST_NODES, decode, encode
+from raymm.bundle.tree_codec import decode, encode
+from raymm.bundle.tree_nodes import LARGEST_NODES, Budget
 from raymm.errors import BundleError
 
 OPERATOR = "TreeEnsembleRegressor"
@@ -122,7 +123,7 @@ def unfold(folded: Folded) -> bytes:
     ------
     BundleError
         When the parts do not belong together, or the trees have more nodes than
-        `raymm.bundle.tree_codec.LARGEST_NODES` in all.
+        `raymm.bundle.tree_nodes.LARGEST_NODES` in all.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -144,10 +145,10 @@ def _grow(model: Any, trees: Sequence[bytes]) -> None:
     nodes = [node for node in model.graph.node if node.op_type == OPERATOR and not node.attribute]
     if len(nodes) != len(trees):
         raise _damaged(f"its graph must have {len(trees)} nodes of trees, but has {len(nodes)}")
-    total = 0
+    total, budget = 0, Budget()
     for node, data in zip(nodes, trees, strict=True):
-        ensemble = decode(data)
-        total += max(len(ensemble.feature), len(ensemble.leaf))
+        ensemble = decode(data, budget)
+        total += len(ensemble.leaf)
         if total > LARGEST_NODES:
             raise _damaged(f"its trees must have at most {LARGEST_NODES} nodes")
         node.CopyFrom(ensemble.to_node(node))

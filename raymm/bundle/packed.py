@@ -39,7 +39,7 @@ VERSION = 2
 MAGIC = b"raymm\x00\r\n"
 LARGEST_GRAPH = 1 << 30
 """Bytes of all parts of the graph, unpacked."""
-LARGEST_RECORDS = 64 << 20
+LARGEST_RECORDS = 16 << 20
 LARGEST_MANIFEST = 1 << 16
 RECORDS, SKELETON, PLANE, TREES = range(4)
 _NAMES = ("records", "graph", "tensors", "trees")

@@ -62,6 +62,8 @@ def unpack(packed: memoryview, size: int, method: int, properties: int, name: st
         if len(packed) != size:
             raise BundleError(damaged)
         return bytes(packed)
+    if method not in (DEFLATED, LZMA):
+        raise BundleError(f"{damaged} (method {method} is not known)")
     try:
         if method == DEFLATED:
             inflater = zlib.decompressobj(-15, PHRASES)

@@ -21,18 +21,28 @@ import numpy.typing as npt
 
 from raymm.bundle.entropy import Coder, Counts, Ints, Reader, Writer, quantities
 from raymm.bundle.parts import DAMAGED
-from raymm.bundle.tree_nodes import Nodes, code_missing, code_nodes
+from raymm.bundle.tree_nodes import (
+    LARGEST_NODES,
+    LEVELS,
+    MOST_LEVELS,
+    NODES_A_LEVEL,
+    Budget,
+    Nodes,
+    code_missing,
+    code_nodes,
+)
 from raymm.bundle.tree_order import OTHER, Shape, arranged, code_order, order_of
 from raymm.bundle.tree_tables import SIGN, code_tables, keys_of, values_of
 from raymm.bundle.tree_values import Leaves, code_leaves
 from raymm.errors import BundleError
 from raymm.models.trees import TreeEnsemble
 
-LARGEST_NODES = 1 << 21
 LARGEST_NUMBER = (1 << 31) - 1
 BUNCHES = 64
 LANES = 256
 FEATURES = 1 << 14
+FEW_LEVELS = 600
+"""Levels beyond which more trees are coded together, so that several ensembles fit into a file."""
 _DENSITY = 64
 """Nodes told by a byte at most: no real file tells as many; a hostile one cannot ask for more."""
 _STRICT, _AVERAGED, _ORDER = 1, 2, 4
@@ -52,6 +62,11 @@ def encode(trees: TreeEnsemble) -> bytes:
     _require_plain(trees)
     bunch = _bunch(trees)
     shape, original = arranged(trees, bunch)
+    while len(shape.levels) > FEW_LEVELS and bunch < len(trees.roots):
+        bunch = min(2 * bunch, len(trees.roots))
+        shape, original = arranged(trees, bunch)
+    if len(shape.levels) > min(LEVELS + len(original) // NODES_A_LEVEL, MOST_LEVELS):
+        raise ValueError("an ensemble must not have so many levels for its nodes")
     inner = trees.feature[original] >= 0
     used = np.unique(trees.feature[trees.feature >= 0])
     keys = keys_of(trees.threshold)
@@ -82,8 +97,10 @@ def encode(trees: TreeEnsemble) -> bytes:
     return b"".join([*map(_varint, head), base, coder.finish()])
 
 
-def decode(data: bytes | memoryview) -> TreeEnsemble:
+def decode(data: bytes | memoryview, budget: Budget | None = None) -> TreeEnsemble:
     """Return the ensemble that `encode` wrote.
+
+    ``budget`` is what the file that it is of may still hold; what is read is taken from it.
 
     Raises
     ------
@@ -93,6 +110,8 @@ def decode(data: bytes | memoryview) -> TreeEnsemble:
     """
     head, start = _read_head(data)
     count, trees, bunch, lanes, features, trees_per_round, flags, outputs = head
+    budget = budget or Budget()
+    budget.take_nodes(count)
     base = np.frombuffer(data[start : start + 4 * outputs], "<f4").astype(np.float32)
     coder = Reader(data[start + 4 * outputs :], lanes)
     used = _code_features(coder, None, features)
@@ -100,7 +119,7 @@ def decode(data: bytes | memoryview) -> TreeEnsemble:
     sizes = np.array([len(table) for table in tables], np.int64)
     if (sizes == 0).any():
         raise _damaged("must have thresholds for each of their features")
-    nodes = code_nodes(coder, trees, bunch, sizes, count)
+    nodes = code_nodes(coder, trees, bunch, sizes, count, budget=budget)
     code_missing(coder, nodes, _positive(nodes, tables), None)
     number = code_order(coder, nodes.shape, flags // _ORDER, None)
     leaves = code_leaves(coder, nodes, outputs, None)

@@ -19,6 +19,39 @@ _NONE = 2
 """The context of a node without the neighbour asked for; else 0 or 1."""
 
 
+LARGEST_NODES = 1 << 21
+LEVELS, NODES_A_LEVEL, MOST_LEVELS = 1024, 16, 3072
+"""Levels of all trees of a file, each some 0.6 ms to read: so many in any case, one more for so
+many nodes, and at most. 300 trees of 31 to 255 leaves have 160 to 310."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Budget:
+    """What may still be read of a file."""
+
+    nodes: int = LARGEST_NODES
+    levels: int = LEVELS
+    given: int = LEVELS
+
+    def take_nodes(self, count: int) -> None:
+        """Take an ensemble's nodes, which bring levels; raises BundleError where they are many."""
+        self.nodes -= count
+        if self.nodes < 0:
+            raise BundleError(
+                "the bundle file is damaged: its trees must have at most "
+                f"{LARGEST_NODES} nodes. {DAMAGED}"
+            )
+        more = min(count // NODES_A_LEVEL, MOST_LEVELS - self.given)
+        self.given += more
+        self.levels += more
+
+    def take_level(self) -> None:
+        """Take a level; raises BundleError where there were too many."""
+        self.levels -= 1
+        if self.levels < 0:
+            raise _damaged("on too many levels")
+
+
 @dataclass(slots=True, kw_only=True)
 class Nodes:
     """Nodes in the coder's order; see `raymm.bundle.tree_order.Shape`.
@@ -79,7 +112,15 @@ class Nodes:
         return Shape(tree=self.tree, left=self.left, levels=self.levels)
 
 
-def code_nodes(coder: Coder, trees: int, bunch: int, sizes: Ints, known: Nodes | int) -> Nodes:
+def code_nodes(
+    coder: Coder,
+    trees: int,
+    bunch: int,
+    sizes: Ints,
+    known: Nodes | int,
+    *,
+    budget: Budget | None = None,
+) -> Nodes:
     """Code the nodes of trees, ``bunch`` trees at a time, level by level.
 
     Parameters
@@ -90,6 +131,8 @@ def code_nodes(coder: Coder, trees: int, bunch: int, sizes: Ints, known: Nodes |
         Thresholds in each feature's table.
     known : Nodes, or how many there are for a reader
         Of these, ``inner``, ``feature``, ``place`` and ``missing`` are looked at.
+    budget : Budget, optional
+        Of a reader.
 
     Raises
     ------
@@ -98,6 +141,7 @@ def code_nodes(coder: Coder, trees: int, bunch: int, sizes: Ints, known: Nodes |
     """
     count = known if isinstance(known, int) else len(known.inner)
     grower = _Grower(coder, sizes, count, None if isinstance(known, int) else known)
+    grower.budget = budget
     for first in range(0, trees, bunch):
         grower.grow(np.arange(first, min(trees, first + bunch)), bunch)
     if grower.end != count:
@@ -111,6 +155,7 @@ class _Grower:
 
     def __init__(self, coder: Coder, sizes: Ints, count: int, known: Nodes | None) -> None:
         features = len(sizes)
+        self.budget: Budget | None = None
         self.coder, self.sizes, self.known = coder, sizes, known
         self.nodes = Nodes.blank(count)
         self.end = self.roots = 0
@@ -146,6 +191,8 @@ class _Grower:
         depth = 0
         while level.stop > level.start:
             nodes.levels.append(level)
+            if self.budget is not None:
+                self.budget.take_level()
             self._split(level, depth)
             ids = level.start + np.flatnonzero(nodes.inner[level])
             self._features(ids, depth)

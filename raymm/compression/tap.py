@@ -15,13 +15,17 @@ from raymm.bundle.run import Runner
 
 
 def tree_nodes(bundle: Bundle) -> tuple[Any, list[Any]]:
-    """Return the graph as an ONNX model, and its nodes of trees."""
+    """Return the graph as an ONNX model, and its nodes of trees that raymm wrote.
+
+    Those of other libraries compare and add in ways that `TreeEnsemble` cannot hold, and stay.
+    """
     import onnx
 
-    from raymm.models.trees import OPERATOR
+    from raymm.models.trees import FORMAT, OPERATOR
 
     model = onnx.ModelProto.FromString(bundle.graph)
-    return model, [node for node in model.graph.node if node.op_type == OPERATOR]
+    nodes = [node for node in model.graph.node if node.op_type == OPERATOR]
+    return model, [node for node in nodes if FORMAT in node.doc_string]
 
 
 def tapped(bundle: Bundle, tensor: str, tensors: Tensors) -> npt.NDArray[np.float32]:

@@ -101,6 +101,7 @@ class LightGBMFile(_Booster):
 
         from raymm.models.lightgbm import Boosted
 
+        require_whole(path)
         try:
             self._booster = lightgbm.Booster(model_file=str(path))
         except (lightgbm.basic.LightGBMError, ValueError) as error:
@@ -134,6 +135,58 @@ class LightGBMFile(_Booster):
             classes=classes,
             bytes=path.stat().st_size,
         )
+
+
+def require_whole(path: Path) -> None:
+    """Refuse a text of LightGBM's that is cut or does not hold the trees that it tells of.
+
+    LightGBM's own reader goes to the places that ``tree_sizes`` names without looking, and ends the
+    process where the file ends before.
+
+    Raises
+    ------
+    BundleError
+        Says what is missing.
+    """
+    text = path.read_bytes().replace(b"\r\n", b"\n")
+    head, _, rest = text.partition(b"\nTree=")
+    told = re.search(rb"^tree_sizes=([0-9 ]*)$", head, re.MULTILINE)
+    body, end, _ = (b"Tree=" + rest).partition(b"\nend of trees")
+    blocks = re.split(rb"^Tree=\d+\n", body, flags=re.MULTILINE)[1:]
+    sizes = [int(one) for one in told[1].split()] if told else []
+    wrong = ""
+    if not end:
+        wrong = 'it has no line "end of trees"'
+    elif len(sizes) != len(blocks):
+        wrong = f"it tells of {len(sizes)} trees and holds {len(blocks)}"
+    elif not len(body) <= sum(sizes) <= len(body) + 4 * len(sizes):
+        wrong = f"its trees take {len(body):,} bytes and not the {sum(sizes):,} that it tells of"
+    else:
+        bad = next((k for k, block in enumerate(blocks) if not _consistent(block)), None)
+        wrong = "" if bad is None else f"its tree {bad} lacks nodes or leaves"
+    if wrong:
+        raise BundleError(f"{path} is cut or damaged: {wrong}. Save the model again.")
+
+
+def _consistent(block: bytes) -> bool:
+    """Return whether a tree has as many splits and leaves as it says, and children among them."""
+    fields = dict(line.split(b"=", 1) for line in block.split(b"\n") if b"=" in line)
+    try:
+        leaves = int(fields[b"num_leaves"])
+        if leaves <= 1:
+            return leaves == 1
+        for name in (b"split_feature", b"threshold", b"decision_type"):
+            if len(fields[name].split()) != leaves - 1:
+                return False
+        if len(fields[b"leaf_value"].split()) != leaves:
+            return False
+        for name in (b"left_child", b"right_child"):
+            child = np.array(fields[name].split(), np.int64)
+            if len(child) != leaves - 1 or child.max() >= leaves - 1 or child.min() < -leaves:
+                return False
+    except (KeyError, ValueError, OverflowError):
+        return False
+    return True
 
 
 class XGBoostFile(_Booster):

@@ -125,8 +125,9 @@ def dataset_of(
     """
     facts = foreign.facts
     config = DataConfig(source=table.source, target=target, test=0.5)
-    if facts.task == "regression":
-        config = config.model_copy(update={"task": "regression"})
+    if facts.task:
+        # A target of many whole numbers looks like values; the model says that they are classes.
+        config = config.model_copy(update={"task": facts.task})
     known = schema.infer(table, statistics.describe(table), config)
     names, notes = _columns(facts, table, target)
     task, classes = _classes(facts, known)

@@ -59,3 +59,8 @@ def test_hostile_parts_are_an_error_or_of_their_size(method, properties, data, s
         assert f"must unpack to {size} bytes" in message
     else:
         assert len(part) == size
+
+
+def test_a_method_that_is_not_known_is_an_error():
+    with pytest.raises(BundleError, match="method 3 is not known"):
+        unpack(memoryview(b"abc"), 3, 3, 0, "trees")

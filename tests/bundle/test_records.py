@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raymm.bundle import records
 from raymm.bundle.records import PHRASES, PLAIN, SHORT, from_text, to_text
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -56,3 +57,9 @@ def test_the_phrases_of_version_2_do_not_change():
         hashlib.sha256(PHRASES).hexdigest()
         == "2b0f14cea9da2d4e8c164ed3e952318650bc35e69e50193a4312e8be8f16a0a8"
     )
+
+
+def test_more_values_than_the_limit_are_refused_before_they_are_read():
+    text = b"=[" + b"[]," * (records.LARGEST_VALUES // 2) + b"0]"
+    with pytest.raises(ValueError, match="at most"):
+        from_text(text)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raymm.bundle import tree_codec
+from raymm.bundle import tree_codec, tree_nodes
 from raymm.bundle.tree_codec import decode, encode
 from raymm.errors import BundleError
 from raymm.models import lightgbm as boosting
@@ -201,7 +201,7 @@ def test_other_bytes_are_an_error(data):
 
 
 def test_few_bytes_cannot_ask_for_much_memory():
-    head = [tree_codec.LARGEST_NODES, 1, 1, 1, 1, 1, 0, 1]
+    head = [tree_nodes.LARGEST_NODES, 1, 1, 1, 1, 1, 0, 1]
     data = b"".join(map(tree_codec._varint, head)) + bytes(2000)
     tracemalloc.start()
     try:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from raymm.bundle import tree_nodes
 from raymm.bundle.entropy import Reader, Writer
 from raymm.bundle.tree_nodes import Nodes, code_missing, code_nodes
 from raymm.errors import BundleError
@@ -46,3 +47,18 @@ def test_nodes_come_back_with_their_shape():
 def test_another_number_of_nodes_is_an_error(count):
     with pytest.raises(BundleError, match=r"nodes too|end too early"):
         code_nodes(Reader(written(), 4), 3, 1, SIZES, count)
+
+
+def test_a_file_has_so_many_levels_and_nodes_and_no_more():
+    budget = tree_nodes.Budget()
+    budget.take_nodes(1600)
+    given = tree_nodes.LEVELS + 1600 // tree_nodes.NODES_A_LEVEL
+    for _ in range(given):
+        budget.take_level()
+    with pytest.raises(BundleError, match="too many levels"):
+        budget.take_level()
+    with pytest.raises(BundleError, match="at most"):
+        budget.take_nodes(tree_nodes.LARGEST_NODES)
+    large = tree_nodes.Budget()
+    large.take_nodes(tree_nodes.LARGEST_NODES)
+    assert large.levels == tree_nodes.MOST_LEVELS

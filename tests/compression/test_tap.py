@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,3 +26,11 @@ def test_what_a_graph_makes_on_its_way_can_be_read(dataset, trained, task):
 
 def test_a_graph_without_trees_has_no_node_of_trees(dataset, trained):
     assert tree_nodes(trained(dataset("binary"), "linear", 1)[0])[1] == []
+
+
+def test_trees_of_other_libraries_are_left_alone(dataset, trained):
+    bundle, _ = trained(dataset("binary"), rounds=3)
+    model, (node,) = tree_nodes(bundle)
+    node.ClearField("doc_string")
+    other = replace(bundle, graph=model.SerializeToString())
+    assert tree_nodes(other)[1] == []

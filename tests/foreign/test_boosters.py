@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from raymm.bundle.run import Runner
 from raymm.data import ingest
 from raymm.errors import BundleError
+from raymm.foreign import boosters
 from raymm.foreign.bundling import bundle_of, dataset_of
 from raymm.foreign.reading import read
 
@@ -74,3 +77,29 @@ def test_an_estimator_that_stopped_early_predicts_by_its_best_rounds(tmp_path):
     bundle, _ = bundle_of(foreign, data)
     theirs = model.predict_proba(frame[200:])
     assert np.allclose(Runner(bundle).predict(data.tensors), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("end", [0.2, 0.6, 0.9])
+def test_a_cut_text_never_reaches_the_library(make, tmp_path, end, monkeypatch):
+    import lightgbm
+
+    whole = Path(make("binary", ".txt").path).read_bytes()
+    whole = whole[: whole.index(b"end of trees")]
+    cut = tmp_path / "cut.txt"
+    cut.write_bytes(whole[: int(end * len(whole))])
+    monkeypatch.setattr(lightgbm, "Booster", None)
+    with pytest.raises(BundleError, match="cut or damaged"):
+        boosters.LightGBMFile(cut)
+
+
+def test_a_text_without_one_of_its_trees_or_leaves_is_damaged(make, tmp_path):
+    whole = Path(make("binary", ".txt").path).read_text()
+    boosters.require_whole(Path(make("binary", ".txt").path))
+    start, after = whole.index("Tree=1\n"), whole.index("Tree=2\n")
+    fewer = whole[:start] + whole[after:]
+    child = whole.replace("left_child=", "left_child=99 ", 1)
+    for number, text in enumerate((fewer, child)):
+        path = tmp_path / f"{number}.txt"
+        path.write_text(text)
+        with pytest.raises(BundleError, match="cut or damaged"):
+            boosters.require_whole(path)
