@@ -32,6 +32,9 @@ ENVIRONMENT: Mapping[str, str] = {
     # Else HAProxy tells a Python process of every request (median of one row 0.57 instead of
     # 0.43 ms on two cores); replicas count requests themselves then.
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+    # Serve's own bound of a gRPC message is 2 GiB, kept in memory before anybody is asked for a
+    # token; a service sets it by ``serving.max_body_kb``.
+    "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(16 * 2**20),
     # Predictions take a shorter way through a replica's server; see that module.
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "raymm.serving.ingress:middlewares",
     # A local cluster listens on loopback only and ends with its command; without an explicit

@@ -171,7 +171,7 @@ def serving(ordered: Order) -> Iterator[Service]:
         When it cannot be started; what was started is removed.
     """
     from raymm import cluster
-    from raymm.serving import deployment
+    from raymm.serving import deployment, scaling
 
     _require_free(ordered)
     guarded = ordered.serving.auth == "token"
@@ -181,6 +181,8 @@ def serving(ordered: Order) -> Iterator[Service]:
     if encrypted:
         # HAProxy as Serve sets it up speaks no TLS; Serve's own proxy does.
         os.environ.setdefault("RAY_SERVE_ENABLE_HA_PROXY", "0")
+    most = scaling.message_bytes(ordered.serving)
+    os.environ.setdefault("RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", str(most))
     with cluster.connect(ordered.ray, serving=True) as connection:
         _monitor(ordered)
         url = deployment.deploy(

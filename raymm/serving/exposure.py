@@ -1,4 +1,7 @@
-"""Where a service may be reached from: wider than this machine only with a token and TLS."""
+"""Where a service may be reached from: wider than this machine only with a token and TLS.
+
+Ray Serve binds gRPC to all interfaces, in clear text, whatever ``serving.host`` says.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def loopback(host: str) -> bool:
 
 
 def require_safe(config: ServingConfig, *, guarded: bool, encrypted: bool) -> None:
-    """Refuse to bind wider than this machine without a token and TLS.
+    """Refuse to bind wider than this machine without a token and TLS, and gRPC at all.
 
     Parameters
     ----------
@@ -40,7 +43,15 @@ def require_safe(config: ServingConfig, *, guarded: bool, encrypted: bool) -> No
     ServingError
         Unless ``serving.insecure`` says that something in front of the service brings both.
     """
-    if loopback(config.host) or config.insecure or (guarded and encrypted):
+    if config.insecure:
+        return
+    if config.grpc_port is not None:
+        raise ServingError(
+            f"serving.grpc_port must be left out, but got {config.grpc_port}: Ray Serve opens it "
+            "to the whole network, in clear text, tokens included. Set serving.insecure: true "
+            "where a firewall closes the port or something in front of it brings TLS."
+        )
+    if loopback(config.host) or (guarded and encrypted):
         return
     lacking = " and ".join([*([] if guarded else ["a token"]), *([] if encrypted else ["TLS"])])
     raise ServingError(

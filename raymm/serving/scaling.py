@@ -42,6 +42,15 @@ SERVICER = "raymm.serving.grpc_protocol.add_to_server"
 """What Serve is told of the Open Inference Protocol over gRPC."""
 
 
+def message_bytes(config: ServingConfig) -> int:
+    """Return the most bytes of a gRPC message: an answer may be longer than what was asked.
+
+    >>> message_bytes(ServingConfig(max_body_kb=2048))
+    8388608
+    """
+    return min(max(4 * 2**20, 4 * 1024 * config.max_body_kb), 2**31 - 1)
+
+
 def listening(config: ServingConfig) -> dict[str, dict[str, Any]]:
     """Return where Serve listens: ``http_options``, and ``grpc_options`` where there is a port."""
     http: dict[str, Any] = {"host": config.host, "port": config.port}

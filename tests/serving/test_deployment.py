@@ -118,7 +118,7 @@ def _grpc(port, canary):
 
 def test_life_of_a_deployment(ray_cluster, port, make_bundle, record, tmp_path):
     body = json.dumps({"records": [record]})
-    config = ServingConfig(port=port, poll=0.2, grpc_port=free_port())
+    config = ServingConfig(port=port, poll=0.2, grpc_port=free_port(), insecure=True)
     models = Models(tmp_path)
     models.add(make_bundle(shift=0.0).to_bytes())
     models.add(make_bundle(shift=3.0).to_bytes(), name="other")

@@ -41,6 +41,16 @@ def test_everything_wider_needs_a_token_and_tls(host):
     require_safe(insecure, guarded=False, encrypted=False)
 
 
+def test_grpc_is_open_to_the_network_and_needs_leave():
+    config = ServingConfig(grpc_port=9000)
+    with pytest.raises(
+        ServingError, match=r"grpc_port .*9000.*clear text.*serving\.insecure: true"
+    ):
+        require_safe(config, guarded=True, encrypted=True)
+    leave = ServingConfig(grpc_port=9000, insecure=True)
+    require_safe(leave, guarded=False, encrypted=False)
+
+
 def test_a_certificate_and_its_key(certificate, tmp_path):
     path, key = certificate
     assert not require_certificate(ServingConfig())

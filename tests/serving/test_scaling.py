@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raymm.sections import ServingConfig
-from raymm.serving.scaling import options
+from raymm.serving.scaling import message_bytes, options
 
 
 def test_replicas_scale_where_there_may_be_more():
@@ -20,3 +20,11 @@ def test_ray_takes_them():
     checked = DeploymentConfig(**known)
     assert checked.max_ongoing_requests == 7
     assert checked.health_check_period_s == 2
+
+
+def test_a_grpc_message_is_bounded_before_anybody_asks_for_a_token():
+    from raymm.cluster import ENVIRONMENT
+
+    assert int(ENVIRONMENT["RAY_SERVE_GRPC_MAX_MESSAGE_SIZE"]) == 16 * 2**20
+    assert message_bytes(ServingConfig()) == 4 * 2**20
+    assert message_bytes(ServingConfig(max_body_kb=2**40)) == 2**31 - 1
