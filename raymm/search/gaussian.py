@@ -6,13 +6,21 @@ The model of targets ``y`` at features ``x`` is
 
 with the Matérn 5/2 kernel of one length a group of features (Rasmussen & Williams 2006, eq. 4.17)
 
-    k(x, x') = (1 + √5 r + 5 r² / 3) exp(-√5 r),   r² = Σ_j (x_j - x'_j)² / l_j².
+    m(r) = (1 + √5 r + 5 r² / 3) exp(-√5 r),   r² = Σ_j (x_j - x'_j)² / l_j²,
+
+    k(x, x') = m(r) + w m(r / ρ).
+
+The second term, which a model may do without (w = 0), is the geostatisticians' micro-scale
+variation (Cressie 1993, "Statistics for spatial data", section 2.3.1): what changes within ρ of the
+lengths. Noise and ripples look alike at points far apart, but an exact objective has no noise: with
+ripples taken for them, the trend below shows and points near its lowest place still promise.
 
 The mean ``m`` is the generalised least squares estimate and the amplitude ``s²`` is integrated
 out under an inverse gamma prior of shape and scale ½ (Rasmussen & Williams, section 2.7), so that
-only the lengths and the relative noise ``h`` are searched for: by L-BFGS on the log posterior, with
-its gradient in closed form (eq. 5.9). Lengths have a log-normal prior whose median grows as the
-root of the number of lengths (Hvarfner, Hellsten & Nardi 2024, section 5).
+only the lengths, the relative noise ``h`` and the ripples' share ``w`` are searched for: by L-BFGS
+on the log posterior, with its gradient in closed form (eq. 5.9). Lengths have a log-normal prior
+whose median grows as the root of the number of lengths (Hvarfner, Hellsten & Nardi 2024, section
+5).
 """
 
 from __future__ import annotations
@@ -43,6 +51,20 @@ NOISE_PRIOR = (-8.0, 3.0)
 """Mean and deviation of the log noise: most objectives are nearly exact, some are not."""
 
 
+RIPPLE = 0.05
+"""Lengths of the ripples, as a share of the kernel's (ρ). Every suggestion made by a model with
+ripples, the median gap on the rotated Rastrigin function in 5 dimensions after 60 evaluations, 24
+instances, is 20, 19 and 24 for 0.03, 0.05 and 0.08, and 34 without ripples. On Rosenbrock's the
+medians are alike (about 4), the means are not: 116, 31 and 43, and 6 without; hence the turns in
+`raymm.search.gp`."""
+
+RIPPLE_PRIOR = (-3.0, 2.0)
+"""Mean and deviation of the log of the ripples' share."""
+
+RIPPLES = (math.log(1e-6), math.log(4.0))
+"""Bounds of the log of the ripples' share."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hyper:
     """Hyperparameters of a regression.
@@ -53,16 +75,25 @@ class Hyper:
         Above 0, in the features' unit.
     noise : float
         The noise's variance as a share of the amplitude, above 0.
+    ripple : float
+        The ripples' variance as a share of the amplitude; 0 for a model without them.
     """
 
     lengths: Vector
     noise: float
+    ripple: float = 0.0
+
+    def flat(self) -> Vector:
+        """Return the logs, as `log_posterior` takes them."""
+        shares = [self.noise, self.ripple] if self.ripple else [self.noise]
+        return np.asarray(np.log(np.append(self.lengths, shares)), dtype=np.float64)
 
 
-def prior_mode(groups: int) -> Hyper:
-    """Return hyperparameters to start from: the prior's medians."""
+def prior_mode(groups: int, *, ripples: bool = False) -> Hyper:
+    """Return hyperparameters to start from, with ripples or without: the prior's medians."""
     length = math.exp(min(LENGTH_PRIOR[0] + 0.5 * math.log(max(1, groups)), 1.5))
-    return Hyper(np.full(groups, length), math.exp(NOISE_PRIOR[0]))
+    ripple = math.exp(RIPPLE_PRIOR[0]) if ripples else 0.0
+    return Hyper(np.full(groups, length), math.exp(NOISE_PRIOR[0]), ripple)
 
 
 def squares(left: Matrix, right: Matrix) -> Matrix:
@@ -86,6 +117,21 @@ def matern(squared: Matrix) -> tuple[Matrix, Matrix]:
     return value, slope
 
 
+def rippled(squared: Matrix, share: float) -> tuple[Matrix, Matrix, Matrix]:
+    """Return the kernel with ripples, its derivative by the squared distance, and the ripples'.
+
+    Each has the shape given; the ripples' own kernel is without its share.
+    """
+    value, slope = matern(squared)
+    if not share:
+        return value, slope, np.zeros_like(value)
+    small, steep = matern(squared / RIPPLE**2)
+    value += share * small
+    steep *= share / RIPPLE**2
+    slope += steep
+    return value, slope, small
+
+
 def log_posterior(
     hyper: Vector, features: Matrix, targets: Vector, groups: Groups
 ) -> tuple[float, Vector]:
@@ -93,29 +139,30 @@ def log_posterior(
 
     Parameters
     ----------
-    hyper : float64, shape (g + 1,)
-        Log lengths, then the log of the noise's share.
+    hyper : float64, shape (g + 1,) or (g + 2,)
+        Log lengths, then the log of the noise's share, then the log of the ripples' share where
+        the model has them.
     features : float64, shape (n, p)
     targets : float64, shape (n,)
     groups : intp, shape (p,)
-        Which length each feature has, in 0..g-1.
+        Which length each feature has, in 0..g-1, each of them at least once.
 
     Returns
     -------
     float
         -inf where the kernel's matrix is not positive definite to working precision.
-    float64, shape (g + 1,)
+    float64, in the shape of ``hyper``
     """
     from scipy.linalg import lapack
 
-    n, g = len(targets), len(hyper) - 1
-    noise = math.exp(hyper[g])
+    n, g = len(targets), _count(groups)
+    noise, ripple = math.exp(hyper[g]), math.exp(hyper[g + 1]) if len(hyper) > g + 1 else 0.0
     scaled = features * np.exp(-hyper[:g])[groups]
-    kernel, slope = matern(squares(scaled, scaled))
-    kernel.flat[:: n + 1] = 1.0 + noise
+    kernel, slope, small = rippled(squares(scaled, scaled), ripple)
+    kernel.flat[:: n + 1] = 1.0 + ripple + noise
     factor, failed = lapack.dpotrf(kernel.T, lower=1, overwrite_a=1)
     if failed:
-        return -math.inf, np.zeros(g + 1)
+        return -math.inf, np.zeros(len(hyper))
     determinant = 2.0 * float(np.log(np.diagonal(factor)).sum())
     inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
     inverse = np.tril(inverse)
@@ -128,8 +175,9 @@ def log_posterior(
 
     inner = np.outer(weights, weights * ((n + 1) / (quadratic + 1.0)))
     inner -= inverse  # twice the derivative of the value by the kernel's matrix
-    gradient = np.empty(g + 1)
+    gradient = np.empty(len(hyper))
     gradient[g] = 0.5 * noise * float(np.trace(inner))
+    gradient[g + 1 :] = 0.5 * ripple * float(np.vdot(inner, small))
     inner *= slope
     # Σ_ik A_ik (x_ij - x_kj)² = 2 Σ_i x_ij² Σ_k A_ik - 2 x_jᵀ A x_j for each feature j
     columns = 2.0 * (
@@ -137,16 +185,22 @@ def log_posterior(
         - np.einsum("ij,ij->j", scaled, inner @ scaled)
     )
     gradient[:g] = -np.bincount(groups, columns, minlength=g)
-    return _with_priors(hyper, value, gradient)
+    return _with_priors(hyper, value, gradient, g)
 
 
-def _with_priors(hyper: Vector, value: float, gradient: Vector) -> tuple[float, Vector]:
-    g = len(hyper) - 1
+def _count(groups: Groups) -> int:
+    return int(groups.max(initial=-1)) + 1
+
+
+def _with_priors(hyper: Vector, value: float, gradient: Vector, g: int) -> tuple[float, Vector]:
     length = (hyper[:g] - LENGTH_PRIOR[0] - 0.5 * math.log(max(1, g))) / LENGTH_PRIOR[1]
     noise = (hyper[g] - NOISE_PRIOR[0]) / NOISE_PRIOR[1]
     value -= 0.5 * float(length @ length) + 0.5 * noise * noise
     gradient[:g] -= length / LENGTH_PRIOR[1]
     gradient[g] -= noise / NOISE_PRIOR[1]
+    ripple = (hyper[g + 1 :] - RIPPLE_PRIOR[0]) / RIPPLE_PRIOR[1]
+    value -= 0.5 * float(ripple @ ripple)
+    gradient[g + 1 :] -= ripple / RIPPLE_PRIOR[1]
     return value, gradient
 
 
@@ -155,26 +209,27 @@ def fit(
 ) -> tuple[Hyper, float]:
     """Return the hyperparameters of the highest posterior density near ``start``, and its log.
 
-    ``evaluations`` bounds the number of densities computed.
+    ``evaluations`` bounds the number of densities computed. There are ripples where ``start`` has
+    them.
     """
     from scipy.optimize import minimize
 
-    g = len(start.lengths)
+    g, first = len(start.lengths), start.flat()
 
     def loss(hyper: Vector) -> tuple[float, Vector]:
         value, gradient = log_posterior(hyper, features, targets, groups)
-        return (-value, -gradient) if math.isfinite(value) else (1e10, np.zeros(g + 1))
+        return (-value, -gradient) if math.isfinite(value) else (1e10, np.zeros(len(hyper)))
 
-    first = np.append(np.log(start.lengths), math.log(start.noise))
     found = minimize(
         loss,
         first,
         jac=True,
         method="L-BFGS-B",
-        bounds=[LENGTHS] * g + [NOISES],
+        bounds=([LENGTHS] * g + [NOISES, RIPPLES])[: len(first)],
         options={"maxfun": evaluations, "maxiter": evaluations, "ftol": 1e-5, "gtol": 1e-3},
     )
-    return Hyper(np.exp(found.x[:g]), math.exp(found.x[g])), -float(found.fun)
+    shares = [math.exp(share) for share in found.x[g:]]
+    return Hyper(np.exp(found.x[:g]), *shares), -float(found.fun)
 
 
 class Posterior:
@@ -195,8 +250,9 @@ class Posterior:
         self.hyper = hyper
         self._inverse_lengths = 1.0 / hyper.lengths[groups]
         self._scaled = features * self._inverse_lengths
-        kernel, _ = matern(squares(self._scaled, self._scaled))
-        kernel.flat[:: len(kernel) + 1] = 1.0 + hyper.noise
+        kernel, _ = self._kernel(self._scaled)
+        self._own = 1.0 + hyper.ripple
+        kernel.flat[:: len(kernel) + 1] = self._own + hyper.noise
         self._factor: Matrix = cholesky(kernel.T, lower=True, overwrite_a=True, check_finite=False)
         self.condition(targets)
 
@@ -225,12 +281,12 @@ class Posterior:
 
         for row in features * self._inverse_lengths:
             n = len(self._scaled)
-            kernel, _ = matern(squares(self._scaled, row[None, :]))
-            edge = solve_triangular(self._factor, kernel[:, 0], lower=True, check_finite=False)
+            kernel, _ = self._kernel(row[None, :])
+            edge = solve_triangular(self._factor, kernel[0], lower=True, check_finite=False)
             grown = np.zeros((n + 1, n + 1), order="F")
             grown[:n, :n] = self._factor
             grown[n, :n] = edge
-            corner = 1.0 + self.hyper.noise - float(edge @ edge)
+            corner = self._own + self.hyper.noise - float(edge @ edge)
             grown[n, n] = math.sqrt(max(corner, 0.5 * self.hyper.noise))
             self._factor = grown
             self._scaled = np.vstack([self._scaled, row])
@@ -258,23 +314,27 @@ class Posterior:
         """Return mean and standard deviation of f, each of shape (m,), at rows of shape (m, p)."""
         from scipy.linalg import solve_triangular
 
-        kernel, _ = matern(squares(features * self._inverse_lengths, self._scaled))
+        kernel, _ = self._kernel(features * self._inverse_lengths)
         mean = self.centre + kernel @ self._weights
         half = solve_triangular(self._factor, kernel.T, lower=True, check_finite=False)
-        return mean, self._deviation(1.0 - np.einsum("ij,ij->j", half, half))
+        return mean, self._deviation(self._own - np.einsum("ij,ij->j", half, half))
 
     def gradients(self, features: Matrix) -> tuple[Vector, Vector, Matrix, Matrix]:
         """Return what `predict` does, and the derivatives of both by the features, (m, p) each."""
         from scipy.linalg import cho_solve
 
         scaled = features * self._inverse_lengths
-        kernel, slope = matern(squares(scaled, self._scaled))
+        kernel, slope = self._kernel(scaled)
         mean = self.centre + kernel @ self._weights
         solved = cho_solve((self._factor, True), kernel.T, check_finite=False).T
-        deviation = self._deviation(1.0 - np.einsum("ij,ij->i", kernel, solved))
+        deviation = self._deviation(self._own - np.einsum("ij,ij->i", kernel, solved))
         by_mean = self._by_features(scaled, slope * self._weights)
         by_share = -2.0 * self._by_features(scaled, slope * solved)
         return mean, deviation, by_mean, by_share * (0.5 * self.amplitude / deviation)[:, None]
+
+    def _kernel(self, scaled: Matrix) -> tuple[Matrix, Matrix]:
+        """Return the kernel of scaled rows, shape (m, p), and its slope, shape (m, n) each."""
+        return rippled(squares(scaled, self._scaled), self.hyper.ripple)[:2]
 
     def _deviation(self, share: Vector) -> Vector:
         return np.sqrt(self.amplitude * np.maximum(share, 1e-12))

@@ -1,7 +1,15 @@
 """Bayesian optimisation with a Gaussian process over mixed and conditional spaces.
 
 A quasi-random design comes first; then each suggestion is where the acquisition function of a
-Gaussian process is highest. `raymm.search.gp_encoding` makes configurations comparable,
+Gaussian process is highest. Two models take turns: one that allows for ripples looks at the whole
+space, and one without looks at a box around the best configuration. A rippled function's trend
+shows to the first, and a narrow valley to the second. In 5 dimensions after 60 evaluations, 15 to
+40 instances, against the second alone: the median gap on the rotated Rastrigin function falls from
+34 to 20, on the separable one from 32 to 21; on Gallagher's peaks and the rotated ellipsoid it
+stays, on Rosenbrock's too but for two runs of 24 (the mean goes from 6 to 18). It rises on
+Schaffer's function from 2.5 to 2.9 and on Lunacek's from 32 to 42.
+
+`raymm.search.gp_encoding` makes configurations comparable,
 `raymm.search.gp_warp` brings losses onto a scale, `raymm.search.gaussian` is the model,
 `raymm.search.acquisition` the promise of a point, and `raymm.search.gp_proposal` finds the point.
 
@@ -30,7 +38,7 @@ from raymm.plugins import searcher
 from raymm.search import gaussian
 from raymm.search import space as spaces
 from raymm.search.acquisition import ACQUISITIONS
-from raymm.search.gaussian import Hyper, Posterior
+from raymm.search.gaussian import Posterior
 from raymm.search.gp_encoding import Encoding
 from raymm.search.gp_proposal import Proposal
 from raymm.search.gp_region import box, width
@@ -123,7 +131,9 @@ class GaussianProcess(OneByOne):
         self._places: dict[int, int] = {}
         self._values, self._budgets = array("d"), array("d")
         self._units: list[Vector] = []
-        self._model = _Model(self._encoding)
+        # to the probability of improvement, ripples promise as much beside the best as anywhere
+        rippled = chosen != "pi"
+        self._models = [_Model(self._encoding, ripples=ripples) for ripples in (rippled, False)]
         self._designed = min(DESIGN, self._encoding.columns + 1)
         self._design: Any = None
         self.sight: Sight | None = None
@@ -177,31 +187,33 @@ class GaussianProcess(OneByOne):
     def _proposed(self, losses: Vector, rng: np.random.Generator) -> Iterator[Config]:
         """Return configurations, the most promising first."""
         units = np.array(self._units)
-        model = self._model.update(units, losses)
+        near_best = self._count % 2
+        modelled = self._models[near_best]
+        model = modelled.update(units, losses)
         best = float(model.fitted().min())
         pending = list(self._pending.values())[-PENDING:]
         if pending:
             model = copy.copy(model)
             model.believe(self._encoding.features(self._encoding.units(pending)))
-        targets = self._model.targets
         proposal = Proposal(self._encoding, model, self._acquisition, best=best, count=len(losses))
         order = np.argsort(losses, kind="stable")[:ANCHORS]
         near = None
-        if self._count % 2:
+        if near_best:
             share = width(losses, design=self._designed, parameters=self._encoding.varying)
             near = box(self._encoding, units[order[0]], model.hyper.lengths, share)
-        self.sight = Sight(model, targets, near)
+        self.sight = Sight(model, modelled.targets, near)
         return map(self._encoding.config, proposal.propose(units[order], rng, near))
 
 
 class _Model:
     """A posterior kept up to date: rows are added at once, hyperparameters on a schedule."""
 
-    def __init__(self, encoding: Encoding) -> None:
+    def __init__(self, encoding: Encoding, *, ripples: bool) -> None:
         self._encoding = encoding
+        self._start = gaussian.prior_mode(encoding.count, ripples=ripples)
         self._posterior: Posterior | None = None
         self._rows = np.empty(0, dtype=np.intp)
-        self._hyper = gaussian.prior_mode(encoding.count)
+        self._hyper = self._start
         self._offset = math.inf
         self._known = 0
         self._due = 0
@@ -233,13 +245,12 @@ class _Model:
         features, groups = self._encoding.features(units[rows]), self._encoding.groups
 
         def likelihood(targets: Vector) -> float:
-            return gaussian.log_posterior(_flat(self._hyper), features, targets, groups)[0]
+            return gaussian.log_posterior(self._hyper.flat(), features, targets, groups)[0]
 
         self._offset = choose(losses[rows], likelihood)
         targets, _ = warp(losses[rows], self._offset)
         found, score = gaussian.fit(features, targets, groups, self._hyper, evaluations=20)
-        start = gaussian.prior_mode(self._encoding.count)
-        other, rival = gaussian.fit(features, targets, groups, start, evaluations=30)
+        other, rival = gaussian.fit(features, targets, groups, self._start, evaluations=30)
         self._hyper = other if rival > score else found
         self._rebuild(units, losses)
 
@@ -251,10 +262,6 @@ class _Model:
             self._encoding.groups,
             self._hyper,
         )
-
-
-def _flat(hyper: Hyper) -> Vector:
-    return np.append(np.log(hyper.lengths), math.log(hyper.noise))
 
 
 def _chosen(losses: Vector, count: int) -> Rows:

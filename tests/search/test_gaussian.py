@@ -9,13 +9,14 @@ from raymm.search import gaussian
 from raymm.search.gaussian import Hyper, Posterior
 
 SEEDS = st.integers(0, 10_000)
+RIPPLES = st.sampled_from([0.0, 0.3])
 
 
-def _data(seed, rows=12):
+def _data(seed, rows=12, ripple=0.0):
     rng = np.random.default_rng(seed)
     features = rng.random((rows, 3))
     groups = np.array([0, 1, 1])
-    hyper = Hyper(np.exp(rng.uniform(-1.5, 1.0, 2)), math.exp(rng.uniform(-9, -1)))
+    hyper = Hyper(np.exp(rng.uniform(-1.5, 1.0, 2)), math.exp(rng.uniform(-9, -1)), ripple)
     targets = np.sin(5 * features[:, 0]) + features[:, 1] ** 2 + 0.1 * rng.standard_normal(rows)
     return features, targets, groups, hyper, rng
 
@@ -52,10 +53,10 @@ def test_the_kernels_slope_agrees_with_differences(seed) -> None:
     assert (up - down) / (2 * step) == pytest.approx(gaussian.matern(squared)[1], abs=1e-6)
 
 
-@given(seed=SEEDS)
-def test_the_log_posteriors_gradient_agrees_with_differences(seed) -> None:
-    features, targets, groups, hyper, _ = _data(seed)
-    at = np.append(np.log(hyper.lengths), math.log(hyper.noise))
+@given(seed=SEEDS, ripple=RIPPLES)
+def test_the_log_posteriors_gradient_agrees_with_differences(seed, ripple) -> None:
+    features, targets, groups, hyper, _ = _data(seed, ripple=ripple)
+    at = hyper.flat()
     _, gradient = gaussian.log_posterior(at, features, targets, groups)
     for column in range(len(at)):
         step = np.zeros(len(at))
@@ -95,19 +96,22 @@ def test_the_log_posterior_is_the_integral_over_the_amplitude(seed) -> None:
     )
     at = np.append(np.log(hyper.lengths), math.log(hyper.noise))
     value, _ = gaussian.log_posterior(at, features, targets, groups)
-    prior, _ = gaussian._with_priors(at, 0.0, np.zeros(3))
+    prior, _ = gaussian._with_priors(at, 0.0, np.zeros(3), 2)
     assert value - prior + constant == pytest.approx(math.log(exact), abs=1e-3)
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=SEEDS)
-def test_predictions_are_scikit_learns(seed) -> None:
+@given(seed=SEEDS, ripple=RIPPLES)
+def test_predictions_are_scikit_learns(seed, ripple) -> None:
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import Matern
 
-    features, targets, groups, hyper, rng = _data(seed)
+    features, targets, groups, hyper, rng = _data(seed, ripple=ripple)
     posterior = Posterior(features, targets, groups, hyper)
-    kernel = Matern(length_scale=hyper.lengths[groups], nu=2.5)
+    lengths = hyper.lengths[groups]
+    kernel = Matern(lengths, nu=2.5)
+    if ripple:
+        kernel += ripple * Matern(gaussian.RIPPLE * lengths, nu=2.5)
     theirs = GaussianProcessRegressor(kernel, alpha=hyper.noise, optimizer=None)
     theirs.fit(features, targets - posterior.centre)
     points = rng.random((7, 3))
@@ -118,9 +122,9 @@ def test_predictions_are_scikit_learns(seed) -> None:
     assert posterior.fitted() == pytest.approx(posterior.predict(features)[0], abs=1e-6)
 
 
-@given(seed=SEEDS, more=st.integers(1, 4))
-def test_a_posterior_that_grew_is_one_made_at_once(seed, more) -> None:
-    features, targets, groups, hyper, rng = _data(seed)
+@given(seed=SEEDS, more=st.integers(1, 4), ripple=RIPPLES)
+def test_a_posterior_that_grew_is_one_made_at_once(seed, more, ripple) -> None:
+    features, targets, groups, hyper, rng = _data(seed, ripple=ripple)
     whole = Posterior(features, targets, groups, hyper)
     grown = Posterior(features[:-more], targets[:-more], groups, hyper)
     grown.append(features[-more:])
@@ -148,6 +152,22 @@ def test_gradients_of_predictions_agree_with_differences(seed) -> None:
         # the kernel's third derivatives grow as 1 / length³, above 0.22³: step² of 1e-10 times 1e2
         assert (up[0] - down[0]) / 2e-5 == pytest.approx(by_mean[:, column], abs=1e-4 * scale)
         assert (up[1] - down[1]) / 2e-5 == pytest.approx(by_deviation[:, column], abs=1e-3 * scale)
+
+
+def test_gradients_of_predictions_hold_with_ripples() -> None:
+    features, targets, groups, hyper, rng = _data(3, ripple=0.3)
+    posterior = Posterior(features, targets, groups, hyper)
+    points = features[:4] + 0.01 * rng.standard_normal((4, 3))
+    _, _, by_mean, by_deviation = posterior.gradients(points)
+    for column in range(3):
+        step = np.zeros(3)
+        step[column] = 1e-6
+        up, down = posterior.predict(points + step), posterior.predict(points - step)
+        # third derivatives grow as 1 / length³, above 0.011³: step² of 1e-12 times 1e6
+        assert (up[0] - down[0]) / 2e-6 == pytest.approx(by_mean[:, column], rel=1e-3, abs=1e-3)
+        assert (up[1] - down[1]) / 2e-6 == pytest.approx(
+            by_deviation[:, column], rel=1e-3, abs=1e-3
+        )
 
 
 @given(seed=SEEDS)
