@@ -99,20 +99,24 @@ def tend(
     trial: Trial,
     now: float,
     asked: str = "",
+    begun: Callable[[Situation], object] = lambda _: None,
 ) -> tuple[Step, ...]:
     """Take the next step, and carry it out; a training's step is followed by its outcome's.
 
-    Parameters are those of `raymm.monitoring.loop.advance`. A step that cannot be carried out is a
-    rejection, with the error as its reason; the release is then as it was.
+    Parameters are those of `raymm.monitoring.loop.advance`, and ``begun``, which is given the
+    situation of a training before it begins, to be remembered should the loop end in it. A step
+    that cannot be carried out is a rejection, with the error as its reason; the release is then as
+    it was.
     """
     step = advance(situation, report, policy=policy, trial=trial, now=now, asked=asked)
     steps = [step]
     number = situation.number
     if step.action == "train":
+        begun(step.situation)
         try:
             number, why = hands.train(step.reason)
-        except RaymmError as error:
-            number, why = None, f"training failed: {error}"
+        except Exception as error:  # a training that fails, however it does, ends no loop
+            number, why = None, f"training failed: {str(error) or type(error).__name__}"
         step = trained(step.situation, number=number, reason=why, now=now)
         steps.append(step)
     if step.action in ("wait", "train") or number is None:
@@ -156,9 +160,12 @@ def keep(
             say(f"{name}: the monitor cannot be reached: {error}")
             report = {}
         now = time.time()
-        steps = (
-            tend(situation, report, hands, policy=policy, trial=trial, now=now) if report else ()
-        )
+        steps: tuple[Step, ...] = ()
+        if report:
+            steps = tend(
+                situation, report, hands, policy=policy, trial=trial, now=now,
+                begun=lambda begun: remember(path, begun),
+            )  # fmt: skip
         events = [*news(before, report, at=now)]
         for step in steps:
             situation = step.situation

@@ -73,6 +73,37 @@ def test_what_fails_leaves_everything_as_it_was() -> None:
     assert (hands.done, steps[-1].situation.stage) == ([], "watching")
 
 
+class Killed(BaseException):
+    """No Exception: the process ends."""
+
+
+def test_a_training_that_is_killed_is_remembered_and_its_pause_kept(tmp_path: Path) -> None:
+    path, begun = tmp_path / "at.json", []
+
+    class Dying(Hands):
+        def train(self, reason: str) -> tuple[int | None, str]:
+            begun.append(reason)
+            raise Killed
+
+    config = MonitoringConfig(retrain="drift", windows=1)
+    with pytest.raises(Killed):
+        keeping.keep(
+            "m", report, Dying(), config=config, trial=TRIAL, path=path,
+            say=lambda _: None, pauses=(0.0,),
+        )  # fmt: skip
+    keeping.keep(
+        "m", report, Dying(), config=config, trial=TRIAL, path=path,
+        say=lambda _: None, pauses=(0.0,),
+    )  # fmt: skip
+    assert len(begun) == 1
+
+
+def test_a_training_may_fail_in_any_way() -> None:
+    for error in (ValueError("no numbers"), MemoryError()):
+        steps = keeping.tend(Situation(), report(), Hands(error), policy=POLICY, trial=TRIAL, now=1)
+        assert "training failed" in steps[-1].reason
+
+
 def test_rounds_are_told_and_gone_on_from(tmp_path: Path) -> None:
     log = tmp_path / "events.jsonl"
     config = MonitoringConfig(retrain="drift", windows=1, events=EventsConfig(log=str(log)))
