@@ -18,14 +18,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from raymm.artifacts import Release
-from raymm.errors import ServingError
+from raymm.errors import RegistryError, ServingError
 from raymm.serving.rehearsal import Prepare, Refused, rehearsed
 from raymm.serving.routing import falls_to_canary
 from raymm.serving.sources import Served, unknown, unserved
 from raymm.serving.turnstile import Turnstile
 
 _FETCHES = 3
-"""Times in a row that a bundle may fail to be had before its version is refused."""
+"""Times that a replica which starts tries to have a bundle, and that a damaged one is read."""
+_RETRY_SECONDS = 1.0
 _KEPT = 2
 """Versions that stay loaded without a role, for a rollback."""
 
@@ -109,6 +110,7 @@ class ReleasedModel:
         self._loaded: dict[int, Served] = {}
         self._refused: dict[int, tuple[int, str]] = {}
         self._missed: dict[int, int] = {}
+        self._followed: int | None = None
         self._acknowledged = -1
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -160,8 +162,8 @@ class ReleasedModel:
     def start(self) -> None:
         """Load what is released and begin to follow its changes in a daemon thread.
 
-        Where the champion cannot be loaded, the champions before it are tried: a replica that
-        starts serves what the others do.
+        A champion that cannot be had is tried again; where it is refused, those before it are
+        tried.
 
         Raises
         ------
@@ -170,6 +172,10 @@ class ReleasedModel:
         """
         self._tell(self.name, self.report())
         self.refresh()
+        for _ in range(_FETCHES - 1):
+            if self._standing is None and self._missed:
+                self._stopped.wait(min(self._poll, _RETRY_SECONDS))
+                self.refresh()
         if self._standing is None:
             told = self.failure or "no version is promoted"
             raise ServingError(
@@ -207,6 +213,8 @@ class ReleasedModel:
         if before is not None and before.release == release and not self._missed:
             return False
         self.failure = ""
+        if before is not None and before.release.champion != release.champion:
+            self._followed = release.champion
         champion = self._champion(release, before)
         if champion is None:
             return False
@@ -230,18 +238,15 @@ class ReleasedModel:
 
     def _champion(self, release: Release, before: _Standing | None) -> Served | None:
         """Return the release's champion, or else who reigns here, or else who did before."""
-        if release.champion is None:
-            return before.champion if before is not None else None
-        found = self._ready(release.champion, release)
-        if found is not None:
-            return found
-        if before is not None:
-            return before.champion
-        for number in release.earlier:
-            found = self._ready(number, release)
-            if found is not None:
-                return found
-        return None
+        if release.champion is not None:
+            # One that cannot be had just now is waited for; only a refused one gives way.
+            for number in (release.champion, *(release.earlier if before is None else ())):
+                found = self._ready(number, release)
+                if found is not None:
+                    return found
+                if number in self._missed:
+                    break
+        return None if before is None else before.champion
 
     def _ready(self, number: int | None, release: Release) -> Served | None:
         """Return a version loaded and rehearsed, or None where that fails or there is none."""
@@ -257,20 +262,15 @@ class ReleasedModel:
             self._missed[number] = self._missed.get(number, 0) + 1
             told = f"its bundle cannot be had: {type(error).__name__}: {error}"
             self._note(f"version {number}: {told}")
-            if self._missed[number] >= _FETCHES:
+            damaged = isinstance(error, RegistryError) and "damaged" in str(error)
+            if damaged and self._missed[number] >= _FETCHES:
                 self._refuse(number, release, told)
             return None
         self._missed.pop(number, None)
         care = self._care
+        times = {"load_seconds": care.load_seconds, "row_seconds": care.row_seconds}
         try:
-            served = rehearsed(
-                self.name,
-                number,
-                data,
-                prepare=care.prepare,
-                load_seconds=care.load_seconds,
-                row_seconds=care.row_seconds,
-            )
+            served = rehearsed(self.name, number, data, prepare=care.prepare, **times)
         except Refused as error:
             self._refuse(number, release, str(error))
             return None
@@ -281,8 +281,9 @@ class ReleasedModel:
         self._missed.pop(number, None)
         self._refused[number] = (release.sequence, reason)
         self._note(f"version {number} is refused: {reason}")
-        if not release.role(number):
-            return
+        role = release.role(number)
+        if not role or (role == "champion" and number != self._followed):
+            return  # a champion that reigns elsewhere is not ended by the trouble of one replica
         try:
             self._shelf.refuse(self.name, number, since=release.sequence, reason=reason)
         except Exception as error:
