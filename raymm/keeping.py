@@ -6,6 +6,7 @@ stands is kept in a file, so that a loop that ends goes on where it was.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -17,10 +18,11 @@ from typing import Any, Protocol
 
 from raymm import lifecycle
 from raymm.artifacts import Notify, as_record, from_record
-from raymm.errors import NotFound, RaymmError
+from raymm.errors import ConfigError, NotBlessed, NotFound, RaymmError
 from raymm.monitoring.events import Event, news, tell
 from raymm.monitoring.loop import Situation, Step, Trial, advance, trained
 from raymm.monitoring.triggers import Policy
+from raymm.registry.releases import released
 from raymm.registry.versions import Registry
 from raymm.sections import MonitoringConfig
 
@@ -37,6 +39,10 @@ class Hands(Protocol):
 
     def act(self, step: Step, number: int) -> None:
         """Make a version shadow, canary or champion, or take it out, for the step's reason."""
+        ...
+
+    def settle(self) -> None:
+        """End every canary and shadow that the loop brought in: it tends none."""
         ...
 
 
@@ -89,6 +95,17 @@ class RegistryHands:
             if releases.current().role(number) in ("canary", "shadow"):
                 releases.refuse(number, since=since, reason=step.reason, who=WHO)
 
+    def settle(self) -> None:
+        """See `Hands.settle`; what a person brought in stays."""
+        releases = Registry(self.storage).releases(self.name)
+        history = releases.changes()
+        now = released(self.name, history)
+        for number in (now.canary, now.shadow):
+            last = [one for one in history if one.number == number][-1:]
+            if number is not None and last and last[0].who == WHO:
+                told = "the loop tends it no longer"
+                releases.refuse(number, since=last[0].sequence, reason=told, who=WHO)
+
 
 def tend(
     situation: Situation,
@@ -105,9 +122,12 @@ def tend(
 
     Parameters are those of `raymm.monitoring.loop.advance`, and ``begun``, which is given the
     situation of a training before it begins, to be remembered should the loop end in it. A step
-    that cannot be carried out is a rejection, with the error as its reason; the release is then as
-    it was.
+    that may never be carried out is a rejection, with the error as its reason. One that fails in
+    another way, say for storage that is away, is a "fail" and is tried again in the next round.
     """
+    if situation.stage == "watching":
+        with contextlib.suppress(Exception):  # the next round tries again
+            hands.settle()
     step = advance(situation, report, policy=policy, trial=trial, now=now, asked=asked)
     steps = [step]
     number = situation.number
@@ -119,13 +139,18 @@ def tend(
             number, why = None, f"training failed: {str(error) or type(error).__name__}"
         step = trained(step.situation, number=number, reason=why, now=now)
         steps.append(step)
+        situation = replace(situation, stage="training", number=number, trained_at=now)
+        begun(situation if number else step.situation)
     if step.action in ("wait", "train") or number is None:
         return tuple(steps)
     try:
         hands.act(step, number)
-    except RaymmError as error:
+    except (NotBlessed, NotFound, ConfigError) as error:
         after = Situation(since=now, trained_at=step.situation.trained_at)
         steps[-1] = Step(action="reject", reason=f"{step.action}: {error}", situation=after)
+    except Exception as error:
+        told = f"{step.action} of version {number} is tried again: {error}"
+        steps[-1] = Step(action="fail", reason=told, situation=situation)
     return tuple(steps)
 
 
@@ -153,6 +178,7 @@ def keep(
     """
     situation, policy = recall(path), Policy.of(config)
     before: Mapping[str, Any] = {}
+    failed = ""
     for pause in pauses:
         try:
             report = fetch()
@@ -176,10 +202,13 @@ def keep(
                 )
         remember(path, situation)
         before = report or before
+        failure = next((one.reason for one in steps if one.action == "fail"), "")
+        events = [one for one in events if one.kind != "fail" or failure != failed]
+        failed = failure
         for event in events:
             say(f"{name}: {event.kind}: {event.reason}")
-            for failure in tell(event, config.events):
-                say(f"{name}: an event could not be told: {failure}")
+            for untold in tell(event, config.events):
+                say(f"{name}: an event could not be told: {untold}")
         time.sleep(pause)
 
 
@@ -192,7 +221,8 @@ def recall(path: Path) -> Situation:
         kept = from_record(Situation, json.loads(path.read_text()))
     except (OSError, ValueError):
         return Situation()
-    return replace(kept, stage="watching") if kept.stage == "training" else kept
+    cut = kept.stage == "training" and kept.number is None
+    return replace(kept, stage="watching") if cut else kept
 
 
 def remember(path: Path, situation: Situation) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from raymm import keeping, lifecycle
 from raymm.config import parse
-from raymm.errors import DataError, ServingError
+from raymm.errors import DataError, NotBlessed, RegistryError, ServingError
 from raymm.monitoring.loop import Situation, Step, Trial
 from raymm.monitoring.triggers import Policy
 from raymm.registry.versions import Registry
@@ -47,6 +47,9 @@ class Hands:
 
     def act(self, step: Any, number: int) -> None:
         self.done.append((step.action, number))
+
+    def settle(self) -> None:
+        pass
 
 
 def test_a_trigger_leads_to_a_champion_step_by_step() -> None:
@@ -102,6 +105,51 @@ def test_a_training_may_fail_in_any_way() -> None:
     for error in (ValueError("no numbers"), MemoryError()):
         steps = keeping.tend(Situation(), report(), Hands(error), policy=POLICY, trial=TRIAL, now=1)
         assert "training failed" in steps[-1].reason
+
+
+@pytest.mark.parametrize(("stage", "new"), [("watching", 0.9), ("canary", 0.7), ("canary", 0.9)])
+def test_a_step_that_fails_for_storage_is_tried_again(stage: Any, new: float) -> None:
+    class Away(Hands):
+        away = True
+
+        def act(self, step: Any, number: int) -> None:
+            if self.away:
+                raise RegistryError("storage is away.")
+            super().act(step, number)
+
+    hands = Away()
+    tried = Situation(stage=stage, number=None if stage == "watching" else 2)
+    for now in (1.0, 2.0):
+        steps = keeping.tend(tried, report(new), hands, policy=POLICY, trial=TRIAL, now=now)
+        assert steps[-1].action == "fail"
+        tried = steps[-1].situation
+    hands.away = False
+    steps = keeping.tend(tried, report(new), hands, policy=POLICY, trial=TRIAL, now=3.0)
+    assert hands.done == [(steps[-1].action, 2)]
+
+
+def test_what_may_never_be_released_is_given_up() -> None:
+    class Refused(Hands):
+        def act(self, step: Any, number: int) -> None:
+            raise NotBlessed("it did not pass.")
+
+    steps = keeping.tend(Situation(), report(), Refused(), policy=POLICY, trial=TRIAL, now=1.0)
+    assert (steps[-1].action, steps[-1].situation.stage) == ("reject", "watching")
+
+
+def test_who_watches_ends_what_the_loop_brought_in_and_nothing_else(tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path))
+    for n in range(3):
+        registry.register("m", b"%d" % n, run=f"r{n}", blessed=True, summary={}, parts={})
+    releases = registry.releases("m")
+    hands = keeping.RegistryHands(
+        name="m", storage=str(tmp_path), source="", changes={}, share=0.1, notify=lambda _: None
+    )
+    releases.promote(1)
+    releases.shadow(2, who="policy")
+    releases.canary(3, 0.1, who="somebody")
+    keeping.tend(Situation(), {}, hands, policy=POLICY, trial=TRIAL, now=1.0)
+    assert (releases.current().shadow, releases.current().canary) == (None, 3)
 
 
 def test_rounds_are_told_and_gone_on_from(tmp_path: Path) -> None:

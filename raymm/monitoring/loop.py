@@ -19,7 +19,7 @@ from typing import Any, Literal
 from raymm.monitoring.triggers import Policy, decide
 
 Stage = Literal["watching", "training", "shadow", "canary"]
-Action = Literal["wait", "train", "shadow", "canary", "promote", "reject"]
+Action = Literal["wait", "train", "shadow", "canary", "promote", "reject", "fail"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,10 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """Where the loop stands: its stage, since when, the challenger, when training last began."""
+    """Where the loop stands: its stage, since when, the challenger, when training last began.
+
+    A training that has a challenger is over: it could not be put into shadow yet.
+    """
 
     stage: Stage = "watching"
     since: float = 0.0
@@ -201,6 +204,9 @@ def advance(
 
     While a training runs there is nothing to do but wait; `trained` says how it ended.
     """
+    if situation.stage == "training" and situation.number is not None:
+        told = f"version {situation.number} was trained and waits to be tried"
+        return trained(situation, number=situation.number, reason=told, now=now)
     if situation.stage == "training":
         return Step(action="wait", reason="training goes on", situation=situation)
     if situation.stage == "watching":
