@@ -137,7 +137,7 @@ def tend(
             number, why = hands.train(step.reason)
         except Exception as error:  # a training that fails, however it does, ends no loop
             number, why = None, f"training failed: {str(error) or type(error).__name__}"
-        step = trained(step.situation, number=number, reason=why, now=now)
+        step = trained(step.situation, number=number, reason=why, now=now, report=report)
         steps.append(step)
         situation = replace(situation, stage="training", number=number, trained_at=now)
         begun(situation if number else step.situation)

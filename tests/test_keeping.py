@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,14 @@ TRIAL = Trial(labels=10, requests=1, patience=100.0)
 POLICY = Policy(on=("drift",), windows=1, pause=0.0)
 
 
+_requests = itertools.count(1000, 1000)
+
+
 def one(value: float) -> dict[str, Any]:
+    count = next(_requests)  # from report to report there are new ones
     recent = {"metric": "accuracy", "direction": "maximize", "value": value, "n": 500}
     recent |= {"low": value - 0.01, "high": value + 0.01}
-    return {"requests": 100, "errors": {}, "quality": {"recent": recent}}
+    return {"requests": count, "errors": {}, "quality": {"recent": recent, "joined": count}}
 
 
 def report(new: float = 0.9) -> dict[str, Any]:

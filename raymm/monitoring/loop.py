@@ -29,9 +29,9 @@ class Trial:
     Attributes
     ----------
     labels : int
-        Labelled rows of each side from which on quality decides.
+        Labelled rows of the challenger, in each stage, from which on quality decides.
     requests : int
-        Requests of the challenger without which nothing is decided.
+        Requests of the challenger, in each stage, without which nothing is decided.
     patience : float
         Seconds of a stage after which errors, time and agreement decide where labels are too few,
         and a challenger that nothing was heard of is given up.
@@ -55,13 +55,16 @@ class Trial:
 class Situation:
     """Where the loop stands: its stage, since when, the challenger, when training last began.
 
-    A training that has a challenger is over: it could not be put into shadow yet.
+    A training that has a challenger is over: it could not be put into shadow yet. ``requests`` and
+    ``labels`` are what the challenger had answered and had labels of when the stage began.
     """
 
     stage: Stage = "watching"
     since: float = 0.0
     number: int | None = None
     trained_at: float | None = None
+    requests: int = 0
+    labels: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +89,12 @@ _SURE = 1.645
 
 
 def judge(
-    champion: Mapping[str, Any], challenger: Mapping[str, Any], trial: Trial, *, waited: float
+    champion: Mapping[str, Any],
+    challenger: Mapping[str, Any],
+    trial: Trial,
+    *,
+    waited: float,
+    before: tuple[int, int] = (0, 0),
 ) -> Judgement:
     """Compare the monitors' reports of two versions.
 
@@ -99,18 +107,24 @@ def judge(
         Of the monitor's report, the parts under "versions".
     waited : float
         Seconds since the challenger's stage began.
+    before : tuple of int, int
+        The challenger's requests and labels, as `heard` counts them, when its stage began.
     """
+    requests, labels = (
+        now - then if now >= then else now
+        for now, then in zip(heard(challenger), before, strict=True)
+    )
     failing = _failing(champion, challenger)
     if failing:
         return Judgement(verdict="worse", reason=failing)
-    if int(challenger.get("requests", 0)) < trial.requests:
-        told = f"it has answered {challenger.get('requests', 0)} of {trial.requests} requests"
+    if requests < trial.requests:
+        told = f"it has answered {requests} of {trial.requests} requests"
         late = waited > trial.patience
         return Judgement(verdict="worse" if late else "unknown", reason=told)
     slow = _slow(champion, challenger, trial.slower)
     if slow:
         return Judgement(verdict="worse", reason=slow)
-    known = _by_labels(champion, challenger, trial)
+    known = _by_labels(champion, challenger, trial) if labels >= trial.labels else None
     if known is not None:
         return known
     if waited <= trial.patience:
@@ -123,6 +137,11 @@ def judge(
         verdict="good",
         reason="it fails no oftener and is no slower; labels are too few to say more",
     )
+
+
+def heard(version: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many requests and labels of a version its monitor has counted in all."""
+    return int(version.get("requests", 0)), int(version.get("quality", {}).get("joined", 0))
 
 
 def _failing(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> str:
@@ -206,7 +225,7 @@ def advance(
     """
     if situation.stage == "training" and situation.number is not None:
         told = f"version {situation.number} was trained and waits to be tried"
-        return trained(situation, number=situation.number, reason=told, now=now)
+        return trained(situation, number=situation.number, reason=told, now=now, report=report)
     if situation.stage == "training":
         return Step(action="wait", reason="training goes on", situation=situation)
     if situation.stage == "watching":
@@ -220,29 +239,44 @@ def advance(
     if report.get("version") == situation.number:
         told = f"version {situation.number} is the champion already"
         return Step(action="wait", reason=told, situation=watching)
+    challenger = versions.get(str(situation.number), {})
     found = judge(
         versions.get(str(report.get("version")), {}),
-        versions.get(str(situation.number), {}),
+        challenger,
         trial,
         waited=now - situation.since,
+        before=(situation.requests, situation.labels),
     )
     if found.verdict == "unknown":
         return Step(action="wait", reason=found.reason, situation=situation)
     if found.verdict == "worse":
         return Step(action="reject", reason=found.reason, situation=watching)
     if situation.stage == "shadow":
-        onward = replace(situation, stage="canary", since=now)
+        requests, labels = heard(challenger)
+        onward = replace(situation, stage="canary", since=now, requests=requests, labels=labels)
         return Step(action="canary", reason=found.reason, situation=onward)
     return Step(action="promote", reason=found.reason, situation=watching)
 
 
-def trained(situation: Situation, *, number: int | None, reason: str, now: float) -> Step:
+def trained(
+    situation: Situation,
+    *,
+    number: int | None,
+    reason: str,
+    now: float,
+    report: Mapping[str, Any] | None = None,
+) -> Step:
     """Return the step after a training: its version goes into shadow, or nothing came of it.
 
-    ``number`` is None where no version was blessed, and ``reason`` says why.
+    ``number`` is None where no version was blessed, and ``reason`` says why. What the monitor's
+    ``report`` knows of the version from an earlier trial counts for nothing in this one.
     """
     if number is None:
         after = Situation(since=now, trained_at=situation.trained_at)
         return Step(action="reject", reason=reason, situation=after)
-    after = replace(situation, stage="shadow", since=now, number=number)
+    requests, labels = heard((report or {}).get("versions", {}).get(str(number), {}))
+    after = Situation(
+        stage="shadow", since=now, number=number, trained_at=situation.trained_at,
+        requests=requests, labels=labels,
+    )  # fmt: skip
     return Step(action="shadow", reason=reason, situation=after)

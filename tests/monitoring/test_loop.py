@@ -23,7 +23,7 @@ def version(
         "requests": requests,
         "errors": {},
         "latency": {"p99": 0.01},
-        "quality": {"recent": recent},
+        "quality": {"recent": recent, "joined": n},
         **more,
     }
 
@@ -78,9 +78,12 @@ def test_a_good_challenger_goes_all_the_way_and_each_step_says_why() -> None:
     steps.append(advance(steps[-1].situation, {}, policy=POLICY, trial=TRIAL, now=10.0))
     steps.append(trained(steps[-1].situation, number=2, reason="blessed", now=20.0))
     better = report(version(0.8, 500), version(0.9, 500))
-    for now in (30.0, 40.0):
-        steps.append(advance(steps[-1].situation, better, policy=POLICY, trial=TRIAL, now=now))
-    assert [one.action for one in steps] == ["train", "wait", "shadow", "canary", "promote"]
+    more = report(version(0.8, 500), version(0.9, 700, requests=1100))
+    for now, seen in ((30.0, better), (35.0, better), (40.0, more)):
+        steps.append(advance(steps[-1].situation, seen, policy=POLICY, trial=TRIAL, now=now))
+    assert [one.action for one in steps] == [
+        "train", "wait", "shadow", "canary", "wait", "promote",
+    ]  # fmt: skip
     assert all(one.reason for one in steps)
     assert steps[-1].situation == Situation(since=40.0, trained_at=9.0)
     # The same drift asks again, but not before the pause is over.
@@ -88,6 +91,16 @@ def test_a_good_challenger_goes_all_the_way_and_each_step_says_why() -> None:
     for now, action in ((41.0, "wait"), (510.0, "train")):
         step = advance(steps[-1].situation, again, policy=POLICY, trial=TRIAL, now=now)
         assert step.action == action
+
+
+def test_each_stage_counts_requests_and_labels_of_its_own() -> None:
+    tried = Situation(stage="canary", number=2, since=0.0, requests=1000, labels=500)
+    for requests, n, action in ((1099, 700, "wait"), (1100, 699, "wait"), (1100, 700, "promote")):
+        seen = report(version(0.8, 500), version(0.9, n, requests=requests))
+        assert advance(tried, seen, policy=POLICY, trial=TRIAL, now=1.0).action == action
+    seen = report(version(0.8, 500), version(0.9, 500))
+    step = trained(Situation(stage="training"), number=2, reason="why", now=1.0, report=seen)
+    assert (step.situation.requests, step.situation.labels) == (1000, 500)
 
 
 def test_nothing_comes_of_an_unblessed_version() -> None:
