@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy.typing as npt
@@ -28,6 +29,7 @@ from raymm.serving.media import Headers, headers_of, kind_of
 from raymm.serving.shadow import Shadows
 from raymm.serving.sources import ModelSource, Served
 from raymm.serving.telemetry import Telemetry
+from raymm.serving.trial import Trials
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -41,6 +43,18 @@ Answer = tuple[Served, bytes, Tensors, npt.NDArray[Any], str]
 """Who answered, the response's body, the tensors of shape (n,), the predictions and their name."""
 
 Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """It is a canary's turn to answer a request that was read."""
+
+    canary: Served
+    answer: Callable[[Served], Answer]
+
+
+def _quick(served: Served, size: int) -> bool:
+    return size <= INLINE_BYTES and served.row_seconds <= INLINE_SECONDS
 
 
 class Service:
@@ -70,6 +84,7 @@ class Service:
         self._watched: dict[str, tuple[int, set[int]]] = {}
         self.shadows = Shadows(self._tell_shadow)
         self._room = Room(config.max_queued)
+        self._trials = Trials(config.answer_time / 2)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="raymm-predict")
         self._identities = identities()
 
@@ -118,7 +133,9 @@ class Service:
         return watcher
 
     async def _answered(
-        self, request: Request, answer: Callable[[Served, bytes, str, Headers, bool], Answer]
+        self,
+        request: Request,
+        answer: Callable[[Served, bytes, str, Headers, bool], Answer | _Turn],
     ) -> Response:
         start = time.perf_counter()
         served = self.served(request)
@@ -130,15 +147,12 @@ class Service:
                 body = await read_body(
                     headers, request.receive, self.max_bytes, self.config.body_time
                 )
-                slow = served.row_seconds if pinned else self.models.row_seconds(served.name)
-                if len(body) <= INLINE_BYTES and slow <= INLINE_SECONDS:
-                    served, content, tensors, predictions, identity = answer(
-                        served, body, identity, headers, pinned
-                    )
-                else:
-                    served, content, tensors, predictions, identity = await self.in_thread(
-                        self._threads, self._room, answer, served, body, identity, headers, pinned
-                    )
+                made = await self._run(
+                    served, len(body), answer, served, body, identity, headers, pinned
+                )
+                if isinstance(made, _Turn):
+                    made = await self._try(served, len(body), made)
+                served, content, tensors, predictions, identity = made
         except Exception as error:
             self._tell_failure(served, start, error)
             if not isinstance(error, RaymmError) or error.http_status == 500:
@@ -168,22 +182,32 @@ class Service:
 
     def _by(
         self, served: Served, identity: str, pinned: bool, answer: Callable[[Served], Answer]
-    ) -> Answer:
-        """Let the version answer whose turn it is: a canary has its share of the predictions.
-
-        Where it fails, the champion answers, and the failure is the canary's alone unless the
-        champion fails too.
-        """
+    ) -> Answer | _Turn:
+        """Answer, or say that it is a canary's turn, which has its share of the predictions."""
         chosen = served if pinned else self.models.route(served.name, identity)
-        if chosen is served:
-            return answer(chosen)
+        return answer(chosen) if chosen is served else _Turn(chosen, answer)
+
+    async def _run(self, served: Served, size: int, work: Callable[..., Made], *given: Any) -> Made:
+        """Do a version's work with a body of so many bytes: here where it is quick."""
+        if _quick(served, size):
+            return work(*given)
+        return await self.in_thread(self._threads, self._room, work, *given)
+
+    async def _try(self, served: Served, size: int, turn: _Turn) -> Answer:
+        """Let a canary answer, in a thread of its own unless it is quick.
+
+        Where it fails, is late or has too much to do, the champion answers, and the failure is
+        the canary's alone unless the champion fails too.
+        """
         start = time.perf_counter()
         try:
-            return answer(chosen)
+            if _quick(turn.canary, size):
+                return turn.answer(turn.canary)
+            return await self._trials.run(turn.canary, turn.answer)
         except Exception as error:
-            made = answer(served)
-            self._tell_failure(chosen, start, error)
-            chosen.tally.failed()
+            made = await self._run(served, size, turn.answer, served)
+            self._tell_failure(turn.canary, start, error)
+            turn.canary.tally.failed()
             return made
 
     def _tell_shadow(self, served: Served, batch: Batch) -> None:
@@ -224,7 +248,7 @@ class Service:
 
     def _records(
         self, served: Served, body: bytes, identity: str, headers: Headers, pinned: bool
-    ) -> Answer:
+    ) -> Answer | _Turn:
         kind_of(headers)
         document = protocol.document(body)
         records = served.reader.records(document, self.config.max_rows)
@@ -242,7 +266,7 @@ class Service:
 
     def _tensors(
         self, served: Served, body: bytes, identity: str, headers: Headers, pinned: bool
-    ) -> Answer:
+    ) -> Answer | _Turn:
         kind_of(headers)
         document = protocol.document(body)
         inference_protocol.require_object(document)

@@ -160,3 +160,35 @@ def test_a_shadow_sees_what_the_champion_answers(make_served, make_client, recor
     assert [b.ids for b in by_version[2]] == [b.ids for b in by_version[1]] == [("a",), ("c",)]
     assert by_version[2][0].predictions[0, 1] > by_version[1][0].predictions[0, 1]
     assert client.get("/v1/models/churn/release").json()["shadowed"]["answered"] == 2
+
+
+def test_a_canary_that_hangs_is_judged_and_holds_up_nobody(make_served, make_client, record):
+    from raymm.sections import ServingConfig
+    from raymm.serving.app import create_app
+
+    champion = make_served()
+    going, where = threading.Event(), []
+
+    class Hanging:
+        schema = champion.schema
+
+        def predict(self, tensors):
+            where.append(threading.current_thread().name)
+            going.wait(30)
+            raise RuntimeError("ended")
+
+    canary = replace(make_served(number=2), runner=Hanging(), row_seconds=1.0)
+    champion = replace(champion, row_seconds=0.0)
+    app = create_app(Released(champion, canary), config=ServingConfig(answer_time=0.2), tokens={})
+    client = type(make_client())(app)
+    try:
+        for name in "caccac":
+            body = {"records": [record], "id": name}
+            answer = client.post("/v1/models/churn/predict", json=body)
+            assert (answer.status_code, answer.headers["x-raymm-version"]) == (200, "1")
+    finally:
+        going.set()
+    assert (canary.tally.requests, canary.tally.errors) == (4, 4)
+    assert (champion.tally.requests, champion.tally.errors) == (6, 0)
+    assert len(where) == 1  # nothing more is begun while it hangs
+    assert "raymm-canary" in where[0]
