@@ -131,7 +131,8 @@ def serve_application(args: Mapping[str, Any]) -> Any:
 
     ``args``: ``name``, or ``names`` of several models; ``storage`` (default RAYMM_HOME); any
     ``serving.*`` or ``monitoring.*`` key. The token comes from the environment variable
-    RAYMM_TOKEN; without one, and with ``serving.auth`` not "none", building fails.
+    RAYMM_TOKEN; without it and ``serving.tokens``, and with ``serving.auth`` not "none",
+    building fails, as it does where more than this machine could reach it unsafely.
     """
     given = {key: value for key, value in args.items() if key not in ("name", "names", "storage")}
     names = args.get("names") or (str(args["name"]),)
@@ -139,11 +140,13 @@ def serve_application(args: Mapping[str, Any]) -> Any:
         [str(name) for name in names], str(args.get("storage") or default_storage()), changes=given
     )
     token = os.environ.get("RAYMM_TOKEN", "")
-    if ordered.serving.auth == "token" and not token:
+    guarded = ordered.serving.auth == "token"
+    if guarded and not (token or ordered.serving.tokens):
         raise ServingError(
-            "the service needs a token. Set RAYMM_TOKEN in its environment, "
-            "or serving.auth: none where nothing else can reach it."
+            "the service needs a token. Set RAYMM_TOKEN in its environment, name a file with "
+            "serving.tokens, or set serving.auth: none where nothing else can reach it."
         )
+    require_safe(ordered.serving, guarded=guarded, encrypted=bool(ordered.serving.certificate))
     _monitor(ordered)
     return application(ordered, token)
 

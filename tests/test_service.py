@@ -76,3 +76,14 @@ def test_serve_deploy_needs_a_token_in_the_environment(home, monkeypatch):
     monkeypatch.delenv("RAYMM_TOKEN", raising=False)
     with pytest.raises(ServingError, match="RAYMM_TOKEN"):
         service.serve_application({"name": "loans", "storage": str(home)})
+
+
+def test_serve_deploy_takes_tokens_of_a_file_and_nothing_unsafe(home, monkeypatch):
+    monkeypatch.delenv("RAYMM_TOKEN", raising=False)
+    monkeypatch.setattr(service, "_monitor", lambda ordered: None)
+    monkeypatch.setattr(service, "application", lambda ordered, token: (ordered, token))
+    args = {"name": "loans", "storage": str(home), "serving.tokens": "/run/tokens"}
+    ordered, token = service.serve_application(args)
+    assert (ordered.serving.tokens, token) == ("/run/tokens", "")
+    with pytest.raises(ServingError, match="without TLS"):
+        service.serve_application({**args, "serving.host": "0.0.0.0"})

@@ -217,15 +217,18 @@ def export_serve(
     import yaml
 
     from raymm import service
+    from raymm.serving.exposure import require_safe
     from raymm.serving.scaling import listening
 
     place = options.storage_of(storage)
     changed = _served_changes({}, settings)
     ordered = service.order(names, place, changes=changed)
+    serving = ordered.serving
+    require_safe(serving, guarded=serving.auth == "token", encrypted=bool(serving.certificate))
     named: dict[str, Any] = {"name": names[0]} if len(names) == 1 else {"names": list(names)}
     document = {
         "proxy_location": "EveryNode",
-        **listening(ordered.serving),
+        **listening(serving),
         "applications": [
             {
                 "name": names[0],

@@ -78,10 +78,16 @@ def test_help_names_every_command(raymm):
     assert json.dumps(out)
 
 
+def test_an_unsafe_configuration_is_not_exported(raymm, home):
+    for unsafe in ("host=0.0.0.0", "grpc_port=9123"):
+        done = raymm("export", "serve", "loans", f"--set=serving.{unsafe}")
+        assert (done.code != 0, "serving.insecure: true" in done.err, done.out) == (True, True, "")
+
+
 def test_tls_and_grpc_reach_the_exported_configuration(raymm, home):
     from ray.serve.schema import ServeDeploySchema
 
-    settings = ("certificate=c.pem", "key=k.pem", "grpc_port=9123")
+    settings = ("certificate=c.pem", "key=k.pem", "grpc_port=9123", "insecure=true")
     done = raymm("export", "serve", "loans", *(f"--set=serving.{one}" for one in settings))
     checked = ServeDeploySchema.model_validate(yaml.safe_load(done.out))
     assert (checked.http_options.ssl_certfile, checked.http_options.ssl_keyfile) == (
