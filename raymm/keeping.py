@@ -6,7 +6,6 @@ stands is kept in a file, so that a loop that ends goes on where it was.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
@@ -17,12 +16,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from raymm import lifecycle
-from raymm.artifacts import Notify, as_record, from_record
+from raymm.artifacts import Notify, Release, as_record, from_record
 from raymm.errors import ConfigError, NotBlessed, NotFound, RaymmError
 from raymm.monitoring.events import Event, news, tell
 from raymm.monitoring.loop import Situation, Step, Trial, advance, trained
 from raymm.monitoring.triggers import Policy
-from raymm.registry.releases import released
+from raymm.registry.releases import Releases, released
 from raymm.registry.versions import Registry
 from raymm.sections import MonitoringConfig
 
@@ -39,6 +38,10 @@ class Hands(Protocol):
 
     def act(self, step: Step, number: int) -> None:
         """Make a version shadow, canary or champion, or take it out, for the step's reason."""
+        ...
+
+    def release(self) -> Release:
+        """Return what is served now."""
         ...
 
     def settle(self) -> None:
@@ -91,20 +94,24 @@ class RegistryHands:
         elif step.action == "promote":
             releases.promote(number, reason=step.reason, who=WHO)
         elif step.action == "reject":
-            since = releases.current().sequence
-            if releases.current().role(number) in ("canary", "shadow"):
-                releases.refuse(number, since=since, reason=step.reason, who=WHO)
+            self._end(releases, step.reason, number)
+
+    def release(self) -> Release:
+        """See `Hands.release`."""
+        return Registry(self.storage).releases(self.name).current()
 
     def settle(self) -> None:
-        """See `Hands.settle`; what a person brought in stays."""
-        releases = Registry(self.storage).releases(self.name)
+        """See `Hands.settle`."""
+        self._end(Registry(self.storage).releases(self.name), "the loop tends it no longer")
+
+    def _end(self, releases: Releases, reason: str, only: int | None = None) -> None:
+        """End the canary and the shadow, or ``only`` one; what a person brought in stays."""
         history = releases.changes()
         now = released(self.name, history)
         for number in (now.canary, now.shadow):
             last = [one for one in history if one.number == number][-1:]
-            if number is not None and last and last[0].who == WHO:
-                told = "the loop tends it no longer"
-                releases.refuse(number, since=last[0].sequence, reason=told, who=WHO)
+            if number is not None and last and last[0].who == WHO and only in (None, number):
+                releases.refuse(number, since=last[0].sequence, reason=reason, who=WHO)
 
 
 def tend(
@@ -125,10 +132,16 @@ def tend(
     that may never be carried out is a rejection, with the error as its reason. One that fails in
     another way, say for storage that is away, is a "fail" and is tried again in the next round.
     """
-    if situation.stage == "watching":
-        with contextlib.suppress(Exception):  # the next round tries again
+    try:
+        if situation.stage == "watching":
             hands.settle()
-    step = advance(situation, report, policy=policy, trial=trial, now=now, asked=asked)
+        release = hands.release()
+    except Exception as error:
+        told = f"the release cannot be read, which is tried again: {error}"
+        return (Step(action="fail", reason=told, situation=situation),)
+    step = advance(
+        situation, report, policy=policy, trial=trial, now=now, asked=asked, release=release
+    )
     steps = [step]
     number = situation.number
     if step.action == "train":
@@ -137,7 +150,10 @@ def tend(
             number, why = hands.train(step.reason)
         except Exception as error:  # a training that fails, however it does, ends no loop
             number, why = None, f"training failed: {str(error) or type(error).__name__}"
-        step = trained(step.situation, number=number, reason=why, now=now, report=report)
+        step = trained(
+            step.situation, number=number, reason=why, now=now, report=report,
+            champion=release.champion,
+        )  # fmt: skip
         steps.append(step)
         situation = replace(situation, stage="training", number=number, trained_at=now)
         begun(situation if number else step.situation)

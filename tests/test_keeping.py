@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from raymm import keeping, lifecycle
+from raymm.artifacts import Release
 from raymm.config import parse
 from raymm.errors import DataError, NotBlessed, RegistryError, ServingError
 from raymm.monitoring.loop import Situation, Step, Trial
@@ -41,8 +42,8 @@ def report(new: float = 0.9) -> dict[str, Any]:
 class Hands:
     """Keeps what it is asked to do."""
 
-    def __init__(self, error: Exception | None = None) -> None:
-        self.done: list[tuple[str, int]] = []
+    def __init__(self, error: Exception | None = None, served: Any = ()) -> None:
+        self.done: list[tuple[str, int]] = list(served)
         self.error = error
 
     def train(self, reason: str) -> tuple[int | None, str]:
@@ -52,6 +53,10 @@ class Hands:
 
     def act(self, step: Any, number: int) -> None:
         self.done.append((step.action, number))
+
+    def release(self) -> Release:
+        roles = {step: n for step, n in self.done[-1:] if step in ("shadow", "canary")}
+        return Release(name="m", champion=1, **roles)
 
     def settle(self) -> None:
         pass
@@ -67,10 +72,10 @@ def test_a_trigger_leads_to_a_champion_step_by_step() -> None:
 
 
 def test_a_worse_challenger_is_taken_out() -> None:
-    hands = Hands()
+    hands = Hands(served=[("canary", 2)])
     tried = Situation(stage="canary", number=2, since=0.0)
     keeping.tend(tried, report(0.7), hands, policy=POLICY, trial=TRIAL, now=1.0)
-    assert hands.done == [("reject", 2)]
+    assert hands.done == [("canary", 2), ("reject", 2)]
 
 
 def test_what_fails_leaves_everything_as_it_was() -> None:
@@ -122,7 +127,7 @@ def test_a_step_that_fails_for_storage_is_tried_again(stage: Any, new: float) ->
                 raise RegistryError("storage is away.")
             super().act(step, number)
 
-    hands = Away()
+    hands = Away(served=[(stage, 2)])
     tried = Situation(stage=stage, number=None if stage == "watching" else 2)
     for now in (1.0, 2.0):
         steps = keeping.tend(tried, report(new), hands, policy=POLICY, trial=TRIAL, now=now)
@@ -130,7 +135,7 @@ def test_a_step_that_fails_for_storage_is_tried_again(stage: Any, new: float) ->
         tried = steps[-1].situation
     hands.away = False
     steps = keeping.tend(tried, report(new), hands, policy=POLICY, trial=TRIAL, now=3.0)
-    assert hands.done == [(steps[-1].action, 2)]
+    assert hands.done == [(stage, 2), (steps[-1].action, 2)]
 
 
 def test_what_may_never_be_released_is_given_up() -> None:
@@ -161,9 +166,10 @@ def test_rounds_are_told_and_gone_on_from(tmp_path: Path) -> None:
     log = tmp_path / "events.jsonl"
     config = MonitoringConfig(retrain="drift", windows=1, events=EventsConfig(log=str(log)))
     said: list[str] = []
+    hands = Hands()
     for _ in range(3):  # each as if started anew
         keeping.keep(
-            "m", report, Hands(), config=config, trial=TRIAL, path=tmp_path / "at.json",
+            "m", report, hands, config=config, trial=TRIAL, path=tmp_path / "at.json",
             say=said.append, pauses=(0.0,),
         )  # fmt: skip
     kinds = [json.loads(line)["kind"] for line in log.read_text().splitlines()]

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from raymm.artifacts import Release
 from raymm.monitoring.triggers import Policy, decide
 
 Stage = Literal["watching", "training", "shadow", "canary"]
@@ -65,6 +66,7 @@ class Situation:
     trained_at: float | None = None
     requests: int = 0
     labels: int = 0
+    champion: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +211,7 @@ def advance(
     trial: Trial,
     now: float,
     asked: str = "",
+    release: Release | None = None,
 ) -> Step:
     """Return the next step.
 
@@ -220,12 +223,17 @@ def advance(
         Seconds since 1970 UTC.
     asked : str
         Who asks for training, where a person does.
+    release : Release or None
+        What the registry says is served; a trial ends where that is not what it is a trial of.
 
     While a training runs there is nothing to do but wait; `trained` says how it ended.
     """
     if situation.stage == "training" and situation.number is not None:
         told = f"version {situation.number} was trained and waits to be tried"
-        return trained(situation, number=situation.number, reason=told, now=now, report=report)
+        return trained(
+            situation, number=situation.number, reason=told, now=now, report=report,
+            champion=None if release is None else release.champion,
+        )  # fmt: skip
     if situation.stage == "training":
         return Step(action="wait", reason="training goes on", situation=situation)
     if situation.stage == "watching":
@@ -234,11 +242,27 @@ def advance(
             return Step(action="wait", reason=decision.reason, situation=situation)
         begun = Situation(stage="training", since=now, trained_at=now)
         return Step(action="train", reason=decision.reason, situation=begun)
+    return _tried(situation, report, trial, now, release)
+
+
+def _tried(
+    situation: Situation,
+    report: Mapping[str, Any],
+    trial: Trial,
+    now: float,
+    release: Release | None,
+) -> Step:
+    """Return the next step of a trial, with parameters as of `advance`."""
     watching = Situation(since=now, trained_at=situation.trained_at)
     versions = report.get("versions", {})
     if report.get("version") == situation.number:
         told = f"version {situation.number} is the champion already"
         return Step(action="wait", reason=told, situation=watching)
+    if release is not None and (gone := _gone(situation, release)):
+        return Step(action="reject", reason=gone, situation=watching)
+    if release is not None and report.get("version") != release.champion:
+        told = f"the monitor does not yet take version {release.champion} for the champion"
+        return Step(action="wait", reason=told, situation=situation)
     challenger = versions.get(str(situation.number), {})
     found = judge(
         versions.get(str(report.get("version")), {}),
@@ -258,6 +282,20 @@ def advance(
     return Step(action="promote", reason=found.reason, situation=watching)
 
 
+def _gone(situation: Situation, release: Release) -> str:
+    """Return why a trial's versions are not served as it needs; empty where they are."""
+    role = release.role(situation.number or 0)
+    if role != situation.stage:
+        now = role or "without a role"
+        return (
+            f"somebody changed the release: version {situation.number}, in {situation.stage} "
+            f"before, is {now}"
+        )
+    if situation.champion is not None and release.champion != situation.champion:
+        return f"it was tried against version {situation.champion}, no longer the champion"
+    return ""
+
+
 def trained(
     situation: Situation,
     *,
@@ -265,11 +303,13 @@ def trained(
     reason: str,
     now: float,
     report: Mapping[str, Any] | None = None,
+    champion: int | None = None,
 ) -> Step:
     """Return the step after a training: its version goes into shadow, or nothing came of it.
 
     ``number`` is None where no version was blessed, and ``reason`` says why. What the monitor's
-    ``report`` knows of the version from an earlier trial counts for nothing in this one.
+    ``report`` knows of the version from an earlier trial counts for nothing in this one;
+    ``champion`` is the version that reigns.
     """
     if number is None:
         after = Situation(since=now, trained_at=situation.trained_at)
@@ -277,6 +317,6 @@ def trained(
     requests, labels = heard((report or {}).get("versions", {}).get(str(number), {}))
     after = Situation(
         stage="shadow", since=now, number=number, trained_at=situation.trained_at,
-        requests=requests, labels=labels,
+        requests=requests, labels=labels, champion=champion,
     )  # fmt: skip
     return Step(action="shadow", reason=reason, situation=after)

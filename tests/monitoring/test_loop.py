@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raymm.artifacts import Release
 from raymm.monitoring.loop import Situation, Trial, advance, judge, trained
 from raymm.monitoring.triggers import Policy
 
@@ -101,6 +102,26 @@ def test_each_stage_counts_requests_and_labels_of_its_own() -> None:
     seen = report(version(0.8, 500), version(0.9, 500))
     step = trained(Situation(stage="training"), number=2, reason="why", now=1.0, report=seen)
     assert (step.situation.requests, step.situation.labels) == (1000, 500)
+
+
+@pytest.mark.parametrize(
+    ("release", "action"),
+    [
+        (Release(name="m", champion=1, shadow=2), "canary"),
+        (Release(name="m", champion=1), "reject"),  # somebody took it out
+        (Release(name="m", champion=1, canary=2), "reject"),  # somebody let it answer
+        (Release(name="m", champion=3, shadow=2), "reject"),  # tried against another
+    ],
+)
+def test_a_trial_is_of_what_the_registry_says_is_served(release: Release, action: str) -> None:
+    tried = Situation(stage="shadow", number=2, since=0.0, champion=1)
+    seen = report(version(0.8, 500), version(0.9, 500))
+    step = advance(tried, seen, policy=POLICY, trial=TRIAL, now=1.0, release=release)
+    assert step.action == action
+    late = {**seen, "version": 3}  # the monitor has not heard of the champion
+    if action == "canary":
+        step = advance(tried, late, policy=POLICY, trial=TRIAL, now=1.0, release=release)
+        assert step.action == "wait"
 
 
 def test_nothing_comes_of_an_unblessed_version() -> None:
