@@ -26,7 +26,13 @@ _requests = itertools.count(1000, 1000)
 
 def one(value: float) -> dict[str, Any]:
     count = next(_requests)  # from report to report there are new ones
-    recent = {"metric": "accuracy", "direction": "maximize", "value": value, "n": 500}
+    recent = {
+        "metric": "accuracy",
+        "direction": "maximize",
+        "value": value,
+        "n": 500,
+        "level": 0.95,
+    }
     recent |= {"low": value - 0.01, "high": value + 0.01}
     return {"requests": count, "errors": {}, "quality": {"recent": recent, "joined": count}}
 

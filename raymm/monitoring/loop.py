@@ -30,7 +30,12 @@ class Trial:
     Attributes
     ----------
     labels : int
-        Labelled rows of the challenger, in each stage, from which on quality decides.
+        Labelled rows of the challenger in a stage: quality decides once there are four times as
+        many, or as many as the monitor's window, and after the patience at this many.
+    margin : float
+        What the challenger may be worse by, in the metric's own unit; where less is better, in
+        shares of the champion's value. It goes on where its gain is surely (one-sided, 5 %) above
+        minus this.
     requests : int
         Requests of the challenger, in each stage, without which nothing is decided.
     patience : float
@@ -45,6 +50,7 @@ class Trial:
     """
 
     labels: int = 200
+    margin: float = 0.01
     requests: int = 100
     patience: float = 86400.0
     share: float = 0.1
@@ -88,6 +94,8 @@ class Judgement:
 
 _SURE = 1.645
 """Deviations beyond which a challenger is surely worse: one-sided, 5 %."""
+_HARM = 4.0
+"""Deviations beyond which it is given up at any look: 3 in 100,000 by chance."""
 
 
 def judge(
@@ -126,7 +134,7 @@ def judge(
     slow = _slow(champion, challenger, trial.slower)
     if slow:
         return Judgement(verdict="worse", reason=slow)
-    known = _by_labels(champion, challenger, trial) if labels >= trial.labels else None
+    known = _by_labels(champion, challenger, trial, labels, late=waited > trial.patience)
     if known is not None:
         return known
     if waited <= trial.patience:
@@ -179,15 +187,27 @@ def _slow(champion: Mapping[str, Any], challenger: Mapping[str, Any], slower: fl
 
 
 def _by_labels(
-    champion: Mapping[str, Any], challenger: Mapping[str, Any], trial: Trial
+    champion: Mapping[str, Any],
+    challenger: Mapping[str, Any],
+    trial: Trial,
+    labels: int,
+    *,
+    late: bool,
 ) -> Judgement | None:
-    """Return what labels say; None where they are too few."""
+    """Return what labels say; None where they are too few.
+
+    They are looked at often and decide once, at a number of ``labels`` of the stage that is fixed
+    beforehand: who may stop at any look finds a good one in nearly every challenger. The two
+    intervals count as independent, which errs on the champion's side where rows are the same.
+    """
     one = challenger.get("champion") or champion.get("quality", {}).get("recent", {})
     other = challenger.get("quality", {}).get("recent", {})
     figures = [one.get(key) for key in ("value", "low", "high")]
     figures += [other.get(key) for key in ("value", "low", "high")]
-    enough = min(one.get("n", 0), other.get("n", 0)) >= trial.labels
-    if not enough or any(value is None for value in figures):
+    window = int(challenger.get("window", {}).get("rows", 4 * trial.labels))
+    first, full = min(trial.labels, window), min(4 * trial.labels, window)
+    seen = min(one.get("n", 0), other.get("n", 0), labels)
+    if seen < first or any(value is None for value in figures):
         return None
     sign = 1.0 if other["direction"] == "maximize" else -1.0
     gain = sign * (other["value"] - one["value"])
@@ -196,11 +216,15 @@ def _by_labels(
         f"{other['metric']} is {other['value']:.4g} on {other['n']} labelled rows, the champion's "
         f"{one['value']:.4g} on {one['n']}"
     )
-    if gain >= 0:
-        return Judgement(verdict="good", reason=told)
-    if gain < -_SURE * math.hypot(*widths) or other["n"] >= 4 * trial.labels:
+    spread = math.hypot(*widths)
+    margin = trial.margin * (1.0 if sign > 0 else abs(one["value"]))
+    if gain < -_HARM * spread - margin:
         return Judgement(verdict="worse", reason=told)
-    return None
+    if seen < full and not late:
+        return None
+    good = gain - _SURE * spread > -margin
+    told += f": a gain of {gain:.4g}, at least {gain - _SURE * spread:.4g}"
+    return Judgement(verdict="good" if good else "worse", reason=told)
 
 
 def advance(
