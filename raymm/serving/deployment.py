@@ -21,6 +21,7 @@ from raymm.artifacts import Watcher
 from raymm.errors import ServingError
 from raymm.sections import ServingConfig
 from raymm.serving.desk import Desk, Line, Opinion
+from raymm.serving.exposure import require_safe
 from raymm.serving.grpc_service import Inference
 from raymm.serving.reach import reachable, require_port, wait_answering
 from raymm.serving.released import Care, ReleasedModel, ReleasedModels, Shelf
@@ -379,10 +380,12 @@ def _bound(config: ServingConfig) -> tuple[str, int]:
     if config.certificate and uses_haproxy():
         raise ServingError(
             "Serve's HAProxy speaks no TLS. Start Ray with RAY_SERVE_ENABLE_HA_PROXY=0 in its "
-            "environment, or leave serving.certificate out, put something in front that brings "
-            "TLS, and set serving.insecure: true."
+            "environment, or set serving.insecure and no certificate behind something with TLS."
         )
-    return options.host or config.host, options.port
+    host = options.host or config.host
+    there = config.model_copy(update={"host": host})
+    require_safe(there, guarded=config.auth == "token", encrypted=bool(options.ssl_certfile))
+    return host, options.port
 
 
 def _wait_running(name: str, deadline: float) -> None:

@@ -59,3 +59,17 @@ def test_a_certificate_and_its_key(certificate, tmp_path):
     for wrong in ((path, path), (key, key), (str(tmp_path / "text"), key), ("/none", key)):
         with pytest.raises(ConfigError, match=r"serving\.certificate"):
             require_certificate(ServingConfig(certificate=wrong[0], key=wrong[1]))
+
+
+def test_a_serve_that_is_bound_wide_is_joined_with_leave_only(monkeypatch):
+    from types import SimpleNamespace
+
+    from raymm.serving import deployment
+
+    bound = SimpleNamespace(host="0.0.0.0", port=8000, ssl_certfile=None)
+    monkeypatch.setattr(deployment, "_client", lambda: SimpleNamespace(http_config=bound))
+    with pytest.raises(ServingError, match=r"0\.0\.0\.0"):
+        deployment._bound(ServingConfig())
+    assert deployment._bound(ServingConfig(insecure=True)) == ("0.0.0.0", 8000)
+    bound.host = "127.0.0.1"
+    assert deployment._bound(ServingConfig()) == ("127.0.0.1", 8000)
