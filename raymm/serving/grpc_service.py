@@ -7,6 +7,7 @@ value, since JSON has none.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import struct
@@ -16,8 +17,9 @@ from typing import Any
 import numpy as np
 from starlette.types import Message
 
-from raymm.errors import InputError
+from raymm.errors import InputError, Unauthorized
 from raymm.serving.grpc_protocol import Wire, message
+from raymm.serving.tokens import Guard
 
 _DTYPES: Mapping[str, np.dtype[Any]] = {
     "BOOL": np.dtype("?"),
@@ -48,6 +50,9 @@ _CODES = {
 }
 
 
+_GUARDED = ("ModelInfer", "ModelMetadata")
+
+
 class Failed(Exception):
     """A call that failed; ``code`` is the name of a gRPC status code."""
 
@@ -65,10 +70,13 @@ class Methods:
         From `raymm.serving.app.create_app`.
     max_bytes : int
         Of a request.
+    guard : Guard or None
+        Asked before a request is read; the application asks again, and counts.
     """
 
-    def __init__(self, app: Any, *, max_bytes: int) -> None:
+    def __init__(self, app: Any, *, max_bytes: int, guard: Guard | None) -> None:
         self._app = app
+        self._guard = guard
         self._most = max_bytes
 
     async def call(self, method: str, data: bytes, metadata: Iterable[tuple[str, Any]]) -> Wire:
@@ -94,6 +102,13 @@ class Methods:
                 f"the request may hold {self._most} bytes at most. Send fewer rows, or raise "
                 "serving.max_body_kb.",
             )
+        token = next((value for key, value in metadata if key == "authorization"), None)
+        header = token.encode() if isinstance(token, str) else token
+        if self._guard is not None and method in _GUARDED:  # before anything is read
+            try:
+                self._guard.admit(header)
+            except Unauthorized as error:
+                raise Failed("UNAUTHENTICATED", str(error)) from error
         from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
         request = message(f"{method}Request")()
@@ -102,8 +117,6 @@ class Methods:
         except DecodeError as error:
             raise Failed("INVALID_ARGUMENT", "the request is no message of its kind") from error
         made: Callable[[Any, bytes | None], Any] = getattr(self, f"_{method}")
-        token = next((value for key, value in metadata if key == "authorization"), None)
-        header = token.encode() if isinstance(token, str) else token
         try:
             answer = await made(request, header)
         except InputError as error:
@@ -132,12 +145,12 @@ class Methods:
 
     async def _ModelInfer(self, request: Any, token: bytes | None) -> Any:  # noqa: N802
         path = _path(request.model_name, request.model_version)
-        body = json.dumps(document(request), allow_nan=False).encode()
-        told = await self._told("POST", f"{path}/infer", token, body)
+        # Made when the application asks for it: with a token, within the rate, and in its room.
+        told = await self._told("POST", f"{path}/infer", token, lambda: _body(request))
         return response(told, raw=bool(request.raw_input_contents))
 
     async def _told(
-        self, method: str, path: str, token: bytes | None, body: bytes = b""
+        self, method: str, path: str, token: bytes | None, body: Callable[[], bytes] = bytes
     ) -> dict[str, Any]:
         status, answer = await self._ask(method, path, token, body)
         told: dict[str, Any] = json.loads(answer)
@@ -146,10 +159,10 @@ class Methods:
         return told
 
     async def _ask(
-        self, method: str, path: str, token: bytes | None, body: bytes = b""
+        self, method: str, path: str, token: bytes | None, body: Callable[[], bytes] = bytes
     ) -> tuple[int, bytes]:
         """Send a request to the application; returns the status and the body."""
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        headers = [(b"content-type", b"application/json")]
         if token is not None:
             headers.append((b"authorization", token))
         status, pieces, sent = 500, [], False
@@ -159,7 +172,8 @@ class Methods:
             if sent:
                 return {"type": "http.disconnect"}
             sent = True
-            return {"type": "http.request", "body": body, "more_body": False}
+            made = await asyncio.to_thread(body)
+            return {"type": "http.request", "body": made, "more_body": False}
 
         async def send(answer: Message) -> None:
             nonlocal status
@@ -192,6 +206,10 @@ def _path(name: str, version: str) -> str:
     return f"/v2/models/{name}" + (f"/versions/{version}" if version else "")
 
 
+def _body(request: Any) -> bytes:
+    return json.dumps(document(request), allow_nan=False).encode()
+
+
 def document(request: Any) -> dict[str, Any]:
     """Return a ModelInferRequest as the document of the protocol's JSON form.
 
@@ -211,10 +229,12 @@ def document(request: Any) -> dict[str, Any]:
     for position, tensor in enumerate(request.inputs):
         field = f"inputs.{tensor.name[:60]}"
         if raw:
-            data = _unpacked(tensor.datatype, raw[position], field)
+            data = _unpacked(tensor.datatype, raw[position], field, tensor.shape)
         else:
             contents = _CONTENTS.get(tensor.datatype)
-            data = list(getattr(tensor.contents, contents)) if contents else []
+            found = getattr(tensor.contents, contents) if contents else ()
+            _require_count(len(found), tensor.shape, field)
+            data = list(found)
         inputs.append(
             {
                 "name": tensor.name,
@@ -246,7 +266,17 @@ def _plain(datatype: str, data: list[Any], field: str) -> list[Any]:
     return [None if value != value else value for value in data]  # noqa: PLR0124 - NaN alone
 
 
-def _unpacked(datatype: str, data: bytes, field: str) -> list[Any]:
+def _require_count(count: int, shape: Iterable[int], field: str) -> None:
+    wanted = list(shape)
+    if min(wanted, default=0) < 0 or count != math.prod(wanted):
+        raise InputError(
+            field=f"{field}.data",
+            observed=f"{count} values",
+            allowed=f"as many values as the shape {wanted[:8]} has",
+        )
+
+
+def _unpacked(datatype: str, data: bytes, field: str, shape: Iterable[int]) -> list[Any]:
     """Return the values of a raw tensor: little-endian, or each text after its length."""
     if datatype == "BYTES":
         values, place = [], 0
@@ -258,6 +288,7 @@ def _unpacked(datatype: str, data: bytes, field: str) -> list[Any]:
                     field=f"{field}.data", observed="a cut text", allowed="whole texts"
                 )
             values.append(data[place - size : place])
+        _require_count(len(values), shape, field)
         return values
     dtype = _DTYPES.get(datatype)
     if dtype is None:
@@ -270,6 +301,7 @@ def _unpacked(datatype: str, data: bytes, field: str) -> list[Any]:
             observed=f"{len(data)} bytes",
             allowed=f"a multiple of {dtype.itemsize}",
         )
+    _require_count(len(data) // dtype.itemsize, shape, field)
     return list(np.frombuffer(data, dtype).tolist())
 
 
@@ -330,9 +362,9 @@ class Inference:
     async def _called(self, method: str, request: bytes, context: Any) -> Wire:
         import grpc
 
-        most = self.app.app.state.service.max_bytes
+        state = self.app.app.state
         try:
-            methods = Methods(self.app, max_bytes=most)
+            methods = Methods(self.app, max_bytes=state.service.max_bytes, guard=state.guard)
             return await methods.call(method, request, context.invocation_metadata())
         except Failed as error:
             context.set_code(grpc.StatusCode[error.code])

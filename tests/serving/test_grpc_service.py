@@ -40,8 +40,11 @@ def request(*, raw=False, rows=1, **changes):
 
 @pytest.fixture
 def call(make_client):
-    def made(method, asked=None, *, metadata=(), max_bytes=2**20, **how):
-        methods = Methods(make_client(**how).app, max_bytes=max_bytes)
+    def made(method, asked=None, *, metadata=(), max_bytes=2**20, full=False, **how):
+        app = make_client(**how).app
+        if full:
+            app.state.service._room.held = app.state.service._room.places
+        methods = Methods(app, max_bytes=max_bytes, guard=app.state.guard)
         data = b"" if asked is None else asked
         data = data if isinstance(data, bytes) else data.SerializeToString()
         answer = asyncio.run(methods.call(method, data, metadata))
@@ -132,12 +135,29 @@ def test_tokens_and_limits_are_those_of_http(call):
     with pytest.raises(Failed, match="token") as failed:
         call("ModelInfer", request(), tokens={"a": "secret"})
     assert failed.value.code == "UNAUTHENTICATED"
+    with pytest.raises(Failed, match="token"):  # before it is read
+        call("ModelInfer", b"\xff", tokens={"a": "secret"})
     metadata = [("authorization", "Bearer secret")]
     assert call("ModelInfer", request(), tokens={"a": "secret"}, metadata=metadata).outputs
     with pytest.raises(Failed, match="at most"):
         call("ModelInfer", request(), max_bytes=10)
     with pytest.raises(Failed, match="rows"):
         call("ModelInfer", request(rows=3), max_rows=2)
+
+
+def test_nothing_is_unpacked_for_whom_there_is_no_room_or_whose_shape_is_wrong(call, monkeypatch):
+    from raymm.serving import grpc_service
+
+    huge = request(raw=True)
+    huge.inputs[0].shape[:] = [2**32, 2**32]  # which is nothing in 64 bits
+    with monkeypatch.context() as patched:
+        patched.setattr(grpc_service.np, "frombuffer", None)
+        with pytest.raises(Failed, match="1 values"):
+            call("ModelInfer", huge)
+    monkeypatch.setattr(grpc_service, "document", None)
+    with pytest.raises(Failed, match="no more are accepted") as failed:
+        call("ModelInfer", request(), full=True)
+    assert failed.value.code == "UNAVAILABLE"
 
 
 def test_tritons_own_client_works_unchanged(make_client):
