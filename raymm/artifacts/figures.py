@@ -26,6 +26,14 @@ FIGURES = (
            path=("quality", "high")),
     Figure(name="raymm_quality_recent", text="Quality of the last window of labelled rows.",
            path=("quality", "recent", "value")),
+    Figure(name="raymm_quality_recent_low", text="Lower end of its 95 % interval.",
+           path=("quality", "recent", "low")),
+    Figure(name="raymm_quality_recent_high", text="Upper end of its 95 % interval.",
+           path=("quality", "recent", "high")),
+    Figure(name="raymm_quality_maximized", text="1 where more is better, 0 for errors.",
+           path=("quality", "direction")),
+    Figure(name="raymm_version_champion", text="1 for the version that is the champion, else 0.",
+           path=("reigns",)),
     Figure(name="raymm_quality_rows", text="Labelled rows that quality is reckoned from.",
            path=("quality", "n")),
     Figure(name="raymm_label_coverage_ratio", text="Share of named predictions with a label.",
@@ -42,19 +50,24 @@ FIGURES = (
 )  # fmt: skip
 """Their labels are the model and the version, of which a monitor watches a handful."""
 
+_DIRECTIONS = {"maximize": 1, "minimize": 0}
+
 
 def figures(report: Mapping[str, Any]) -> Iterator[tuple[Figure, str, float]]:
     """Yield each figure that a report holds, with the version's number and its finite value.
 
     ``report`` is a monitor's whole report; one without versions yields nothing. A list counts as
-    its length.
+    its length, and a direction as 1 where it is "maximize" and 0 where it is "minimize".
     """
     for version, one in report.get("versions", {}).items():
+        known = {**one, "reigns": int(version == str(report.get("version")))}
         for figure in FIGURES:
-            value: Any = one
+            value: Any = known
             for key in figure.path:
                 value = value.get(key) if isinstance(value, Mapping) else None
             if isinstance(value, list | tuple):
                 value = len(value)
+            elif isinstance(value, str):
+                value = _DIRECTIONS.get(value)
             if isinstance(value, int | float) and math.isfinite(value):
                 yield figure, str(version), float(value)

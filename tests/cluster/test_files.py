@@ -124,11 +124,25 @@ def _metric_names():
     telemetry.answered("m", 1, 1, 0.1)
     telemetry.failed("m", 1, "InputError")
     quality = {"value": 1, "low": 1, "high": 1, "n": 1, "coverage": 1, "waiting": 1}
-    quality |= {"recent": {"value": 1}, "delay": {"p50": 1}}
+    quality |= {"recent": {"value": 1, "low": 1, "high": 1}, "direction": "maximize"}
+    quality |= {"delay": {"p50": 1}}
     version = {"quality": quality, "estimated": {"accuracy": {"value": 1}}, "drifted": []}
     report = {"drift": 1, "versions": {"1": version}}
     text = telemetry.text({"m": 1}, {"m": report}).decode()
     return set(re.findall(r"^(raymm_\w+)", text, re.MULTILINE))
+
+
+def test_alerts_of_quality_and_drift_do_not_fire_by_chance():
+    rules = {
+        rule["alert"]: " ".join(rule["expr"].split())
+        for group in _yaml("alerts.yml")["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    }
+    quality = rules["RaymmQualityFell"]
+    assert "raymm_quality_recent_high < raymm_quality_low and" in quality
+    assert "raymm_quality_recent_low > raymm_quality_high and" in quality
+    assert "raymm_version_champion == 1" in rules["RaymmDrift"]
 
 
 def test_dashboard_and_alerts_use_figures_that_exist():
