@@ -31,6 +31,34 @@ _SWITCH_SECONDS = 2e-4
 Prepare = Callable[[str, int, bytes], Served]
 
 
+class _Switching:
+    """Threads take turns more often while anybody is inside.
+
+    Reading a bundle takes the interpreter's lock for long; requests get it back sooner so.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._usual = 0.0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._usual = sys.getswitchinterval()
+                sys.setswitchinterval(min(self._usual, _SWITCH_SECONDS))
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                sys.setswitchinterval(self._usual)
+
+
+_switching = _Switching()
+
+
 class Refused(BundleError):
     """A version failed its rehearsal; the message says how."""
 
@@ -70,14 +98,9 @@ def rehearsed(
             failure.append(error)
 
     thread = threading.Thread(target=work, name="raymm-rehearsal", daemon=True)
-    # Reading a bundle takes the interpreter's lock for long; requests get it back sooner so.
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(min(usual, _SWITCH_SECONDS))
-    try:
+    with _switching:
         thread.start()
         thread.join(load_seconds)
-    finally:
-        sys.setswitchinterval(usual)
     if failure:
         error = failure[0]
         if isinstance(error, Refused):

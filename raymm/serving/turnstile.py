@@ -9,17 +9,19 @@ Source: the grace period of read-copy-update, McKenney & Slingwine 1998.
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
 
 class Turnstile:
-    """Counts who is inside; `enter` and `leave` are called on one thread, `turn` on any one."""
+    """Counts who is inside; `enter` and `leave` are called on one thread, the others on any."""
 
     def __init__(self) -> None:
         self._now = [0]
         self._before: list[list[int]] = []
+        self._turning = threading.Lock()
 
     def enter(self) -> list[int]:
         """Count a request; returns its turn, to be given to `leave`."""
@@ -34,13 +36,15 @@ class Turnstile:
 
     def turn(self) -> None:
         """Begin a new turn; call it after the switch that requests from now on are to see."""
-        before, self._now = self._now, [0]
-        self._before.append(before)
+        with self._turning:
+            before, self._now = self._now, [0]
+            self._before.append(before)
 
     def clear(self) -> bool:
         """Return whether everybody who entered before the last turn has left."""
-        self._before = [turn for turn in self._before if turn[0]]
-        return not self._before
+        with self._turning:
+            self._before = [turn for turn in self._before if turn[0]]
+            return not self._before
 
     def around(self, app: Any) -> Counted:
         """Return an application whose requests are counted until their answer is sent."""

@@ -82,3 +82,18 @@ def test_one_that_hangs_or_is_slow_is_refused(make_bundle):
     forever.set()
     with pytest.raises(Refused, match="one row within 0 s"):
         rehearsed("m", 1, make_bundle().to_bytes(), row_seconds=0.0)
+
+
+def test_two_that_overlap_leave_the_switch_interval_as_it_was():
+    import sys
+
+    from raymm.serving import rehearsal
+
+    usual = sys.getswitchinterval()
+    first, second = rehearsal._switching, rehearsal._switching
+    first.__enter__()
+    second.__enter__()
+    first.__exit__()
+    assert sys.getswitchinterval() == pytest.approx(min(usual, rehearsal._SWITCH_SECONDS))
+    second.__exit__()
+    assert sys.getswitchinterval() == pytest.approx(usual)

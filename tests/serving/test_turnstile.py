@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,3 +59,24 @@ def test_an_application_is_inside_until_its_answer_is_sent():
     asyncio.run(counted({"type": "lifespan", "path": "good"}, None, None))
     assert seen[-1]
     assert counted.app is app
+
+
+def test_a_turn_waits_for_who_looks_whether_it_is_clear():
+    """Else the turn that is added meanwhile is lost, and a change acknowledged too early."""
+    turnstile = Turnstile()
+    others = []
+
+    class Slow(list):
+        def __iter__(self):
+            yield from super().__iter__()
+            others.append(threading.Thread(target=turnstile.turn))
+            others[0].start()
+            others[0].join(0.05)
+
+    turnstile._before = Slow()
+    inside = turnstile.enter()
+    turnstile.clear()
+    others[0].join()
+    assert not turnstile.clear()
+    turnstile.leave(inside)
+    assert turnstile.clear()
