@@ -175,6 +175,8 @@ class Estimate:
         cells = bins_of(told) + BINS * (answered != 0)
         start = 0
         while start < len(cells):
+            if self._open.sum() >= self.window:  # it was configured smaller since
+                self._last, self._open = self._open, np.zeros_like(self._open)
             stop = start + self.window - int(self._open.sum())
             counts = np.bincount(cells[start:stop], minlength=2 * BINS)
             self._open += counts.reshape(2, BINS)

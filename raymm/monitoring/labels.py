@@ -120,6 +120,10 @@ class Labels:
                 continue
             row = data[place * width : (place + 1) * width]
             truth = None if told is None else read(version, told.label)
+            if told is not None and truth is None and not told.versions:
+                del self._told[key]  # so that the right one, told later, is no second
+                self._early -= 1
+                self.counts["unreadable"] += 1
             if told is None or truth is None:
                 waiting[key] = _Waiting(number, now, row)
                 continue

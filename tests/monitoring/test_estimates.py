@@ -104,6 +104,17 @@ def test_windows_do_not_depend_on_batches_and_survive_a_restart() -> None:
     assert whole.report(*NOTHING)["n"] == 500
 
 
+def test_a_window_made_smaller_is_closed_first() -> None:
+    _, _, rows = sample(np.random.default_rng(4), 1000, 2, 2)
+    wide = Estimate(BINARY, window=5000)
+    wide.update(rows)
+    narrow = Estimate(BINARY, window=500).restore(wide.state())
+    narrow.update(rows[:400])
+    assert narrow.report(*NOTHING)["n"] == 1000
+    narrow.update(rows[:100])
+    assert narrow.report(*NOTHING)["n"] == 500
+
+
 def test_nothing_is_estimated_for_numbers() -> None:
     estimate = Estimate(Target(task="regression"), window=500)
     estimate.update(np.ones(600))

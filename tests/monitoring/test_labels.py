@@ -47,6 +47,15 @@ def test_a_label_that_comes_first_waits_for_its_prediction() -> None:
     assert labels.counts["doubled"] == 1
 
 
+def test_an_unreadable_label_that_came_first_leaves_room_for_a_better_one() -> None:
+    labels = Labels(most=10)
+    learnt(labels, "a", label="neither")
+    assert told(labels, "a") == []
+    (pair,) = learnt(labels, "a", label=1)
+    assert (pair.truth, labels.orphaned) == (1, 0)
+    assert (labels.counts["unreadable"], labels.counts["doubled"]) == (1, 0)
+
+
 def test_a_label_reaches_every_version_that_predicted_its_row() -> None:
     labels = Labels(most=10)
     told(labels, "a", version=1)
