@@ -26,7 +26,7 @@ from raymm.serving.columns import shown
 from raymm.serving.identity import claimed, identities, row_names
 from raymm.serving.limits import Room, read_body
 from raymm.serving.media import Headers, headers_of, kind_of
-from raymm.serving.shadow import Shadows
+from raymm.serving.shadow import Read, Shadows
 from raymm.serving.sources import ModelSource, Served
 from raymm.serving.telemetry import Telemetry
 from raymm.serving.trial import Trials
@@ -39,8 +39,9 @@ INLINE_BYTES = 16_384
 INLINE_SECONDS = 0.002
 """A model that takes longer for one row is always run in a thread."""
 
-Answer = tuple[Served, bytes, Tensors, npt.NDArray[Any], str]
-"""Who answered, the response's body, the tensors of shape (n,), the predictions and their name."""
+Answer = tuple[Served, bytes, Tensors, npt.NDArray[Any], str, Read]
+"""Who answered, the response's body, the tensors of shape (n,), the predictions, their name, and
+how another version reads the request."""
 
 Made = TypeVar("Made")
 
@@ -152,7 +153,7 @@ class Service:
                 )
                 if isinstance(made, _Turn):
                     made = await self._try(served, len(body), made)
-                served, content, tensors, predictions, identity = made
+                served, content, tensors, predictions, identity, read = made
         except Exception as error:
             self._tell_failure(served, start, error)
             if not isinstance(error, RaymmError) or error.http_status == 500:
@@ -166,7 +167,7 @@ class Service:
         if watcher is not None or shadow is not None:
             ids = (identity,) if rows == 1 else row_names(identity, rows)
             if shadow is not None:
-                self.shadows.offer(shadow, tensors, rows, ids)
+                self.shadows.offer(shadow, read, rows, ids)
             if watcher is not None:
                 watcher.tell(
                     Batch(
@@ -255,12 +256,15 @@ class Service:
         if len(document) > 1:
             identity = claimed(document["id"], identity)
 
+        def read(served: Served) -> Tensors:
+            return served.reader.tensors(records)
+
         def answer(served: Served) -> Answer:
-            tensors = served.reader.tensors(records)
+            tensors = read(served)
             predictions = served.runner.predict(tensors)
             labels = served.runner.labels(predictions)
             content = served.writer.write(labels, predictions, identity)
-            return served, content, tensors, predictions, identity
+            return served, content, tensors, predictions, identity, read
 
         return self._by(served, identity, pinned, answer)
 
@@ -272,14 +276,17 @@ class Service:
         inference_protocol.require_object(document)
         identity = claimed(document.get("id"), identity)
 
+        def read(served: Served) -> Tensors:
+            return inference_protocol.tensors(served.schema, document, self.config.max_rows)
+
         def answer(served: Served) -> Answer:
-            tensors = inference_protocol.tensors(served.schema, document, self.config.max_rows)
+            tensors = read(served)
             predictions = served.runner.predict(tensors)
             about = {"model_name": served.name, "model_version": str(served.number), "id": identity}
             labels = served.runner.labels(predictions)
             made = inference_protocol.answer(served.schema, labels, predictions, about)
             made["outputs"] = _wanted(made["outputs"], document.get("outputs"))
-            return served, protocol.encode(made), tensors, predictions, identity
+            return served, protocol.encode(made), tensors, predictions, identity, read
 
         return self._by(served, identity, pinned, answer)
 

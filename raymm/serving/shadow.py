@@ -1,8 +1,8 @@
 """Answers of a shadow: computed beside the champion's, told to the monitor, never returned.
 
-A request leaves its tensors in a bounded queue and goes on. One thread works through it, at rest
-half of its time; what does not fit is dropped and counted, so that load, a slow shadow or one
-that fails takes nothing from the champion.
+A request that was read waits in a bounded queue. One thread makes the shadow's own tensors of it
+and lets it answer, at rest half of its time; what does not fit is dropped and counted, so that
+load, a slow shadow or one that fails takes nothing from the champion.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ import numpy as np
 
 from raymm.artifacts import Batch, Tensors
 from raymm.serving.sources import Served
+
+Read = Callable[[Served], Tensors]
+"""Makes a version's tensors of a request."""
 
 MOST_ROWS = 20_000
 """Rows that wait at most."""
@@ -41,7 +44,7 @@ class Shadows:
     ) -> None:
         self._tell = tell
         self._most = most_rows
-        self._waiting: deque[tuple[Served, Tensors, int, tuple[str, ...]]] = deque()
+        self._waiting: deque[tuple[Served, Read, int, tuple[str, ...]]] = deque()
         self._rows = 0
         self._lock = threading.Lock()
         self._some = threading.Event()
@@ -50,13 +53,13 @@ class Shadows:
         self.failed = 0
         self.dropped = 0
 
-    def offer(self, served: Served, tensors: Tensors, rows: int, ids: tuple[str, ...]) -> bool:
+    def offer(self, served: Served, read: Read, rows: int, ids: tuple[str, ...]) -> bool:
         """Leave a request that was answered for the shadow; returns whether there was room."""
         with self._lock:
             if self._rows + rows > self._most:
                 self.dropped += 1
                 return False
-            self._waiting.append((served, tensors, rows, ids))
+            self._waiting.append((served, read, rows, ids))
             self._rows += rows
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="raymm-shadow", daemon=True)
@@ -69,19 +72,21 @@ class Shadows:
             self._some.wait()
             self._some.clear()
             while self._waiting:
-                served, tensors, rows, ids = self._waiting.popleft()
+                served, read, rows, ids = self._waiting.popleft()
                 with self._lock:
                     self._rows -= rows
                 start = time.perf_counter()
-                self._answer(served, tensors, rows, ids)
+                self._answer(served, read, rows, ids)
                 # Half the time at most, so that requests find a processor. A low priority would
                 # not do: the thread may hold the interpreter's lock when it is put off.
                 time.sleep(time.perf_counter() - start)
 
-    def _answer(self, served: Served, tensors: Tensors, rows: int, ids: tuple[str, ...]) -> None:
+    def _answer(self, served: Served, read: Read, rows: int, ids: tuple[str, ...]) -> None:
         start = time.perf_counter()
         error, predictions = "", np.empty(0)
+        tensors: Tensors = {}
         try:
+            tensors = read(served)
             predictions = served.runner.predict(tensors)
             self.answered += 1
         except Exception as failure:  # a shadow that fails is a figure, not an error

@@ -33,7 +33,7 @@ def test_answers_go_to_the_monitor_and_what_does_not_fit_is_dropped():
 
     shadows = Shadows(tell, most_rows=3)
     # One is being worked on, three wait at most, whenever the thread takes the first.
-    offered = [shadows.offer(served, {}, 1, (f"p{n}",)) for n in range(9)]
+    offered = [shadows.offer(served, lambda one: {}, 1, (f"p{n}",)) for n in range(9)]
     assert offered.count(True) in (3, 4)
     assert shadows.dropped == 9 - offered.count(True)
     runner.fails = True
@@ -41,16 +41,17 @@ def test_answers_go_to_the_monitor_and_what_does_not_fit_is_dropped():
     while shadows.failed < offered.count(True):
         threading.Event().wait(0.001)
     runner.fails = False
-    shadows.offer(served, {"x": np.ones(1)}, 1, ("last",))
+    shadows.offer(served, lambda one: {"x": np.ones(one.number)}, 1, ("last",))
     while shadows.answered < 1 or told[-1].ids != ("last",):
         threading.Event().wait(0.001)
     assert {one.error for one in told[:-1]} == {"ValueError"}
     assert {one.rows for one in told[:-1]} == {0}
     assert (told[-1].version, told[-1].rows, told[-1].ids) == (2, 1, ("last",))
+    assert told[-1].tensors["x"].shape == (2,)  # the shadow's own, not of who answered
     assert told[-1].predictions.shape == (1, 2)
 
 
 def test_rows_that_could_never_fit_are_dropped():
     shadows = Shadows(lambda served, batch: None, most_rows=3)
-    assert not shadows.offer(SimpleNamespace(), {}, 4, ())
+    assert not shadows.offer(SimpleNamespace(), lambda one: {}, 4, ())
     assert shadows.dropped == 1
