@@ -146,15 +146,12 @@ def tend(
     number = situation.number
     if step.action == "train":
         begun(step.situation)
-        try:
-            number, why = hands.train(step.reason)
-        except Exception as error:  # a training that fails, however it does, ends no loop
-            number, why = None, f"training failed: {str(error) or type(error).__name__}"
+        number, why, detail = _train(hands, step.reason)
         step = trained(
             step.situation, number=number, reason=why, now=now, report=report,
             champion=release.champion,
         )  # fmt: skip
-        steps.append(step)
+        steps.append(replace(step, detail=detail))
         situation = replace(situation, stage="training", number=number, trained_at=now)
         begun(situation if number else step.situation)
     if step.action in ("wait", "train") or number is None:
@@ -168,6 +165,15 @@ def tend(
         told = f"{step.action} of version {number} is tried again: {error}"
         steps[-1] = Step(action="fail", reason=told, situation=situation)
     return tuple(steps)
+
+
+def _train(hands: Hands, reason: str) -> tuple[int | None, str, str]:
+    """Return what `Hands.train` does, and what went wrong, which may hold values of rows."""
+    try:
+        return *hands.train(reason), ""
+    except Exception as error:  # a training that fails, however it does, ends no loop
+        told = f"training failed with {type(error).__name__}; the output of raymm keep says why"
+        return None, told, str(error)
 
 
 def keep(
@@ -211,6 +217,8 @@ def keep(
         events = [*news(before, report, at=now)]
         for step in steps:
             situation = step.situation
+            if step.detail:
+                say(f"{name}: {step.detail}")
             if step.action != "wait":
                 number = step.situation.number
                 events.append(

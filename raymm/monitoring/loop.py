@@ -74,11 +74,15 @@ class Situation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What is to be done, why, and where the loop then stands."""
+    """What is to be done, why, and where the loop then stands.
+
+    ``detail`` is for whoever reads the loop's own output: it may hold values of rows.
+    """
 
     action: Action
     reason: str
     situation: Situation
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
