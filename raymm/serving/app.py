@@ -10,7 +10,7 @@ FastAPI's own reading and checking of a body would cost more than the model.
     GET  /metrics                       Prometheus
     GET  /v1/models[/NAME[/monitor]]    versions, schema, the monitor's report
     GET  /v1/models/NAME/release        who is served to whom, how each replica stands
-    POST /v1/models/NAME/predict        {"records": [{"column": value, …}, …]}, Arrow or CSV
+    POST /v1/models/NAME/predict        {"records": [{"column": value, …}, …]}
     POST /v1/models/NAME/explain        the same: what each column adds to the prediction
     POST /v1/models/NAME/feedback       {"labels": [{"id": …, "label": …}, …]}
     GET  /v2/health/live, /v2/health/ready, /v2/models/NAME[/versions/N][/ready]
@@ -205,7 +205,7 @@ def failure(error: RaymmError) -> Response:
         headers["retry-after"] = "1"
     if isinstance(error, TooOften):
         headers["retry-after"] = str(error.retry_after)
-    if isinstance(error, TooLarge | TooSlow | Unsupported):
+    if isinstance(error, TooLarge | TooSlow | Unsupported | Unauthorized):
         headers["connection"] = "close"  # the rest of the body is not read
     return Response(
         encode({"error": told}),
@@ -327,7 +327,10 @@ class _Views:
     async def ready(self, request: Request) -> Response:
         """Say whether every model is loaded."""
         ready = len(self._loaded()) == len(self._models.names())
-        return _json({"ready": ready}, 200 if ready else 503)
+        told = _json({"ready": ready}, 200 if ready else 503)
+        if not ready:
+            told.headers["retry-after"] = "1"
+        return told
 
     async def model_ready(self, request: Request) -> Response:
         """Say whether a model is loaded."""

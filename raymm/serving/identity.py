@@ -1,14 +1,12 @@
 """Names of predictions, by which their true labels are told later.
 
-A request that names no prediction gets a name that no other process makes: 72 random bits and a
-count. The prediction of a request's one row has the name as it stands; those of n rows are
-``NAME-0`` to ``NAME-(n - 1)``, in the rows' order.
+A request that names no prediction gets 64 random bits as its name: whoever may tell labels cannot
+guess those of others. The prediction of a request's one row has the name as it stands; those of n
+rows are ``NAME-0`` to ``NAME-(n - 1)``, in the rows' order.
 """
 
 from __future__ import annotations
 
-import base64
-import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -29,10 +27,9 @@ _ROW_NAME = re.compile(ROW_PATTERN.removesuffix("$") + r"\Z")
 
 
 def identities() -> Iterator[str]:
-    """Yield names without end, for one thread; those of two processes differ, forked ones too."""
-    start = base64.urlsafe_b64encode(os.urandom(9)).decode()
-    for count in itertools.count():
-        yield f"{start}.{count:x}"
+    """Yield names without end; those of two processes differ, forked ones too."""
+    while True:
+        yield os.urandom(8).hex()
 
 
 def claimed(given: Any, otherwise: str) -> str:

@@ -25,7 +25,7 @@ from raymm.serving import inference_protocol, protocol
 from raymm.serving.columns import shown
 from raymm.serving.identity import claimed, identities, row_names
 from raymm.serving.limits import Room, read_body
-from raymm.serving.media import Headers, headers_of, kind_of
+from raymm.serving.media import Headers, headers_of, require_json
 from raymm.serving.shadow import Read, Shadows
 from raymm.serving.sources import ModelSource, Served
 from raymm.serving.telemetry import Telemetry
@@ -250,7 +250,7 @@ class Service:
     def _records(
         self, served: Served, body: bytes, identity: str, headers: Headers, pinned: bool
     ) -> Answer | _Turn:
-        kind_of(headers)
+        require_json(headers)
         document = protocol.document(body)
         records = served.reader.records(document, self.config.max_rows)
         if len(document) > 1:
@@ -271,7 +271,7 @@ class Service:
     def _tensors(
         self, served: Served, body: bytes, identity: str, headers: Headers, pinned: bool
     ) -> Answer | _Turn:
-        kind_of(headers)
+        require_json(headers)
         document = protocol.document(body)
         inference_protocol.require_object(document)
         identity = claimed(document.get("id"), identity)

@@ -41,3 +41,8 @@ def test_every_row_of_the_largest_request_has_a_name_that_feedback_takes():
     assert require_row_name("a" * identity.LONGEST + "-99999999999", "id")
     with pytest.raises(InputError, match=re.escape("labels[3].id")):
         require_row_name(None, "labels[3].id")
+
+
+def test_one_name_tells_nothing_of_the_next():
+    first, second = islice(identities(), 2)
+    assert sum(a == b for a, b in zip(first, second, strict=True)) < 12
