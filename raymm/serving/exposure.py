@@ -35,8 +35,8 @@ def require_safe(config: ServingConfig, *, guarded: bool, encrypted: bool) -> No
     guarded : bool
         Whether requests need a token.
     encrypted : bool
-        Whether what answers speaks TLS itself: raymm's own server does with ``certificate`` and
-        ``key``; Ray Serve's proxies do not.
+        Whether what answers speaks TLS itself: Ray Serve's own proxy does with ``certificate`` and
+        ``key``; HAProxy does not.
 
     Raises
     ------
