@@ -203,9 +203,9 @@ def _dataset(
     anomalies = validation.validate(table, columns, described)
     validation.require_valid(anomalies)
     dataset = split.split(table, columns, config.data, seed=config.seed)
-    rows, features = len(table.frame), len(columns.features)
-    notify(Progress(stage="data", message=f"{rows:,} rows, {features} features, {columns.task}"))
     fewer = enough.told(table, dataset, config.data)
+    rows, features = len(table.frame if fewer else dataset.y), len(columns.features)
+    notify(Progress(stage="data", message=f"{rows:,} rows, {features} features, {columns.task}"))
     for one in fewer:
         notify(Progress(stage="data", message=one.remedy))
     return dataset, (*anomalies, *fewer, *skew.skew(dataset))

@@ -35,28 +35,28 @@ def most(features: int, config: DataConfig) -> int | None:
 
 
 def thinned(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Table:
-    """Return the table, or a random sample of its rows in their order.
+    """Return the table, or a random sample of its rows whose target is known, in their order.
 
     A class keeps its share of the rows, and `RARE` of them where it has so many.
     """
     limit = most(len(schema.features), config)
-    if limit is None or len(table.frame) <= limit:
+    target = table.frame[schema.target]
+    known = np.flatnonzero(target.notna().to_numpy())
+    if limit is None or len(known) <= limit:
         return table
-    target = table.frame[schema.target] if schema.task != "regression" else None
-    rows = _chosen(len(table.frame), target, limit, np.random.default_rng([seed, 7]))
+    codes = None if schema.task == "regression" else pd.factorize(target.iloc[known])[0]
+    rows = known[_chosen(len(known), codes, limit, np.random.default_rng([seed, 7]))]
     return dataclasses.replace(table, frame=table.frame.iloc[rows].reset_index(drop=True))
 
 
 def _chosen(
-    count: int, target: pd.Series | None, limit: int, generator: np.random.Generator
+    count: int, codes: Indices | None, limit: int, generator: np.random.Generator
 ) -> Indices:
     taken = np.zeros(count, dtype=bool)
     taken[generator.choice(count, limit, replace=False)] = True
-    if target is not None:
-        codes = pd.factorize(target)[0]
-        known = codes[codes >= 0]
-        have = np.bincount(known)
-        got = np.bincount(codes[taken & (codes >= 0)], minlength=len(have))
+    if codes is not None:
+        have = np.bincount(codes)
+        got = np.bincount(codes[taken], minlength=len(have))
         for code in np.flatnonzero(got < np.minimum(RARE, have)):
             there = np.flatnonzero((codes == code) & ~taken)
             taken[generator.choice(there, min(RARE, have[code]) - got[code], replace=False)] = True
@@ -66,7 +66,7 @@ def _chosen(
 def told(table: Table, dataset: Dataset, config: DataConfig) -> tuple[Anomaly, ...]:
     """Return what a person is told where a sample was taken."""
     limit = most(len(dataset.schema.features), config)
-    if limit is None or len(table.frame) <= limit:
+    if limit is None or int(table.frame[dataset.schema.target].notna().sum()) <= limit:
         return ()
     return (
         Anomaly(

@@ -9,6 +9,7 @@ search, and now and then slows the best of what was found.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from raymm.artifacts import Config, Float
@@ -77,7 +78,8 @@ class Slower(Searcher):
             self._ended += 1
             self._known.add(spaces.key(result.config))
             name = self._rates.get(str(result.config.get(self._key)))
-            if result.value is None or result.budget is not None or name not in result.config:
+            whole = result.budget is None and name in result.config
+            if result.value is None or not whole or not math.isfinite(result.value):
                 continue
             self._tried.append((self._sign * result.value, result.config))
             self._tried = sorted(self._tried, key=lambda one: -one[0])[:EVERY]

@@ -62,3 +62,14 @@ def test_all_rows_are_taken_where_that_is_asked_for():
     assert enough.most(10**6, config) is None
     assert len(split.split(table, columns, config, seed=0).y) == 300
     assert enough.most(10**6, DataConfig(source="a", target="y")) == enough.LEAST
+
+
+def test_rows_without_a_target_take_no_place_in_a_sample():
+    table = table_of(5_000)
+    table.frame.loc[table.frame.index % 5 != 0, "y"] = None
+    columns, config = described(table, rows=500)
+    assert len(split.split(table, columns, config, seed=0).y) == 500
+    columns, config = described(table, rows=1_000)
+    dataset = split.split(table, columns, config, seed=0)
+    assert len(dataset.y) == 1_000
+    assert enough.told(table, dataset, config) == ()

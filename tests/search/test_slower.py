@@ -75,3 +75,13 @@ def test_families_without_a_rate_are_passed_over():
     slowed = [one for one in played(40, value=height) if one.id.startswith("slower")]
     assert slowed
     assert all(one.config["family"] == "boosted" for one in slowed)
+
+
+def test_what_is_no_number_is_never_the_best():
+    def height(config):
+        found = score(config)
+        return float("nan") if found < 0.3 else float("inf") if found < 0.6 else found
+
+    slowed = [one.config for one in played(80, value=height) if one.id.startswith("slower")]
+    assert slowed
+    assert all(config["boosted.x"] > 0.6 for config in slowed)
