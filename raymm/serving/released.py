@@ -148,15 +148,6 @@ class ReleasedModel:
         standing = self._standing
         return None if standing is None else standing.shadow
 
-    def row_seconds(self) -> float:
-        """Return what a row takes through champion or canary, whichever is slower."""
-        standing = self._standing
-        if standing is None:
-            return 0.0
-        canary = standing.canary
-        own = standing.champion.row_seconds
-        return own if canary is None else max(own, canary.row_seconds)
-
     # ----------------------------------------------------------------------------- in background
 
     def start(self) -> None:
@@ -379,11 +370,6 @@ class ReleasedModels:
         """Return the model's shadow, or None."""
         model = self._models.get(name)
         return None if model is None else model.shadow()
-
-    def row_seconds(self, name: str) -> float:
-        """Return what a row takes through champion or canary, whichever is slower."""
-        model = self._models.get(name)
-        return 0.0 if model is None else model.row_seconds()
 
     def start(self) -> None:
         """Load every model; raises ServingError where one has nothing to serve."""

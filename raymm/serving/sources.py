@@ -91,10 +91,6 @@ class ModelSource(Protocol):
         """Return the version that is to see what the champion answers, or None."""
         ...
 
-    def row_seconds(self, name: str) -> float:
-        """Return what a row takes through the slowest version that `route` may return."""
-        ...
-
 
 class FixedModels:
     """Models that never change.
@@ -132,10 +128,6 @@ class FixedModels:
     def shadow(self, name: str) -> Served | None:
         """Return None."""
         return None
-
-    def row_seconds(self, name: str) -> float:
-        """Return what a row takes through the model; raises NotFound."""
-        return self.get(name).row_seconds
 
 
 def unknown(name: str, known: tuple[str, ...]) -> NotFound:

@@ -14,4 +14,3 @@ def test_fixed_models(make_served):
     with pytest.raises(NotFound, match=r"version 2 of .* Served: 1"):
         models.at("a", 2)
     assert models.shadow("a") is None
-    assert models.row_seconds("a") == models.get("a").row_seconds > 0
