@@ -227,8 +227,8 @@ def _followed(
     """Yield forms that techniques make of the bundle itself, and of other forms that are good.
 
     Finer recipes come first, and the next is tried as long as the last one was good. Smaller bases
-    come first too, and with a good form of one the larger ones are left alone; of the bundle itself
-    one form is shown in any case.
+    come first too, and with a form of one that is good beside all others the larger ones are left
+    alone; of the bundle itself one form is shown in any case.
     """
     bases = [form for form in forms[1:] if judge.good(form.candidate)]
     bases.sort(key=lambda form: form.candidate.bytes)
@@ -236,7 +236,9 @@ def _followed(
     for base in smaller[:BASES]:
         found = list(_coarser(base, following, trained, judge, plan))
         yield from found
-        if any(judge.good(form.candidate) for form in found):
+        forms = [*forms, *found]
+        held = judge.together(forms)[len(forms) - len(found) :]
+        if any(map(judge.good, held)):
             yield from _coarser(forms[0], following, trained, judge, plan, most=1)
             return
     yield from _coarser(forms[0], following, trained, judge, plan)

@@ -8,6 +8,7 @@ import pytest
 from raymm.bundle.run import Runner
 from raymm.compression import frontier, judging
 from raymm.compression.compressor import Compressor, Rows
+from raymm.compression.quantize import RECIPES
 from raymm.compression.tap import tree_nodes
 from raymm.errors import ConfigError
 from raymm.evaluation.metrics import metric_for
@@ -284,3 +285,25 @@ def test_a_limit_of_time_is_kept_where_a_form_is_fast_enough(explored, monkeypat
     found = explored("binary", max_loss=0.0, limits=Limits(latency_p99_ms=0.3))[0]
     (chosen,) = [one for one in found.candidates if one.chosen]
     assert chosen.slow_microseconds <= 300 < found.candidates[0].slow_microseconds
+
+
+@pytest.mark.slow
+def test_what_is_not_good_beside_all_others_holds_nothing_back(explored, monkeypatch):
+    def quantized(found):
+        return sum(one.technique == "quantize" for one in found.candidates)
+
+    both = ("prune", "quantize")
+    before = explored("binary", techniques=both, max_loss=0.5)[0]
+    assert any(one.technique == "prune+quantize" for one in before.candidates)
+    assert quantized(before) == 1
+    together = judging.Judge.together
+
+    def doubtful(self, forms):
+        return tuple(
+            replace(one, loss=replace(one.loss, high=9.0)) if "+" in one.technique else one
+            for one in together(self, forms)
+        )
+
+    monkeypatch.setattr(judging.Judge, "together", doubtful)
+    after = explored("binary", techniques=both, max_loss=0.5)[0]
+    assert quantized(after) == len(RECIPES)
