@@ -26,6 +26,7 @@ whose median grows as the root of the number of lengths (Hvarfner, Hellsten & Na
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,13 +109,18 @@ def squares(left: Matrix, right: Matrix) -> Matrix:
 
 def matern(squared: Matrix) -> tuple[Matrix, Matrix]:
     """Return the kernel and its derivative by the squared distance, in the shape given."""
-    root = np.sqrt(5.0 * squared)
+    return _matern(np.sqrt(5.0 * squared), squared * (5.0 / 3.0))
+
+
+def _matern(root: Matrix, third: Matrix) -> tuple[Matrix, Matrix]:
+    """Return `matern` of √5 r and 5 r² / 3, both of which are used up."""
     decay = np.exp(-root)
     root += 1.0
-    slope = root * decay
-    value = slope + (5.0 / 3.0) * squared * decay
-    slope *= -5.0 / 6.0
-    return value, slope
+    root *= decay
+    third *= decay
+    third += root
+    root *= -5.0 / 6.0
+    return third, root
 
 
 def rippled(squared: Matrix, share: float) -> tuple[Matrix, Matrix, Matrix]:
@@ -122,10 +128,12 @@ def rippled(squared: Matrix, share: float) -> tuple[Matrix, Matrix, Matrix]:
 
     Each has the shape given; the ripples' own kernel is without its share.
     """
-    value, slope = matern(squared)
+    root, third = np.sqrt(5.0 * squared), squared * (5.0 / 3.0)
     if not share:
+        value, slope = _matern(root, third)
         return value, slope, np.zeros_like(value)
-    small, steep = matern(squared / RIPPLE**2)
+    small, steep = _matern(root / RIPPLE, third / RIPPLE**2)
+    value, slope = _matern(root, third)
     value += share * small
     steep *= share / RIPPLE**2
     slope += steep
@@ -165,8 +173,8 @@ def log_posterior(
         return -math.inf, np.zeros(len(hyper))
     determinant = 2.0 * float(np.log(np.diagonal(factor)).sum())
     inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
-    inverse = np.tril(inverse)
-    inverse += np.tril(inverse, -1).T
+    inverse = inverse + inverse.T  # above the diagonal it is 0
+    inverse.flat[:: n + 1] *= 0.5
     ones = inverse.sum(axis=1)
     weights = inverse @ targets
     weights -= ones * (float(weights.sum()) / float(ones.sum()))
@@ -186,6 +194,32 @@ def log_posterior(
     )
     gradient[:g] = -np.bincount(groups, columns, minlength=g)
     return _with_priors(hyper, value, gradient, g)
+
+
+def likelihood(hyper: Hyper, features: Matrix, groups: Groups) -> Callable[[Vector], float]:
+    """Return what gives the log density of targets, shape (n,), up to a constant.
+
+    The kernel's matrix is factored once for all targets. It gives -inf where the matrix is not
+    positive definite to working precision. ``features`` and ``groups`` are those of
+    `log_posterior`.
+    """
+    from scipy.linalg import lapack
+
+    n = len(features)
+    scaled = features * (1.0 / hyper.lengths)[groups]
+    kernel, _, _ = rippled(squares(scaled, scaled), hyper.ripple)
+    kernel.flat[:: n + 1] = 1.0 + hyper.ripple + hyper.noise
+    factor, failed = lapack.dpotrf(kernel.T, lower=1, overwrite_a=1)
+    if failed:
+        return lambda targets: -math.inf
+    ones, _ = lapack.dpotrs(factor, np.ones(n), lower=1)
+
+    def density(targets: Vector) -> float:
+        weights, _ = lapack.dpotrs(factor, targets, lower=1)
+        quadratic = float(targets @ weights) - float(ones @ targets) ** 2 / float(ones.sum())
+        return -0.5 * (n + 1) * math.log(max(quadratic, 0.0) + 1.0)
+
+    return density
 
 
 def _count(groups: Groups) -> int:

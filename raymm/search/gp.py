@@ -243,10 +243,7 @@ class _Model:
     def _fit(self, units: Matrix, losses: Vector) -> None:
         rows = _chosen(losses, FITTED)
         features, groups = self._encoding.features(units[rows]), self._encoding.groups
-
-        def likelihood(targets: Vector) -> float:
-            return gaussian.log_posterior(self._hyper.flat(), features, targets, groups)[0]
-
+        likelihood = gaussian.likelihood(self._hyper, features, groups)
         self._offset = choose(losses[rows], likelihood)
         targets, _ = warp(losses[rows], self._offset)
         found, score = gaussian.fit(features, targets, groups, self._hyper, evaluations=20)

@@ -220,3 +220,19 @@ def test_noise_is_found() -> None:
     found = hyper.noise * posterior.amplitude
     # the variance of 150 draws of variance ¼ has a relative deviation of √(2 / 150) = 0.12
     assert abs(found / 0.25 - 1) < 6 * 0.12
+
+
+@pytest.mark.parametrize("ripple", [0.0, 0.3])
+def test_the_likelihood_of_targets_differs_as_the_log_posterior_does(ripple) -> None:
+    rng = np.random.default_rng(0)
+    features, groups = rng.random((30, 3)), np.arange(3)
+    hyper = Hyper(np.array([0.3, 0.7, 1.5]), 1e-3, ripple)
+    some, other = rng.standard_normal((2, 30))
+    likelihood = gaussian.likelihood(hyper, features, groups)
+
+    whole = [
+        gaussian.log_posterior(hyper.flat(), features, targets, groups)[0]
+        for targets in (some, other)
+    ]
+
+    assert likelihood(some) - likelihood(other) == pytest.approx(whole[0] - whole[1])
