@@ -8,6 +8,7 @@ started. What is suggested again keeps its id, so it goes on where it stood.
 from __future__ import annotations
 
 import math
+import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -38,8 +39,12 @@ def rungs(low: float, high: float) -> tuple[float, ...]:
         When a budget is not a finite number above 0, or the two are in the wrong order.
     """
     for name, value in (("min_budget", low), ("max_budget", high)):
-        if isinstance(value, bool) or not 0 < value < math.inf:
+        if isinstance(value, bool) or not 0 < value <= sys.float_info.max:
             raise ConfigError(f"{name} must be a number above 0, but got {value!r}.")
+    if not math.isfinite(high / low):
+        raise ConfigError(
+            f"min_budget {low!r} is too small beside max_budget {high!r}. Give a larger one."
+        )
     if low > high:
         raise ConfigError(
             f"min_budget must be at most max_budget, but got {low} and {high}. Swap them."
@@ -102,6 +107,8 @@ class Promoting(Searcher):
         self._sign = 1.0 if inner.mode == "minimize" else -1.0
         self._started: dict[str, Suggestion] = {}
         self._pending: dict[str, int] = {}
+        # the rungs that trials passed without being asked for them, and with what loss
+        self._passed: dict[str, tuple[int, float]] = {}
 
     def lead(self, configs: Sequence[Config]) -> None:
         """Start with these configurations; they climb like all others."""
@@ -118,16 +125,29 @@ class Promoting(Searcher):
         return made
 
     def _next(self) -> Suggestion | None:
-        step = self._schedule.next()
+        step = self._step(starting=True)
         if step is not None and step.id is None:
             for found in self._inner.suggest(1):
                 self._started[found.id] = found
                 self._schedule.start(found.id, step.rung)
                 return self._asked(found, step.rung)
-            step = self._schedule.next(starting=False)
+            step = self._step(starting=False)
         if step is None or step.id is None:
             return None
         return self._asked(self._started[step.id], step.rung)
+
+    def _step(self, *, starting: bool) -> Step | None:
+        """Return the next step to a rung that its trial has not passed yet."""
+        while True:
+            step = self._schedule.next(starting=starting)
+            if step is None or step.id not in self._passed:
+                return step
+            last, loss = self._passed[step.id]
+            if step.rung >= last:
+                del self._passed[step.id]
+            if step.rung > last:
+                return step
+            self._schedule.record(step.id, step.rung, loss)
 
     def _asked(self, known: Suggestion, rung: int) -> Suggestion:
         self._pending[known.id] = rung
@@ -137,7 +157,8 @@ class Promoting(Searcher):
         """Learn from results, and from those of earlier runs, whose ids go on no more.
 
         A trial that ended with less than it was to have was stopped: the inner searcher learns
-        what it reached, but it does not go on.
+        what it reached, but it does not go on. One that was given more has passed the rungs up to
+        that budget, and is not asked for them.
         """
         for result in results:
             if not result.final or result.id not in self._started:
@@ -147,10 +168,21 @@ class Promoting(Searcher):
                 early = result.budget is not None and result.budget < self.budgets[rung]
                 scored = result.value is not None and math.isfinite(result.value)
                 loss = self._sign * (result.value or 0.0) if scored and not early else None
+                reached = rung if loss is None else self._reached(rung, result.budget)
+                if loss is not None and reached > rung:
+                    self._passed[result.id] = reached, loss
                 self._schedule.record(result.id, rung, loss)
-                spent = result.budget if early else self.budgets[rung]
+                spent = result.budget if early else self.budgets[reached]
                 value = result.value if scored else None
                 self._inner.observe([self._told(Result(result.id, result.config, value, spent))])
+
+    def _reached(self, rung: int, budget: float | None) -> int:
+        """Return the highest rung from ``rung`` that a budget, None for the one asked, pays for."""
+        while budget is not None and rung + 1 < len(self.budgets):
+            if budget < self.budgets[rung + 1]:
+                break
+            rung += 1
+        return rung
 
     def _told(self, result: Result) -> Result:
         """Return the result as the inner searcher takes it."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from raymm.errors import ConfigError
 from raymm.search import Float, Int
 from raymm.search.asha import Ladder
+from raymm.search.hyperband import Brackets
 from raymm.search.promotion import Promoting, rungs
 from raymm.search.random import Random
 from raymm.search.searcher import Result
@@ -49,7 +50,14 @@ def test_whole_ends_give_whole_and_rising_rungs(low, factor) -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "message"),
-    [(0, 1, "min_budget"), (1, math.inf, "max_budget"), (True, 2, "min_budget"), (3, 2, "Swap")],
+    [
+        (0, 1, "min_budget"),
+        (1, math.inf, "max_budget"),
+        (True, 2, "min_budget"),
+        (3, 2, "Swap"),
+        (1e-320, 1, "too small"),
+        (1, 10**400, "max_budget"),
+    ],
 )
 def test_errors_name_the_rule(low, high, message) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -101,3 +109,34 @@ def test_an_exhausted_space_is_trained_in_full_and_then_ends() -> None:
         search.observe([Result(asked.id, asked.config, asked.config["n"], asked.budget)])
     assert reached == dict.fromkeys((1, 2, 3, 4), 9)
     assert search.suggest(1) == []
+
+
+@pytest.mark.parametrize("schedule", [Ladder, Brackets])
+def test_rungs_that_a_trial_passed_unasked_are_not_asked_for(schedule) -> None:
+    inner = Listens(SPACE, mode="minimize", generator=np.random.default_rng(0))
+    search = Promoting(inner, schedule(BUDGETS), BUDGETS)
+    asked: dict[str, float] = {}
+    spent: dict[str, float] = {}
+    for turn in range(60):
+        (one,) = search.suggest(1)
+        assert one.budget > spent.get(one.id, 0.0)
+        assert one.budget > asked.get(one.id, 0.0)
+        asked[one.id] = one.budget
+        spent[one.id] = min(9.0, one.budget * (5 if turn % 2 else 1))
+        search.observe([Result(one.id, one.config, one.config["x"], spent[one.id])])
+
+    told = {result.budget for result in inner.told}
+    assert told == {1, 3, None}
+    assert max(asked.values()) == 9
+
+
+def test_a_trial_that_passed_a_rung_climbs_from_the_one_it_reached() -> None:
+    search = _search()
+    first, *rest = search.suggest(3)
+    search.observe([Result(first.id, first.config, 0.0, 4.0)])
+    search.observe([Result(one.id, one.config, 1.0, 1.0) for one in rest])
+    assert search.suggest(1)[0].id != first.id  # alone in the middle rung
+    for result in search.suggest(9):
+        search.observe([Result(result.id, result.config, 2.0, 4.0)])
+    again = {one.id: one.budget for one in search.suggest(9)}
+    assert again[first.id] == 9
