@@ -38,6 +38,18 @@ class Limits:
     cpus: float = 1.0
     goals: Goals | None = None
 
+    def allows(self, trial: Trial) -> bool:
+        """Return whether a trial breaks no constraint."""
+        if self.goals is None:
+            return True
+        told = self.goals.complete(trial.metrics)
+        return told and not self.goals.violations(trial.metrics).any()
+
+    def order(self, trial: Trial) -> tuple[bool, float, int]:
+        """Return what puts trials in order, the best first, those that break a constraint last."""
+        sign = -1.0 if self.direction == "maximize" else 1.0
+        return not self.allows(trial), sign * (trial.value or 0.0), trial.number
+
 
 class Spending:
     """What has been spent of the limits, but for trials; the ledger keeps the time."""

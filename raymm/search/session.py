@@ -326,12 +326,10 @@ class Session:
         self._searcher.observe([result])
 
     def _lead(self, ended: Trial) -> None:
-        sign = -1.0 if self.limits.direction == "maximize" else 1.0
         entries = [trial for trial in self._leaders if trial.number != ended.number]
         if ended.value is not None:
             entries.append(ended)
-        entries.sort(key=lambda trial: (sign * (trial.value or 0.0), trial.number))
-        self._leaders = tuple(entries[:LEADERS])
+        self._leaders = tuple(sorted(entries, key=self.limits.order)[:LEADERS])
 
     def say(self, message: str) -> None:
         """Tell the person who waits something that is no trial."""
@@ -351,7 +349,7 @@ class Session:
                 message=f"trial {done}",
                 done=done,
                 total=total,
-                best=self._leaders[0].value if self._leaders else None,
+                best=next((one.value for one in self._leaders if self.limits.allows(one)), None),
                 seconds_left=None if left is None else max(0.0, left),
                 metric=self.limits.metric,
                 failed=self._failed,

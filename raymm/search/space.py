@@ -60,12 +60,14 @@ def check(space: Space) -> None:
     Raises
     ------
     ConfigError
-        When it is empty, a ``when`` names an unknown parameter, one that is not categorical or a
-        value that is not among its choices, or conditions form a cycle.
+        When it is empty, a name is no text, a ``when`` names an unknown parameter, one that is
+        not categorical or a value that is not among its choices, or conditions form a cycle.
     """
     if not space:
         raise ConfigError("a search space needs at least one parameter, but it is empty.")
     for name, parameter in space.items():
+        if not isinstance(name, str):
+            raise ConfigError(f"names of parameters must be text, but got {name!r}.")
         if not isinstance(parameter, Float | Int | Categorical):
             raise ConfigError(
                 f'parameter "{name}" must be a Float, Int or Categorical, but got {parameter!r}.'

@@ -64,6 +64,7 @@ def check_searcher(make: Make, *, examples: int = 10) -> None:
         check_strangers,
         check_pending,
         check_climbing,
+        check_seeds,
     ):
         law(make)
     try:
@@ -197,6 +198,15 @@ def check_climbing(make: Make) -> None:
     _require(max(budgets.values()) == HIGH, "some trial must reach the largest budget in time")
 
 
+def check_seeds(make: Make) -> None:
+    """Its chance is that of the generator it is given: another seed gives another search."""
+    first, again, other = (_fresh(make, EXAMPLE, seed=seed) for seed in (0, 0, 1))
+    runs = [_run(one, rounds=8, count=3) for one in (first, again, other)]
+    _require(runs[0] == runs[1], "the same seed must give the same search")
+    keys = [[spaces.key(s.config) for s in made] for made in (runs[0], runs[2])]
+    _require(keys[0] != keys[1], "another seed must give another search: use the generator")
+
+
 def check_inside(make: Make, space: Space) -> None:
     """Every suggestion lies in the space, in plain Python values; ids are never used twice."""
     made = _run(_fresh(make, space), rounds=8, count=3)
@@ -272,8 +282,8 @@ def _parameters(when: Any) -> Any:
     )
 
 
-def _fresh(make: Make, space: Space, mode: Direction = "minimize") -> Searcher:
-    options: dict[str, Any] = {"mode": mode, "generator": np.random.default_rng(0)}
+def _fresh(make: Make, space: Space, mode: Direction = "minimize", *, seed: int = 0) -> Searcher:
+    options: dict[str, Any] = {"mode": mode, "generator": np.random.default_rng(seed)}
     if getattr(make, "multi_fidelity", False):
         options.update(min_budget=LOW, max_budget=HIGH)
     return make(space, **options)

@@ -67,3 +67,25 @@ def test_with_several_goals_the_front_counts(tmp_path: Path) -> None:
     known.add(trial, 0.0)
     known.add(trial, 0.0)
     assert "the front" in known.over()
+
+
+def test_what_breaks_a_constraint_comes_after_all_that_keeps_them(tmp_path: Path) -> None:
+    goals = Goals(objectives={"loss": "min", "ms": "min"}, constraints={"ms": (None, 5.0)})
+    limits = Limits(metric="loss", direction="minimize", goals=goals)
+
+    def trial(number: int, loss: float, **metrics: float) -> Trial:
+        told = {"loss": loss, **metrics}
+        status = "finished"
+        return Trial(
+            id=str(number), number=number, config={}, status=status, value=loss, metrics=told
+        )
+
+    slow, good, fair, untold = (
+        trial(0, 0.1, ms=9.0),
+        trial(1, 0.2, ms=5.0),
+        trial(2, 0.3, ms=1.0),
+        trial(3, 0.0),
+    )
+    ordered = sorted([untold, fair, slow, good], key=limits.order)
+    assert [one.number for one in ordered] == [1, 2, 3, 0]
+    assert [limits.allows(one) for one in ordered] == [True, True, False, False]

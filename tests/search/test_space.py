@@ -194,3 +194,8 @@ def test_conditions_may_be_thousands_deep() -> None:
     assert spaces.is_active("p1999", space, config)
     assert not spaces.is_active("p1999", space, {**config, "p3": "b"})
     assert spaces.contains({"p0": space["p0"], "p1": space["p1"]}, {"p0": "a", "p1": "b"})
+
+
+def test_names_are_text() -> None:
+    with pytest.raises(ConfigError, match="must be text, but got 3"):
+        spaces.check({3: Float(0, 1)})  # type: ignore[dict-item]

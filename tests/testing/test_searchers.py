@@ -19,6 +19,7 @@ from raymm.testing.searchers import (
     check_pending,
     check_replay,
     check_searcher,
+    check_seeds,
     check_symmetry,
 )
 
@@ -52,6 +53,11 @@ class Outside(Random):
 class Forgets(Random):
     def __init__(self, space, *, mode, generator) -> None:
         super().__init__(space, mode=mode, generator=np.random.default_rng())
+
+
+class Stubborn(Random):
+    def __init__(self, space, *, mode, generator) -> None:
+        super().__init__(space, mode=mode, generator=np.random.default_rng(7))
 
 
 class OneSided(Random):
@@ -179,6 +185,13 @@ def test_each_law_of_budgets_finds_its_breaker(broken, check, law) -> None:
 def test_several_at_once_must_be_the_same_as_one_by_one() -> None:
     with pytest.raises(AssertionError, match="replayed"):
         check_replay(Batches, EXAMPLE)
+
+
+@pytest.mark.parametrize(("broken", "law"), [(Stubborn, "another seed"), (Forgets, "same seed")])
+def test_chance_is_the_generators(broken, law) -> None:
+    check_seeds(Random)
+    with pytest.raises(AssertionError, match=law):
+        check_seeds(broken)
 
 
 def test_one_law_can_be_run_alone() -> None:
