@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -276,22 +276,36 @@ class Posterior:
     targets : float64, shape (n,)
     groups : intp, shape (p,)
     hyper : Hyper
+        Its noise is raised where rows are too close to each other for it.
     """
 
     def __init__(self, features: Matrix, targets: Vector, groups: Groups, hyper: Hyper) -> None:
-        from scipy.linalg import cholesky
-
         self.hyper = hyper
         self._inverse_lengths = 1.0 / hyper.lengths[groups]
         self._scaled = features * self._inverse_lengths
-        kernel, _ = self._kernel(self._scaled)
         self._own = 1.0 + hyper.ripple
-        kernel.flat[:: len(kernel) + 1] = self._own + hyper.noise
-        self._factor: Matrix = cholesky(kernel.T, lower=True, overwrite_a=True, check_finite=False)
+        self._factor = self._factored()
         self.condition(targets)
 
     def __len__(self) -> int:
         return len(self._scaled)
+
+    def _factored(self) -> Matrix:
+        """Return the Cholesky factor of the kernel's matrix.
+
+        The noise grows tenfold until there is one: rows closer to each other than distances are
+        exact make a matrix that is not positive definite to working precision.
+        """
+        from scipy.linalg import lapack
+
+        kernel, _ = self._kernel(self._scaled)
+        while True:
+            kernel.flat[:: len(kernel) + 1] = self._own + self.hyper.noise
+            factor, failed = lapack.dpotrf(kernel.T, lower=1)
+            if not failed:
+                return np.asarray(factor)
+            assert self.hyper.noise < 1e3  # else the features are no numbers
+            self.hyper = replace(self.hyper, noise=10.0 * self.hyper.noise)
 
     def condition(self, targets: Vector) -> None:
         """Take other targets, shape (n,), at the same features; the factor stays: O(n²)."""

@@ -236,3 +236,16 @@ def test_the_likelihood_of_targets_differs_as_the_log_posterior_does(ripple) -> 
     ]
 
     assert likelihood(some) - likelihood(other) == pytest.approx(whole[0] - whole[1])
+
+
+def test_rows_closer_than_distances_are_exact_get_more_noise() -> None:
+    rng = np.random.default_rng(0)
+    features, groups = 0.9 + 1e-7 * rng.standard_normal((300, 2)), np.array([0, 1])
+    targets = rng.standard_normal(300)
+    hyper = Hyper(np.full(2, 0.01), 1e-8, 4.0)
+    assert gaussian.log_posterior(hyper.flat(), features, targets, groups)[0] == -math.inf
+
+    posterior = Posterior(features, targets, groups, hyper)
+
+    assert 1e-8 < posterior.hyper.noise <= 1e-5
+    assert np.isfinite(posterior.predict(features[:5])).all()
