@@ -31,7 +31,8 @@ class Slower(Searcher):
     inner : Searcher
         Its space, mode and generator are used. It must not plan budgets itself.
     rates : mapping of family to parameter
-        The names in the space; families without one are passed over.
+        The names in the space; families without one, or with one that is no `Float`, are passed
+        over.
     key : str
         The parameter that names the family.
     """
@@ -43,12 +44,15 @@ class Slower(Searcher):
         self._tried: list[tuple[float, Config]] = []
         self._known: set[object] = set()
         self._ended = 0
+        self._turn = 0
         self._given = 0
 
     def suggest(self, count: int) -> list[Suggestion]:
         """Return ``count`` configurations; fewer where the other searcher returns fewer."""
         found: list[Suggestion] = []
-        while len(found) < count and self._ended >= EVERY * (self._given + 1):
+        if count > 0 and self._ended >= EVERY * (self._turn + 1):
+            # what earlier runs tell at once is one turn, however much it is
+            self._turn = self._ended // EVERY
             self._given += 1
             made = self._slowed()
             if made is not None:
@@ -77,8 +81,9 @@ class Slower(Searcher):
                 continue
             self._ended += 1
             self._known.add(spaces.key(result.config))
-            name = self._rates.get(str(result.config.get(self._key)))
-            whole = result.budget is None and name in result.config
+            name = self._rates.get(str(result.config.get(self._key)), "")
+            rated = name in result.config and isinstance(self.space.get(name), Float)
+            whole = rated and result.budget is None
             if result.value is None or not whole or not math.isfinite(result.value):
                 continue
             self._tried.append((self._sign * result.value, result.config))

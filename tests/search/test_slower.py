@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from raymm.artifacts import Categorical, Float
+from raymm.artifacts import Categorical, Float, Int
 from raymm.search.random import Random
 from raymm.search.searcher import Result
 from raymm.search.slower import EVERY, FACTOR, Slower
@@ -85,3 +85,19 @@ def test_what_is_no_number_is_never_the_best():
     slowed = [one.config for one in played(80, value=height) if one.id.startswith("slower")]
     assert slowed
     assert all(config["boosted.x"] > 0.6 for config in slowed)
+
+
+def test_all_that_earlier_runs_tell_is_one_turn():
+    made = Slower(Random(SPACE, mode="maximize", generator=np.random.default_rng(0)), RATES)
+    old = Random(SPACE, mode="maximize", generator=np.random.default_rng(1)).suggest(5 * EVERY)
+    made.observe([Result(f"old-{one.id}", one.config, score(one.config)) for one in old])
+    assert [one.id.startswith("slower") for one in made.suggest(4)] == [True, False, False, False]
+
+
+def test_a_rate_that_is_no_float_is_passed_over():
+    space = {**SPACE, "boosted.rate": Int(1, 9, False, {"family": ("boosted",)})}
+    made = Slower(Random(space, mode="maximize", generator=np.random.default_rng(0)), RATES)
+    for _ in range(3 * EVERY):
+        (one,) = made.suggest(1)
+        assert not one.id.startswith("slower")
+        made.observe([Result(one.id, one.config, 1.0)])
