@@ -269,8 +269,14 @@ class _Views:
 
     async def openapi(self, request: Request) -> Response:
         """Return the OpenAPI document of the models as they are now."""
-        rows = self._service.config.max_rows
-        return _json(openapi.document(self._loaded(), secured=self._secured, max_rows=rows))
+        config = self._service.config
+        made = openapi.document(
+            self._loaded(),
+            secured=self._secured,
+            max_rows=config.max_rows,
+            max_explained=config.max_explained,
+        )
+        return _json(made)
 
     async def metrics(self, request: Request) -> Response:
         """Return the figures of this process and of the monitors."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from raymm.artifacts import Column, Schema
+from raymm.serving.identity import ROW_PATTERN
 from raymm.serving.protocol import example
 from raymm.serving.sources import Served
 
@@ -18,7 +19,9 @@ _SHOWN = 20
 """Categories that are listed for a column; more are counted."""
 
 
-def document(models: Iterable[Served], *, secured: bool, max_rows: int) -> dict[str, Any]:
+def document(
+    models: Iterable[Served], *, secured: bool, max_rows: int, max_explained: int
+) -> dict[str, Any]:
     """Return an OpenAPI 3.1 document as plain JSON values.
 
     Parameters
@@ -27,8 +30,8 @@ def document(models: Iterable[Served], *, secured: bool, max_rows: int) -> dict[
         The versions that answer now.
     secured : bool
         Whether a token is needed.
-    max_rows : int
-        Rows that a request may hold.
+    max_rows, max_explained : int
+        Rows that a request for predictions, and for explanations, may hold.
     """
     paths: dict[str, Any] = {
         "/v1/models": {"get": _operation("List the models", "The models and their versions")},
@@ -37,7 +40,7 @@ def document(models: Iterable[Served], *, secured: bool, max_rows: int) -> dict[
         "/v2/health/ready": {"get": _operation("Whether models are loaded", "Ready", open_=True)},
     }
     for served in models:
-        paths |= _model_paths(served, max_rows)
+        paths |= _model_paths(served, max_rows, max_explained)
     made: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
@@ -54,22 +57,40 @@ def document(models: Iterable[Served], *, secured: bool, max_rows: int) -> dict[
     return made
 
 
-def _model_paths(served: Served, max_rows: int) -> dict[str, Any]:
-    root = f"/v1/models/{served.name}"
-    predict = _operation(
-        f"Predict {served.schema.target} (version {served.number})", "One prediction a record"
+def _model_paths(served: Served, max_rows: int, max_explained: int) -> dict[str, Any]:
+    root, schema = f"/v1/models/{served.name}", served.schema
+    predict = _posted(
+        _operation(f"Predict {schema.target} (version {served.number})", "One prediction a record"),
+        request_schema(schema, max_rows),
+        answer_schema(schema),
     )
-    predict["requestBody"] = {
-        "required": True,
-        "content": {"application/json": {"schema": request_schema(served.schema, max_rows)}},
-    }
-    predict["responses"]["200"]["content"] = {
-        "application/json": {"schema": answer_schema(served.schema)}
-    }
+    name = {"description": "The prediction's name, for feedback", "schema": {"type": "string"}}
+    predict["responses"]["200"]["headers"] = {"x-raymm-prediction": name}
+    explain = _posted(
+        _operation("What each column adds to a prediction", "One explanation a record"),
+        explain_schema(schema, min(max_rows, max_explained)),
+        explained_schema(schema),
+    )
+    feedback = _posted(
+        _operation("Tell true labels by the predictions' names", "How many were taken"),
+        feedback_schema(schema, max_rows),
+        {
+            "type": "object",
+            "properties": {
+                "model": {"type": "string"},
+                "accepted": {"type": "integer"},
+                "predictions": {"type": "integer"},
+            },
+            "required": ["model", "accepted", "predictions"],
+        },
+    )
     return {
         f"{root}/predict": {"post": predict},
+        f"{root}/explain": {"post": explain},
+        f"{root}/feedback": {"post": feedback},
         root: {"get": _operation("The model's schema, version and hash", "The model")},
         f"{root}/monitor": {"get": _operation("The monitor's report", "Drift and quality")},
+        f"{root}/release": {"get": _operation("Which versions answer, and to whom", "Versions")},
         f"/v2/models/{served.name}": {"get": _operation("Metadata (protocol v2)", "Tensors")},
         f"/v2/models/{served.name}/ready": {
             "get": _operation("Whether the model is loaded", "Ready", open_=True)
@@ -78,6 +99,19 @@ def _model_paths(served: Served, max_rows: int) -> dict[str, Any]:
             "post": _operation("Predict (Open Inference Protocol v2)", "Tensors")
         },
     }
+
+
+def _posted(
+    operation: dict[str, Any], request: dict[str, Any], answer: dict[str, Any]
+) -> dict[str, Any]:
+    """Return an operation with the schemas of its request and of its answer."""
+    operation["requestBody"] = {"required": True, "content": _json_of(request)}
+    operation["responses"]["200"]["content"] = _json_of(answer)
+    return operation
+
+
+def _json_of(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
 
 
 def _operation(summary: str, answer: str, *, open_: bool = False) -> dict[str, Any]:
@@ -114,6 +148,70 @@ def request_schema(schema: Schema, max_rows: int) -> dict[str, Any]:
         "additionalProperties": False,
         "example": {"records": [example(schema)]},
     }
+
+
+def explain_schema(schema: Schema, max_rows: int) -> dict[str, Any]:
+    """Return the JSON schema of a request for explanations."""
+    made = request_schema(schema, max_rows)
+    if schema.classes:
+        made["properties"]["class"] = {"type": ["string", "null"], "enum": [*schema.classes, None]}
+    return made
+
+
+def feedback_schema(schema: Schema, max_rows: int) -> dict[str, Any]:
+    """Return the JSON schema of a request that tells labels."""
+    kinds = ["string", "number", "boolean"] if schema.classes else ["number"]
+    label: dict[str, Any] = {"type": kinds}
+    if schema.classes:
+        told = ", ".join(schema.classes[:_SHOWN])
+        label["description"] = f"{schema.target}: {told}" + (
+            ", …" if len(schema.classes) > _SHOWN else ""
+        )
+    named = {
+        "type": "string",
+        "pattern": ROW_PATTERN,
+        "description": "the prediction's name, from its answer; ID-0, ID-1, … for several rows",
+    }
+    one = {
+        "type": "object",
+        "properties": {"id": named, "label": label},
+        "required": ["id", "label"],
+        "additionalProperties": False,
+    }
+    labels = {"type": "array", "items": one, "minItems": 1, "maxItems": max_rows}
+    known = schema.classes[0] if schema.classes else 0.0
+    return {
+        "type": "object",
+        "properties": {"labels": labels},
+        "required": ["labels"],
+        "additionalProperties": False,
+        "example": {"labels": [{"id": "4f1c9a0be27d3358", "label": known}]},
+    }
+
+
+def explained_schema(schema: Schema) -> dict[str, Any]:
+    """Return the JSON schema of the answer to a request for explanations."""
+    number, text = {"type": "number"}, {"type": "string"}
+    by_column = {"type": "object", "additionalProperties": number}
+    row: dict[str, Any] = {
+        "prediction": text if schema.classes else number,
+        "base": number,
+        "value": number,
+        "contributions": by_column,
+        "errors": by_column,
+    }
+    if schema.classes:
+        row["class"] = {"type": "string", "enum": list(schema.classes)}
+    one = {"type": "object", "properties": row, "required": list(row)}
+    properties = {
+        "model": text,
+        "version": {"type": "integer"},
+        "method": text,
+        "output": text,
+        "tolerance": number,
+        "explanations": {"type": "array", "items": one},
+    }
+    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def column_schema(column: Column) -> dict[str, Any]:
@@ -160,7 +258,9 @@ def answer_schema(schema: Schema) -> dict[str, Any]:
         row = {"type": "object", "properties": dict.fromkeys(schema.classes, share)}
         properties["probabilities"] = {"type": "array", "items": row}
     properties["predictions"] = {"type": "array", "items": label}
-    return {"type": "object", "properties": properties, "required": list(properties)}
+    required = list(properties)
+    properties["id"] = {"type": "string", "description": "The prediction's name, for feedback"}
+    return {"type": "object", "properties": properties, "required": required}
 
 
 PAGE = """<!doctype html>
@@ -196,8 +296,10 @@ async function show(token) {
       if (!body) continue;
       const schema = body.content["application/json"].schema;
       const table = add("table", "");
-      for (const [name, column] of Object.entries(schema.properties.records.items.properties)) {
-        const row = add("tr", "", table); add("th", name, row); add("td", column.description, row);
+      const listed = Object.values(schema.properties)[0].items.properties;
+      for (const [name, column] of Object.entries(listed)) {
+        const row = add("tr", "", table); add("th", name, row);
+        add("td", column.description || "", row);
       }
       add("pre", JSON.stringify(schema.example, null, 2));
     }
