@@ -11,6 +11,7 @@ FastAPI's own reading and checking of a body would cost more than the model.
     GET  /v1/models[/NAME[/monitor]]    versions, schema, the monitor's report
     GET  /v1/models/NAME/release        who is served to whom, how each replica stands
     POST /v1/models/NAME/predict        {"records": [{"column": value, …}, …]}
+                                        or a table in CSV or Arrow; Accept asks for one of them
     POST /v1/models/NAME/explain        the same: what each column adds to the prediction
     POST /v1/models/NAME/feedback       {"labels": [{"id": …, "label": …}, …]}
     GET  /v2/health/live, /v2/health/ready, /v2/models/NAME[/versions/N][/ready]

@@ -29,8 +29,9 @@ NUMBERS = frozenset({int, float})
 _TEXT = frozenset({str})
 _PLAIN = (str, bool, int, float)
 _BEYOND = 10**18
-_FIRST = int(datetime.datetime(1, 1, 1, tzinfo=datetime.UTC).timestamp())
-_LAST = int(datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC).timestamp())
+EARLIEST = int(datetime.datetime(1, 1, 1, tzinfo=datetime.UTC).timestamp())
+LATEST = int(datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC).timestamp())
+"""Seconds since 1970 between which dates lie: those of the years 1 to 9999."""
 
 
 class Misfit(ValueError):
@@ -226,7 +227,7 @@ def _dates(column: Column) -> Reader:
             seconds = _instant(value.strip(), column)
         elif type(value) in NUMBERS and abs(value) < _BEYOND:
             seconds = math.floor(value / 1000 if form == "epoch ms" else value)
-        if seconds is None or not _FIRST <= seconds <= _LAST:
+        if seconds is None or not EARLIEST <= seconds <= LATEST:
             raise Misfit(row, value, allowed)
         return seconds
 

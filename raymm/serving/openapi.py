@@ -6,12 +6,14 @@ example row that the model accepts as it stands.
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from raymm.artifacts import Column, Schema
-from raymm.serving.identity import ROW_PATTERN
+from raymm.serving.identity import PATTERN, ROW_PATTERN
 from raymm.serving.protocol import example
 from raymm.serving.sources import Served
 
@@ -64,6 +66,7 @@ def _model_paths(served: Served, max_rows: int, max_explained: int) -> dict[str,
         request_schema(schema, max_rows),
         answer_schema(schema),
     )
+    add_tables(predict, schema)
     name = {"description": "The prediction's name, for feedback", "schema": {"type": "string"}}
     predict["responses"]["200"]["headers"] = {"x-raymm-prediction": name}
     explain = _posted(
@@ -91,6 +94,8 @@ def _model_paths(served: Served, max_rows: int, max_explained: int) -> dict[str,
         root: {"get": _operation("The model's schema, version and hash", "The model")},
         f"{root}/monitor": {"get": _operation("The monitor's report", "Drift and quality")},
         f"{root}/release": {"get": _operation("Which versions answer, and to whom", "Versions")},
+        f"{root}/status": {"get": _operation("Release, traffic, drift and quality", "Figures")},
+        f"{root}/history": {"get": _operation("Versions and changes, newest first", "History")},
         f"/v2/models/{served.name}": {"get": _operation("Metadata (protocol v2)", "Tensors")},
         f"/v2/models/{served.name}/ready": {
             "get": _operation("Whether the model is loaded", "Ready", open_=True)
@@ -108,6 +113,42 @@ def _posted(
     operation["requestBody"] = {"required": True, "content": _json_of(request)}
     operation["responses"]["200"]["content"] = _json_of(answer)
     return operation
+
+
+def add_tables(operation: dict[str, Any], schema: Schema) -> None:
+    """Add CSV and Arrow to an operation that takes rows and returns predictions.
+
+    The answer has them where ``Accept`` asks for them.
+    """
+    given = example(schema)
+    head = {"type": "string", "pattern": PATTERN}
+    operation["parameters"] = [
+        {
+            "name": "x-raymm-prediction",
+            "in": "header",
+            "description": "The prediction's name, where the body is CSV or Arrow",
+            "schema": head,
+        }
+    ]
+    told = "the columns' names in the first row, in any order; an empty cell is a missing value"
+    answer = ["prediction", *(f"probability_{label}" for label in schema.classes)]
+    asked, answered = operation["requestBody"]["content"], operation["responses"]["200"]["content"]
+    asked["text/csv"] = _text(told, _csv([list(given), list(given.values())]))
+    answered["text/csv"] = _text(f"the columns {', '.join(answer)}", _csv([answer]))
+    for content in (asked, answered):
+        content["application/vnd.apache.arrow.stream"] = {
+            "schema": {"type": "string", "format": "binary"}
+        }
+
+
+def _text(description: str, example: str) -> dict[str, Any]:
+    return {"schema": {"type": "string", "description": description}, "example": example}
+
+
+def _csv(rows: Iterable[Iterable[Any]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
 
 
 def _json_of(schema: dict[str, Any]) -> dict[str, Any]:
@@ -294,6 +335,7 @@ async function show(token) {
       add("h2", method.toUpperCase() + " " + path); add("p", operation.summary);
       const body = operation.requestBody;
       if (!body) continue;
+      add("p", "Body: " + Object.keys(body.content).join(", "));
       const schema = body.content["application/json"].schema;
       const table = add("table", "");
       const listed = Object.values(schema.properties)[0].items.properties;

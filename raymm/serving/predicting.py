@@ -22,10 +22,12 @@ from raymm.artifacts import Batch, Target, Tensors, Watcher
 from raymm.errors import InputError, NotFound, Overloaded, RaymmError
 from raymm.sections import ServingConfig
 from raymm.serving import inference_protocol, protocol
+from raymm.serving.answers import write_table
+from raymm.serving.bulk import sheet_of
 from raymm.serving.columns import shown
 from raymm.serving.identity import claimed, identities, row_names
 from raymm.serving.limits import Room, read_body
-from raymm.serving.media import Headers, headers_of, require_json
+from raymm.serving.media import JSON, Headers, asked_of, headers_of, media_of, require_json
 from raymm.serving.shadow import Read, Shadows
 from raymm.serving.sources import ModelSource, Served
 from raymm.serving.telemetry import Telemetry
@@ -39,9 +41,9 @@ INLINE_BYTES = 16_384
 INLINE_SECONDS = 0.002
 """A model that takes longer for one row is always run in a thread."""
 
-Answer = tuple[Served, bytes, Tensors, npt.NDArray[Any], str, Read]
-"""Who answered, the response's body, the tensors of shape (n,), the predictions, their name, and
-how another version reads the request."""
+Answer = tuple[Served, bytes, bytes, Tensors, npt.NDArray[Any], str, Read]
+"""Who answered, the response's body and its media type, the tensors of shape (n,), the predictions,
+their name, and how another version reads the request."""
 
 Made = TypeVar("Made")
 
@@ -153,7 +155,7 @@ class Service:
                 )
                 if isinstance(made, _Turn):
                     made = await self._try(served, len(body), made)
-                served, content, tensors, predictions, identity, read = made
+                served, content, media, tensors, predictions, identity, read = made
         except Exception as error:
             self._tell_failure(served, start, error)
             if not isinstance(error, RaymmError) or error.http_status == 500:
@@ -179,7 +181,7 @@ class Service:
                         ids=ids,
                     )
                 )
-        return _Prediction(content, served.number, identity)
+        return _Prediction(content, media, served.number, identity)
 
     def _by(
         self, served: Served, identity: str, pinned: bool, answer: Callable[[Served], Answer]
@@ -250,21 +252,37 @@ class Service:
     def _records(
         self, served: Served, body: bytes, identity: str, headers: Headers, pinned: bool
     ) -> Answer | _Turn:
-        require_json(headers)
-        document = protocol.document(body)
-        records = served.reader.records(document, self.config.max_rows)
-        if len(document) > 1:
-            identity = claimed(document["id"], identity)
+        media, asked = media_of(headers), asked_of(headers)
+        if media == JSON:
+            document = protocol.document(body)
+            records = served.reader.records(document, self.config.max_rows)
+            if len(document) > 1:
+                identity = claimed(document["id"], identity)
+        else:
+            identity = claimed(headers.get(b"x-raymm-prediction", b"").decode("latin-1"), identity)
+            sheet = sheet_of(
+                media,
+                body,
+                known=served.sheets.known,
+                max_rows=self.config.max_rows,
+                max_bytes=self.max_bytes,
+            )
 
         def read(served: Served) -> Tensors:
-            return served.reader.tensors(records)
+            if media == JSON:
+                return served.reader.tensors(records)
+            return served.sheets.tensors(sheet)
 
         def answer(served: Served) -> Answer:
             tensors = read(served)
             predictions = served.runner.predict(tensors)
             labels = served.runner.labels(predictions)
-            content = served.writer.write(labels, predictions, identity)
-            return served, content, tensors, predictions, identity, read
+            if asked == JSON:
+                content = served.writer.write(labels, predictions, identity)
+            else:
+                about = {"model": served.name, "version": str(served.number), "id": identity}
+                content = write_table(asked, served.schema, labels, predictions, about)
+            return served, content, asked, tensors, predictions, identity, read
 
         return self._by(served, identity, pinned, answer)
 
@@ -286,15 +304,15 @@ class Service:
             labels = served.runner.labels(predictions)
             made = inference_protocol.answer(served.schema, labels, predictions, about)
             made["outputs"] = _wanted(made["outputs"], document.get("outputs"))
-            return served, protocol.encode(made), tensors, predictions, identity, read
+            return served, protocol.encode(made), JSON, tensors, predictions, identity, read
 
         return self._by(served, identity, pinned, answer)
 
 
 class _Prediction(Response):
-    """JSON, the version that answers and the prediction's name, with no more steps than needed."""
+    """The answer, its version and the prediction's name, with no more steps than needed."""
 
-    def __init__(self, body: bytes, number: int, identity: str) -> None:
+    def __init__(self, body: bytes, media: bytes, number: int, identity: str) -> None:
         self.status_code = 200
         self.background = None
         self.body = body
@@ -302,7 +320,7 @@ class _Prediction(Response):
             (b"x-raymm-version", b"%d" % number),
             (b"x-raymm-prediction", identity.encode()),
             (b"content-length", b"%d" % len(body)),
-            (b"content-type", b"application/json"),
+            (b"content-type", media),
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

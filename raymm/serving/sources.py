@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from raymm.artifacts import Schema, Statistics, Tensors
 from raymm.errors import NotFound
 from raymm.serving.protocol import AnswerWriter, RecordReader
+from raymm.serving.sheets import SheetReader
 from raymm.serving.tally import Tally
 
 
@@ -40,6 +41,8 @@ class Served:
         Of the bundle file.
     reader : RecordReader
         Made from the schema.
+    sheets : SheetReader
+        Made from the schema.
     writer : AnswerWriter
         Made from the schema, the name and the number.
     row_seconds : float
@@ -60,11 +63,13 @@ class Served:
     metric: str = ""
     tally: Tally = field(default_factory=Tally, compare=False)
     reader: RecordReader = field(init=False)
+    sheets: SheetReader = field(init=False)
     writer: AnswerWriter = field(init=False)
 
     def __post_init__(self) -> None:
         about = {"model": self.name, "version": self.number}
         object.__setattr__(self, "reader", RecordReader(self.schema))
+        object.__setattr__(self, "sheets", SheetReader(self.schema))
         object.__setattr__(self, "writer", AnswerWriter(self.schema, about))
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from raymm.errors import Unsupported
-from raymm.serving.media import headers_of, require_json
+from raymm.serving.media import ARROW, CSV, JSON, asked_of, headers_of, media_of, require_json
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,56 @@ def test_what_may_be_json_is_read(given):
 def test_kinds_that_are_not(given):
     with pytest.raises(Unsupported, match="application/json"):
         require_json({b"content-type": given})
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        (b"", JSON),
+        (b"application/json; charset=utf-8", JSON),
+        (b"text/csv", CSV),
+        (b'Text/CSV; header=present; charset="UTF-8"', CSV),
+        (b"application/vnd.apache.arrow.stream", ARROW),
+    ],
+)
+def test_kinds_of_bodies(given, kind):
+    assert media_of({b"content-type": given}) == kind
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        b"text/csv; charset=latin-1",
+        b"text/csv; header=absent",
+        b"application/vnd.apache.arrow.file",
+        b"text/plain",
+        b"text/csv, application/json",
+    ],
+)
+def test_bodies_that_are_not_read(given):
+    with pytest.raises(Unsupported, match="text/csv"):
+        media_of({b"content-type": given})
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        (None, JSON),
+        (b"*/*", JSON),
+        (b"text/csv", CSV),
+        (b"text/html, text/csv;q=0.3", CSV),
+        (b"application/json;q=0.4, text/CSV;q=0.5", CSV),
+        (b"application/json, text/csv", JSON),
+        (b"text/csv;q=0", JSON),
+        (b"text/csv;q=nan, text/csv;q=-1, text/csv;q=1e9, text/csv;q=", JSON),
+        (b"application/vnd.apache.arrow.stream, text/csv;q=0.9", ARROW),
+        (b"text/html", JSON),
+        (b"\xff" * 9000, JSON),
+        (b"text/csv" + b"," * 100_000, CSV),
+    ],
+)
+def test_answers_that_are_asked_for(given, kind):
+    assert asked_of({} if given is None else {b"accept": given}) == kind
 
 
 def test_headers_are_made_once():
