@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-from raymm.artifacts import Release
+from raymm.artifacts import Release, Version, as_record
 from raymm.registry.versions import Registry
+
+MOST_TOLD = 200
+"""Versions, and changes, of a history that are told: the newest."""
+_SUMMARY = ("metric", "direction", "score", "score_low", "score_high", "baseline", "rows")
+"""What is told of a version's summary, besides its family."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +44,33 @@ class RegistryShelf:
         """End the role of a version that failed, where the policy says so."""
         if self.policy:
             _registry(self.storage).releases(name).refuse(number, since=since, reason=reason)
+
+    def history(self, name: str) -> Mapping[str, Any]:
+        """Return the newest versions and changes of a model, newest first, as plain values.
+
+        A version has its number, bytes, run, blessing, date, family and test score; a change is
+        as `raymm.registry.releases.Change`.
+        """
+        registry = _registry(self.storage)
+        versions, changes = registry.versions(name), registry.releases(name).changes()
+        return {
+            "versions": [_told(one) for one in reversed(versions[-MOST_TOLD:])],
+            "changes": [as_record(one) for one in reversed(changes[-MOST_TOLD:])],
+        }
+
+
+def _told(version: Version) -> dict[str, Any]:
+    summary = version.summary
+    best = summary.get("best")
+    return {
+        "number": version.number,
+        "created": version.created,
+        "blessed": version.blessed,
+        "run": version.run,
+        "bytes": version.bundle_bytes,
+        "family": best.get("family") if isinstance(best, Mapping) else None,
+        **{key: as_record(summary.get(key)) for key in _SUMMARY},
+    }
 
 
 @lru_cache(8)

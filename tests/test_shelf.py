@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
@@ -47,3 +48,33 @@ def test_a_damaged_bundle_is_not_handed_out(tmp_path):
     (tmp_path / blob_path(bundle)).write_bytes(b"9")
     with pytest.raises(RegistryError, match="damaged"):
         RegistryShelf(storage=str(tmp_path)).fetch("churn", 1)
+
+
+def test_the_history_is_told_newest_first_and_in_plain_values(tmp_path):
+    registry = Registry(str(tmp_path))
+    summary = {"metric": "rmse", "score": 1.5, "best": {"family": "linear"}, "settings": {"a": 1}}
+    for n in (1, 2, 3):
+        registry.register("churn", b"%d" % n, run="r", blessed=n < 3, summary=summary, parts={})
+    registry.promote("churn", 1, reason="first")
+    registry.promote("churn", 2, reason="better")
+    registry.rollback("churn", reason="worse")
+    told = json.loads(json.dumps(RegistryShelf(storage=str(tmp_path)).history("churn")))
+    assert [one["number"] for one in told["versions"]] == [3, 2, 1]
+    newest = told["versions"][0]
+    assert (newest["blessed"], newest["bytes"], newest["family"]) == (False, 1, "linear")
+    assert (newest["metric"], newest["score"], newest["score_low"]) == ("rmse", 1.5, None)
+    assert "settings" not in newest
+    assert [(one["action"], one["number"], one["reason"]) for one in told["changes"]] == [
+        ("rollback", 1, "worse"), ("promote", 2, "better"), ("promote", 1, "first"),
+    ]  # fmt: skip
+
+
+def test_a_long_history_is_told_in_part(tmp_path, monkeypatch):
+    monkeypatch.setattr("raymm.shelf.MOST_TOLD", 2)
+    registry = Registry(str(tmp_path))
+    for n in (1, 2, 3):
+        registry.register("churn", b"%d" % n, run="r", blessed=True, summary={}, parts={})
+        registry.promote("churn", n)
+    told = RegistryShelf(storage=str(tmp_path)).history("churn")
+    assert [one["number"] for one in told["versions"]] == [3, 2]
+    assert [one["sequence"] for one in told["changes"]] == [3, 2]

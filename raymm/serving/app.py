@@ -5,11 +5,12 @@ FastAPI's own reading and checking of a body would cost more than the model.
 
 ::
 
-    GET  /                              what is here
+    GET  /                              a page for people; /assets/FILE belongs to it
     GET  /docs, /openapi.json           each model's own schema, with an example row
     GET  /metrics                       Prometheus
     GET  /v1/models[/NAME[/monitor]]    versions, schema, the monitor's report
     GET  /v1/models/NAME/release        who is served to whom, how each replica stands
+    GET  /v1/models/NAME/status         all that the page shows of a model; …/history: its versions
     POST /v1/models/NAME/predict        {"records": [{"column": value, …}, …]}
                                         or a table in CSV or Arrow; Accept asks for one of them
     POST /v1/models/NAME/explain        the same: what each column adds to the prediction
@@ -18,7 +19,7 @@ FastAPI's own reading and checking of a body would cost more than the model.
     POST /v2/models/NAME[/versions/N]/infer    Open Inference Protocol, JSON tensors
 
 Every error is ``{"error": {"type", "message", …}}`` with the error tree's HTTP status. With
-tokens given, all but ``/``, ``/docs`` and the health routes need one.
+tokens given, all but ``/``, ``/assets``, ``/docs`` and the health routes need one.
 """
 
 from __future__ import annotations
@@ -47,10 +48,13 @@ from raymm.serving.explaining import Explanations
 from raymm.serving.feedback import Feedbacks
 from raymm.serving.gate import Gate, refusal
 from raymm.serving.limits import Rates
+from raymm.serving.overview import Overview, Standing
+from raymm.serving.page import Page, slashed
 from raymm.serving.predicting import Service
 from raymm.serving.protocol import encode, example
 from raymm.serving.sources import ModelSource, Served
 from raymm.serving.tokens import guard_of
+from raymm.serving.typical import typical, usual
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -58,7 +62,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 Handler = Callable[["Request"], Awaitable["Response"]]
-Standing = Callable[[str], Awaitable[Mapping[str, Any]]]
 
 _log = logging.getLogger("raymm.serving")
 
@@ -139,6 +142,7 @@ def _routes(
 ) -> tuple[dict[tuple[str, str], Handler], dict[tuple[str, str], Handler]]:
     """Return the handlers of routes that need a token, the busiest first, and of open routes."""
     views = _Views(service, standing, secured=secured)
+    overview, page = Overview(service, standing), Page()
     model = "/v2/models/{name}"
     guarded: dict[tuple[str, str], Handler] = {
         ("POST", "/v1/models/{name}/predict"): service.predict,
@@ -152,11 +156,14 @@ def _routes(
         ("GET", "/v1/models/{name}"): views.model,
         ("GET", "/v1/models/{name}/monitor"): views.monitor,
         ("GET", "/v1/models/{name}/release"): views.release,
+        ("GET", "/v1/models/{name}/status"): overview.status,
+        ("GET", "/v1/models/{name}/history"): overview.history,
         ("GET", model): views.metadata,
         ("GET", f"{model}/versions/{{version}}"): views.metadata,
     }
     opened: dict[tuple[str, str], Handler] = {
-        ("GET", "/"): views.index,
+        ("GET", "/"): page.index,
+        ("GET", "/assets/{file}"): page.asset,
         ("GET", "/docs"): views.docs,
         ("GET", "/v2"): views.server,
         ("GET", "/v2/health/live"): views.live,
@@ -221,6 +228,8 @@ async def _unrouted(request: Request, error: Exception) -> Response:
     from starlette.responses import Response
 
     status = getattr(error, "status_code", 500)
+    if status == 404 and (there := slashed(request)) is not None:
+        return there
     path = request.url.path[:200]
     message = f"{path} is not a path of this service. See /docs."
     if status == 405:
@@ -258,10 +267,6 @@ class _Views:
                 continue
         return loaded
 
-    async def index(self, request: Request) -> Response:
-        """Point at the documentation."""
-        return _json({"service": "raymm", "docs": "/docs", "openapi": "/openapi.json"})
-
     async def docs(self, request: Request) -> Response:
         """Return the page that shows the OpenAPI document."""
         from starlette.responses import HTMLResponse
@@ -295,8 +300,13 @@ class _Views:
     async def model(self, request: Request) -> Response:
         """Return one model's schema."""
         served = self._models.get(request.path_params["name"])
-        about = _summary(served) | {"example": {"records": [example(served.schema)]}}
-        return _json(about | {"schema": as_record(served.schema)})
+        schema, statistics = served.schema, served.statistics
+        told = {
+            "example": {"records": [example(schema)]},
+            "typical": typical(schema, statistics),
+            "usual": usual(schema, statistics),
+        }
+        return _json(as_record(_summary(served) | told | {"schema": schema}))
 
     async def monitor(self, request: Request) -> Response:
         """Return the monitor's report."""

@@ -172,6 +172,7 @@ def _told(counts: Counts) -> dict[str, Any]:
         "errors": counts.errors,
         "p50": counts.quantile(0.5),
         "p99": counts.quantile(0.99),
+        "within": list(counts.within),
     }
 
 

@@ -48,6 +48,10 @@ class Shelf(Protocol):
         """Take a version that failed out of the release that it has had since a change."""
         ...
 
+    def history(self, name: str) -> Mapping[str, Any]:
+        """Return "versions" and "changes", newest first, as plain values; from any thread."""
+        ...
+
 
 Tell = Callable[[str, Mapping[str, Any]], None]
 """Called with the model's name and how this replica stands."""
@@ -101,7 +105,7 @@ class ReleasedModel:
         tell: Tell | None = None,
     ) -> None:
         self.name = name
-        self._shelf = shelf
+        self.shelf = shelf
         self._poll = poll
         self._care = care or Care()
         self._turnstile = turnstile or Turnstile()
@@ -190,7 +194,7 @@ class ReleasedModel:
         """Look once for a change; returns whether what is served changed. Never raises."""
         changed = False
         try:
-            release = self._shelf.look(self.name)
+            release = self.shelf.look(self.name)
             changed = self._follow(release)
             self._settle(release)
         except Exception as error:  # storage that is away must not end the service
@@ -248,7 +252,7 @@ class ReleasedModel:
         if self._refused.get(number, (-1, ""))[0] == release.sequence:
             return None
         try:
-            data = self._shelf.fetch(self.name, number)
+            data = self.shelf.fetch(self.name, number)
         except Exception as error:
             self._missed[number] = self._missed.get(number, 0) + 1
             told = f"its bundle cannot be had: {type(error).__name__}: {error}"
@@ -276,7 +280,7 @@ class ReleasedModel:
         if not role or (role == "champion" and number != self._followed):
             return  # a champion that reigns elsewhere is not ended by the trouble of one replica
         try:
-            self._shelf.refuse(self.name, number, since=release.sequence, reason=reason)
+            self.shelf.refuse(self.name, number, since=release.sequence, reason=reason)
         except Exception as error:
             _log.error("%s: the refusal cannot be recorded: %s", self.name, error)
 
@@ -370,6 +374,10 @@ class ReleasedModels:
         """Return the model's shadow, or None."""
         model = self._models.get(name)
         return None if model is None else model.shadow()
+
+    def history(self, name: str) -> Mapping[str, Any]:
+        """Return what the shelf knows of a model's versions and changes."""
+        return self._models[name].shelf.history(name)
 
     def start(self) -> None:
         """Load every model; raises ServingError where one has nothing to serve."""

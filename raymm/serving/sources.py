@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -96,6 +97,17 @@ class ModelSource(Protocol):
         """Return the version that is to see what the champion answers, or None."""
         ...
 
+    def reports(self) -> dict[str, dict[str, Any]]:
+        """Return how each model stands here (see `raymm.serving.released.ReleasedModel`)."""
+        ...
+
+    def history(self, name: str) -> Mapping[str, Any]:
+        """Return a model's versions and changes (see `raymm.serving.released.Shelf`).
+
+        May take its time, and raise.
+        """
+        ...
+
 
 class FixedModels:
     """Models that never change.
@@ -133,6 +145,25 @@ class FixedModels:
     def shadow(self, name: str) -> Served | None:
         """Return None."""
         return None
+
+    def reports(self) -> dict[str, dict[str, Any]]:
+        """Return how each model stands: its one version is the champion."""
+        return {
+            name: {
+                "champion": one.number,
+                "canary": None,
+                "share": 0.0,
+                "shadow": None,
+                "refused": {},
+                "failure": "",
+                "counts": {str(one.number): one.tally.counts().record()},
+            }
+            for name, one in self._served.items()
+        }
+
+    def history(self, name: str) -> Mapping[str, Any]:
+        """Return nothing: what never changes has none."""
+        return {"versions": [], "changes": []}
 
 
 def unknown(name: str, known: tuple[str, ...]) -> NotFound:

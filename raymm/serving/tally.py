@@ -101,6 +101,11 @@ def total(counts: Sequence[Counts]) -> Counts:
     )
 
 
+def bounds() -> list[float]:
+    """Return the upper bound of each bucket of answers, in seconds."""
+    return [_upper(place) for place in range(_BUCKETS)]
+
+
 def _upper(place: int) -> float:
     return _LEAST * float(2.0 ** ((place + 1) / 4))
 

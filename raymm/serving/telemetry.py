@@ -69,6 +69,15 @@ class Telemetry(Collector):
         self._of(model, version).requests += 1
         self._errors[model, error] += 1
 
+    def totals(self, model: str) -> dict[str, Any]:
+        """Return a model's requests, rows and errors by class name, of all its versions."""
+        own = [counts for (name, _), counts in self._counts.items() if name == model]
+        return {
+            "requests": sum(one.requests for one in own),
+            "rows": sum(one.rows for one in own),
+            "errors": {error: n for (name, error), n in self._errors.items() if name == model},
+        }
+
     def _of(self, model: str, version: int) -> _Counts:
         counts = self._counts.get((model, version))
         if counts is None:

@@ -165,7 +165,8 @@ def test_describes_the_models(make_client, make_served):
     assert about["schema"]["target"] == "left"
     assert client.get("/docs").text.startswith("<!doctype html>")
     assert "http" not in client.get("/docs").text.replace("<!doctype html>", "")
-    assert client.get("/").json()["openapi"] == "/openapi.json"
+    told = client.get("/", headers={"accept": "application/json"}).json()
+    assert told["openapi"] == "/openapi.json"
 
 
 class Recorder:

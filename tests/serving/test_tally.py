@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from raymm.serving.tally import Counts, Tally, tail, total, verdict
+from raymm.serving.tally import Counts, Tally, bounds, tail, total, verdict
 
 
 def counted(seconds, errors=0):
@@ -60,3 +60,12 @@ def test_a_canary_that_fails_or_is_slow_is_ended():
     assert not verdict(champion, counted([0.003] * 50), slowdown=2)
     assert not verdict(champion, counted([0.002] * 50), slowdown=2)
     assert not verdict(Counts(), Counts(), slowdown=2)
+
+
+def test_the_bounds_are_those_of_the_quantiles():
+    tally = Tally()
+    tally.answered(0.5)
+    counts, ends = tally.counts(), bounds()
+    place = counts.within.index(1)
+    assert counts.quantile(0.5) == ends[place] >= 0.5 > ends[place - 1]
+    assert len(ends) == len(counts.within)

@@ -80,3 +80,13 @@ def test_versions_of_a_monitor_have_gauges_of_their_own_and_no_measures():
     text = Telemetry().text({"m": 7}, {"m": report}).decode()
     assert 'raymm_quality{model="m",version="7"} 0.75' in text
     assert "versions.7" not in text
+
+
+def test_totals_are_of_one_model_and_all_its_versions():
+    telemetry = Telemetry()
+    telemetry.answered("m", 1, 3, 0.004)
+    telemetry.answered("m", 2, 4, 0.004)
+    telemetry.failed("m", 2, "InputError")
+    telemetry.failed("other", 1, "TooLarge")
+    assert telemetry.totals("m") == {"requests": 3, "rows": 7, "errors": {"InputError": 1}}
+    assert telemetry.totals("none") == {"requests": 0, "rows": 0, "errors": {}}

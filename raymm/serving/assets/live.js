@@ -1,0 +1,201 @@
+// What changes while one looks: who is served, traffic, times to answer, errors, quality.
+
+import { DASH, ago, by, draw, duration, figure, known, make, moment, named, percent, plural, range, show, tell } from "./dom.js";
+
+const ROLES = { champion: "Champion", canary: "Canary", shadow: "Shadow", "": "No role" };
+const KEPT = 360; // seconds of traffic that are drawn
+const WINDOW = 60; // seconds that "now" means
+const SMOOTH = 15; // seconds behind each point, as a replica's counts are a few seconds old
+
+export const roleOf = (one) => ROLES[one.role] ?? ROLES[""];
+
+/** Counts that came one after another, so that what happened lately can be told. */
+export class Pace {
+  constructor() {
+    this.samples = [];
+    this.last = new Map();
+    this.total = 0;
+  }
+
+  /** Take in a status that came at a time in seconds; versions in shadow answer nobody. */
+  add(status, now) {
+    const answering = status.versions.filter((one) => one.role !== "shadow");
+    for (const one of answering) {
+      const before = this.last.get(one.number);
+      if (before === undefined || one.requests < before / 2) this.last.set(one.number, one.requests);
+      else if (one.requests > before) {
+        this.total += one.requests - before;
+        this.last.set(one.number, one.requests);
+      }
+    }
+    const within = new Map(answering.map((one) => [one.number, one.within]));
+    this.samples.push({ time: now, total: this.total, within });
+    while (now - this.samples[0].time > KEPT) this.samples.shift();
+  }
+
+  /** Return the sample that lies so many seconds before another, or the first after that. */
+  before(place, seconds) {
+    const { time } = this.samples[place];
+    return this.samples.find((one) => time - one.time <= seconds);
+  }
+
+  /** Return the requests a second at each sample but the first. */
+  rates() {
+    return this.samples.slice(1).map((one, place) => {
+      const from = this.before(place + 1, SMOOTH) === one ? this.samples[place] : this.before(place + 1, SMOOTH);
+      return { time: one.time, rate: (one.total - from.total) / Math.max(one.time - from.time, 1e-3) };
+    });
+  }
+
+  /** Return requests a second of the last minute; null before there are two samples. */
+  now() {
+    if (this.samples.length < 2) return null;
+    const last = this.samples[this.samples.length - 1];
+    const from = this.before(this.samples.length - 1, WINDOW);
+    return from === last ? null : (last.total - from.total) / (last.time - from.time);
+  }
+
+  /** Return the quantiles of the last minute's times to answer; null where nothing was answered. */
+  latency(bounds) {
+    if (this.samples.length < 2) return null;
+    const last = this.samples[this.samples.length - 1];
+    const from = this.before(this.samples.length - 1, WINDOW);
+    const counts = bounds.map(() => 0);
+    for (const [number, within] of last.within) {
+      const old = from.within.get(number);
+      const whole = !old || within.some((count, place) => count < old[place]); // it was counted anew
+      if (!old) continue;
+      within.forEach((count, place) => (counts[place] += whole ? count : count - old[place]));
+    }
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    if (!total) return null;
+    const quantile = (share) => {
+      let seen = 0;
+      const place = counts.findIndex((count) => (seen += count) >= share * total);
+      return bounds[place];
+    };
+    return { p50: quantile(0.5), p95: quantile(0.95), p99: quantile(0.99) };
+  }
+}
+
+const term = (name, value, hint) =>
+  make("div", {}, make("dt", { text: name }), make("dd", {}, make("span", { class: "value", text: value }), hint ? make("span", { class: "soft", text: hint }) : null));
+
+/** Show the versions that answer or are watched. */
+export function showServed(status) {
+  const cards = status.versions.map((one) => {
+    const share = one.role === "canary" || (one.role === "champion" && one.share < 1) ? ` ${percent(one.share)}` : "";
+    const quality = one.quality?.recent?.value ?? one.quality?.value;
+    const facts = make("dl", { class: "facts" },
+      term("Requests", figure(one.requests)),
+      term("Errors", one.requests ? percent(one.failed / one.requests) : DASH),
+      term("99 % within", duration(one.latency.p99)),
+      known(quality) ? term(one.quality.metric, figure(quality)) : known(one.estimated?.accuracy?.value) ? term("accuracy, estimated", figure(one.estimated.accuracy.value)) : null,
+      known(one.drifted) ? term("Drifted", one.drifted ? plural(one.drifted, "feature") : "nothing") : null,
+    );
+    return make("li", { class: `card role-${one.role || "none"}` },
+      make("p", { class: "role" }, make("span", { class: "badge", text: roleOf(one) + share })),
+      make("h3", { text: `Version ${one.number}` }), facts);
+  });
+  by("served").replaceChildren(...cards);
+  const { replicas, refused, note } = status.release;
+  const remarks = [];
+  if (note) remarks.push(note);
+  for (const one of refused) remarks.push(`Version ${one.number} was refused: ${one.reason}`);
+  if (replicas > 1) remarks.push(`${figure(replicas)} replicas answer.`);
+  by("release-note").replaceChildren(...remarks.flatMap((text) => [make("span", { text }), make("br")]));
+  show(by("release-note"), remarks.length > 0);
+}
+
+/** Draw requests a second over the last minutes. */
+function drawPace(rates) {
+  const width = 320;
+  const height = 64;
+  const last = rates[rates.length - 1].time;
+  const most = Math.max(...rates.map((one) => one.rate), 1e-9);
+  const x = (time) => (width * (1 - (last - time) / KEPT)).toFixed(1);
+  const y = (rate) => (height - 2 - (rate / most) * (height - 6)).toFixed(1);
+  const path = rates.map((one, place) => `${place ? "L" : "M"}${x(one.time)} ${y(one.rate)}`).join("");
+  const area = `${path}L${x(last)} ${height}L${x(rates[0].time)} ${height}Z`;
+  return draw("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true", class: "pace" },
+    draw("path", { d: area, class: "area" }), draw("path", { d: path, class: "line" }));
+}
+
+/** Show traffic, times and errors. */
+export function showTraffic(status, pace) {
+  const { traffic } = status;
+  const rate = pace.now();
+  const refused = traffic.errors.filter((one) => one.status < 500).reduce((sum, one) => sum + one.count, 0);
+  const failed = traffic.errors.filter((one) => one.status >= 500).reduce((sum, one) => sum + one.count, 0);
+  const of = (count) => (traffic.requests ? `${percent(count / traffic.requests)} of all` : "");
+  const since = known(traffic.since) ? `since ${moment(traffic.since)}` : "since this process began";
+  by("tiles").replaceChildren(
+    term("Requests a second", rate === null ? DASH : figure(Number(rate.toPrecision(3))), "last minute"),
+    term("Requests", figure(traffic.requests), since),
+    term("Refused", figure(refused), of(refused) || "4xx: wrong input, limits"),
+    term("Failed", figure(failed), of(failed) || "5xx: no fault of the caller"),
+  );
+  const rates = pace.rates();
+  const [drawn] = by("pace").getElementsByTagName("svg");
+  const made = rates.length > 1 ? drawPace(rates) : null;
+  if (drawn) drawn.replaceWith(...[made].filter(Boolean));
+  else if (made) by("pace").prepend(made);
+  const most = Math.max(0, ...rates.map((one) => one.rate));
+  const span = rates.length > 1 ? duration(rates[rates.length - 1].time - rates[0].time) : "";
+  tell(by("pace-text"), rates.length > 1 ? `Requests a second in the last ${span}; at most ${figure(Number(most.toPrecision(3)))}` : "Requests a second are drawn here while the page is open.");
+  const line = (name, found) => make("tr", {}, make("th", { scope: "row", text: name }), ...["p50", "p95", "p99"].map((key) => make("td", { class: "n", text: duration(found?.[key]) })));
+  const champion = status.versions.find((one) => one.role === "champion");
+  by("latency").replaceChildren(line("Last minute", pace.latency(traffic.bounds)), line("Champion, since it began", champion?.latency));
+  const list = traffic.errors.map((one) => make("li", { text: `${plural(one.count, one.type, one.type)} (${one.status})` }));
+  by("failures").replaceChildren(...(list.length ? [make("h3", { text: "Errors by kind" }), make("ul", { class: "plain" }, ...list)] : []));
+}
+
+function interval(one) {
+  return known(one.low) && known(one.high) ? `${Math.round(100 * one.level)} % sure: ${range(one.low, one.high)}` : "";
+}
+
+function labelled(quality, labels) {
+  if (!quality) return [];
+  const parts = [make("h3", { text: "By true labels" })];
+  if (!known(quality.value)) {
+    const held = quality.n ? `${plural(quality.n, "labelled row")}, too few for ${named(quality.metric)}.` : "No labels yet. Send them to …/feedback with the prediction's name.";
+    parts.push(make("p", { class: "soft", text: held }));
+  } else {
+    const better = quality.direction === "minimize" ? "lower is better" : "higher is better";
+    const tiles = [term(quality.metric, figure(quality.value), `${interval(quality)}; ${better}; ${plural(quality.n, "row")}`)];
+    if (known(quality.recent?.value) && quality.recent.n < quality.n) tiles.push(term(`of the last ${figure(quality.recent.n)}`, figure(quality.recent.value), interval(quality.recent)));
+    for (const [name, one] of Object.entries(quality.others || {})) if (known(one.value)) tiles.push(term(name, figure(one.value), interval(one)));
+    parts.push(make("dl", { class: "tiles" }, ...tiles));
+  }
+  const waits = quality.waiting ? `${plural(quality.waiting, "prediction")} ${quality.waiting === 1 ? "waits" : "wait"} for a label.` : "";
+  const share = known(quality.coverage) && quality.n ? ` ${percent(quality.coverage)} of the predictions have one.` : "";
+  const odd = labels && (labels.orphaned || labels.doubled) ? ` ${figure(labels.orphaned || 0)} labels fit no prediction, ${figure(labels.doubled || 0)} came twice.` : "";
+  if (waits || share || odd) parts.push(make("p", { class: "soft", text: `${waits}${share}${odd}` }));
+  return parts;
+}
+
+function expected(estimated) {
+  if (!estimated) return [];
+  const parts = [make("h3", { text: "Estimated without labels" })];
+  if (!estimated.available) return [...parts, make("p", { class: "soft", text: estimated.reason })];
+  if (!known(estimated.accuracy?.value)) return [...parts, make("p", { class: "soft", text: "After the first window of predictions." })];
+  const one = estimated.accuracy;
+  parts.push(make("dl", { class: "tiles" }, term("accuracy", figure(one.value), `${interval({ ...one, level: estimated.level })}; last ${plural(estimated.n, "row")}`)));
+  return [...parts, make("p", { class: "soft small", text: estimated.limits })];
+}
+
+/** Show what is known of how good the answers are; `proven` is the champion's entry in history. */
+export function showQuality(status, proven) {
+  const parts = [];
+  if (proven && known(proven.score)) {
+    const sure = known(proven.score_low) && known(proven.score_high) ? range(proven.score_low, proven.score_high) : "";
+    parts.push(make("h3", { text: "When it was made" }), make("dl", { class: "tiles" }, term(proven.metric, figure(proven.score), `${sure ? `${sure}; ` : ""}test rows${known(proven.baseline) ? `; the trivial prediction has ${figure(proven.baseline)}` : ""}`)));
+  }
+  parts.push(...labelled(status.quality, status.labels), ...expected(status.estimated));
+  if (!status.monitor.running) parts.push(make("p", { class: "soft", text: `${status.monitor.note} What answers are worth is not known.` }));
+  if (status.advice?.reason) parts.push(make("p", { class: "soft", text: `Training again: ${status.advice.action === "retrain" ? "advised. " : ""}${status.advice.reason}` }));
+  by("quality").replaceChildren(...parts);
+}
+
+/** Return how old a status is, for the line at the top. */
+export const freshness = (then, now) => ago((now - then) / 1000);

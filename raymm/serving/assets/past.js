@@ -1,0 +1,124 @@
+// Drift since training, and the history of versions.
+
+import { ago, bar, by, bytes, figure, known, make, moment, named, nameOf, percent, plural, range, show, tell } from "./dom.js";
+
+const FIRST_FEATURES = 15;
+const FIRST_CHANGES = 8;
+const WHY = { distribution: "its distribution changed", location: "its values moved to one side", missing: "more values are missing", unlisted: "more values were never seen in training" };
+const opened = { drift: false, changes: false };
+let drawn = [];
+
+const ratio = (one) => (known(one.statistic) && one.threshold > 0 ? one.statistic / one.threshold : -1);
+
+/** Let a button open and close a list: `draw` is called after each turn. */
+function folding(id, key, draw) {
+  by(id).addEventListener("click", () => {
+    opened[key] = !opened[key];
+    draw();
+  });
+}
+
+function state(one) {
+  if (one.drifted) {
+    const why = one.reasons.map((reason) => WHY[reason] ?? reason).join(", ");
+    const streak = one.streak > 1 ? `, ${one.streak} windows in a row` : "";
+    return make("td", {}, make("span", { class: "badge bad", text: "Drifted" }), make("span", { class: "soft reason", text: why + streak }));
+  }
+  return make("td", {}, known(one.statistic) ? make("span", { class: "badge good", text: "Steady" }) : make("span", { class: "badge", text: "Not known yet" }));
+}
+
+function row(one) {
+  const beside = (now, then) => make("td", { class: "n" }, make("span", { text: percent(now) }), " ", make("span", { class: "soft", text: percent(then) }));
+  const change = known(one.statistic)
+    ? make("td", { class: "change" }, bar(ratio(one) / 2, one.drifted ? "bad marked" : "marked"), make("span", { class: "of", text: `${figure(one.statistic)} of ${figure(one.threshold)}` }))
+    : make("td", { class: "soft", text: "–" });
+  return make("tr", {}, make("th", { scope: "row" }, one.own ? make("em", { text: one.name }) : nameOf(one.name, 60)), state(one), change, beside(one.missing, one.missing_reference), beside(one.unseen, one.unseen_reference));
+}
+
+function drawDrift() {
+  const rows = opened.drift ? drawn : drawn.filter((one, place) => one.drifted || place < FIRST_FEATURES);
+  by("drift").replaceChildren(...rows.map(row));
+  show(by("drift-more-row"), drawn.length > FIRST_FEATURES && (opened.drift || rows.length < drawn.length));
+  tell(by("drift-more"), opened.drift ? "Show the most changed only" : `Show all ${figure(drawn.length)}`);
+  by("drift-more").setAttribute("aria-expanded", String(opened.drift));
+}
+
+/** Show each feature's drift, those that drifted first. */
+export function showDrift(status) {
+  const { drift, monitor } = status;
+  show(by("drift-progress"), false);
+  const features = drift?.features ?? [];
+  show(by("drift-region"), features.length > 0);
+  show(by("drift-legend"), features.length > 0);
+  if (!drift) {
+    drawn = [];
+    drawDrift();
+    tell(by("drift-text"), monitor.running ? "The monitor tells nothing of drift." : `${monitor.note} Drift is not watched.`);
+    return;
+  }
+  const { window: span } = drift;
+  const moved = features.filter((one) => one.drifted);
+  const filling = `The ${span.complete ? "next" : "first"} window holds ${figure(span.filled)} of ${plural(span.rows, "row")}.`;
+  const last = known(span.closed_at) ? `, complete ${ago(status.time - span.closed_at)}` : "";
+  const now = moved.length ? `${plural(moved.length, "feature")} of ${figure(features.length)} drifted` : `None of ${plural(features.length, "feature")} drifted`;
+  tell(by("drift-text"), span.complete ? `${now} in the last window of ${plural(span.rows, "row")}${last}. ${filling}` : moved.length ? `${now}. ${filling}` : filling);
+  show(by("drift-progress"), true);
+  by("drift-progress").firstElementChild.style.setProperty("width", `${(100 * span.filled) / span.rows}%`);
+  const prediction = drift.prediction && known(drift.prediction.statistic) ? [{ ...drift.prediction, name: "the predictions", own: true }] : [];
+  drawn = [...features, ...prediction].sort((a, b) => Number(b.drifted) - Number(a.drifted) || ratio(b) - ratio(a));
+  drawDrift();
+}
+
+function told(one) {
+  const share = one.action === "canary" ? ` with ${percent(one.share)} of the requests` : "";
+  const what = {
+    promote: `Version ${one.number} became the champion`,
+    rollback: `Back to version ${one.number}`,
+    canary: `Version ${one.number} became the canary${share}`,
+    shadow: `Version ${one.number} went into shadow`,
+    end: `Version ${one.number} lost its role`,
+  }[one.action];
+  return what ?? `${one.action} of version ${one.number}`;
+}
+
+let changes = [];
+
+function drawChanges() {
+  const rows = opened.changes ? changes : changes.slice(0, FIRST_CHANGES);
+  by("changes").replaceChildren(...rows.map((one) =>
+    make("li", { class: one.action },
+      make("p", {}, make("b", { text: told(one) }), one.forced ? make("span", { class: "badge bad", text: "not blessed, forced" }) : null),
+      one.reason ? make("p", { class: "name", text: named(one.reason, 600) }) : null,
+      make("p", { class: "soft" }, make("time", { datetime: one.created, text: moment(one.created) }), one.who ? make("span", { text: ` by ${named(one.who, 80)}` }) : null))));
+  if (!changes.length) by("changes").replaceChildren(make("li", { class: "soft", text: "No changes are recorded." }));
+  show(by("changes-more-row"), changes.length > FIRST_CHANGES);
+  tell(by("changes-more"), opened.changes ? "Show the latest" : `Show all ${figure(changes.length)}`);
+  by("changes-more").setAttribute("aria-expanded", String(opened.changes));
+}
+
+/** Show the changes of what is served, and the versions. */
+export function showHistory(history, status) {
+  changes = history.changes;
+  drawChanges();
+  const roles = new Map(status.versions.map((one) => [one.number, one.role]));
+  const rows = history.versions.map((one) => {
+    const sure = known(one.score_low) && known(one.score_high) ? ` (${range(one.score_low, one.score_high)})` : "";
+    const role = roles.get(one.number) || "";
+    return make("tr", {},
+      make("th", { scope: "row", text: figure(one.number) }),
+      make("td", {}, role ? make("span", { class: "badge good", text: role }) : make("span", { class: "soft", text: "–" })),
+      make("td", {}, make("span", { class: `badge ${one.blessed ? "good" : "bad"}`, text: one.blessed ? "yes" : "no" })),
+      make("td", {}, known(one.score) ? `${named(one.metric ?? "", 40)} ${figure(one.score)}` : "–", make("span", { class: "soft", text: sure })),
+      make("td", { text: named(one.family ?? "–", 40) }),
+      make("td", { class: "n", text: bytes(one.bytes) }),
+      make("td", {}, make("time", { datetime: one.created, text: moment(one.created) })));
+  });
+  if (!rows.length) rows.push(make("tr", {}, make("td", { colspan: "7", class: "soft", text: "No versions are recorded: this service was given its model directly." })));
+  by("versions").replaceChildren(...rows);
+}
+
+/** Make the buttons work; once. */
+export function begin() {
+  folding("drift-more", "drift", drawDrift);
+  folding("changes-more", "changes", drawChanges);
+}
