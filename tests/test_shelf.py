@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import pickle
 
+import jsonschema
 import pytest
 
 from raymm.errors import RegistryError
 from raymm.registry.store import blob_path
 from raymm.registry.versions import Registry
+from raymm.serving.overview import HISTORY
 from raymm.shelf import RegistryShelf
 
 
@@ -64,6 +66,7 @@ def test_the_history_is_told_newest_first_and_in_plain_values(tmp_path):
     assert (newest["blessed"], newest["bytes"], newest["family"]) == (False, 1, "linear")
     assert (newest["metric"], newest["score"], newest["score_low"]) == ("rmse", 1.5, None)
     assert "settings" not in newest
+    jsonschema.validate({"model": "churn", **told}, HISTORY)
     assert [(one["action"], one["number"], one["reason"]) for one in told["changes"]] == [
         ("rollback", 1, "worse"), ("promote", 2, "better"), ("promote", 1, "first"),
     ]  # fmt: skip

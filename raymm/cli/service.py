@@ -136,6 +136,7 @@ def _announce(
         printing.say(f"{one} version {number} is served at {running.url}")
     if not running.haproxy:
         printing.say("  HAProxy cannot be had here; Serve's Python proxy answers, more slowly")
+    printing.say(f"  page           {running.url}/")
     printing.say(f"  documentation  {running.url}/docs")
     if running.token:
         printing.say(f"  token          {running.token}")

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from raymm.artifacts import Column, Schema
+from raymm.serving import overview
 from raymm.serving.identity import PATTERN, ROW_PATTERN
 from raymm.serving.protocol import example
 from raymm.serving.sources import Served
@@ -94,8 +95,8 @@ def _model_paths(served: Served, max_rows: int, max_explained: int) -> dict[str,
         root: {"get": _operation("The model's schema, version and hash", "The model")},
         f"{root}/monitor": {"get": _operation("The monitor's report", "Drift and quality")},
         f"{root}/release": {"get": _operation("Which versions answer, and to whom", "Versions")},
-        f"{root}/status": {"get": _operation("Release, traffic, drift and quality", "Figures")},
-        f"{root}/history": {"get": _operation("Versions and changes, newest first", "History")},
+        f"{root}/status": {"get": _told("Release, traffic, drift and quality", overview.STATUS)},
+        f"{root}/history": {"get": _told("Versions, changes, newest first", overview.HISTORY)},
         f"/v2/models/{served.name}": {"get": _operation("Metadata (protocol v2)", "Tensors")},
         f"/v2/models/{served.name}/ready": {
             "get": _operation("Whether the model is loaded", "Ready", open_=True)
@@ -149,6 +150,13 @@ def _csv(rows: Iterable[Iterable[Any]]) -> str:
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     return text.getvalue()
+
+
+def _told(summary: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an operation that only answers, with the schema of its answer."""
+    operation = _operation(summary, summary)
+    operation["responses"]["200"]["content"] = _json_of(answer)
+    return operation
 
 
 def _json_of(schema: dict[str, Any]) -> dict[str, Any]:
@@ -313,7 +321,8 @@ table { border-collapse: collapse } td, th { border: 1px solid #ccc; padding: .2
 text-align: left } h2 { font-size: 1.1rem; margin-top: 2rem }
 </style>
 <h1>raymm</h1>
-<p>The full description is at <a href="openapi.json">openapi.json</a>.</p>
+<p>The full description is at <a href="openapi.json">openapi.json</a>; <a href="./">the page</a>
+tries it.</p>
 <form id="ask" hidden><label>Token <input type="password" id="token"></label>
 <button>Show</button></form>
 <main id="main"></main>
@@ -349,7 +358,9 @@ async function show(token) {
 ask.addEventListener("submit", event => {
   event.preventDefault(); show(document.getElementById("token").value);
 });
-show();
+let known = "";
+try { known = sessionStorage.getItem("raymm.token") || ""; } catch {}
+show(known);
 </script></html>
 """
 """A page that reads ``openapi.json`` and loads nothing from elsewhere."""

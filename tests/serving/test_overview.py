@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import jsonschema
 import pytest
 
 from raymm.artifacts import ColumnStatistics, Release, Statistics, as_record
 from raymm.errors import RegistryError, ServingError
 from raymm.monitoring.observer import Observer
 from raymm.sections import MonitoringConfig, ServingConfig
+from raymm.serving import overview
 from raymm.serving.app import create_app
 from raymm.serving.overview import KEPT_SECONDS, Overview
 from raymm.serving.released import ReleasedModel, ReleasedModels
@@ -83,6 +85,7 @@ def test_without_a_monitor_it_tells_what_this_process_knows(make_client, record,
     post(client, {"records": [record] * 3})
     post(client, {"records": [record | {"age": "x"}]})
     told = client.get(STATUS).json()
+    jsonschema.validate(told, overview.STATUS)
     assert (told["model"], told["version"]) == ("churn", 1)
     traffic = told["traffic"]
     assert (traffic["source"], traffic["requests"], traffic["rows"]) == ("process", 2, 3)
@@ -104,6 +107,7 @@ def test_each_version_has_its_role_and_what_its_monitor_says(make_asking, record
         assert client.post("/v1/models/churn/predict", json=body).status_code == 200
     client.post("/v1/models/churn/predict", json={})
     told = client.get(STATUS).json()
+    jsonschema.validate(told, overview.STATUS)
     assert told["release"]["sequence"] == 4
     roles = {one["number"]: (one["role"], one["share"]) for one in told["versions"]}
     assert roles == {1: ("champion", 0.75), 2: ("canary", 0.25), 3: ("shadow", None)}
@@ -166,11 +170,11 @@ def test_the_history_is_read_once_in_a_while(make_asking, shelf, make_client):
 def test_a_history_that_is_old_is_read_again_and_its_failure_is_told(make_asking, shelf):
     client = make_asking()
     now = [0.0]
-    overview = Overview(client.app.state.service, None, clock=lambda: now[0])
+    made = Overview(client.app.state.service, None, clock=lambda: now[0])
     client.app.router.routes.clear()
     from raymm.serving.app import _endpoint
 
-    client.app.add_route("/v1/models/{name}/history", _endpoint(overview.history, None))
+    client.app.add_route("/v1/models/{name}/history", _endpoint(made.history, None))
     client.get(HISTORY)
     now[0] = KEPT_SECONDS
     shelf.failure = RegistryError("storage is away")
