@@ -53,7 +53,7 @@ def write_table(
     table = pa.table(columns).replace_schema_metadata(about)
     sink = pa.BufferOutputStream()
     if media == CSV:
-        arrow_csv.write_csv(table, sink)
+        arrow_csv.write_csv(table, sink, arrow_csv.WriteOptions(batch_size=len(table) or 1))
     else:
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)

@@ -7,8 +7,9 @@ it was. Where something is wrong, and only then, Python's own reader finds the l
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
+import re
 from collections.abc import Iterator
 from functools import partial
 
@@ -21,6 +22,7 @@ from raymm.serving.sheets import Sheet, require_names
 
 _ALLOWED = "CSV whose first row names the columns"
 _END = "."
+_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 
 
 def csv_sheet(body: bytes, *, known: frozenset[str], max_rows: int, max_bytes: int) -> Sheet:
@@ -46,10 +48,11 @@ def csv_sheet(body: bytes, *, known: frozenset[str], max_rows: int, max_bytes: i
     TooLarge
         When there are more than ``max_rows`` rows.
     """
+    body = body.removeprefix(codecs.BOM_UTF8)
     text = _decoded(body)
     names = [name if name in known else name.strip() for name in _header(text)]
     require_names(names, known, "line 1")
-    columns = _cells(text, len(names))
+    columns = _cells(body, text, len(names))
     rows = len(columns[0])
     check_rows(rows, max_rows)
     if not rows:
@@ -66,7 +69,7 @@ def csv_sheet(body: bytes, *, known: frozenset[str], max_rows: int, max_bytes: i
 
 def _decoded(body: bytes) -> str:
     try:
-        return body.decode("utf-8").removeprefix("\ufeff")
+        return body.decode("utf-8")
     except UnicodeDecodeError as error:
         line = 1 + body.count(b"\n", 0, error.start)
         column = error.start - body.rfind(b"\n", 0, error.start)
@@ -79,7 +82,8 @@ def _records(text: str) -> Iterator[tuple[int, list[str]]]:
 
     Raises InputError where a quote is not closed, or a cell is longer than Python's reader takes.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), strict=False)
+    lines = (match.group() for match in _LINE.finditer(text))
+    reader = csv.reader(lines)
     line = 1
     try:
         for cells in reader:
@@ -97,13 +101,14 @@ def _header(text: str) -> list[str]:
     return found[1]
 
 
-def _cells(text: str, width: int) -> list[pa.ChunkedArray]:
+def _cells(body: bytes, text: str, width: int) -> list[pa.ChunkedArray]:
     """Return the text of all cells, column by column; raises InputError."""
-    quoted = '"' in text
-    if quoted or not text.endswith(("\n", "\r")):
-        text += "\n"
-    whole = text + ",".join([_END] * width) + "\n" if quoted else text
-    data = whole.encode()
+    quoted = b'"' in body
+    if quoted:
+        end = ",".join([_END] * width).encode()
+        data = b"".join((body, b"" if body.endswith((b"\n", b"\r")) else b"\n", end, b"\n"))
+    else:
+        data = body
     names = [str(place) for place in range(width)]
     try:
         table = arrow_csv.read_csv(
@@ -113,7 +118,9 @@ def _cells(text: str, width: int) -> list[pa.ChunkedArray]:
             ),
             parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+                column_types=dict.fromkeys(names, pa.string()),
+                strings_can_be_null=False,
+                check_utf8=False,  # it was decoded
             ),
         )
     except (pa.ArrowException, OSError):

@@ -140,12 +140,11 @@ class _Feature:
         """Return a column's tensor; raises InputError and TooLarge."""
         kind = None if sheet.textual else chunks.type
         self._require_type(sheet, kind)
-        if kind is None or not _TYPES.is_dictionary(kind):
-            chunks = [chunks.combine_chunks()]
-        else:  # the dictionaries of two chunks may differ
-            chunks = chunks.chunks
+        parts = chunks.chunks
+        if len(parts) > 1 and not _TYPES.is_dictionary(chunks.type):  # dictionaries may differ
+            parts = [chunks.combine_chunks()]
         start, made = 0, []
-        for array in chunks:
+        for array in parts:
             try:
                 made.append(self._chunk(sheet, array))
             except Misfit as misfit:

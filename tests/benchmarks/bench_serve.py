@@ -174,7 +174,7 @@ def make_models(folder):
     return json.loads(frame.head(1).to_json(orient="records"))[0]
 
 
-def _bundle(frame, y):
+def _bundle(frame, y, *, schema=None, rounds=200):
     from raymm.artifacts import Column, Dataset, Lineage, Recipe, Schema, Trial
     from raymm.bundle.build import build
     from raymm.data.statistics import reference
@@ -186,14 +186,16 @@ def _bundle(frame, y):
           for name in WORDS),
         Column(name="y", kind="category", role="target"),
     ]  # fmt: skip
-    schema = Schema(columns=tuple(columns), target="y", task="binary", classes=("no", "yes"))
+    schema = schema or Schema(
+        columns=tuple(columns), target="y", task="binary", classes=("no", "yes")
+    )
     rows = np.arange(ROWS)
     dataset = Dataset(
-        tensors=encode(frame, schema), y=(y == "yes").astype(np.int64), frame=frame,
+        tensors=encode(frame, schema), y=(y == schema.classes[1]).astype(np.int64), frame=frame,
         schema=schema, train=rows, test=rows[:0], folds=(), sha256="0" * 64, source="made",
     )  # fmt: skip
     config = {"family": "lightgbm", "learning_rate": 0.1, "num_leaves": 31}
-    trial = Trial(id="0", number=0, config=config, status="finished", value=0.0, rounds=200)
+    trial = Trial(id="0", number=0, config=config, status="finished", value=0.0, rounds=rounds)
     lineage = Lineage(
         run="bench", data_sha256="0" * 64, source="made", seed=0, ledger="0" * 64,
         configuration={}, trial={}, packages={},

@@ -1,0 +1,182 @@
+"""How many rows a second a request of many rows is answered at, by the format of its body.
+
+In one process, in alternating rounds, the same rows of a table like that of the census of 1994
+(six numbers, eight words, one of them of 42 values) go through
+
+- graph: the runner alone, with the tensors already made;
+- json, csv, arrow: the whole application without a socket, the answer in the body's own format.
+
+Seconds are the processor's: all runs on one thread at a time. Ends with 1 unless CSV and Arrow
+reach 0.8 of the graph's rows a second, and all predictions are equal to the bit.
+
+    python tests/benchmarks/bench_bulk.py [ROUNDS] [--rows 10000]
+"""
+
+import argparse
+import asyncio
+import io
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+sys.path.insert(0, str(Path(__file__).parent))
+import bench_serve
+
+BAR = 0.8
+MEDIA = {
+    "json": b"application/json",
+    "csv": b"text/csv",
+    "arrow": b"application/vnd.apache.arrow.stream",
+}
+SIZES = {"workclass": 9, "education": 16, "marital": 7, "occupation": 15, "relationship": 6,
+         "race": 5, "sex": 2, "country": 42}  # fmt: skip
+
+
+def table(rows, seed=0):
+    """Return rows of whole numbers as skewed as the census', words, and a target."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({
+        "age": rng.integers(17, 91, rows),
+        "weight": rng.lognormal(12, 0.5, rows).astype(np.int64),
+        "years": rng.integers(1, 17, rows),
+        "gain": np.where(rng.random(rows) < 0.08, rng.lognormal(8, 1.3, rows), 0).astype(np.int64),
+        "loss": np.where(rng.random(rows) < 0.05, rng.normal(1870, 380, rows), 0).astype(np.int64),
+        "hours": rng.integers(1, 100, rows),
+    })  # fmt: skip
+    for name, size in SIZES.items():
+        words = np.array([f"{name}-{place}" for place in range(size)], dtype=object)
+        frame[name] = words[np.minimum(rng.geometric(0.35, rows) - 1, size - 1)]
+    signal = (frame["age"] - 38) / 20 + (frame["years"] - 10) / 4 + (frame["sex"] == "sex-0")
+    return frame, np.where(signal + rng.normal(size=rows) > 1, ">50K", "<=50K")
+
+
+def served(rounds=200):
+    """Return a version of a LightGBM model of the table."""
+    from raymm.artifacts import Column, Schema
+    from raymm.bundle.packed import Bundle
+    from raymm.bundle.run import Runner
+    from raymm.serving.rehearsal import warmed
+
+    frame, y = table(4000)
+    columns = [
+        Column(name=name, kind="category", categories=tuple(sorted(set(values))))
+        if name in SIZES
+        else Column(name=name, kind="number", example=1.0)
+        for name, values in frame.items()
+    ]
+    columns.append(Column(name="y", kind="category", role="target"))
+    schema = Schema(columns=tuple(columns), target="y", task="binary", classes=("<=50K", ">50K"))
+    data = bench_serve._bundle(frame, y, schema=schema, rounds=rounds)
+    return warmed("census", 1, "0" * 64, Runner(Bundle.from_bytes(data)), statistics=None)
+
+
+def bodies(frame):
+    """Return the same rows in each format."""
+    whole = pa.Table.from_pandas(frame, preserve_index=False)
+    text, stream = io.BytesIO(), io.BytesIO()
+    arrow_csv.write_csv(whole, text)
+    with pa.ipc.new_stream(stream, whole.schema) as writer:
+        writer.write_table(whole)
+    records = frame.to_json(orient="records")
+    return {
+        "json": b'{"records":' + records.encode() + b"}",
+        "csv": text.getvalue(),
+        "arrow": stream.getvalue(),
+    }
+
+
+def probabilities(kind, body):
+    """Return the second class' probabilities of an answer."""
+    import json
+
+    if kind == "json":
+        return np.array([row[">50K"] for row in json.loads(body)["probabilities"]])
+    if kind == "csv":
+        return arrow_csv.read_csv(io.BytesIO(body))["probability_>50K"].to_numpy()
+    return pa.ipc.open_stream(body).read_all()["probability_>50K"].to_numpy()
+
+
+async def ask(app, kind, body):
+    """Send a request to the application; returns the answer's body."""
+    pieces, status = [], []
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message):
+        status.append(message.get("status"))
+        pieces.append(message.get("body", b""))
+
+    headers = [(b"content-type", MEDIA[kind]), (b"accept", MEDIA[kind])]
+    headers.append((b"content-length", str(len(body)).encode()))
+    scope = {"type": "http", "method": "POST", "path": "/v1/models/census/predict",
+             "headers": headers, "query_string": b"", "raw_path": b"", "root_path": ""}  # fmt: skip
+    await app(scope, receive, send)
+    assert status[0] == 200, pieces
+    return b"".join(pieces)
+
+
+def run(rounds, rows):
+    """Measure in alternating rounds; returns seconds by side, and whether all agree."""
+    from raymm.features.columns import encode
+    from raymm.sections import ServingConfig
+    from raymm.serving.app import create_app
+    from raymm.serving.sources import FixedModels
+
+    version = served()
+    config = ServingConfig(max_rows=rows, max_body_kb=1 + rows // 2)
+    app = create_app(FixedModels(version), config=config, tokens={})
+    frame, _ = table(rows, seed=1)
+    tensors = encode(frame, version.schema)
+    given = bodies(frame)
+    expected = version.runner.predict(tensors)[:, 1]
+    loop = asyncio.new_event_loop()
+    equal = {}
+    for kind, body in given.items():
+        answer = loop.run_until_complete(ask(app, kind, body))
+        found = np.asarray(probabilities(kind, answer)).astype(np.float32)
+        equal[kind] = np.array_equal(found, expected)
+    spent = {name: [] for name in ("graph", *given)}
+    for _ in range(rounds):
+        start = time.process_time()
+        version.runner.predict(tensors)
+        spent["graph"].append(time.process_time() - start)
+        for kind, body in given.items():
+            start = time.process_time()
+            loop.run_until_complete(ask(app, kind, body))
+            spent[kind].append(time.process_time() - start)
+    loop.close()
+    return spent, equal, {kind: len(body) for kind, body in given.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("rounds", nargs="?", type=int, default=15)
+    parser.add_argument("--rows", type=int, default=10_000)
+    chosen = parser.parse_args()
+    spent, equal, sizes = run(chosen.rounds, chosen.rows)
+    graph = statistics.median(spent["graph"])
+    print(f"graph  {chosen.rows / graph:10,.0f} rows/s")
+    held = True
+    for kind, size in sizes.items():
+        seconds = statistics.median(spent[kind])
+        ratio = graph / seconds
+        fine = equal[kind] and (kind == "json" or ratio >= BAR)
+        held &= fine
+        bar = "" if kind == "json" else f" (at least {BAR})"
+        same = "equal" if equal[kind] else "NOT EQUAL"
+        print(
+            f"{kind:6} {chosen.rows / seconds:10,.0f} rows/s, {size / 1024:6,.0f} KB; "
+            f"ratio {ratio:.2f}{bar}; predictions {same}{'' if fine else '  MISSED'}"
+        )
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
