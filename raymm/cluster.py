@@ -45,6 +45,9 @@ ENVIRONMENT: Mapping[str, str] = {
     # answers. Predictions and labels may be sent twice, and bodies that HAProxy does not hold
     # whole (16 kB) are not.
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+    # How long a client may send nothing in the middle of its request; Serve's own is an hour, and
+    # HAProxy holds 4096 connections. No time is set for the whole of a request's head.
+    "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",
     # A replica behind HAProxy goes on for 30 s after it was taken out, so that balancers outside
     # notice; on one machine HAProxy is told at once.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",

@@ -181,7 +181,8 @@ class ServingConfig(Section):
     """How the service listens and what it accepts; ``poll`` is how often a replica looks for a
     newly promoted version, in seconds.
 
-    A request's body must come within ``body_time``, and one that needs a thread is answered within
+    A request's body must come within ``body_time``, and after five seconds at ``body_rate`` bytes a
+    second on average; one that needs a thread is answered within
     ``answer_time`` of that, or told to come back. ``rate`` is how many requests a second one token
     may send to one replica, on average; without tokens it is that of all together. ``tokens`` is a
     file of ``NAME: TOKEN`` lines, or a folder with one file a token; it is read again when it
@@ -198,6 +199,7 @@ class ServingConfig(Section):
     max_explained: int = Field(default=20, ge=1, le=1000)
     max_queued: int = Field(default=200, ge=1)
     body_time: Seconds = 30.0
+    body_rate: float = Field(default=1024.0, ge=0, allow_inf_nan=False)
     answer_time: Seconds = 30.0
     rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     auth: Literal["token", "none"] = "token"

@@ -46,7 +46,7 @@ from raymm.sections import ServingConfig
 from raymm.serving import inference_protocol, openapi
 from raymm.serving.explaining import Explanations
 from raymm.serving.feedback import Feedbacks
-from raymm.serving.gate import Gate, refusal
+from raymm.serving.gate import LOOKS, Gate, refusal
 from raymm.serving.limits import Rates
 from raymm.serving.overview import Overview, Standing
 from raymm.serving.page import Page, slashed
@@ -99,7 +99,8 @@ def create_app(
 
     guard = guard_of(config, tokens)
     service = Service(models, config=config, watcher_for=watcher_for)
-    gate = Gate(guard, Rates(config.rate) if config.rate is not None else None, service.telemetry)
+    rates = Rates(config.rate) if config.rate is not None else None
+    gate = Gate(guard, rates, service.telemetry, looks=Rates(LOOKS))
     app = _application(_endpoint(service.predict, gate))
     secured, opened = _routes(service, standing, secured=guard is not None)
     for (method, path), handler in secured.items():

@@ -8,15 +8,18 @@ stands still for a minute may still answer afterwards.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from raymm.errors import ServingError
+from raymm.errors import Overloaded
 from raymm.serving.tally import FIRST_LOOK, Counts, total, verdict
 
+ANSWERED = 5.0
+"""Seconds within which the desk must say how the replicas stand."""
 _MOST_NOTED = 50
 
 _log = logging.getLogger("raymm.serving")
@@ -224,15 +227,17 @@ class Line:
         self._patience = 0.0
 
     async def standing(self, model: str) -> Mapping[str, Any]:
-        """Return how all replicas stand; raises ServingError where the desk does not answer."""
+        """Return how all replicas stand; raises Overloaded where the desk does not answer soon."""
         try:
-            if self._desk is None:
-                self._desk = self._find()
-            told: Mapping[str, Any] = await self._desk.standing.remote(model)
+            async with asyncio.timeout(ANSWERED):
+                if self._desk is None:
+                    self._desk = await asyncio.to_thread(self._find)
+                told: Mapping[str, Any] = await self._desk.standing.remote(model)
         except Exception as error:
             self._desk = None
-            raise ServingError(
-                f"the desk that knows how the replicas stand does not answer: {error}. "
+            why = f"nothing within {ANSWERED:g} s" if isinstance(error, TimeoutError) else error
+            raise Overloaded(
+                f"the desk that knows how the replicas stand does not answer: {why}. "
                 "Ask again in a few seconds."
             ) from error
         return told

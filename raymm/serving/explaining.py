@@ -15,7 +15,7 @@ import numpy as np
 from raymm.errors import InputError, ServingError, TooLarge
 from raymm.plugins import explainers
 from raymm.serving.columns import shown
-from raymm.serving.limits import Room, read_body
+from raymm.serving.limits import Room
 from raymm.serving.media import headers_of, require_json
 from raymm.serving.protocol import document, encode
 from raymm.serving.sources import Served
@@ -67,10 +67,9 @@ class Explanations:
         served = service.served(request)
         headers = headers_of(request.scope)
         require_json(headers)
+        self._room.require()
+        body = await service.intake.read(headers, request.receive)
         with self._room:
-            body = await read_body(
-                headers, request.receive, service.max_bytes, service.config.body_time
-            )
             content = await service.in_thread(self._threads, self._room, self._answer, served, body)
         return Response(content, media_type="application/json")
 

@@ -16,7 +16,6 @@ from raymm.errors import InputError, NotFound, TooLarge
 from raymm.features.columns import number, spell
 from raymm.serving.columns import shown
 from raymm.serving.identity import require_row_name
-from raymm.serving.limits import read_body
 from raymm.serving.media import headers_of, require_json
 from raymm.serving.protocol import document, encode
 
@@ -141,7 +140,7 @@ class Feedbacks:
         headers = headers_of(request.scope)
         require_json(headers)
         config = service.config
-        body = await read_body(headers, request.receive, service.max_bytes, config.body_time)
+        body = await service.intake.read(headers, request.receive)
         reader = self._readers.get(served.name)
         if reader is None or reader._schema is not served.schema:
             reader = self._readers[served.name] = LabelReader(served.schema)

@@ -13,6 +13,10 @@ from raymm.serving.media import headers_of
 from raymm.serving.telemetry import Telemetry
 from raymm.serving.tokens import Guard
 
+LOOKS = 50.0
+"""Requests a second by which one token may look at the service (all but POST): the dearest of
+them, the figures of a model of a hundred columns, takes some milliseconds."""
+
 
 class Gate:
     """Admits requests.
@@ -22,14 +26,24 @@ class Gate:
     guard : Guard or None
         None asks for no token; all requests then share one rate.
     rates : Rates or None
-        What a token may ask of models (POST); looking at the service costs nothing of it.
+        What a token may ask of models (POST).
+    looks : Rates or None
+        How often it may look at the service (all else), which costs nothing of the other.
     telemetry : Telemetry
         Counts requests by the token's name.
     """
 
-    def __init__(self, guard: Guard | None, rates: Rates | None, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        guard: Guard | None,
+        rates: Rates | None,
+        telemetry: Telemetry,
+        *,
+        looks: Rates | None = None,
+    ) -> None:
         self._guard = guard
         self._rates = rates
+        self._looks = looks
         self._telemetry = telemetry
 
     def admit(self, scope: Scope) -> None:
@@ -47,8 +61,9 @@ class Gate:
             caller = self._guard.admit(headers_of(scope).get(b"authorization"))
             self._telemetry.admitted(caller)
         scope["raymm.caller"] = caller
-        if self._rates is not None and scope["method"] == "POST":
-            self._rates.spend(caller)
+        rates = self._rates if scope["method"] == "POST" else self._looks
+        if rates is not None:
+            rates.spend(caller)
 
 
 def refusal(scope: Scope, error: RaymmError) -> tuple[Any, ...]:

@@ -26,7 +26,8 @@ from raymm.serving.answers import write_table
 from raymm.serving.bulk import sheet_of
 from raymm.serving.columns import shown
 from raymm.serving.identity import claimed, identities, row_names
-from raymm.serving.limits import Room, read_body
+from raymm.serving.intake import Intake
+from raymm.serving.limits import Room
 from raymm.serving.media import JSON, Headers, asked_of, headers_of, media_of, require_json
 from raymm.serving.shadow import Read, Shadows
 from raymm.serving.sources import ModelSource, Served
@@ -82,6 +83,9 @@ class Service:
         self.config = config
         self.telemetry = Telemetry()
         self.max_bytes = config.max_body_kb * 1024
+        self.intake = Intake(
+            max_bytes=self.max_bytes, seconds=config.body_time, rate=config.body_rate
+        )
         self._watcher_for = watcher_for
         self._watchers: dict[str, Watcher] = {}
         self._watched: dict[str, tuple[int, set[int]]] = {}
@@ -93,11 +97,11 @@ class Service:
 
     async def predict(self, request: Request) -> Response:
         """Answer a request in raymm's own protocol."""
-        return await self._answered(request, self._records)
+        return await self._answered(request, media_of, self._records)
 
     async def infer(self, request: Request) -> Response:
         """Answer a request of the Open Inference Protocol."""
-        return await self._answered(request, self._tensors)
+        return await self._answered(request, require_json, self._tensors)
 
     def served(self, request: Request) -> Served:
         """Return the version that a request's path names; raises NotFound."""
@@ -138,6 +142,7 @@ class Service:
     async def _answered(
         self,
         request: Request,
+        check: Callable[[Headers], object],
         answer: Callable[[Served, bytes, str, Headers, bool], Answer | _Turn],
     ) -> Response:
         start = time.perf_counter()
@@ -146,10 +151,10 @@ class Service:
         identity = next(self._identities)
         pinned = "version" in request.path_params
         try:
+            check(headers)
+            self._room.require()
+            body = await self.intake.read(headers, request.receive)
             with self._room:
-                body = await read_body(
-                    headers, request.receive, self.max_bytes, self.config.body_time
-                )
                 made = await self._run(
                     served, len(body), answer, served, body, identity, headers, pinned
                 )
@@ -289,7 +294,6 @@ class Service:
     def _tensors(
         self, served: Served, body: bytes, identity: str, headers: Headers, pinned: bool
     ) -> Answer | _Turn:
-        require_json(headers)
         document = protocol.document(body)
         inference_protocol.require_object(document)
         identity = claimed(document.get("id"), identity)

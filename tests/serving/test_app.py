@@ -228,7 +228,7 @@ def test_a_failing_model_is_a_json_error(make_client, make_served, record, post)
     assert answer["error"]["type"] == "ServingError"
 
 
-async def _post_slowly(app, started, release):
+async def _post_slowly(app, started, release, path):
     import anyio
 
     async def body():
@@ -240,29 +240,37 @@ async def _post_slowly(app, started, release):
 
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        return await client.post("/v1/models/churn/predict", content=body())
+        return await client.post(path, content=body())
 
 
 def test_a_full_service_says_when_to_come_back(make_client, record):
+    client = make_client(max_queued=1)
+    path, body = "/v1/models/churn/predict", {"records": [record]}
+    with client.app.state.service._room:
+        refused = client.post(path, json=body)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert refused.json()["error"]["type"] == "Overloaded"
+    assert client.post(path, json=body).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/models/churn/predict", "/v1/models/churn/explain"])
+def test_who_is_still_sending_holds_no_place(make_client, record, monkeypatch, path):
     import anyio
 
+    from raymm.serving import explaining
+
+    monkeypatch.setattr(explaining, "_WAITING", 1)
     app = make_client(max_queued=1).app
 
     async def main():
         started, release = anyio.Event(), anyio.Event()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_post_slowly, app, started, release)
+            tasks.start_soon(_post_slowly, app, started, release, path)
             await started.wait()
             transport = httpx.ASGITransport(app=app)
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                path = "/v1/models/churn/predict"
-                refused = await client.post(path, json={"records": [record]})
-                release.set()
-                await anyio.sleep(0.05)
-                later = await client.post(path, json={"records": [record]})
-        return refused, later
+                answer = await client.post(path, json={"records": [record]})
+            release.set()
+        return answer
 
-    refused, later = anyio.run(main)
-    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
-    assert refused.json()["error"]["type"] == "Overloaded"
-    assert later.status_code == 200
+    assert anyio.run(main).status_code == 200

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from raymm.errors import ServingError
+from raymm.errors import Overloaded
+from raymm.serving import desk as desk_module
 from raymm.serving.desk import Desk, Line
 from raymm.serving.tally import Tally
 
@@ -130,6 +131,19 @@ def test_a_line_tries_again_before_the_first_look_only():
     line.tell("m", {"sequence": 1})  # nothing is raised, and nobody waits
     assert (len(actor.told), actor.fails) == (1, 4)
     actor.fails = 1
-    with pytest.raises(ServingError, match="away"):
+    with pytest.raises(Overloaded, match="away"):
         asyncio.run(line.standing("m"))
     assert asyncio.run(line.standing("m")) == {"switched": 3}
+
+
+def test_a_desk_that_hangs_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(desk_module, "ANSWERED", 0.01)
+    actor = Actor()
+
+    class Hanging:
+        remote = staticmethod(lambda model: asyncio.sleep(60))
+
+    actor.standing = Hanging()
+    line = Line("r", find=lambda: actor, wait=lambda made: made)
+    with pytest.raises(Overloaded, match=r"nothing within 0.01 s"):
+        asyncio.run(line.standing("m"))

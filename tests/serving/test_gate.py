@@ -40,6 +40,18 @@ def test_without_tokens_all_share_one_rate():
         gate.admit(_scope())
 
 
+def test_looking_has_a_rate_of_its_own():
+    rates = {"rates": Rates(1, clock=lambda: 0.0), "looks": Rates(3, clock=lambda: 0.0)}
+    gate = Gate(None, telemetry=Telemetry(), **rates)
+    gate.admit(_scope())
+    for _ in range(3):
+        gate.admit(_scope(method="GET"))
+    with pytest.raises(TooOften):
+        gate.admit(_scope(method="GET"))
+    with pytest.raises(TooOften):
+        gate.admit(_scope())
+
+
 def test_a_refusal_is_told_in_one_line_without_the_token(caplog):
     scope = _scope(b"one") | {"path": "/x\nfake line", "raymm.caller": "alice"}
     with caplog.at_level(logging.INFO):

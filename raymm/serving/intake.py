@@ -1,0 +1,166 @@
+"""Takes in the bodies of requests: bounded in size, in time, and in what they hold together.
+
+A body that is still coming holds no place among the requests that are answered. It is given up
+when it is not there within ``serving.body_time``, when it comes more slowly than
+``serving.body_rate`` once a few seconds have passed, or when the bodies that are still coming hold
+too much memory together; one that comes in a single piece, as small ones do, holds none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+from raymm.errors import InputError, Overloaded, TooLarge, TooSlow, Unsupported
+
+GRACE = 5.0
+"""Seconds before the rate of a body counts."""
+_LOOK = 1.0
+_TOGETHER = 64 * 2**20
+"""Bytes that bodies which are still coming may hold, and eight of the largest in any case."""
+
+
+class Intake:
+    """Reads bodies, on one event loop.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Of one body.
+    seconds : float
+        Within which it must come.
+    rate : float
+        Bytes a second that must come on average after the first `GRACE` seconds; 0 asks for none.
+    most : int or None
+        Bytes that bodies still coming may hold together.
+    """
+
+    def __init__(
+        self, *, max_bytes: int, seconds: float, rate: float = 0.0, most: int | None = None
+    ) -> None:
+        self.max_bytes = max_bytes
+        self.seconds = seconds
+        self.rate = rate
+        self.held = 0
+        self._most = max(_TOGETHER, 8 * max_bytes) if most is None else most
+
+    async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        """Read a request's body, never holding more than ``max_bytes`` and one chunk of it.
+
+        Parameters
+        ----------
+        headers : mapping of lower-case name to value
+
+        Raises
+        ------
+        TooLarge
+            When the Content-Length says so, before anything is read, or when the body grows past
+            it.
+        InputError
+            When the Content-Length is no number.
+        Unsupported
+            When the body is compressed: what it unpacks to is not bounded by its size.
+        TooSlow
+            When it does not come in time.
+        Overloaded
+            When the bodies that are still coming hold too much.
+        ClientDisconnect
+            When the client goes away.
+        """
+        self._require_readable(headers)
+        task = asyncio.current_task()
+        assert task is not None
+        watch = _Watch(self, task)
+        try:
+            return await self._chunks(receive, watch)
+        except asyncio.CancelledError:
+            if watch.late and task.uncancel() <= watch.before:
+                raise self._too_slow() from None
+            raise
+        finally:
+            watch.timer.cancel()
+            self.held -= watch.held
+
+    def _require_readable(self, headers: Mapping[bytes, bytes]) -> None:
+        length = headers.get(b"content-length")
+        if length is not None:
+            if not length.isdigit():
+                raise InputError(
+                    field="Content-Length",
+                    observed=repr(length[:40].decode("latin-1")),
+                    allowed="a number of bytes",
+                )
+            if len(length) > 18 or int(length) > self.max_bytes:
+                raise self._too_large()
+        encoding = headers.get(b"content-encoding")
+        if encoding is not None and encoding.lower() != b"identity":
+            raise Unsupported(
+                f"the body must come as it is, but its Content-Encoding is "
+                f"{encoding[:40].decode('latin-1')!r}. Send it without compression."
+            )
+
+    async def _chunks(self, receive: Receive, watch: _Watch) -> bytes:
+        chunks: list[bytes] = []
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunk = message.get("body", b"")
+            watch.size += len(chunk)
+            if watch.size > self.max_bytes:
+                raise self._too_large()
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            self.held += watch.size - watch.held
+            watch.held = watch.size
+            if self.held > self._most:
+                raise Overloaded(
+                    f"requests that are still coming hold {self._most} bytes, and no more are "
+                    "taken. Try again in a second, in smaller pieces."
+                )
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(
+            f"the request's body may hold {self.max_bytes} bytes at most. "
+            "Send fewer rows, or raise serving.max_body_kb."
+        )
+
+    def _too_slow(self) -> TooSlow:
+        pace = f", and at {self.rate:g} bytes a second after {GRACE:g} s" if self.rate else ""
+        return TooSlow(
+            f"the request's body must come within {self.seconds:g} s{pace}. Send less, or faster."
+        )
+
+
+class _Watch:
+    """Looks at a body that is coming, and ends the task that reads it when it is late.
+
+    One timer for a body that comes at once, as nearly all do, and no task of its own.
+    """
+
+    __slots__ = ("_intake", "_loop", "_start", "_task", "before", "held", "late", "size", "timer")
+
+    def __init__(self, intake: Intake, task: asyncio.Task[Any]) -> None:
+        self._intake = intake
+        self._task = task
+        self._loop = asyncio.get_running_loop()
+        self._start = self._loop.time()
+        self.before = task.cancelling()
+        self.late = False
+        self.size = 0
+        self.held = 0
+        self.timer = self._loop.call_later(min(GRACE, intake.seconds), self._look)
+
+    def _look(self) -> None:
+        passed, intake = self._loop.time() - self._start, self._intake
+        if passed >= intake.seconds or self.size < intake.rate * (passed - GRACE):
+            self.late = True
+            self._task.cancel()
+            return
+        wait = min(_LOOK, intake.seconds - passed)
+        self.timer = self._loop.call_later(wait, self._look)
