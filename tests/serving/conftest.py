@@ -148,3 +148,48 @@ def post():
         return answer.status_code, answer.json()
 
     return send
+
+
+@pytest.fixture
+def serve_here():
+    """Serve an application on a port of loopback; returns its address."""
+    import threading
+    import time
+
+    import uvicorn
+
+    running = []
+
+    def start(app):
+        config = uvicorn.Config(app, port=0, lifespan="off", log_level="critical")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        running.append((server, thread))
+        while not server.started:
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}", server
+
+    yield start
+    for server, thread in running:
+        server.should_exit = server.force_exit = True
+        thread.join(10)
+
+
+@pytest.fixture
+def tab(tmp_path):
+    """A tab of a headless Chromium; skipped where there is none."""
+    import importlib.util
+    from pathlib import Path
+
+    spec = importlib.util.spec_from_file_location(
+        "raymm_tests_chromium", Path(__file__).with_name("chromium.py")
+    )
+    chromium = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(chromium)
+    if chromium.BINARY is None:
+        pytest.skip("no Chromium is installed")
+    made = chromium.Tab(tmp_path / "browser")
+    yield made
+    made.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,120 @@ def test_every_element_that_the_scripts_name_is_on_the_page():
     for named in re.findall(r'(?:for|aria-(?:labelledby|describedby|controls))="([^"]*)"', page):
         assert set(named.split()) <= set(ids)
     assert {path.suffix for path in map(Path, FILES)} == {".html", ".css", ".js", ".svg"}
+
+
+# ------------------------------------------------------------------------------------ in a browser
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def hostile(make_bundle):
+    """A model of thirty features whose names and categories are hostile."""
+    from raymm.artifacts import Column
+    from raymm.bundle.run import Runner
+    from raymm.serving.rehearsal import warmed
+
+    bundle = make_bundle()
+    columns = [
+        replace(one, categories=(HOSTILE, "Rome", *(f"town {n}" for n in range(10_000))))
+        if one.name == "city"
+        else one
+        for one in bundle.schema.columns
+    ]
+    names = [HOSTILE, "__proto__", "constructor", "a.b[0]", " ", *(f"f{n}" for n in range(20))]
+    more = [Column(name=one, kind="number", minimum=0.0, maximum=9.0) for one in names]
+    schema = replace(bundle.schema, columns=(*columns, *more))
+    return warmed("churn", 1, "ab" * 32, _Wide(Runner(bundle), schema), statistics=None)
+
+
+class _Wide:
+    """A runner that passes the columns over which its model does not know."""
+
+    def __init__(self, runner, schema):
+        self._runner, self.schema = runner, schema
+        self._names = [column.name for column in runner.schema.features]
+        self.labels = runner.labels
+
+    def predict(self, tensors):
+        return self._runner.predict({name: tensors[name] for name in self._names})
+
+
+@pytest.mark.slow
+def test_a_person_tries_a_prediction_by_keyboard_alone(make_served, make_client, serve_here, tab):
+    client = make_client(make_served(number=7), tokens={"a": "s3cret-of-a"})
+    url, _ = serve_here(client.app)
+    tab.look(1280, 900)
+    tab.open(url)
+    tab.wait("document.activeElement.id === 'token'")
+    tab.write("not-the-token")
+    tab.press("Enter")
+    tab.wait("!document.getElementById('token-error').hidden")
+    assert "does not know" in tab.text("#token-error")
+    assert tab.ask("sessionStorage.length") == 0
+    tab.wait("document.activeElement.id === 'token'")
+    tab.write("s3cret-of-a")
+    tab.press("Enter")
+    tab.wait("!document.getElementById('model').hidden")
+    assert tab.text("#name") == "churn"
+    assert "Version 7" in tab.text("#served")
+    assert "No monitor" in tab.text("#drift-text")
+    for _ in range(60):  # on from the top of the page to the first field
+        if tab.ask("document.activeElement.id") == "field-0":
+            break
+        tab.press("Tab")
+    assert tab.ask("document.activeElement.labels[0].innerText") == "age"
+    assert tab.ask("document.activeElement.value") == "49"
+    tab.ask("document.activeElement.select()")
+    tab.write("100")
+    tab.press("Enter")
+    tab.wait("document.querySelector('#why table') !== null")
+    assert tab.text("#verdict").startswith("yes with 73.1 %")  # 1 / (1 + e^-1)
+    assert tab.text("#why tbody tr th").startswith("age")
+    assert "yes, with 73.1 %" in tab.text("#spoken")
+    tab.wait("document.querySelector('#tiles dd:nth-of-type(1)') !== null")
+    # what is wrong is told beside its field, which gets the focus
+    tab.ask("document.activeElement.select()")
+    tab.press("Backspace")
+    tab.press("Enter")
+    assert "needed here" in tab.text("#field-0-error")
+    assert tab.ask("document.activeElement.getAttribute('aria-invalid')") == "true"
+    tab.write("1e39")
+    tab.press("Enter")
+    tab.wait("document.getElementById('field-0-error').innerText.includes('between')")
+    assert tab.ask("document.activeElement.id") == "field-0"
+    assert tab.ask("document.documentElement.scrollWidth <= 1280")
+    refusals = [one for one in tab.said if "401" not in one and "422" not in one]
+    assert refusals == []
+
+
+@pytest.mark.slow
+def test_names_are_shown_as_they_are_and_a_phone_holds_the_page(
+    hostile, make_client, serve_here, tab
+):
+    url, server = serve_here(make_client(hostile).app)
+    tab.look(360, 740, dark=True)
+    tab.open(url)
+    tab.wait("!document.getElementById('model').hidden")
+    shown = "[...document.querySelectorAll('.field')].filter(one => one.offsetHeight).length"
+    assert tab.ask(shown) == 24
+    tab.ask("document.getElementById('find').focus()")
+    tab.write("img src")
+    tab.wait(f"{shown} === 1")
+    assert HOSTILE in tab.text("#fields .field:not([hidden]) label")
+    tab.ask("document.getElementById('find').value = ''; document.getElementById('more').click()")
+    assert tab.ask(shown) == 31
+    city = "[...document.querySelectorAll('#fields input[list]')][0]"
+    tab.ask(f"{city}.focus(); {city}.select()")
+    tab.write("town 99")
+    assert tab.ask(f"{city}.list.options.length") == 50
+    tab.ask("document.getElementById('predict').click()")
+    tab.wait("document.querySelector('#why table') !== null")
+    assert tab.ask("document.querySelectorAll('#main img').length") == 0
+    assert tab.ask("document.documentElement.scrollWidth") <= 360
+    colours = "getComputedStyle(document.body).backgroundColor"
+    assert tab.ask(f"{colours}.match(/\\d+/g).every(one => Number(one) < 64)")
+    assert tab.said == []
+    server.should_exit = server.force_exit = True
+    tab.wait("!document.getElementById('notice').hidden")
+    assert "does not answer" in tab.text("#notice")
