@@ -86,8 +86,11 @@ class Field {
     const { kind, minimum, maximum, nullable, categories } = this.column;
     const told = [];
     const shown = kind === "datetime" ? day : figure;
-    if (known(minimum) && known(maximum)) told.push(range(minimum, maximum, shown));
-    if (this.usual && kind === "number" && (this.usual[0] > minimum || this.usual[1] < maximum)) told.push(`mostly ${range(...this.usual)}`);
+    if (known(minimum) && known(maximum)) {
+      told.push(range(minimum, maximum, shown));
+      const usual = kind === "number" ? this.usual : null;
+      if (usual && (usual[0] > minimum || usual[1] < maximum)) told.push(`mostly ${range(...usual)}`);
+    }
     if (kind === "datetime") told.push("UTC");
     if (kind === "category" && categories.length > CHOICES) told.push(`${figure(categories.length)} known values`);
     if (kind === "text") told.push("text");

@@ -33,16 +33,17 @@ export class Pace {
     while (now - this.samples[0].time > KEPT) this.samples.shift();
   }
 
-  /** Return the sample that lies so many seconds before another, or the first after that. */
+  /** Return the sample that lies so many seconds before another one, or the last before it. */
   before(place, seconds) {
     const { time } = this.samples[place];
-    return this.samples.find((one) => time - one.time <= seconds);
+    const found = this.samples.findIndex((one) => time - one.time <= seconds);
+    return this.samples[Math.min(found, place - 1)];
   }
 
   /** Return the requests a second at each sample but the first. */
   rates() {
     return this.samples.slice(1).map((one, place) => {
-      const from = this.before(place + 1, SMOOTH) === one ? this.samples[place] : this.before(place + 1, SMOOTH);
+      const from = this.before(place + 1, SMOOTH);
       return { time: one.time, rate: (one.total - from.total) / Math.max(one.time - from.time, 1e-3) };
     });
   }
@@ -52,7 +53,7 @@ export class Pace {
     if (this.samples.length < 2) return null;
     const last = this.samples[this.samples.length - 1];
     const from = this.before(this.samples.length - 1, WINDOW);
-    return from === last ? null : (last.total - from.total) / (last.time - from.time);
+    return (last.total - from.total) / Math.max(last.time - from.time, 1e-3);
   }
 
   /** Return the quantiles of the last minute's times to answer; null where nothing was answered. */
@@ -83,7 +84,7 @@ const term = (name, value, hint) =>
 
 /** Show the versions that answer or are watched. */
 export function showServed(status) {
-  const cards = status.versions.map((one) => {
+  const cards = status.versions.filter((one) => one.role).map((one) => {
     const share = one.role === "canary" || (one.role === "champion" && one.share < 1) ? ` ${percent(one.share)}` : "";
     const quality = one.quality?.recent?.value ?? one.quality?.value;
     const facts = make("dl", { class: "facts" },
