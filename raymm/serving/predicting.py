@@ -7,7 +7,6 @@ health checks and other requests are not held up; onnxruntime lets go of the int
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +31,7 @@ from raymm.serving.media import JSON, Headers, asked_of, headers_of, media_of, r
 from raymm.serving.shadow import Read, Shadows
 from raymm.serving.sources import ModelSource, Served
 from raymm.serving.telemetry import Telemetry
-from raymm.serving.trial import Trials
+from raymm.serving.trial import Trials, finished
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -235,8 +234,7 @@ class Service:
             holds a place in the room until it ends.
         """
         job = threads.submit(work, *given)
-        done, _ = await asyncio.wait({asyncio.wrap_future(job)}, timeout=self.config.answer_time)
-        if done:
+        if await finished(job, self.config.answer_time):
             return job.result()
         if not job.cancel():
             leave = room.stay()

@@ -59,8 +59,7 @@ class _Trial:
             raise Overloaded("the canary is busy.")
         job = self._thread.submit(work, self.canary)
         job.add_done_callback(lambda _: self._places.release())
-        done, _ = await asyncio.wait({asyncio.wrap_future(job)}, timeout=seconds)
-        if done:
+        if await finished(job, seconds):
             return job.result()
         if not job.cancel():
             self._late = job
@@ -69,3 +68,17 @@ class _Trial:
     def end(self) -> None:
         """Begin nothing more; what waits is given up."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+async def finished(job: Future[Any], seconds: float) -> bool:
+    """Wait for a thread's job; returns whether it is done, well or not."""
+    waiting = asyncio.wrap_future(job)
+    waiting.add_done_callback(_taken)
+    done, _ = await asyncio.wait({waiting}, timeout=seconds)
+    return bool(done)
+
+
+def _taken(job: asyncio.Future[Any]) -> None:
+    """Take a job's error, which asyncio would log else, and in it what the client had sent."""
+    if not job.cancelled():
+        job.exception()

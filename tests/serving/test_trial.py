@@ -1,11 +1,14 @@
 import asyncio
+import gc
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 
 from raymm.errors import Overloaded
-from raymm.serving.trial import PLACES, Trials
+from raymm.serving.trial import PLACES, Trials, finished
 
 
 def test_a_canary_holds_so_many_requests_and_the_next_one_begins_anew():
@@ -44,3 +47,20 @@ def test_one_that_is_late_is_asked_nothing_until_it_ends():
         assert await trials.run(canary, lambda _: 1) == 1
 
     asyncio.run(scene())
+
+
+def test_a_jobs_error_is_told_to_nobody_else(caplog):
+    def fails():
+        raise ValueError("a client's secret")
+
+    async def main():
+        with ThreadPoolExecutor(1) as threads:
+            assert await finished(threads.submit(fails), 10)
+            late = threads.submit(lambda: time.sleep(0.05) or fails())
+            assert not await finished(late, 0.001)
+            await asyncio.sleep(0.1)
+        gc.collect()
+
+    asyncio.run(main())
+    gc.collect()
+    assert not caplog.records
