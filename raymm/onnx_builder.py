@@ -14,6 +14,8 @@ OPSET = 20
 ML_OPSET = 3
 IR_VERSION = 9
 ML_DOMAIN = "ai.onnx.ml"
+RUNTIME_DOMAIN = "com.microsoft"
+"""Of onnxruntime's own operators; `raymm.bundle.safety` says which of them a bundle may hold."""
 
 
 class GraphBuilder:
@@ -112,6 +114,8 @@ class GraphBuilder:
             infos.append(helper.make_tensor_value_info(public, kind, list(shape)))
         graph = helper.make_graph(nodes, "raymm", self._inputs, infos, self._initializers)
         domains = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML_DOMAIN, ML_OPSET)]
+        if any(node.domain == RUNTIME_DOMAIN for node in nodes):
+            domains.append(helper.make_opsetid(RUNTIME_DOMAIN, 1))
         model = helper.make_model(graph, opset_imports=domains, producer_name="raymm")
         model.ir_version = IR_VERSION
         onnx.checker.check_model(model)

@@ -1,4 +1,4 @@
-"""Cuts texts into words, and finds marks in them, once for all folds and encodings.
+"""Cuts texts into words and finds marks in them, once for all folds and encodings.
 
 Every fold of a search reads most of the same texts, several times. What was read is remembered in
 this process, up to `CHARACTERS` of text; then all of it is forgotten.
@@ -16,31 +16,42 @@ import numpy.typing as npt
 
 CHARACTERS = 30_000_000
 """Characters of texts that are remembered: about 250 MB with their words."""
-SEPARATORS = "\t\n\r"
+_GAPS = (
+    r"\x00-\x20\x7f-\xa0"
+    "\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufe00-\ufe0f\ufeff"
+)
+"""Control characters, spaces and marks without width: they part words and are none."""
+_SIGNS = (
+    r"!-/:-@\[-`{-~\xa1-\xbf\xd7\xf7"
+    "\u2010-\u2027\u2030-\u205e\u20a0-\u20cf\u2190-\u2bff\u3001-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\U0001f000-\U0001faff"
+)
+"""Punctuation, currencies, symbols, and what is written without spaces (Chinese, Japanese)."""
+START = "\x01"
+"""Put before every text in the graph, so that an empty one still has a word."""
+WORD = f"[^{_GAPS}{_SIGNS}]+|[{_SIGNS}]|{START}"
+"""A run of letters and digits of any script, or a single sign. Negated and plain sets of code
+points alone, so that Python's re and RE2 cut alike."""
 MARKS = {
-    "digit": "[0-9]",
     "long number": "[0-9]{5}",
     "link": "[Hh][Tt][Tt][Pp]|[Ww][Ww][Ww][.]",
-    "exclamation": "!",
-    "question": "[?]",
     "capitals": "[A-Z]{3}",
-    "at sign": "@",
-    "currency": "[$£€]",
 }
 """Patterns searched in the text as written; they read alike in Python's re and in RE2."""
+COUNTS = {"digits": "[0-9]", "capitals": "[A-Z]"}
+"""Patterns of single characters, counted in the text as written."""
 _SEARCHES = tuple(re.compile(pattern).search for pattern in MARKS.values())
+_FINDS = tuple(re.compile(pattern).findall for pattern in COUNTS.values())
+_words = re.compile(WORD).findall
 
 
-def words(text: str, separators: str = SEPARATORS) -> list[str]:
+def words(text: str) -> list[str]:
     r"""Cut a text into words as the graph does.
 
-    >>> words("Call  NOW,\nÄrzte!")
-    ['call', 'now,', 'Ärzte!']
+    >>> words("Call  NOW,\nÄrzte! £5")
+    ['call', 'now', ',', 'Ärzte', '!', '£', '5']
     """
-    lowered = text.lower() if text.isascii() else _lower_ascii(text)
-    for separator in separators:
-        lowered = lowered.replace(separator, " ")
-    return [word for word in lowered.split(" ") if word]
+    return _words(text.lower() if text.isascii() else _lower_ascii(text))
 
 
 def _lower_ascii(text: str) -> str:
@@ -63,6 +74,8 @@ class Texts:
         How many words each text has.
     marks : float32, shape (n, len(MARKS))
         1 where a text has the mark, else 0.
+    counts : float32, shape (n, len(COUNTS))
+        How many of the characters a text has.
     """
 
     words: list[str]
@@ -70,6 +83,7 @@ class Texts:
     codes: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int64]
     marks: npt.NDArray[np.float32]
+    counts: npt.NDArray[np.float32]
 
     @property
     def rows(self) -> npt.NDArray[np.int64]:
@@ -94,46 +108,59 @@ class Texts:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    codes: npt.NDArray[np.int32]
+    marks: tuple[bool, ...]
+    counts: tuple[int, ...]
+
+
 @dataclass(slots=True)
 class _Memory:
-    """What was read with the same separators: for each text its words and its marks."""
+    """What was read of each text."""
 
     words: list[str] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
-    held: dict[str, tuple[npt.NDArray[np.int32], tuple[bool, ...]]] = field(default_factory=dict)
+    held: dict[str, _Read] = field(default_factory=dict)
     size: int = 0
 
-    def read(self, text: str, separators: str) -> tuple[npt.NDArray[np.int32], tuple[bool, ...]]:
+    def read(self, text: str) -> _Read:
         known = self.held.get(text)
         if known is None:
             codes = []
-            for word in words(text, separators):
+            for word in words(text):
                 number = self.numbers.setdefault(word, len(self.words))
                 if number == len(self.words):
                     self.words.append(word)
                 codes.append(number)
-            marks = tuple(search(text) is not None for search in _SEARCHES)
-            known = self.held[text] = np.array(codes, dtype=np.int32), marks
+            known = self.held[text] = _Read(
+                np.array(codes, dtype=np.int32),
+                tuple(search(text) is not None for search in _SEARCHES),
+                tuple(len(find(text)) for find in _FINDS),
+            )
             self.size += len(text)
         return known
 
 
-_memories: dict[str, _Memory] = {}
+_memory = _Memory()
 _lock = threading.Lock()
 
 
-def read_texts(texts: Sequence[str], separators: str = SEPARATORS) -> Texts:
-    """Return the words and marks of texts; ``separators`` as in `words`."""
+def read_texts(texts: Sequence[str]) -> Texts:
+    """Return the words, marks and counts of texts."""
+    global _memory
     with _lock:
-        memory = _memories.setdefault(separators, _Memory())
-        read = [memory.read(text, separators) for text in texts]
-        if sum(one.size for one in _memories.values()) > CHARACTERS:
-            _memories.clear()
-    codes = [part for part, _ in read]
+        memory = _memory
+        read = [memory.read(text) for text in texts]
+        if memory.size > CHARACTERS:
+            _memory = _Memory()
+    codes = [one.codes for one in read]
+    rows = len(texts)
     return Texts(
         words=memory.words,
         numbers=memory.numbers,
         codes=np.concatenate([np.zeros(0, np.int32), *codes]).astype(np.int64),
         lengths=np.array([len(part) for part in codes], dtype=np.int64),
-        marks=np.array([marks for _, marks in read], np.float32).reshape(len(texts), len(MARKS)),
+        marks=np.array([one.marks for one in read], np.float32).reshape(rows, len(MARKS)),
+        counts=np.array([one.counts for one in read], np.float32).reshape(rows, len(COUNTS)),
     )

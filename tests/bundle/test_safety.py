@@ -91,7 +91,7 @@ def test_external_data_is_refused_wherever_it_hides(made):
     [
         model([CUSTOM]),
         model([within_if(CUSTOM)]),
-        model(opsets=("", "com.microsoft")),
+        model(opsets=("", "com.example")),
         with_function(CUSTOM),
     ],
 )
@@ -123,6 +123,8 @@ def test_the_longest_side_of_a_matrix_is_told():
         ("MatMulInteger", "", True),
         ("Cast", "", True),
         ("QGemm", "com.microsoft", False),
+        ("Tokenizer", "com.microsoft", True),
+        ("Tokenizer", "com.example", False),
         ("MatMulIntegerToFloat", "com.microsoft", False),
     ],
 )

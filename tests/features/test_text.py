@@ -9,9 +9,9 @@ from raymm.features.words import MARKS
 
 COLUMN = Column(name="t", kind="text")
 PIECES = st.sampled_from(
-    ["free", "FREE", "Call", "ÄÖ", "İ", "12345", "!", "\x01", "www.x", "£", "é"]
+    ["free", "FREE", "Call", "ÄÖ", "İ", "12345", "!", "\x01", "www.x", "£", "é", "你", "_", "\\"]
 )
-GAPS = st.sampled_from([" ", "  ", "\t", "\n", "\r\n", "\u00a0", "\x0b", "\0"])
+GAPS = st.sampled_from([" ", "  ", "\t", "\n", "\r\n", "\u00a0", "\x0b", "\0", "\x02", "\u3000"])
 ANY = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 TEXTS = st.lists(ANY | st.lists(PIECES | GAPS, max_size=8).map("".join), min_size=1, max_size=12)
 
@@ -25,6 +25,7 @@ def array(texts):
 @given(train=TEXTS, values=TEXTS)
 @example(train=["a b", "a", "a"], values=[""])
 @example(train=["a\nb", "a", "a\tb"] * 3, values=["", ""])
+@example(train=["A1", "b"], values=["A1" * 300, "[A-Z]", "\x02 \x01"])
 @settings(max_examples=60, deadline=None)
 def test_graph_equals_transform_for_any_text(run_graph, kind, train, values):
     part = kind(COLUMN).fit(array(train * 3), np.arange(len(train) * 3) % 2)
@@ -47,13 +48,17 @@ def test_words_that_tell_classes_apart_are_kept_first():
 
 
 def test_counts_and_marks_are_read_off_the_text():
-    train = array(["win win £5 now!", "hello you", "win now"] * 3)
+    train = array(["win win £5 now!", "hello YOU", "win now WWW.x.org"] * 3)
     part = Text(COLUMN).fit(train, np.arange(9) % 3)
-    row = dict(zip(part.names, part.transform(array(["WIN win win\nyou 7"]))[0], strict=True))
-    assert row['t has "win"'] == 2
-    assert row["t words"] == 4  # the line end is no separator, as training had none
-    assert row["t has digit"] == 1
-    assert row["t has currency"] == 0
+    row = dict(zip(part.names, part.transform(array(["WIN win win,\nyou 77!"]))[0], strict=True))
+    assert row['t has "win"'] == 3
+    assert row['t has "!"'] == 1
+    assert row['t has "£"'] == 0
+    assert row["t words"] == 7
+    assert row["t digits"] == 2
+    assert row["t capitals"] == 3
+    assert row["t has capitals"] == 1
+    assert row["t has link"] == 0
     assert set(part.marks) <= set(MARKS)
 
 
