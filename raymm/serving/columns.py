@@ -29,6 +29,8 @@ NUMBERS = frozenset({int, float})
 _TEXT = frozenset({str})
 _PLAIN = (str, bool, int, float)
 _BEYOND = 10**18
+_ENDLESS = (math.inf, -math.inf)
+"""What JSON's numbers beyond float64 are read as."""
 EARLIEST = int(datetime.datetime(1, 1, 1, tzinfo=datetime.UTC).timestamp())
 LATEST = int(datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC).timestamp())
 """Seconds since 1970 between which dates lie: those of the years 1 to 9999."""
@@ -183,7 +185,7 @@ def _words(column: Column) -> Reader:
     def one(row: int, value: Any) -> str:
         if absent(row, value, allowed):
             return ""
-        if isinstance(value, bool) or not isinstance(value, taken):
+        if isinstance(value, bool) or not isinstance(value, taken) or value in _ENDLESS:
             raise Misfit(row, value, allowed)
         text = spell(value)
         if not encodable(text):

@@ -18,10 +18,12 @@ import pyarrow.csv as arrow_csv
 
 from raymm.errors import InputError
 from raymm.serving.protocol import check_rows
-from raymm.serving.sheets import Sheet, require_names
+from raymm.serving.sheets import Sheet, most_columns, require_names
 
 _ALLOWED = "CSV whose first row names the columns"
 _END = "."
+_WIDEST = 50_000
+"""Commas in a line that is taken apart to say what is wrong."""
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 
 
@@ -50,7 +52,7 @@ def csv_sheet(body: bytes, *, known: frozenset[str], max_rows: int, max_bytes: i
     """
     body = body.removeprefix(codecs.BOM_UTF8)
     text = _decoded(body)
-    names = [name if name in known else name.strip() for name in _header(text)]
+    names = [name if name in known else name.strip() for name in _header(text, known)]
     require_names(names, known, "line 1")
     columns = _cells(body, text, len(names))
     rows = len(columns[0])
@@ -77,13 +79,13 @@ def _decoded(body: bytes) -> str:
         raise _wrong(f"line {line}", observed, "CSV in UTF-8") from None
 
 
-def _records(text: str) -> Iterator[tuple[int, list[str]]]:
+def _records(text: str, widest: int = _WIDEST) -> Iterator[tuple[int, list[str]]]:
     """Yield each row that is not empty, with the number of the line where it begins.
 
-    Raises InputError where a quote is not closed, or a cell is longer than Python's reader takes.
+    Raises InputError where a quote is not closed, a cell is longer than Python's reader takes, or
+    a line has more than ``widest`` cells, which are not taken apart.
     """
-    lines = (match.group() for match in _LINE.finditer(text))
-    reader = csv.reader(lines)
+    reader = csv.reader(_lines(text, widest))
     line = 1
     try:
         for cells in reader:
@@ -94,8 +96,16 @@ def _records(text: str) -> Iterator[tuple[int, list[str]]]:
         raise _wrong(f"line {line}", f"a row that cannot be read ({error})", _ALLOWED) from None
 
 
-def _header(text: str) -> list[str]:
-    found = next(_records(text), None)
+def _lines(text: str, widest: int) -> Iterator[str]:
+    for number, match in enumerate(_LINE.finditer(text), 1):
+        line = match.group()
+        if line.count(",") >= widest:
+            raise _wrong(f"line {number}", f"more than {widest} cells", "a row of fewer")
+        yield line
+
+
+def _header(text: str, known: frozenset[str]) -> list[str]:
+    found = next(_records(text, most_columns(known)), None)
     if found is None:
         raise _wrong("body", "nothing", _ALLOWED)
     return found[1]

@@ -57,6 +57,11 @@ class Sheet:
     most: int
 
 
+def most_columns(known: frozenset[str]) -> int:
+    """Return how many columns a table may have where a schema knows some."""
+    return max(_COLUMNS, 2 * len(known))
+
+
 def require_names(names: Sequence[str], known: frozenset[str], head: str) -> None:
     """Check a table's columns before its cells are read: not many more than known, none twice.
 
@@ -64,7 +69,7 @@ def require_names(names: Sequence[str], known: frozenset[str], head: str) -> Non
     ------
     InputError
     """
-    most = max(_COLUMNS, 2 * len(known))
+    most = most_columns(known)
     if len(names) > most:
         raise InputError(
             field=head, observed=f"{len(names)} columns", allowed=f"{most} columns at most"

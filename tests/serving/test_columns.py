@@ -83,6 +83,7 @@ def test_seconds_milliseconds_and_offsets():
         ("boolean", {}, "true or false"),
         ("category", True, "text"),
         ("category", {}, "text"),
+        ("category", json.loads("1e999"), "text"),
         ("category", "\ud800", "Unicode"),
         ("text", "a\0b", "zero"),
         ("text", 3, "text"),

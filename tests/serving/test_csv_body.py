@@ -46,7 +46,8 @@ def test_tables(body, columns):
         (b"a,a\n1,2\n", "line 1", "the column 'a' (text) twice"),
         (b"a,b\n1,\xff\n", "line 2", "bytes that are not UTF-8 at byte 3"),
         ("a,b\n1,2\n".encode("utf-16"), "line 1", "bytes that are not UTF-8 at byte 1"),
-        (b"," * 5000 + b"\n", "line 1", "5001 columns"),
+        (b"," * 5000 + b"\n", "line 1", "more than 1000 cells"),
+        (b"a,b\n1,2\n3" + b"," * 60_000, "line 3", "more than 50000 cells"),
         (b"x" * 200_000 + b",a\n1,2", "line 1", "a row that cannot be read"),
     ],
 )
