@@ -24,7 +24,7 @@ from raymm.artifacts import Config
 from raymm.bundle.packed import Bundle
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.grove import Floats, Grove, Reached, reach
-from raymm.compression.tap import tapped, tree_nodes
+from raymm.compression.tap import ensemble_of, tapped, tree_nodes
 from raymm.compression.thresholds import coarsened
 from raymm.errors import BundleError
 from raymm.plugins import compressor
@@ -62,9 +62,7 @@ class Quantize(Compressor):
 
     def recipes(self, bundle: Bundle, rows: Rows) -> Sequence[Config]:
         """Return ever coarser ones; none for graphs without trees, or with very large ones."""
-        from raymm.models.trees import TreeEnsemble
-
-        ensembles = [TreeEnsemble.from_node(node) for node in tree_nodes(bundle)[1]]
+        ensembles = [ensemble_of(node) for node in tree_nodes(bundle)[1]]
         if not ensembles or sum(len(e.feature) * len(e.base) for e in ensembles) > LARGEST:
             return ()
         return tuple({"bits": bits, "thresholds": most} for bits, most in RECIPES)
@@ -100,9 +98,7 @@ class Quantize(Compressor):
 
 
 def _whole(bundle: Bundle, node: Any, rows: Rows) -> _Whole:
-    from raymm.models.trees import TreeEnsemble
-
-    grove = Grove.of(TreeEnsemble.from_node(node))
+    grove = Grove.of(ensemble_of(node))
     # A reader of the file expects thresholds after those above: preorder costs it nothing.
     grove = grove.rebuilt()[0]
     count = int(min(len(rows.y), MOST_ROWS, CELLS // max(1, grove.outputs.size)))
@@ -117,15 +113,13 @@ def _whole(bundle: Bundle, node: Any, rows: Rows) -> _Whole:
 
 def _quantized(whole: _Whole, node: Any, bits: int, most: int) -> Any:
     """Return the ensemble with its numbers rounded; rounds and shares of a mean stay."""
-    from raymm.models.trees import TreeEnsemble
-
     grove, reached = whole.grove, whole.reached
     if most and len(whole.x):
         grove = coarsened(grove, whole.x, most)
         reached = reach(grove, whole.x)
     step = step_of(grove.value, bits)
     value = rounded(grove, reached, step, (whole.grove, whole.reached))
-    before = TreeEnsemble.from_node(node)
+    before = ensemble_of(node)
     return replace(
         replace(grove, value=value).ensemble(),
         trees_per_round=before.trees_per_round,

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+import hashlib
+import threading
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Tensors
-from raymm.bundle.graph import PREDICTION, PROBABILITIES
 from raymm.bundle.packed import Bundle
-from raymm.bundle.run import Runner
+from raymm.compression.network import tensor as tensor_of
+
+if TYPE_CHECKING:
+    from raymm.models.trees import TreeEnsemble
+
+_REMEMBERED = 12
+_known: dict[bytes, TreeEnsemble] = {}
+"""Ensembles that were read last, by the SHA-256 of their nodes: techniques read the same ones."""
+_lock = threading.Lock()
 
 
 def tree_nodes(bundle: Bundle) -> tuple[Any, list[Any]]:
@@ -28,8 +36,24 @@ def tree_nodes(bundle: Bundle) -> tuple[Any, list[Any]]:
     return model, [node for node in nodes if FORMAT in node.doc_string]
 
 
+def ensemble_of(node: Any) -> TreeEnsemble:
+    """Return the ensemble of a node of `tree_nodes`; do not change its arrays, others have them."""
+    from raymm.models.trees import TreeEnsemble
+
+    key = hashlib.sha256(node.SerializeToString()).digest()
+    with _lock:
+        known = _known.get(key)
+    if known is None:
+        known = TreeEnsemble.from_node(node)
+        with _lock:
+            _known[key] = known
+            while len(_known) > _REMEMBERED:
+                del _known[next(iter(_known))]
+    return known
+
+
 def tapped(bundle: Bundle, tensor: str, tensors: Tensors) -> npt.NDArray[np.float32]:
-    """Return a float tensor of shape (n, d) that a graph makes on its way.
+    """Return a float tensor of shape (n, d) that a graph makes on its way; only that is run.
 
     Parameters
     ----------
@@ -38,16 +62,5 @@ def tapped(bundle: Bundle, tensor: str, tensors: Tensors) -> npt.NDArray[np.floa
     tensors : mapping of column name to array, shape (n,)
         The rows, at least one.
     """
-    import onnx
-
-    model = onnx.ModelProto.FromString(bundle.graph)
-    public = PREDICTION if bundle.schema.task == "regression" else PROBABILITIES
-    kept = [node for node in model.graph.node if public not in node.output]
-    shown = [value for value in model.graph.output if value.name == public]
-    shown[0].type.tensor_type.ClearField("shape")
-    del model.graph.node[:], model.graph.output[:]
-    model.graph.node.extend([*kept, onnx.helper.make_node("Identity", [tensor], [public])])
-    model.graph.output.extend(shown)
-    runner = Runner(replace(bundle, graph=model.SerializeToString()))
     count = len(next(iter(tensors.values())))
-    return runner.predict(tensors).reshape(count, -1)
+    return tensor_of(bundle, tensor, tensors).reshape(count, -1)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from raymm.artifacts import Config
 from raymm.bundle.packed import Bundle
 from raymm.compression.compressor import Compressor, Rows
-from raymm.compression.tap import tree_nodes
+from raymm.compression.tap import ensemble_of, tree_nodes
 from raymm.errors import BundleError
 from raymm.plugins import compressor
 
@@ -28,12 +28,10 @@ class Truncate(Compressor):
 
     def recipes(self, bundle: Bundle, rows: Rows) -> Sequence[Config]:
         """Return falling shares; none for graphs without trees or with a single round."""
-        from raymm.models.trees import TreeEnsemble
-
         _, nodes = tree_nodes(bundle)
         if not nodes:
             return ()
-        rounds = max(TreeEnsemble.from_node(node).rounds for node in nodes)
+        rounds = max(ensemble_of(node).rounds for node in nodes)
         shares = LARGE_SHARES if len(bundle.graph) > LARGE_GRAPH else SHARES
         kept = {kept_rounds(rounds, share): share for share in reversed(shares)}
         return tuple({"keep": kept[k]} for k in sorted(kept, reverse=True) if k < rounds)
@@ -46,8 +44,6 @@ class Truncate(Compressor):
         BundleError
             When the graph holds no trees of ours, or ``keep`` is not above 0 and at most 1.
         """
-        from raymm.models.trees import TreeEnsemble
-
         keep = float(recipe.get("keep") or 0.0)
         model, nodes = tree_nodes(bundle)
         if not nodes or not 0 < keep <= 1:
@@ -56,7 +52,7 @@ class Truncate(Compressor):
                 f"{keep if nodes else 'no trees'}. Choose another technique."
             )
         for node in nodes:
-            trees = TreeEnsemble.from_node(node)
+            trees = ensemble_of(node)
             node.CopyFrom(trees.first(kept_rounds(trees.rounds, keep)).to_node(node))
         return replace(bundle, graph=bytes(model.SerializeToString(deterministic=True)))
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
 
 from raymm.artifacts import Column, Dataset, Lineage, Schema, Statistics
+from raymm.bundle.blend import Blend
 from raymm.bundle.graph import to_graph
 from raymm.bundle.packed import Bundle
-from raymm.bundle.pipeline import fit
+from raymm.bundle.pipeline import Bench, fit
 from raymm.models import trees
 from raymm.onnx_builder import FLOAT, GraphBuilder
 
@@ -66,6 +69,20 @@ def trained():
             graph=to_graph(pipeline), schema=data.schema, statistics=statistics, lineage=lineage
         )
         return bundle, pipeline
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def mix(dataset, trained):
+    """Return a mix of models that share their features as a bundle, and the data."""
+
+    def make(task="regression", families=("lightgbm", "xgboost"), weights=(0.75, 0.25), rounds=30):
+        data = dataset(task)
+        bench = Bench(data, data.train)
+        members = [bench.fit({"family": one}, rounds=rounds, seed=0, threads=1) for one in families]
+        blend = Blend(members=tuple(members), weights=weights)
+        return replace(trained(data, rounds=1)[0], graph=to_graph(blend)), data
 
     return make
 

