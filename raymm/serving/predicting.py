@@ -235,7 +235,10 @@ class Service:
         """
         job = threads.submit(work, *given)
         if await finished(job, self.config.answer_time):
-            return job.result()
+            try:
+                return job.result()
+            finally:
+                del job  # else its error, which knows this frame, holds the body until it is found
         if not job.cancel():
             leave = room.stay()
             job.add_done_callback(lambda _: leave())

@@ -60,7 +60,10 @@ class _Trial:
         job = self._thread.submit(work, self.canary)
         job.add_done_callback(lambda _: self._places.release())
         if await finished(job, seconds):
-            return job.result()
+            try:
+                return job.result()
+            finally:
+                del job  # else its error, which knows this frame, holds the body until it is found
         if not job.cancel():
             self._late = job
         raise Overloaded(f"the canary must answer within {seconds:g} s, but does not.")

@@ -1,6 +1,8 @@
+import gc
 import threading
 from dataclasses import replace
 
+from raymm.errors import InputError
 from raymm.serving.predicting import INLINE_BYTES, INLINE_SECONDS
 from raymm.serving.sources import FixedModels
 
@@ -192,3 +194,17 @@ def test_a_canary_that_hangs_is_judged_and_holds_up_nobody(make_served, make_cli
     assert (champion.tally.requests, champion.tally.errors) == (6, 0)
     assert len(where) == 1  # nothing more is begun while it hangs
     assert "raymm-canary" in where[0]
+
+
+def test_a_refused_body_is_not_held(make_client):
+    """An error, its job and the frame between them make no circle that waits to be collected."""
+    client = make_client()
+    body = b'{"records": [' + b" " * (2 * INLINE_BYTES) + b"1]}"
+    gc.collect()
+    gc.disable()
+    try:
+        assert client.post("/v1/models/churn/predict", content=body).status_code == 422
+        held = [one for one in gc.get_objects() if isinstance(one, InputError)]
+    finally:
+        gc.enable()
+    assert not held
