@@ -62,11 +62,11 @@ function lines(rows, most, unit, form) {
   const made = rows.map(([name, value, error]) => {
     const fill = make("span", { class: value < 0 ? "less" : "more" });
     fill.style.setProperty("width", `${most > 0 ? (50 * Math.abs(value)) / most : 0}%`);
-    const give = error > 0.005 * most ? ` ± ${unit(error)}` : "";
+    const give = error > 0.005 * most ? make("span", { class: "soft give", text: ` ± ${unit(Number(error.toPrecision(1)))}` }) : null;
     return make("tr", {},
       make("th", { scope: "row" }, nameOf(name, 60), make("span", { class: "soft value", text: form.shown(name) })),
       make("td", { class: "bars" }, make("span", { class: "both", "aria-hidden": "true" }, fill)),
-      make("td", { class: "n", text: signed(value, unit) + give }),
+      make("td", { class: "n" }, signed(value, unit), give),
     );
   });
   return make("tbody", {}, ...made);
@@ -97,7 +97,7 @@ export function showExplanation(about, answer, number, form) {
     parts.push(make("details", {}, make("summary", { text: summary }), table(rows.slice(FIRST), most, unit, told, form)));
   }
   const other = answer.version === number ? "" : ` Version ${number} gave the prediction; version ${answer.version}, the champion, is explained.`;
-  parts.push(make("p", { class: "soft small", text: `Shapley values (${named(answer.method, 60)}): together they make up the whole difference from the average.${other}` }));
+  parts.push(make("p", { class: "soft small", text: `${named(answer.method, 200)}. Together they make up the whole difference from the average.${other}` }));
   by("why").replaceChildren(...parts);
   const strongest = rows.slice(0, 3).filter((row) => row[1] !== 0);
   return strongest.length ? `Most is added by ${strongest.map(([name, value]) => `${named(name, 60)}, ${signed(value, unit)}`).join("; ")}.` : "";

@@ -55,10 +55,10 @@ export const known = (value) => typeof value === "number" && Number.isFinite(val
 /** Return a number for a person: 1,234,567; 0.1235; 1.2e-7. */
 export function figure(value) {
   if (!known(value)) return DASH;
-  const size = Math.abs(value);
-  if (Number.isInteger(value) && size < 1e15) return value.toLocaleString("en", EXACT);
-  if (size >= 1e15 || (size > 0 && size < 1e-4)) return value.toExponential(2);
-  return value.toLocaleString("en", size >= 1e4 ? EXACT : MANY);
+  if (value < 0) return `−${figure(-value)}`;
+  if (Number.isInteger(value) && value < 1e15) return value.toLocaleString("en", EXACT);
+  if (value >= 1e15 || (value > 0 && value < 1e-4)) return value.toExponential(2);
+  return value.toLocaleString("en", value >= 1e4 ? EXACT : MANY);
 }
 
 /** Return a number with its sign, for what is added. */

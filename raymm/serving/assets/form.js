@@ -25,6 +25,7 @@ function instant(seconds, whole) {
 /** One feature's field. */
 class Field {
   constructor(column, number, typical, usual) {
+    const { kind } = column;
     this.column = column;
     this.typical = typical;
     this.usual = usual;
@@ -36,7 +37,8 @@ class Field {
     this.error = make("p", { class: "error", id: `${this.id}-error`, hidden: true });
     const label = make("label", { for: this.id }, nameOf(column.name));
     if (!column.nullable) this.input.required = true;
-    this.box = make("div", { class: "field" }, label, this.input, this.suggestions || null, this.hint, this.error);
+    const long = kind === "text" || (kind === "datetime" && !this.whole);
+    this.box = make("div", { class: long ? "field long-one" : "field" }, label, this.input, this.suggestions || null, this.hint, this.error);
     this.reset();
     for (const event of ["input", "change"]) this.input.addEventListener(event, () => this.complain(""));
   }
@@ -91,10 +93,10 @@ class Field {
       const usual = kind === "number" ? this.usual : null;
       if (usual && (usual[0] > minimum || usual[1] < maximum)) told.push(`mostly ${range(...usual)}`);
     }
-    if (kind === "datetime") told.push("UTC");
+    if (kind === "datetime") told.push(nullable ? "UTC; may be missing" : "UTC");
     if (kind === "category" && categories.length > CHOICES) told.push(`${figure(categories.length)} known values`);
     if (kind === "text") told.push("text");
-    if (nullable && kind !== "number") told.push("may be missing");
+    if (!nullable) told.push("needed");
     return told.join("; ");
   }
 
@@ -137,7 +139,7 @@ class Field {
 }
 
 export class Form {
-  /** `parts` are the elements: fields, finder, find, found, more, moreRow. */
+  /** `parts` are the elements: form, fields, finder, find, found, more, moreRow. */
   constructor(parts) {
     this.parts = parts;
     this.fields = [];
@@ -176,7 +178,7 @@ export class Form {
 
   /** Show the fields that are sought, or the first ones, and those with an error in any case. */
   sift() {
-    const { find, found, more, moreRow } = this.parts;
+    const { form, find, found, more, moreRow } = this.parts;
     const sought = find.value.trim().toLowerCase();
     let count = 0;
     this.fields.forEach((field, place) => {
@@ -188,6 +190,7 @@ export class Form {
     show(moreRow, !sought && this.fields.length > SHOWN);
     tell(more, this.open ? `Show the first ${SHOWN} features` : `Show all ${figure(this.fields.length)} features`);
     more.setAttribute("aria-expanded", String(this.open));
+    form.classList.toggle("long", this.open);
   }
 
   reset() {

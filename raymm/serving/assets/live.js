@@ -48,6 +48,11 @@ export class Pace {
     });
   }
 
+  /** Return the seconds that the samples reach back. */
+  span() {
+    return this.samples.length ? this.samples[this.samples.length - 1].time - this.samples[0].time : 0;
+  }
+
   /** Return requests a second of the last minute; null before there are two samples. */
   now() {
     if (this.samples.length < 2) return null;
@@ -113,8 +118,9 @@ function drawPace(rates) {
   const width = 320;
   const height = 64;
   const last = rates[rates.length - 1].time;
+  const span = Math.max(last - rates[0].time, 1e-3);
   const most = Math.max(...rates.map((one) => one.rate), 1e-9);
-  const x = (time) => (width * (1 - (last - time) / KEPT)).toFixed(1);
+  const x = (time) => (width * (1 - (last - time) / span)).toFixed(1);
   const y = (rate) => (height - 2 - (rate / most) * (height - 6)).toFixed(1);
   const path = rates.map((one, place) => `${place ? "L" : "M"}${x(one.time)} ${y(one.rate)}`).join("");
   const area = `${path}L${x(last)} ${height}L${x(rates[0].time)} ${height}Z`;
@@ -138,12 +144,14 @@ export function showTraffic(status, pace) {
   );
   const rates = pace.rates();
   const [drawn] = by("pace").getElementsByTagName("svg");
-  const made = rates.length > 1 ? drawPace(rates) : null;
+  const most = Math.max(0, ...rates.map((one) => one.rate));
+  const made = rates.length > 1 && most > 0 ? drawPace(rates) : null;
   if (drawn) drawn.replaceWith(...[made].filter(Boolean));
   else if (made) by("pace").prepend(made);
-  const most = Math.max(0, ...rates.map((one) => one.rate));
-  const span = rates.length > 1 ? duration(rates[rates.length - 1].time - rates[0].time) : "";
-  tell(by("pace-text"), rates.length > 1 ? `Requests a second in the last ${span}; at most ${figure(Number(most.toPrecision(3)))}` : "Requests a second are drawn here while the page is open.");
+  const span = rates.length > 1 ? duration(Math.round(pace.span())) : "";
+  const peak = `Requests a second in the last ${span}; at most ${figure(Number(most.toPrecision(3)))}`;
+  const quiet = span ? `No requests in the last ${span}.` : "Requests a second are drawn here while the page is open.";
+  tell(by("pace-text"), made ? peak : quiet);
   const line = (name, found) => make("tr", {}, make("th", { scope: "row", text: name }), ...["p50", "p95", "p99"].map((key) => make("td", { class: "n", text: duration(found?.[key]) })));
   const champion = status.versions.find((one) => one.role === "champion");
   by("latency").replaceChildren(line("Last minute", pace.latency(traffic.bounds)), line("Champion, since it began", champion?.latency));
@@ -194,7 +202,7 @@ export function showQuality(status, proven) {
   }
   parts.push(...labelled(status.quality, status.labels), ...expected(status.estimated));
   if (!status.monitor.running) parts.push(make("p", { class: "soft", text: `${status.monitor.note} What answers are worth is not known.` }));
-  if (status.advice?.reason) parts.push(make("p", { class: "soft", text: `Training again: ${status.advice.action === "retrain" ? "advised. " : ""}${status.advice.reason}` }));
+  if (status.advice?.reason) parts.push(make("p", { class: "soft", text: status.advice.action === "retrain" ? `Training again is advised: ${status.advice.reason}` : status.advice.reason }));
   by("quality").replaceChildren(...parts);
 }
 

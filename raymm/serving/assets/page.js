@@ -10,7 +10,7 @@ import { begin, showDrift, showHistory } from "./past.js";
 const EVERY = 5000; // milliseconds between two looks
 const HISTORY = 60000; // after which the history is read again without a change
 
-const form = new Form({ fields: by("fields"), finder: by("finder"), find: by("find"), found: by("found"), more: by("more"), moreRow: by("more-row") });
+const form = new Form({ form: by("form"), fields: by("fields"), finder: by("finder"), find: by("find"), found: by("found"), more: by("more"), moreRow: by("more-row") });
 const seen = { name: "", about: null, pace: new Pace(), history: null, read: 0, sequence: null, fresh: 0 };
 let paused = false;
 let timer = 0;

@@ -28,7 +28,7 @@ function state(one) {
 }
 
 function row(one) {
-  const beside = (now, then) => make("td", { class: "n" }, make("span", { text: percent(now) }), " ", make("span", { class: "soft", text: percent(then) }));
+  const beside = (now, then) => !known(now) ? make("td", { class: "n soft", text: "–" }) : make("td", { class: "n" }, make("span", { text: percent(now) }), " ", make("span", { class: "soft", text: `(${percent(then)})` }));
   const change = known(one.statistic)
     ? make("td", { class: "change" }, bar(ratio(one) / 2, one.drifted ? "bad marked" : "marked"), make("span", { class: "of", text: `${figure(one.statistic)} of ${figure(one.threshold)}` }))
     : make("td", { class: "soft", text: "–" });
@@ -102,7 +102,7 @@ export function showHistory(history, status) {
   drawChanges();
   const roles = new Map(status.versions.map((one) => [one.number, one.role]));
   const rows = history.versions.map((one) => {
-    const sure = known(one.score_low) && known(one.score_high) ? ` (${range(one.score_low, one.score_high)})` : "";
+    const sure = known(one.score_low) && known(one.score_high) ? range(one.score_low, one.score_high) : "";
     const role = roles.get(one.number) || "";
     return make("tr", {},
       make("th", { scope: "row", text: figure(one.number) }),
