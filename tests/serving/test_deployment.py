@@ -116,6 +116,27 @@ def _grpc(port, canary):
         assert "nobody" in failed.value.details()
 
 
+def _page(port, shadow):
+    """Read the page and what it asks for."""
+
+    def get(path):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    assert get("/")[1].startswith(b"<!doctype html>")
+    assert get("/assets/page.js")[0] == 200
+    _standing(port, until=lambda told: told["counts"]["2"]["requests"] > 0)
+    told = json.loads(get("/v1/models/churn/status")[1])
+    roles = {one["number"]: one["role"] for one in told["versions"]}
+    assert (roles, told["release"]["replicas"]) == ({2: "champion", shadow: "shadow"}, 1)
+    assert sum(told["versions"][0]["within"]) == told["versions"][0]["requests"] > 0
+    assert [one["number"] for one in told["release"]["refused"]] == [3]
+    newest = json.loads(get("/v1/models/churn/history")[1])["changes"][0]
+    assert (newest["number"], newest["action"]) == (shadow, "shadow")
+
+
 def test_life_of_a_deployment(ray_cluster, port, make_bundle, record, tmp_path):
     body = json.dumps({"records": [record]})
     config = ServingConfig(port=port, poll=0.2, grpc_port=free_port(), insecure=True)
@@ -177,6 +198,7 @@ def test_life_of_a_deployment(ray_cluster, port, make_bundle, record, tmp_path):
     _standing(port, until=lambda told: told["shadowed"]["answered"] >= 1)
     assert _ask(connection, "", body, name="other")[1]["model"] == "other"
     _grpc(config.grpc_port, canary)
+    _page(port, canary)
 
     other = deployment.application(
         ("none",), RegistryShelf(storage=str(tmp_path)), None, config=config, tokens={}
