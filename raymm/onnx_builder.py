@@ -91,7 +91,7 @@ class GraphBuilder:
     ) -> tuple[str, ...]:
         """Add a node with several outputs and return their names."""
         names = tuple(self.fresh(operator.lower()) for _ in range(outputs))
-        self._nodes.append(helper.make_node(operator, list(inputs), list(names), **attributes))
+        self._nodes.append(make_node(operator, inputs, names, **attributes))
         return names
 
     def model(self, outputs: Sequence[tuple[str, str, int, Sequence[Any]]]) -> onnx.ModelProto:
@@ -120,6 +120,34 @@ class GraphBuilder:
         model.ir_version = IR_VERSION
         onnx.checker.check_model(model)
         return model
+
+
+def make_node(
+    operator: str,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    *,
+    name: str = "",
+    domain: str | None = None,
+    doc_string: str = "",
+    **attributes: Any,
+) -> onnx.NodeProto:
+    """Return a node as ``onnx.helper.make_node`` does, in a fraction of its time.
+
+    An attribute that is an array, of floats or of whole numbers, is taken as it is; the helper
+    looks at every entry several times, which took seconds for some thousand trees.
+    """
+    node = helper.make_node(
+        operator, list(inputs), list(outputs), name=name, domain=domain, doc_string=doc_string
+    )
+    for key, value in sorted(attributes.items()):
+        if not isinstance(value, np.ndarray):
+            node.attribute.append(helper.make_attribute(key, value))
+        elif value.dtype.kind == "f":
+            node.attribute.add(name=key, type=onnx.AttributeProto.FLOATS, floats=value.tolist())
+        else:
+            node.attribute.add(name=key, type=onnx.AttributeProto.INTS, ints=value.tolist())
+    return node
 
 
 FLOAT = TensorProto.FLOAT

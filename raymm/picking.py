@@ -23,7 +23,6 @@ from raymm.artifacts import (
     from_record,
 )
 from raymm.bundle.packed import Bundle
-from raymm.bundle.run import Runner
 from raymm.compression import frontier as compressing
 from raymm.config import RunConfig, parse
 from raymm.data import ingest, split, statistics
@@ -233,7 +232,7 @@ def _explanation(life: Life, sha256: str) -> Explanation:
 
     def make() -> Explanation:
         return attribution.explain(
-            Runner(stages.load(life, sha256), threads=stages.threads(life.config)).judge,
+            stages.runner(life, sha256).judge,
             life.dataset.rows(rows),
             life.dataset.y[rows],
             life.metric,

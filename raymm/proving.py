@@ -16,7 +16,7 @@ from raymm.evaluation import blessing as blessings
 from raymm.evaluation import evaluate as evaluations
 from raymm.evaluation import slices as slicing
 from raymm.evaluation.metrics import baseline_prediction
-from raymm.stages import Built, Life, free_threads, kept, load
+from raymm.stages import Built, Life, kept, load, runner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,14 +76,14 @@ def _prove_one(life: Life, built: Built, sha256: str, champion: Version | None) 
 
 def _slow_row(life: Life, bundle: Bundle) -> float:
     """Return the 99th percentile of 1,000 single rows through the graph, in microseconds."""
-    runner = Runner(bundle)
+    alone = Runner(bundle)
     tensors = life.dataset.rows(life.dataset.test)
     times = []
     for turn in range(1100):
         row = turn % len(life.dataset.test)
         one = {name: values[row : row + 1] for name, values in tensors.items()}
         began = time.perf_counter()
-        runner.predict(one)
+        alone.predict(one)
         times.append(time.perf_counter() - began)
     return float(np.quantile(times[100:], 0.99) * 1e6)
 
@@ -103,8 +103,7 @@ def _evaluation(life: Life, sha256: str, champion: Version | None) -> tuple[Eval
     trained = dataset.y[dataset.train]
     baseline = baseline_prediction(trained, classes, len(rows), metric=life.metric)
     bundle = load(life, sha256)
-    runner = Runner(bundle, threads=free_threads(life.config))
-    predictions = runner.predict(dataset.rows(rows))
+    predictions = runner(life, sha256).predict(dataset.rows(rows))
     slices = slicing.slices(dataset.frame, dataset.schema, rows)
     judge = partial(judge, decisions=(bundle.schema.decision, ()))
     if champion is None:

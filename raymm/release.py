@@ -19,7 +19,6 @@ from raymm.artifacts import (
     Version,
     as_record,
 )
-from raymm.bundle.run import Runner
 from raymm.champions import TRAIN_ROWS, train_rows
 from raymm.config import home_folder
 from raymm.proving import Proof
@@ -147,7 +146,7 @@ def _report(
             audit=audit,
             lineage=bundle.lineage,
             truth=life.dataset.y[rows],
-            predictions=Runner(bundle).predict(life.dataset.rows(rows)),
+            predictions=stages.runner(life, proof.bundle).predict(life.dataset.rows(rows)),
             space=space,
             parameters=importance(space, trials),
         )

@@ -86,6 +86,8 @@ class Life:
     """What this process has already trained on all training rows, by recipe."""
     probes: dict[str, Pipeline] = field(default_factory=dict)
     """What this process has already trained on the first fold, by trial."""
+    runners: dict[str, tuple[Bundle, Runner]] = field(default_factory=dict)
+    """What this process has already read from the store, by SHA-256, ready to predict."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,8 +310,20 @@ def lineage_of(life: Life, recipe: Recipe) -> Lineage:
 
 
 def load(life: Life, sha256: str) -> Bundle:
-    """Read a bundle of this run back from the store, its hash checked."""
-    return Bundle.from_bytes(life.registry.store.get_blob(sha256), sha256=sha256)
+    """Read a bundle of this run back from the store, its hash checked; once in a process."""
+    return _ready(life, sha256)[0]
+
+
+def runner(life: Life, sha256: str) -> Runner:
+    """Return what predicts by a bundle of this run; see `load`."""
+    return _ready(life, sha256)[1]
+
+
+def _ready(life: Life, sha256: str) -> tuple[Bundle, Runner]:
+    if sha256 not in life.runners:
+        bundle = Bundle.from_bytes(life.registry.store.get_blob(sha256), sha256=sha256)
+        life.runners[sha256] = bundle, Runner(bundle, threads=free_threads(life.config))
+    return life.runners[sha256]
 
 
 def explain(life: Life, built: Built, shipped: str, recipe: Recipe) -> Explanation:
@@ -319,7 +333,7 @@ def explain(life: Life, built: Built, shipped: str, recipe: Recipe) -> Explanati
         dataset = life.dataset
         rows = dataset.test
         return attribution.explain(
-            Runner(load(life, shipped), threads=free_threads(life.config)).judge,
+            runner(life, shipped).judge,
             dataset.rows(rows),
             dataset.y[rows],
             life.metric,
@@ -367,10 +381,11 @@ def audit(life: Life, shipped: str) -> Audit:
     dataset = life.dataset
 
     def make() -> Audit:
-        runner = Runner(load(life, shipped), threads=free_threads(life.config))
+        if not protected:
+            return Audit(groups=(), gaps=())
         return fairness.audit(
             dataset.y[dataset.test],
-            runner.judge(dataset.rows(dataset.test)),
+            runner(life, shipped).judge(dataset.rows(dataset.test)),
             dataset.frame.iloc[dataset.test],
             dataset.schema,
             metric=life.metric,

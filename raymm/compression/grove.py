@@ -261,9 +261,9 @@ def _run(trees: TreeEnsemble, x: npt.NDArray[np.float32]) -> npt.NDArray[np.floa
     from onnx import helper
 
     from raymm.models.trees import OPERATOR
-    from raymm.onnx_builder import FLOAT, IR_VERSION, ML_DOMAIN, ML_OPSET, OPSET
+    from raymm.onnx_builder import FLOAT, IR_VERSION, ML_DOMAIN, ML_OPSET, OPSET, make_node
 
-    node = helper.make_node(OPERATOR, ["x"], ["y"], domain=ML_DOMAIN, **trees.attributes())
+    node = make_node(OPERATOR, ["x"], ["y"], domain=ML_DOMAIN, **trees.attributes())
     sides: list[Any] = [
         helper.make_tensor_value_info(name, FLOAT, ["n", size])
         for name, size in (("x", x.shape[1]), ("y", len(trees.base)))

@@ -18,7 +18,7 @@ import onnx
 from onnx import helper
 
 from raymm.errors import BundleError
-from raymm.onnx_builder import ML_DOMAIN, GraphBuilder
+from raymm.onnx_builder import ML_DOMAIN, GraphBuilder, make_node
 
 OPERATOR = "TreeEnsembleRegressor"
 FORMAT = "raymm.trees/1"
@@ -151,21 +151,21 @@ class TreeEnsemble:
         mode = "BRANCH_LT" if self.strict else "BRANCH_LEQ"
         return {
             "n_targets": len(self.base),
-            "base_values": self.base.tolist(),
+            "base_values": self.base,
             "aggregate_function": "SUM",
             "post_transform": "NONE",
-            "nodes_treeids": trees.tolist(),
-            "nodes_nodeids": (np.arange(len(first)) - first).tolist(),
-            "nodes_featureids": np.maximum(self.feature, 0).tolist(),
-            "nodes_values": self.threshold.tolist(),
+            "nodes_treeids": trees,
+            "nodes_nodeids": np.arange(len(first)) - first,
+            "nodes_featureids": np.maximum(self.feature, 0),
+            "nodes_values": self.threshold,
             "nodes_modes": [mode if branch else "LEAF" for branch in inner.tolist()],
-            "nodes_truenodeids": np.where(inner, self.left - first, 0).tolist(),
-            "nodes_falsenodeids": np.where(inner, self.right - first, 0).tolist(),
-            "nodes_missing_value_tracks_true": self.missing_left.astype(np.int64).tolist(),
-            "target_treeids": trees[self.leaf].tolist(),
-            "target_nodeids": (self.leaf - first[self.leaf]).tolist(),
-            "target_ids": self.output.tolist(),
-            "target_weights": self.value.tolist(),
+            "nodes_truenodeids": np.where(inner, self.left - first, 0),
+            "nodes_falsenodeids": np.where(inner, self.right - first, 0),
+            "nodes_missing_value_tracks_true": self.missing_left.astype(np.int64),
+            "target_treeids": trees[self.leaf],
+            "target_nodeids": self.leaf - first[self.leaf],
+            "target_ids": self.output,
+            "target_weights": self.value,
             "doc_string": json.dumps(
                 {
                     "format": FORMAT,
@@ -181,7 +181,7 @@ class TreeEnsemble:
 
     def to_node(self, like: onnx.NodeProto) -> onnx.NodeProto:
         """Return a node that does this ensemble's work between the tensors of ``like``."""
-        return helper.make_node(
+        return make_node(
             OPERATOR,
             list(like.input),
             list(like.output),
