@@ -296,9 +296,15 @@ def _versions(
             "failed": sum(seen["errors"].values()) if seen else known.errors,
             "latency": {name: latency.get(name) for name in _QUANTILES},
             "within": list(known.within),
-            "drifted": len(seen["drifted"]) if "drifted" in seen else None,
+            "drifted": _drifted(seen),
             **{key: seen.get(key) for key in _JUDGED},
         }
+
+
+def _drifted(seen: Mapping[str, Any]) -> int | None:
+    """Return how many features drifted; None before there was a window to tell by."""
+    found = len(seen.get("drifted", ()))
+    return found if found or seen.get("window", {}).get("complete") else None
 
 
 def _share(role: str, share: float) -> float | None:

@@ -97,7 +97,7 @@ export function showExplanation(about, answer, number, form) {
     parts.push(make("details", {}, make("summary", { text: summary }), table(rows.slice(FIRST), most, unit, told, form)));
   }
   const other = answer.version === number ? "" : ` Version ${number} gave the prediction; version ${answer.version}, the champion, is explained.`;
-  parts.push(make("p", { class: "soft small", text: `${named(answer.method, 200)}. Together they make up the whole difference from the average.${other}` }));
+  parts.push(make("p", { class: "soft small", text: `${named(answer.method, 250).replace(/[.]$/, "")}. Together they make up the whole difference from the average.${other}` }));
   by("why").replaceChildren(...parts);
   const strongest = rows.slice(0, 3).filter((row) => row[1] !== 0);
   return strongest.length ? `Most is added by ${strongest.map(([name, value]) => `${named(name, 60)}, ${signed(value, unit)}`).join("; ")}.` : "";
