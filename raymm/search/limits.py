@@ -9,6 +9,9 @@ from raymm.search.goals import Goals
 from raymm.search.ledger import Ledger
 from raymm.search.plateau import FrontPlateau, Plateau
 
+FIRST = 60.0
+"""Seconds at least that a search whose time is up goes on for its first result."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -21,7 +24,8 @@ class Limits:
     trials : int or None
         Configurations; what goes on with one of them with a larger budget does not count.
     seconds : float or None
-        Of searching.
+        Of searching. A search without any result then goes on for its first one, as long again and
+        at least `FIRST`: a model that comes late is better than none.
     compute : float or None
         CPU-seconds of trials, each of which has ``cpus`` CPUs.
     plateau : int or None
@@ -57,6 +61,7 @@ class Spending:
     def __init__(self, limits: Limits, ledger: Ledger) -> None:
         self._limits, self._ledger = limits, ledger
         self._cpu_seconds = 0.0
+        self._heard = False
         patience, goals = limits.plateau, limits.goals
         self._plateau: Plateau | FrontPlateau | None = None
         if patience is not None:
@@ -66,8 +71,13 @@ class Spending:
                 else FrontPlateau(goals, patience)
             )
 
+    def hear(self) -> None:
+        """Take in that there is a result, if only a first rung's."""
+        self._heard = True
+
     def add(self, ended: Trial, cpu_seconds: float) -> None:
         """Take in a trial's end."""
+        self._heard = True
         self._cpu_seconds += cpu_seconds
         if self._plateau is not None:
             self._plateau.add(ended)
@@ -76,7 +86,9 @@ class Spending:
     def seconds_left(self) -> float | None:
         """Seconds until the time is used up; None where there is no limit."""
         limit = self._limits.seconds
-        return None if limit is None else limit - self._ledger.elapsed
+        if limit is None:
+            return None
+        return limit + (0.0 if self._heard else max(FIRST, limit)) - self._ledger.elapsed
 
     def over(self, running: float = 0.0) -> str:
         """Return which limit is reached, in a word or a sentence; empty while none is.

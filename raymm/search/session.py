@@ -232,6 +232,7 @@ class Session:
 
     def keep_rung(self, number: int, rung: Rung, *, go_on: bool) -> None:
         """Keep a rung that is in the ledger, and let the searcher look at it."""
+        self.spending.hear()
         trial = self._open[number]
         trial.decisions[rung.rounds] = go_on
         trial.rungs.append(rung)
@@ -392,7 +393,7 @@ class Session:
                     f"No trial succeeded; {len(failed)} failed. The last failure: {failed[-1]}"
                 )
             raise SearchError(
-                f"No trial could be finished within {self.limits.seconds} s. "
+                f"No trial came to a first result within {self._ledger.elapsed:.0f} s. "
                 "Give the search more time (--time), or fewer rows."
             )
         return trials

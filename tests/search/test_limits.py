@@ -9,7 +9,7 @@ from typing import Any
 from raymm.artifacts import Trial
 from raymm.search.goals import Goals
 from raymm.search.ledger import Ledger
-from raymm.search.limits import Limits, Spending
+from raymm.search.limits import FIRST, Limits, Spending
 
 
 def spending(tmp_path: Path, **how: Any) -> Spending:
@@ -19,6 +19,10 @@ def spending(tmp_path: Path, **how: Any) -> Spending:
 
 def ended(value: float) -> Trial:
     return Trial(id="t", number=0, config={}, status="finished", value=value)
+
+
+def failed() -> Trial:
+    return Trial(id="t", number=0, config={}, status="failed", error="boom")
 
 
 def test_without_limits_nothing_ends_it(tmp_path: Path) -> None:
@@ -39,12 +43,26 @@ def test_time_is_that_of_the_ledger(tmp_path: Path) -> None:
     ledger = Ledger.open(str(tmp_path), "run")
     limits = Limits(metric="loss", direction="minimize", seconds=1e-6)
     known = Spending(limits, ledger)
+    known.hear()
     assert known.over() == ""
     with ledger.searching():
         time.sleep(1e-3)
         assert known.over() == "time"
     assert known.seconds_left is not None
     assert known.seconds_left < 0
+
+
+def test_a_first_result_is_waited_for_and_a_failure_is_one(tmp_path: Path) -> None:
+    for number, come in enumerate((Spending.hear, lambda one: one.add(failed(), 1.0))):
+        known = spending(tmp_path / str(number), seconds=1e-9)
+        assert known.over() == ""
+        assert 59.0 < (known.seconds_left or 0.0) <= FIRST + 1e-9
+        come(known)
+        with known._ledger.searching():
+            time.sleep(1e-3)
+            assert known.over() == "time"
+    late = spending(tmp_path / "late", seconds=500.0)
+    assert late.seconds_left == 1000.0
 
 
 def test_a_plateau_gives_its_reason(tmp_path: Path) -> None:
