@@ -1,8 +1,9 @@
 """Explains predictions: what each column of a row adds to what the model answers.
 
 ``{"records": [{"column": value, …}, …]}``, and ``"class"`` for one class other than the last of
-two or the one predicted of more. What is computed is told by ``method`` in the answer; it runs in
-a thread of its own, of which there is one, so that predictions are not held up by it.
+two or the one predicted of more; or a table in CSV or Arrow. What is computed is told by
+``method`` in the answer; it runs in a thread of its own, of which there is one, so that
+predictions are not held up by it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from raymm.artifacts import Tensors
 from raymm.errors import InputError, ServingError, TooLarge
 from raymm.plugins import explainers
+from raymm.serving.bulk import sheet_of
 from raymm.serving.columns import shown
 from raymm.serving.limits import Room
-from raymm.serving.media import headers_of, require_json
+from raymm.serving.media import JSON, headers_of, media_of
 from raymm.serving.protocol import document, encode
 from raymm.serving.sources import Served
 
@@ -66,28 +69,41 @@ class Explanations:
         service = self._service
         served = service.served(request)
         headers = headers_of(request.scope)
-        require_json(headers)
+        media = media_of(headers)
         self._room.require()
         body = await service.intake.read(headers, request.receive)
         with self._room:
-            content = await service.in_thread(self._threads, self._room, self._answer, served, body)
+            content = await service.in_thread(
+                self._threads, self._room, self._answer, served, body, media
+            )
         return Response(content, media_type="application/json")
 
-    def _answer(self, served: Served, body: bytes) -> bytes:
+    def _read(self, served: Served, body: bytes, media: bytes) -> tuple[Tensors, str | None]:
+        """Return a request's tensors, and the class that it asks about."""
+        config = self._service.config
+        if media != JSON:
+            sheet = sheet_of(
+                media,
+                body,
+                known=served.sheets.known,
+                max_rows=config.max_rows,
+                max_bytes=self._service.max_bytes,
+            )
+            _require_few(sheet.rows, config.max_explained)
+            return served.sheets.tensors(sheet), None
         asked = document(body)
         wanted = asked.pop("class", None) if type(asked) is dict else None
-        records = served.reader.records(asked, max(self._service.config.max_rows, 1))
-        most = self._service.config.max_explained
-        if len(records) > most:
-            raise TooLarge(
-                f"{most} rows may be explained at once, but there are {len(records)}. "
-                "Split the request, or raise serving.max_explained."
-            )
+        records = served.reader.records(asked, max(config.max_rows, 1))
+        _require_few(len(records), config.max_explained)
         classes = served.schema.classes
         if wanted is not None and (type(wanted) is not str or wanted not in classes):
             allowed = " or ".join(map(repr, classes[:20])) or "left out for a model of numbers"
             raise InputError(field="class", observed=shown(wanted), allowed=allowed)
-        tensors = served.reader.tensors(records)
+        return served.reader.tensors(records), wanted
+
+    def _answer(self, served: Served, body: bytes, media: bytes) -> bytes:
+        tensors, wanted = self._read(served, body, media)
+        classes = served.schema.classes
         try:
             found = self._explainer(served).explain(tensors)
         except ValueError as error:
@@ -114,6 +130,14 @@ class Explanations:
             made = self._kind(served.runner.predict, served.schema, served.statistics, seed=seed)
             known = self._explainers[served.name] = served, made
         return known[1]
+
+
+def _require_few(rows: int, most: int) -> None:
+    if rows > most:
+        raise TooLarge(
+            f"{most} rows may be explained at once, but there are {rows}. "
+            "Split the request, or raise serving.max_explained."
+        )
 
 
 def _told(

@@ -1,6 +1,7 @@
 """True labels that become known after their predictions, told by the predictions' names.
 
-``{"labels": [{"id": "k3J9….1f", "label": "yes"}, …]}``. Labels are checked against the schema here;
+``{"labels": [{"id": "k3J9….1f", "label": "yes"}, …]}``, or a table in CSV or Arrow with the columns
+``id`` and ``label``. Labels are checked against the schema here;
 which prediction each belongs to is known to the monitor alone, so one that names none is counted
 there as an orphan and is no error.
 """
@@ -11,13 +12,17 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from raymm.artifacts import Feedback, Schema
 from raymm.errors import InputError, NotFound, TooLarge
 from raymm.features.columns import number, spell
+from raymm.serving.bulk import sheet_of
 from raymm.serving.columns import shown
 from raymm.serving.identity import require_row_name
-from raymm.serving.media import headers_of, require_json
+from raymm.serving.media import JSON, headers_of, media_of
 from raymm.serving.protocol import document, encode
+from raymm.serving.sheets import Sheet, encoded
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
 
     from raymm.serving.predicting import Service
 
-_KEYS = {"id", "label"}
+_KEYS = frozenset({"id", "label"})
 
 
 class LabelReader:
@@ -90,8 +95,36 @@ class LabelReader:
             labels.append(self._label(one["label"], f"{field}.label"))
         return Feedback(ids=tuple(ids), labels=tuple(labels))
 
-    def _label(self, value: Any, field: str) -> str | float:
-        found = self._class(value) if self._schema.classes else _finite(value)
+    def table(self, sheet: Sheet) -> Feedback:
+        """Return the labels of a table.
+
+        Raises
+        ------
+        InputError
+            For the first row whose name or label is wrong, or a column that should not be there.
+        """
+        if set(sheet.columns) != _KEYS:
+            raise InputError(
+                field=sheet.head,
+                observed=f"the columns {', '.join(sorted(sheet.columns))[:60]}",
+                allowed="the columns id and label",
+            )
+        ids, labels = [], []
+        names, values = (_values(sheet, name) for name in sorted(_KEYS))
+        for row, (name, value) in enumerate(zip(names, values, strict=True)):
+            try:
+                ids.append(require_row_name(name, "id"))
+                labels.append(self._label(value, "label", textual=sheet.textual))
+            except InputError as error:
+                place = f"{sheet.place(row)}{error.field}"
+                raise InputError(
+                    field=place, observed=error.observed, allowed=error.allowed
+                ) from None
+        return Feedback(ids=tuple(ids), labels=tuple(labels))
+
+    def _label(self, value: Any, field: str, *, textual: bool = False) -> str | float:
+        plain = number(value.strip()) if textual and not self._schema.classes else value
+        found = self._class(value) if self._schema.classes else _finite(plain)
         if found is None:
             raise InputError(field=field, observed=shown(value), allowed=self._allowed)
         return found
@@ -106,6 +139,22 @@ class LabelReader:
             return self._folded.get(text.casefold())
         plain = number(text)
         return self._numbers.get(plain) if plain is not None else None
+
+
+def _values(sheet: Sheet, name: str) -> list[Any]:
+    """Return a column's values; rows that share a text share it here too."""
+    made: list[Any] = []
+    for array in sheet.columns[name].chunks:
+        try:
+            codes, found = encoded(array, sheet.most)
+        except pa.ArrowException:  # a list, say
+            raise InputError(
+                field=f"{sheet.head}, {name}",
+                observed=f"a column of {str(array.type)[:60]}",
+                allowed="a column of text or of numbers",
+            ) from None
+        made.extend([found[code] for code in codes.tolist()])
+    return made
 
 
 def _finite(value: Any) -> float | None:
@@ -138,13 +187,24 @@ class Feedbacks:
         service = self._service
         served = service.served(request)
         headers = headers_of(request.scope)
-        require_json(headers)
+        media = media_of(headers)
         config = service.config
         body = await service.intake.read(headers, request.receive)
         reader = self._readers.get(served.name)
         if reader is None or reader._schema is not served.schema:
             reader = self._readers[served.name] = LabelReader(served.schema)
-        feedback = reader.feedback(document(body), config.max_rows)
+        if media == JSON:
+            feedback = reader.feedback(document(body), config.max_rows)
+        else:
+            feedback = reader.table(
+                sheet_of(
+                    media,
+                    body,
+                    known=_KEYS,
+                    max_rows=config.max_rows,
+                    max_bytes=service.max_bytes,
+                )
+            )
         watcher = service.watcher(served)
         if watcher is None:
             raise NotFound(f'no monitor of "{served.name}" runs, so nobody takes its labels.')

@@ -18,6 +18,8 @@ from raymm.serving.identity import PATTERN, ROW_PATTERN
 from raymm.serving.protocol import example
 from raymm.serving.sources import Served
 
+_ROWS = "the columns' names in the first row, in any order; an empty cell is a missing value"
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _SHOWN = 20
 """Categories that are listed for a column; more are counted."""
 
@@ -75,6 +77,7 @@ def _model_paths(served: Served, max_rows: int, max_explained: int) -> dict[str,
         explain_schema(schema, min(max_rows, max_explained)),
         explained_schema(schema),
     )
+    _take_tables(explain, _ROWS, _example(schema))
     feedback = _posted(
         _operation("Tell true labels by the predictions' names", "How many were taken"),
         feedback_schema(schema, max_rows),
@@ -88,6 +91,9 @@ def _model_paths(served: Served, max_rows: int, max_explained: int) -> dict[str,
             "required": ["model", "accepted", "predictions"],
         },
     )
+    known = schema.classes[0] if schema.classes else 0.0
+    labels = _csv([["id", "label"], ["4f1c9a0be27d3358", known]])
+    _take_tables(feedback, "the columns id and label", labels)
     return {
         f"{root}/predict": {"post": predict},
         f"{root}/explain": {"post": explain},
@@ -116,12 +122,19 @@ def _posted(
     return operation
 
 
+def _take_tables(operation: dict[str, Any], told: str, example: str) -> None:
+    """Say that an operation takes CSV, described in a few words, and Arrow."""
+    content = operation["requestBody"]["content"]
+    content["text/csv"] = _text(told, example)
+    content["application/vnd.apache.arrow.stream"] = _BINARY
+
+
 def add_tables(operation: dict[str, Any], schema: Schema) -> None:
     """Add CSV and Arrow to an operation that takes rows and returns predictions.
 
     The answer has them where ``Accept`` asks for them.
     """
-    given = example(schema)
+    _take_tables(operation, _ROWS, _example(schema))
     head = {"type": "string", "pattern": PATTERN}
     operation["parameters"] = [
         {
@@ -131,19 +144,19 @@ def add_tables(operation: dict[str, Any], schema: Schema) -> None:
             "schema": head,
         }
     ]
-    told = "the columns' names in the first row, in any order; an empty cell is a missing value"
     answer = ["prediction", *(f"probability_{label}" for label in schema.classes)]
-    asked, answered = operation["requestBody"]["content"], operation["responses"]["200"]["content"]
-    asked["text/csv"] = _text(told, _csv([list(given), list(given.values())]))
+    answered = operation["responses"]["200"]["content"]
     answered["text/csv"] = _text(f"the columns {', '.join(answer)}", _csv([answer]))
-    for content in (asked, answered):
-        content["application/vnd.apache.arrow.stream"] = {
-            "schema": {"type": "string", "format": "binary"}
-        }
+    answered["application/vnd.apache.arrow.stream"] = _BINARY
 
 
 def _text(description: str, example: str) -> dict[str, Any]:
     return {"schema": {"type": "string", "description": description}, "example": example}
+
+
+def _example(schema: Schema) -> str:
+    given = example(schema)
+    return _csv([list(given), list(given.values())])
 
 
 def _csv(rows: Iterable[Iterable[Any]]) -> str:

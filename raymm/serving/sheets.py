@@ -217,9 +217,9 @@ class _Feature:
                 plain = _parsed(pc.if_else(absent, pa.scalar(None, pa.string()), array))
         if plain is not None:
             return self._numbers(plain)
-        encoded = array.dictionary_encode()
-        codes = encoded.indices.to_numpy()
-        words = encoded.dictionary.to_pylist()
+        coded = array.dictionary_encode()
+        codes = coded.indices.to_numpy()
+        words = coded.dictionary.to_pylist()
         try:
             numbers = self._spelled(words)
         except Misfit as misfit:
@@ -258,7 +258,7 @@ class _Feature:
 
     def _distinct(self, sheet: Sheet, array: Any) -> npt.NDArray[Any]:
         """Read the distinct values as those of JSON, and give each row its own."""
-        codes, found = _encoded(array, sheet.most)
+        codes, found = encoded(array, sheet.most)
         try:
             tensor = self._read(found)
         except Misfit as misfit:
@@ -302,10 +302,20 @@ def _number(word: str, missing: frozenset[str]) -> float:
     return math.nan if value is None else value
 
 
-def _encoded(array: Any, most: int) -> tuple[npt.NDArray[np.int64], list[Any]]:
+def encoded(array: Any, most: int) -> tuple[npt.NDArray[np.int64], list[Any]]:
     """Return each row's place among the distinct values, and those; None where missing.
 
     Only those values of a dictionary that some row has are looked at.
+
+    Parameters
+    ----------
+    array : pyarrow.Array
+    most : int
+        Bytes of text that its rows may come to where they share it.
+
+    Raises
+    ------
+    TooLarge
     """
     kind = array.type
     if _TYPES.is_null(kind):
@@ -326,9 +336,9 @@ def _encoded(array: Any, most: int) -> tuple[npt.NDArray[np.int64], list[Any]]:
         values = values.take(pa.array(used[lacking:], pa.int64()))
         codes = codes - lacking
     else:
-        encoded = array.dictionary_encode()
-        codes = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
-        values = encoded.dictionary
+        coded = array.dictionary_encode()
+        codes = coded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
+        values = coded.dictionary
     if _TYPES.is_decimal(values.type):
         values = values.cast(pa.string()).cast(pa.float64())
     found = values.to_pylist()

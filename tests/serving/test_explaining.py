@@ -72,3 +72,22 @@ def test_it_gives_up_in_time(make_client, make_served, record, post):
     answer = client.post(PATH, json={"records": [record]})
     release.set()
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+def test_a_table_is_explained_as_records_are(make_client, record, post):
+    import csv
+    import io
+
+    client, path = make_client(max_explained=2), "/v1/models/churn/explain"
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(record))
+    writer.writeheader()
+    writer.writerows([record, record | {"age": -40}])
+    headers = {"content-type": "text/csv"}
+    answer = client.post(path, content=text.getvalue().encode(), headers=headers)
+    assert answer.status_code == 200
+    expected = post(client, {"records": [record, record | {"age": -40}]}, path)[1]
+    assert answer.json() == expected
+    writer.writerow(record)
+    answer = client.post(path, content=text.getvalue().encode(), headers=headers)
+    assert answer.status_code == 413

@@ -1,3 +1,6 @@
+import io
+
+import pyarrow as pa
 import pytest
 
 from raymm.artifacts import Schema
@@ -112,7 +115,70 @@ def test_feedback_is_guarded_as_predictions_are(make_client, post):
     assert post(watched, {"labels": [{"id": "a", "label": 1}]}, path)[0] == 422
     assert post(watched, b"[" * 900, path)[0] == 422
     assert post(watched, b" " * 2000, path)[0] == 413
-    assert watched.post(path, content=b"", headers={"content-type": "text/csv"}).status_code == 415
+    assert watched.post(path, content=b"", headers={"content-type": "text/html"}).status_code == 415
     assert recorder.learned == []
     assert post(make_client(), good, path)[0] == 404
     assert post(make_client(tokens={"a": "s3cret"}), good, path)[0] == 401
+
+
+def _as_arrow(**columns):
+    sink = io.BytesIO()
+    table = pa.table(columns)
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return sink.getvalue()
+
+
+ARROW = "application/vnd.apache.arrow.stream"
+
+
+@pytest.mark.parametrize(
+    ("media", "body"),
+    [
+        ("text/csv", b"label,id\r\nyes,a-0\r\n no ,a-1\r\n"),
+        (ARROW, _as_arrow(id=["a-0", "a-1"], label=["yes", "no"])),
+        (ARROW, _as_arrow(id=["a-0", "a-1"], label=pa.array(["yes", "no"]).dictionary_encode())),
+    ],
+)
+def test_labels_come_as_tables_too(make_client, media, body):
+    recorder = Recorder()
+    client = make_client(watcher_for=lambda name: recorder)
+    path, headers = "/v1/models/churn/feedback", {"content-type": media}
+    assert client.post(path, content=body, headers=headers).json()["accepted"] == 2
+    assert recorder.learned[0].ids == ("a-0", "a-1")
+    assert recorder.learned[0].labels == ("yes", "no")
+
+
+def test_values_come_as_tables_too(make_client, make_served):
+    recorder = Recorder()
+    client = make_client(make_served(task="regression"), watcher_for=lambda name: recorder)
+    for media, body in (
+        ("text/csv", b"id,label\na, 1.5\n"),
+        (ARROW, _as_arrow(id=["a"], label=[1.5])),
+    ):
+        answer = client.post(
+            "/v1/models/churn/feedback", content=body, headers={"content-type": media}
+        )
+        assert answer.status_code == 200
+    assert [one.labels for one in recorder.learned] == [(1.5,), (1.5,)]
+
+
+@pytest.mark.parametrize(
+    ("media", "body", "field"),
+    [
+        ("text/csv", b"id\na\n", "line 1"),
+        ("text/csv", b"id,label,more\na,yes,1\n", "line 1"),
+        ("text/csv", b"id,label\na,yes\nb,maybe\n", "line 3, label"),
+        ("text/csv", b"id,label\na b,yes\n", "line 2, id"),
+        ("text/csv", b"id,label\na,\n", "line 2, label"),
+        (ARROW, _as_arrow(id=["a", None], label=["yes", "no"]), "rows[1].id"),
+        (ARROW, _as_arrow(id=["a"], label=[["yes"]]), "schema, label"),
+        (ARROW, _as_arrow(id=["a"], label=[b"yes"]), "rows[0].label"),
+    ],
+)
+def test_tables_of_wrong_labels(make_client, media, body, field):
+    recorder = Recorder()
+    client = make_client(watcher_for=lambda name: recorder)
+    answer = client.post("/v1/models/churn/feedback", content=body, headers={"content-type": media})
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, field)
+    assert not recorder.learned
