@@ -174,7 +174,7 @@ class Overview:
         served = service.models.get(request.path_params["name"])
         standing, note = await self._everywhere(served.name)
         local = service.models.reports().get(served.name, {})
-        report = as_record(service.report(served.name))
+        report = service.report(served.name)
         release = _release(served, local, standing)
         told = {
             "model": served.name,
@@ -190,7 +190,7 @@ class Overview:
             "advice": report.get("advice"),
             "monitor": _monitor(report, watched=service.watcher(served) is not None),
         }
-        return Response(encode(told), media_type="application/json")
+        return Response(_written(told), media_type="application/json")
 
     async def _everywhere(self, name: str) -> tuple[Mapping[str, Any] | None, str]:
         """Return how all replicas stand, or None and why that is not known."""
@@ -253,6 +253,18 @@ class Overview:
 
     def _read(self, name: str) -> bytes:
         return encode({"model": name, **as_record(self._service.models.history(name))})
+
+
+def _written(told: dict[str, Any]) -> bytes:
+    """Write plain values; those that JSON lacks (NaN, arrays) are made plain first.
+
+    Most reports hold none, and to go through the thousands of values of a wide model's would keep
+    requests waiting.
+    """
+    try:
+        return encode(told)
+    except (errors.ServingError, TypeError):
+        return encode(as_record(told))
 
 
 def _release(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jsonschema
+import numpy as np
 import pytest
 
 from raymm.artifacts import ColumnStatistics, Release, Statistics, as_record
@@ -181,6 +182,17 @@ def test_a_history_that_is_old_is_read_again_and_its_failure_is_told(make_asking
     answer = client.get(HISTORY)
     assert (answer.status_code, shelf.reads) == (500, 2)
     assert answer.json()["error"]["message"] == "storage is away"
+
+
+def test_figures_that_json_lacks_are_null(make_client, watcher):
+    report = watcher.report
+
+    def odd():
+        return {**report(), "labels": {"a": float("nan"), "b": np.float32(0.5)}}
+
+    watcher.report = odd
+    told = make_client(watcher_for=lambda name: watcher).get(STATUS).json()
+    assert told["labels"] == {"a": None, "b": 0.5}
 
 
 def test_other_models_are_not_found(make_client):
