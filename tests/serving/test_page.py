@@ -204,3 +204,53 @@ def test_names_are_shown_as_they_are_and_a_phone_holds_the_page(
     server.should_exit = server.force_exit = True
     tab.wait("!document.getElementById('notice').hidden")
     assert "does not answer" in tab.text("#notice")
+
+
+TIMERS = """
+const began = setTimeout, ended = clearTimeout;
+window.waiting = new Set();
+window.setTimeout = (work, delay, ...more) => {
+  const number = began(() => { window.waiting.delete(number); work(...more); }, delay);
+  if (delay === 5000) window.waiting.add(number);
+  return number;
+};
+window.clearTimeout = number => { window.waiting.delete(number); ended(number); };
+"""
+"""Counts the looks that a page has before it."""
+
+
+@pytest.mark.slow
+def test_the_page_looks_again_only_while_it_is_seen(make_client, serve_here, tab):
+    url, _ = serve_here(make_client().app)
+    tab.call("Page.addScriptToEvaluateOnNewDocument", source=TIMERS)
+    tab.look(1280, 900)
+    tab.open(url)
+    tab.wait("waiting.size === 1")
+    hide = "Object.defineProperty(document, 'hidden', {value: %s, configurable: true});"
+    hide += "document.dispatchEvent(new Event('visibilitychange'))"
+    tab.ask(hide % "true")
+    assert tab.ask("waiting.size") == 0
+    tab.ask(hide % "false")
+    tab.wait("waiting.size === 1")
+    tab.ask("document.getElementById('pause').click()")
+    assert tab.ask("waiting.size") == 0
+    assert tab.text("#pulse").startswith("Paused")
+    tab.ask(hide % "true")
+    tab.ask(hide % "false")
+    assert tab.ask("waiting.size") == 0
+    tab.ask("document.getElementById('pause').click()")
+    tab.wait("waiting.size === 1")
+    assert tab.said == []
+
+
+@pytest.mark.slow
+def test_a_service_without_a_model_says_how_to_get_one(serve_here, tab):
+    from raymm.sections import ServingConfig
+    from raymm.serving.app import create_app
+    from raymm.serving.sources import FixedModels
+
+    url, _ = serve_here(create_app(FixedModels(), config=ServingConfig(), tokens={}))
+    tab.open(url)
+    tab.wait("!document.getElementById('empty').hidden")
+    assert "raymm deploy" in tab.text("#empty")
+    assert tab.said == []
