@@ -165,7 +165,7 @@ def _routes(
     opened: dict[tuple[str, str], Handler] = {
         ("GET", "/"): page.index,
         ("GET", "/assets/{file}"): page.asset,
-        ("GET", "/docs"): views.docs,
+        ("GET", "/docs"): page.docs,
         ("GET", "/v2"): views.server,
         ("GET", "/v2/health/live"): views.live,
         ("GET", "/v2/health/ready"): views.ready,
@@ -267,12 +267,6 @@ class _Views:
             except NotFound:
                 continue
         return loaded
-
-    async def docs(self, request: Request) -> Response:
-        """Return the page that shows the OpenAPI document."""
-        from starlette.responses import HTMLResponse
-
-        return HTMLResponse(openapi.PAGE)
 
     async def openapi(self, request: Request) -> Response:
         """Return the OpenAPI document of the models as they are now."""

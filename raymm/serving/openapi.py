@@ -1,4 +1,4 @@
-"""The service's OpenAPI document, made of each model's own schema, and a page that shows it.
+"""The service's OpenAPI document, made of each model's own schema.
 
 Every column is described with its kind, its categories or the range seen in training, and an
 example row that the model accepts as it stands.
@@ -323,57 +323,3 @@ def answer_schema(schema: Schema) -> dict[str, Any]:
     required = list(properties)
     properties["id"] = {"type": "string", "description": "The prediction's name, for feedback"}
     return {"type": "object", "properties": properties, "required": required}
-
-
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>raymm</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-pre { background: #f4f4f4; padding: .8rem; overflow: auto } code { font-size: .9em }
-table { border-collapse: collapse } td, th { border: 1px solid #ccc; padding: .2rem .6rem;
-text-align: left } h2 { font-size: 1.1rem; margin-top: 2rem }
-</style>
-<h1>raymm</h1>
-<p>The full description is at <a href="openapi.json">openapi.json</a>; <a href="./">the page</a>
-tries it.</p>
-<form id="ask" hidden><label>Token <input type="password" id="token"></label>
-<button>Show</button></form>
-<main id="main"></main>
-<script>
-const main = document.getElementById("main"), ask = document.getElementById("ask");
-function add(tag, text, to) {
-  const made = document.createElement(tag); made.textContent = text;
-  (to || main).append(made); return made;
-}
-async function show(token) {
-  const headers = token ? {authorization: "Bearer " + token} : {};
-  const answer = await fetch("openapi.json", {headers});
-  ask.hidden = answer.status !== 401;
-  if (!answer.ok) return;
-  main.replaceChildren();
-  const paths = (await answer.json()).paths;
-  for (const [path, methods] of Object.entries(paths))
-    for (const [method, operation] of Object.entries(methods)) {
-      add("h2", method.toUpperCase() + " " + path); add("p", operation.summary);
-      const body = operation.requestBody;
-      if (!body) continue;
-      add("p", "Body: " + Object.keys(body.content).join(", "));
-      const schema = body.content["application/json"].schema;
-      const table = add("table", "");
-      const listed = Object.values(schema.properties)[0].items.properties;
-      for (const [name, column] of Object.entries(listed)) {
-        const row = add("tr", "", table); add("th", name, row);
-        add("td", column.description || "", row);
-      }
-      add("pre", JSON.stringify(schema.example, null, 2));
-    }
-}
-ask.addEventListener("submit", event => {
-  event.preventDefault(); show(document.getElementById("token").value);
-});
-let known = "";
-try { known = sessionStorage.getItem("raymm.token") || ""; } catch {}
-show(known);
-</script></html>
-"""
-"""A page that reads ``openapi.json`` and loads nothing from elsewhere."""

@@ -1,6 +1,6 @@
-"""The page at ``/``: files of this package, served as they are.
+"""The pages at ``/`` and ``/docs``: files of this package, served as they are.
 
-They hold no secret and nothing of any model: the page asks the service itself, with the token that
+They hold no secret and nothing of any model: a page asks the service itself, with the token that
 a person gives it. Nothing is loaded from elsewhere, no script stands within the page, and the
 headers forbid both, as they forbid other pages to frame it.
 """
@@ -67,6 +67,10 @@ class Page:
         page = self._file("index.html", request)
         page.headers["vary"] = "accept"
         return page
+
+    async def docs(self, request: Request) -> Response:
+        """Return the page that shows the OpenAPI document."""
+        return self._file("docs.html", request)
 
     async def asset(self, request: Request) -> Response:
         """Return one of the page's files; raises NotFound."""

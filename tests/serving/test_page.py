@@ -18,7 +18,7 @@ def test_the_page_needs_no_token_and_holds_nothing_of_the_models(make_client, ma
     page = client.get("/", headers={"accept": "text/html,application/json;q=0.9"})
     assert page.status_code == client.get("/").status_code == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    for answer in (page, *(client.get(f"/assets/{name}") for name in FILES)):
+    for answer in (page, client.get("/docs"), *(client.get(f"/assets/{name}") for name in FILES)):
         assert answer.status_code == 200
         assert answer.headers["content-security-policy"] == POLICY
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -65,10 +65,11 @@ def test_the_page_of_an_application_that_is_not_at_the_root(make_client):
 
 def test_nothing_is_loaded_from_elsewhere_and_nothing_stands_inline():
     names = {path.name: path.read_text() for path in map(FOLDER.joinpath, FILES)}
-    page = names["index.html"]
-    for found in re.findall(r'(?:src|href)="([^"]*)"', page):
-        assert found.startswith("#") or found == "docs" or (FOLDER.parent / found).is_file()
-    assert not re.search(r"<style|\son\w+=|\sstyle=|<script(?![^>]*\ssrc=)", page)
+    for page in (names["index.html"], names["docs.html"]):
+        for found in re.findall(r'(?:src|href)="([^"]*)"', page):
+            own = {"#main", "docs", "./", "openapi.json"}
+            assert found in own or (FOLDER.parent / found).is_file()
+        assert not re.search(r"<style|\son\w+=|\sstyle=|<script(?![^>]*\ssrc=)", page)
     for name, text in names.items():
         addresses = set(re.findall(r"https?://[^\s\"')]+", text))
         assert addresses <= {"http://www.w3.org/2000/svg"}, name
@@ -78,14 +79,21 @@ def test_nothing_is_loaded_from_elsewhere_and_nothing_stands_inline():
             assert module in names
 
 
-def test_every_element_that_the_scripts_name_is_on_the_page():
-    page = (FOLDER / "index.html").read_text()
+@pytest.mark.parametrize(
+    ("page", "scripts"),
+    [
+        ("index.html", [name for name in FILES if name.endswith(".js") and name != "docs.js"]),
+        ("docs.html", ["docs.js"]),
+    ],
+)
+def test_every_element_that_the_scripts_name_is_on_the_page(page, scripts):
+    page = (FOLDER / page).read_text()
     ids = re.findall(r'\sid="([^"]*)"', page)
     assert len(ids) == len(set(ids))
-    scripts = "".join(path.read_text() for path in FOLDER.glob("*.js"))
-    assert set(re.findall(r'by\("([\w-]+)"\)', scripts)) <= set(ids)
-    for named in re.findall(r'(?:for|aria-(?:labelledby|describedby|controls))="([^"]*)"', page):
-        assert set(named.split()) <= set(ids)
+    text = "".join((FOLDER / name).read_text() for name in scripts)
+    assert set(re.findall(r'by\("([\w-]+)"\)', text)) <= set(ids)
+    for found in re.findall(r'(?:for|aria-(?:labelledby|describedby|controls))="([^"]*)"', page):
+        assert set(found.split()) <= set(ids)
     assert {path.suffix for path in map(Path, FILES)} == {".html", ".css", ".js", ".svg"}
 
 
@@ -254,3 +262,23 @@ def test_a_service_without_a_model_says_how_to_get_one(serve_here, tab):
     tab.wait("!document.getElementById('empty').hidden")
     assert "raymm deploy" in tab.text("#empty")
     assert tab.said == []
+
+
+@pytest.mark.slow
+def test_the_documentation_shows_each_path_with_the_token_of_the_page(
+    hostile, make_client, serve_here, tab
+):
+    url, _ = serve_here(make_client(hostile, tokens={"a": "s3cret-of-a"}).app)
+    tab.look(360, 740)
+    tab.open(f"{url}/docs")
+    tab.wait("document.activeElement.id === 'token'")
+    tab.write("s3cret-of-a")
+    tab.press("Enter")
+    tab.wait("!document.getElementById('docs').hidden")
+    told = tab.text("#paths")
+    assert "/v1/models/churn/predict" in told
+    assert HOSTILE in tab.ask("document.getElementById('paths').textContent")
+    assert tab.ask("document.documentElement.scrollWidth") <= 360
+    tab.open(url)
+    tab.wait("!document.getElementById('model').hidden")  # it is not asked for again
+    assert [one for one in tab.said if "401" not in one] == []
