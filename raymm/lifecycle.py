@@ -45,6 +45,7 @@ from raymm.bundle.run import Runner
 from raymm.compression import frontier as compressing
 from raymm.config import RunConfig, default_storage, parse
 from raymm.data import enough, ingest, schema, skew, split, statistics, validation
+from raymm.data.guessed import Guessed
 from raymm.errors import DataError
 from raymm.evaluation.metrics import Metric, default_metric, metric_for
 from raymm.features.columns import encode
@@ -192,14 +193,15 @@ def _dataset(
 ) -> tuple[Dataset, tuple[Anomaly, ...]]:
     notify(Progress(stage="data", message=f"reading {config.data.source}"))
     table = table or ingest.read(config.data.source)
-    described = statistics.describe(table)
+    guessed = Guessed(table)
+    described = statistics.describe(table, guessed)
     fairness.require_columns(config.goal.protected, table.frame)
     if known is not None:
         columns = known
     elif config.data.schema_file:
         columns = schema.read(config.data.schema_file)
     else:
-        columns = schema.infer(table, described, config.data)
+        columns = schema.infer(table, described, config.data, guessed)
     anomalies = validation.validate(table, columns, described)
     validation.require_valid(anomalies)
     dataset = split.split(table, columns, config.data, seed=config.seed)

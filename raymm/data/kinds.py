@@ -67,6 +67,7 @@ DATES = (
 """How dates may be written, tried in this order; a day that can be a month is taken as one only
 where day first does not fit every row."""
 
+_QUICK = 100_000
 _DATED = re.compile(r"\d.*[/.:\- ].*\d")
 _CODE = re.compile(r"0\d{2,}$")
 _DIGIT = re.compile(r"\d")
@@ -78,7 +79,7 @@ def decimal_commas(frame: pd.DataFrame) -> bool:
     Then 4,026 in another column is four and a bit too; alone it would be taken for thousands.
     """
     for _, column in frame.items():
-        if not pd.api.types.is_string_dtype(column):
+        if not pd.api.types.is_string_dtype(column) or not _any_comma(column):
             continue
         words = [str(word).strip(SIGNS + " -+\u00a0") for word in _first_words(column, 300)]
         marked = [word for word in words if "," in word]
@@ -87,6 +88,13 @@ def decimal_commas(frame: pd.DataFrame) -> bool:
         if all(map(_COMMA.match, marked)) and not all(map(_GROUPED.match, marked)):
             return True
     return False
+
+
+def _any_comma(column: pd.Series[Any]) -> bool:
+    """Return False where no cell can hold a comma: far sooner told than what its words are."""
+    if not isinstance(column.dtype, pd.StringDtype) or len(column) > _QUICK:
+        return True
+    return bool(column.str.contains(",", regex=False).any())
 
 
 def _first_words(column: pd.Series[Any], count: int) -> list[Any]:

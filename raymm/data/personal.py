@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from raymm.artifacts import Anomaly, Column, Schema
+from raymm.artifacts import Anomaly, Column, Schema, Tensors
 from raymm.data.findings import anomaly
 from raymm.data.naming import parted
 
@@ -67,11 +68,14 @@ class Found(NamedTuple):
     example: str
 
 
-def personal(frame: pd.DataFrame, schema: Schema) -> Iterator[Anomaly]:
+def personal(
+    frame: pd.DataFrame, schema: Schema, tensors: Tensors | None = None
+) -> Iterator[Anomaly]:
     """Yield a warning for each kind of personal data in a column, with a masked example.
 
     At most 5,000 rows are looked at, drawn with a fixed seed. A kind is told of from three rows
     and one in a hundred on. Columns that are left out are told of as well: they are in the table.
+    ``tensors``, where given, are those of the features: small numbers are passed over by them.
     """
     rows = np.arange(len(frame))
     if len(rows) > _ROWS:
@@ -79,6 +83,11 @@ def personal(frame: pd.DataFrame, schema: Schema) -> Iterator[Anomaly]:
     for column in schema.columns:
         if column.name not in frame.columns or column.kind in ("boolean", "datetime"):
             continue
+        plain = column.kind == "number" and not column.format
+        if plain and tensors is not None and column.name in tensors:
+            values = tensors[column.name][rows]
+            if not _long(values[~np.isnan(values)], column):
+                continue
         words = _words(frame[column.name].iloc[rows], column)
         if not len(words):
             continue
@@ -107,10 +116,8 @@ def _told(what: str, column: Column, found: Found) -> Anomaly:
 def _words(cells: pd.Series[Any], column: Column) -> pd.Series[int]:
     """Return the rows of each different word; numbers only where they could be a call or card."""
     if pd.api.types.is_numeric_dtype(cells.dtype):
-        least = 7 if _CALLED.search(parted(column.name)) else 13
         values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
-        values = values[np.isfinite(values)]
-        if not len(values) or np.median(values) < 10.0 ** (least - 1):
+        if not _long(values[np.isfinite(values)], column):
             return pd.Series(dtype=np.int64)
         cells = cells.dropna()
         whole = cells.to_numpy(dtype=np.float64)
@@ -120,6 +127,12 @@ def _words(cells: pd.Series[Any], column: Column) -> pd.Series[int]:
     absent = {"", *(word.strip() for word in column.missing)}
     counts = cells.dropna().astype(str).str.slice(0, _CELL).str.strip().value_counts()
     return counts[~counts.index.isin(absent)]
+
+
+def _long(values: npt.NDArray[Any], column: Column) -> bool:
+    """Return whether half of the known values are as long as a call or card number is."""
+    least = 7 if _CALLED.search(parted(column.name)) else 13
+    return len(values) > 0 and bool(np.median(values) >= 0.999 * 10.0 ** (least - 1))
 
 
 def _matching(words: pd.Series[int], test: Callable[[str], str]) -> Found | None:

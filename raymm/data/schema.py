@@ -11,8 +11,8 @@ from collections.abc import Collection
 import numpy as np
 
 from raymm.artifacts import Column, ColumnStatistics, Kind, Role, Schema, Statistics, Table
+from raymm.data.guessed import Guessed
 from raymm.data.guesses import Guess
-from raymm.data.kinds import decimal_commas, guess
 from raymm.data.naming import is_key
 from raymm.data.schema_file import read, write
 from raymm.data.target import target_of
@@ -27,7 +27,9 @@ CATEGORIES = 1000
 _EPOCH = re.compile(r"timestamp|epoch|unix_?time|(^|_)ts($|_)")
 
 
-def infer(table: Table, statistics: Statistics, config: DataConfig) -> Schema:
+def infer(
+    table: Table, statistics: Statistics, config: DataConfig, guessed: Guessed | None = None
+) -> Schema:
     """Return the schema of a table.
 
     Parameters
@@ -39,6 +41,8 @@ def infer(table: Table, statistics: Statistics, config: DataConfig) -> Schema:
     config : DataConfig
         Names the target and, where wanted, the task, positive class, time and group columns and
         those to exclude.
+    guessed : Guessed, optional
+        Of this table, with what has been looked at already.
 
     Raises
     ------
@@ -62,23 +66,15 @@ def infer(table: Table, statistics: Statistics, config: DataConfig) -> Schema:
         )
     if config.target in config.exclude:
         raise DataError(f'data.exclude must not hold the target "{config.target}".')
-    comma = decimal_commas(table.frame)
-    written = table.written
-    aim = guess(
-        table.frame[config.target],
-        keep_none=True,
-        decimal_comma=comma,
-        written=written.get(config.target),
-    )
-    target, task, classes = target_of(aim, config, statistics.rows)
+    guessed = guessed or Guessed(table)
+    target, task, classes = target_of(guessed.target(config.target), config, statistics.rows)
     counts = {column.name: column for column in statistics.columns}
     columns = []
     for name in names:
         if name == config.target:
             columns.append(target)
             continue
-        found = guess(table.frame[name], decimal_comma=comma, written=written.get(name))
-        columns.append(_column(name, found, counts[name], roles.get(name), config))
+        columns.append(_column(name, guessed[name], counts[name], roles.get(name), config))
     if not any(column.role == "feature" for column in columns):
         columns = _spared(columns)
     return Schema(columns=tuple(columns), target=config.target, task=task, classes=classes)

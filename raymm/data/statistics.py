@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from raymm.artifacts import NO_TIME, Column, ColumnStatistics, Dataset, Statistics, Table
+from raymm.data.guessed import Guessed
 from raymm.data.guesses import Guess
-from raymm.data.kinds import decimal_commas, guess
 
 VALUES = 50
 """The most values that are counted one by one."""
@@ -20,17 +20,12 @@ QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _DECILES = tuple(i / 10 for i in range(1, 10))
 
 
-def describe(table: Table) -> Statistics:
+def describe(table: Table, guessed: Guessed | None = None) -> Statistics:
     """Return the statistics of each column of a table, whose kinds are guessed."""
-    rows = len(table.frame)
-    comma = decimal_commas(table.frame)
-    columns = tuple(
-        _described(
-            str(name), guess(values, decimal_comma=comma, written=table.written.get(str(name)))
-        )
-        for name, values in table.frame.items()
-    )
-    return Statistics(rows=rows, columns=columns)
+    guessed = guessed or Guessed(table)
+    names = map(str, table.frame.columns)
+    columns = tuple(_described(name, guessed[name]) for name in names)
+    return Statistics(rows=len(table.frame), columns=columns)
 
 
 def reference(dataset: Dataset) -> Statistics:

@@ -41,7 +41,7 @@ def validate(table: Table, schema: Schema, statistics: Statistics) -> tuple[Anom
     found = [*table.anomalies, *_columns(frame, schema), *few_rows(len(frame), schema)]
     found += duplicates(frame, schema, tensors)
     found += doubts(table, schema)
-    told = list(personal(frame, schema))
+    told = list(personal(frame, schema, tensors))
     found += told
     for column in schema.columns:
         if column.name not in frame.columns:
