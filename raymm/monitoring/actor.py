@@ -310,12 +310,13 @@ class ActorWatcher:
         self._begin()
 
     def report(self) -> Mapping[str, Any]:
-        """Return the latest report fetched, with ``dropped`` batches and ``dropped_labels``.
+        """Return the latest report fetched, its ``age`` in seconds, ``dropped`` batches and labels.
 
         Empty before the first.
         """
-        dropped = {"dropped": self._dropped, "dropped_labels": self._dropped_labels}
-        return {**self._report, **dropped} if self._report else {}
+        own = {"dropped": self._dropped, "dropped_labels": self._dropped_labels}
+        own["age"] = round(time.monotonic() - self._fetched)
+        return {**self._report, **own} if self._report else {}
 
     def close(self) -> None:
         """Send what is there once more and end the thread."""

@@ -29,6 +29,8 @@ Standing = Callable[[str], Awaitable[Mapping[str, Any]]]
 
 KEPT_SECONDS = 10.0
 """How long a history that was read is told again."""
+SILENT_SECONDS = 30.0
+"""Age of a monitor's report from which on it is told; a replica fetches it every few seconds."""
 _WAITING = 8
 _ROLES = ("champion", "canary", "shadow")
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -341,6 +343,8 @@ def _monitor(report: Mapping[str, Any], *, watched: bool) -> dict[str, Any]:
         why = "No monitor runs beside this server."
     elif not report:
         why = "The monitor has not reported yet."
+    elif (age := report.get("age", 0)) > SILENT_SECONDS:
+        why = f"The monitor has not answered for {age:.0f} s; what it said last is shown."
     return {"running": bool(report), "note": why, "dropped": report.get("dropped", 0)}
 
 

@@ -102,6 +102,8 @@ def test_labels_go_the_way_of_batches_and_a_lost_state_is_told_again(
     assert len(tells) == 2
     assert tells[0] == tells[1]  # the same number, so that it counts once
     assert (len(tells[0][0]), tells[0][3][0].ids) == (1, ("a",))
+    watcher._fetched -= 40  # of which the monitor is silent
+    assert watcher.report()["age"] >= 40
 
 
 @pytest.mark.ray

@@ -195,6 +195,15 @@ def test_figures_that_json_lacks_are_null(make_client, watcher):
     assert told["labels"] == {"a": None, "b": 0.5}
 
 
+def test_a_monitor_that_is_silent_is_told(make_client, watcher):
+    report = watcher.report
+    for age, told in ((5, ""), (40, "has not answered for 40 s")):
+        watcher.report = lambda age=age: {**report(), "age": age}
+        monitor = make_client(watcher_for=lambda name: watcher).get(STATUS).json()["monitor"]
+        assert monitor["running"]
+        assert told in monitor["note"] if told else monitor["note"] == ""
+
+
 def test_other_models_are_not_found(make_client):
     for path in (STATUS, HISTORY):
         assert make_client().get(path.replace("churn", "other")).status_code == 404

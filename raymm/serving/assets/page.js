@@ -120,6 +120,15 @@ async function lookOnce() {
   showQuality(status, seen.history?.versions.find((one) => one.number === status.version));
   showDrift(status);
   if (seen.history) showHistory(seen.history, status);
+  remark(status.monitor);
+}
+
+/** Say what is wrong with the monitor, or that it could not keep up. */
+function remark({ running, note, dropped }) {
+  const lost = dropped ? `${plural(dropped, "batch", "batches")} of requests never reached the monitor. ` : "";
+  const text = running ? `${lost}${note}`.trim() : "";
+  tell(by("monitor-note"), text);
+  show(by("monitor-note"), text !== "");
 }
 
 async function lookBack(status) {
