@@ -45,9 +45,11 @@ class Folded:
     planes: tuple[bytes, ...] = ()
 
 
-_REMEMBERED = 8
+_REMEMBERED = 12
 _known: dict[bytes, tuple[bool, Folded]] = {}
 """By a graph's SHA-256: whether it was proven, and its parts."""
+_encodings: dict[bytes, bytes] = {}
+"""Trees as they are coded, by the SHA-256 of their node's attributes."""
 _lock = threading.Lock()
 
 
@@ -89,13 +91,11 @@ def _taken_apart(graph: bytes, *, proven: bool) -> Folded:
 
 def _fold(model: Any, *, planes: bool, trees: bool) -> Folded | None:
     """Empty a model and return its parts; None where there is nothing to take."""
-    from raymm.models.trees import TreeEnsemble
-
     made: list[bytes] = []
     for node in model.graph.node if trees else ():
         if node.op_type == OPERATOR:
             try:
-                made.append(encode(TreeEnsemble.from_node(node)))
+                made.append(_encoded(node))
             except (BundleError, ValueError, KeyError, IndexError, TypeError):
                 continue
             node.ClearField("attribute")
@@ -107,6 +107,23 @@ def _fold(model: Any, *, planes: bool, trees: bool) -> Folded | None:
         return None
     skeleton = bytes(model.SerializeToString(deterministic=True))
     return Folded(skeleton=skeleton, trees=tuple(made), planes=laid)
+
+
+def _encoded(node: Any) -> bytes:
+    """Return the bytes of a node's trees; the last ones are remembered, as forms share members."""
+    from raymm.models.trees import TreeEnsemble
+
+    parts = (part.SerializeToString(deterministic=True) for part in node.attribute)
+    key = hashlib.sha256(b"".join([node.doc_string.encode(), *parts])).digest()
+    with _lock:
+        known = _encodings.get(key)
+    if known is None:
+        known = encode(TreeEnsemble.from_node(node))
+        with _lock:
+            _encodings[key] = known
+            while len(_encodings) > _REMEMBERED:
+                del _encodings[next(iter(_encodings))]
+    return known
 
 
 def _unfolds(folded: Folded, graph: bytes) -> bool:

@@ -17,6 +17,8 @@ from raymm.compression.grove import Bools, Floats, Grove, Ints, Reached
 _STEPS = 40
 _PRICES = -60.0, 60.0
 """Logarithms, base 2, between which the price of a leaf is looked for."""
+_NEAR = 0.995
+"""Share of the nodes that may stay from which on no lower price is looked for."""
 _UNSEEN = 1e-3
 """Rows that count for a leaf in any case, so that one that no row reached has a say in a mean."""
 
@@ -60,14 +62,17 @@ def collapsed(grove: Grove, reached: Reached, weight: Floats, nodes: int) -> tup
 
 
 def _cheapest(grove: Grove, levels: list[Ints], change: Floats, nodes: int) -> Bools:
-    """Return the splits to end at the lowest price at which at most ``nodes`` nodes are left."""
+    """Return the splits to end at about the lowest price that leaves at most ``nodes`` nodes."""
     low, high = _PRICES
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        if _priced(grove, levels, change, 2.0**middle)[1] > nodes:
+        ended, count = _priced(grove, levels, change, 2.0**middle)
+        if count > nodes:
             low = middle
         else:
             high = middle
+            if count >= _NEAR * nodes:
+                return ended
     return _priced(grove, levels, change, 2.0**high)[0]
 
 

@@ -55,6 +55,9 @@ class Compressor(ABC):
     ----------
     order : int
         Techniques with a smaller number are tried first: cheap and promising ones.
+    opens : bool
+        Whether others are tried on what it makes, where that is good. Its smallest recipes come
+        first, and it has a method `foretold`.
     control : str
         Name of the technique whose form of the same recipe each form has to beat on validation
         rows to be chosen; empty where there is none.
@@ -62,6 +65,7 @@ class Compressor(ABC):
 
     name: ClassVar[str]
     order: ClassVar[int] = 50
+    opens: ClassVar[bool] = False
     control: ClassVar[str] = ""
 
     @abstractmethod
@@ -74,6 +78,21 @@ class Compressor(ABC):
 
         The same bundle, recipe and rows give the same bytes.
         """
+
+    def between(self, good: Config | None, bad: Config) -> Config | None:
+        """Return a recipe between one that lost little and the next, which lost too much.
+
+        None where they are too close to each other, or nothing lies between. ``good`` is None where
+        the first recipe lost too much.
+        """
+        return None
+
+    def foretold(self, bundle: Bundle, tensors: Tensors) -> Callable[[Config], npt.NDArray[Any]]:
+        """Return what tells the predictions of a recipe's form for these rows without the form.
+
+        Techniques that open alone have it.
+        """
+        raise NotImplementedError(f"{self.name} does not open")
 
     def foreseen(self, bundle: Bundle, rows: Rows) -> float:
         """Return the seconds that the first form takes more than what forms take anyway."""

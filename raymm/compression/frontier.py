@@ -1,8 +1,10 @@
 """Measures ways to compress a bundle and chooses the smallest that is good enough.
 
-Techniques are tried alone first, cheap and promising ones before others. Those that write numbers
-more coarsely are then tried on what the others made and could be chosen, the smallest first, and
-only until one of these is good enough.
+First come techniques whose forms can be foretold: a mix of fewer members. The others are tried on
+the smallest of these that is good, or on the bundle itself, cheap and promising ones first; sizes
+between the last that is good and the next are looked for. Those that write numbers more coarsely
+are then tried on what the others made and could be chosen, the smallest first, and only until one
+of these is good enough.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Candidate, Config, Frontier, MetricLike, Tensors
+from raymm.bundle.blend import decided
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.compression.compressor import Compressor, Rows
@@ -37,6 +40,10 @@ LEAST = 2
 FOLLOWING = "quantize"
 """How the names of techniques begin that follow others; see `raymm.compression.compressor`."""
 JOINED = "+"
+OPENING = 0.8
+"""Share of the allowed loss up to which a form is one that others are tried on."""
+BISECTED = 2
+"""Recipes between one that is good and the next that are tried."""
 
 
 def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is allowed)
@@ -107,26 +114,30 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
     names = compressors.names() if techniques == "auto" else tuple(techniques)
     made = {name: compressors.get(name)() for name in names}
     plan = Schedule(left=left, most=_most(len(bundle.graph), seconds))
+    runner = Runner(bundle)
     judge = Judge(
         metric=metric,
         tensors=tensors,
         y=y,
         seed=seed,
-        whole=Runner(bundle).judge(tensors),
+        whole=runner.judge(tensors),
         max_loss=max_loss,
     )
-    with plan.timed(NONE):
-        forms = [judge.measured(NONE, {}, bundle)]
+    forms = [judge.measured(NONE, {}, bundle, runner)]
     following = {name: made[name] for name in names if name.startswith(FOLLOWING)}
     first = {name: one for name, one in made.items() if name not in following}
+    opening = {name: one for name, one in first.items() if one.opens}
+    unmade: list[npt.NDArray[np.float64]] = []
+    forms += _opened(forms[0], opening, trained, judge, plan, unmade)
     plan.keep(len(following) > 0)
-    forms += _alone(bundle, first, trained, judge, plan)
+    others = {name: one for name, one in first.items() if name not in opening}
+    forms += _alone(forms[-1], others, trained, judge, plan)
     plan.keep(False)
     forms += _followed(forms, following, trained, judge, plan)
-    whole, *others = judge.together(forms)
-    others.sort(key=lambda one: -one.bytes)
+    whole, *rest = judge.together(forms, unmade)
+    rest.sort(key=lambda one: -one.bytes)
     return Frontier(
-        candidates=_choose([whole, *others], judge, limits or Limits()),
+        candidates=_choose([whole, *rest], judge, limits or Limits()),
         metric=metric.name,
         max_loss=max_loss,
         rows=len(y),
@@ -183,38 +194,88 @@ def _most(graph_bytes: int, seconds: float | None) -> int | None:
     return max(LEAST, int(SHARE * seconds / (rate * size * graph_bytes / 1e6) / 2))
 
 
+def _opened(
+    whole: Form,
+    techniques: Mapping[str, Compressor],
+    trained: Rows,
+    judge: Judge,
+    plan: Schedule,
+    unmade: list[npt.NDArray[np.float64]],
+) -> list[Form]:
+    """Return the smallest good form of techniques that open, if any; add others' losses to unmade.
+
+    Forms are looked at from the smallest on, and the first is made that surely leaves others some
+    of the loss that is allowed (`OPENING`).
+    """
+    for name, one in techniques.items():
+        recipes = one.recipes(whole.bundle, trained)
+        if not recipes:
+            continue
+        answer = one.foretold(whole.bundle, judge.tensors)
+        for recipe in recipes:
+            prediction = decided(answer(recipe), whole.bundle.schema.decision)
+            _, loss, losses, _ = judge.lost(prediction)
+            if loss.high <= OPENING * judge.allowed and plan.allows(name, recipe):
+                made = one.apply(whole.bundle, recipe, trained)
+                with plan.timed(name):
+                    return [judge.measured(name, recipe, made)]
+            unmade.append(losses)
+    return []
+
+
 def _alone(
-    bundle: Bundle,
+    base: Form,
     techniques: Mapping[str, Compressor],
     trained: Rows,
     judge: Judge,
     plan: Schedule,
 ) -> Iterator[Form]:
-    """Yield what each technique makes of the bundle, and what its control makes of it."""
+    """Yield what each technique makes of a form, and what its control makes of it."""
     controls = {one.control for one in techniques.values()}
     for name, one in sorted(techniques.items(), key=lambda item: (item[1].order, item[0])):
         if name in controls:
             continue
-        control = compressors.get(one.control)() if one.control else None
         before: Form | None = None
-        for recipe in plan.thinned(one.recipes(bundle, trained)):
-            if before is not None and plan.bounded and judge.hopeless(before.candidate):
+        good: Config | None = None
+        bisecting = False
+        recipes = list(plan.thinned(one.recipes(base.bundle, trained)))
+        left = BISECTED if plan.most is None or plan.most > LEAST else 0
+        while recipes:
+            recipe = recipes.pop(0)
+            joined, parameters = _joined(base.candidate, name, recipe)
+            hopeless = before is not None and judge.hopeless(before.candidate)
+            if before is not None and plan.bounded and hopeless and not bisecting:
                 which = told(name, before.candidate.parameters)
-                plan.leave_out(name, recipe, f"{which} surely loses too much")
+                plan.leave_out(joined, parameters, f"{which} surely loses too much")
                 continue
-            extra = 0.0 if before else one.foreseen(bundle, trained)
+            extra = 0.0 if before else one.foreseen(base.bundle, trained)
             if not plan.allows(name, recipe, extra):
                 continue
             with plan.timed(name):
-                form = judge.measured(name, recipe, one.apply(bundle, recipe, trained))
-                if control is not None:
-                    alone = control.apply(bundle, recipe, trained)
-                    other = judge.measured(one.control, recipe, alone)
-                    form = judge.compared(form, other)
-            before = form
-            yield form
-            if control is not None:
-                yield other
+                made = list(_made(base, (name, one), recipe, trained, judge))
+            before = made[0]
+            yield from made
+            if judge.good(before.candidate):
+                good = recipe
+            elif left and (between := one.between(good, recipe)) is not None:
+                recipes, left, bisecting = [between], left - 1, True
+
+
+def _made(
+    base: Form, named: tuple[str, Compressor], recipe: Config, trained: Rows, judge: Judge
+) -> Iterator[Form]:
+    """Yield a technique's form of another, and that of its control where it has one."""
+    name, technique = named
+    joined, parameters = _joined(base.candidate, name, recipe)
+    form = judge.measured(joined, parameters, technique.apply(base.bundle, recipe, trained))
+    if not technique.control:
+        yield form
+        return
+    control = compressors.get(technique.control)()
+    joined, parameters = _joined(base.candidate, technique.control, recipe)
+    other = judge.measured(joined, parameters, control.apply(base.bundle, recipe, trained))
+    yield judge.compared(form, other)
+    yield other
 
 
 def _followed(
@@ -226,9 +287,9 @@ def _followed(
 ) -> Iterator[Form]:
     """Yield forms that techniques make of the bundle itself, and of other forms that are good.
 
-    Finer recipes come first, and the next is tried as long as the last one was good. Smaller bases
-    come first too, and with a form of one that is good beside all others the larger ones are left
-    alone; of the bundle itself one form is shown in any case.
+    Smaller bases come first, and with a form of one that is good beside all others the larger ones
+    are left alone; of the bundle itself one form is shown in any case where the clock does not
+    decide.
     """
     bases = [form for form in forms[1:] if judge.good(form.candidate)]
     bases.sort(key=lambda form: form.candidate.bytes)
@@ -239,7 +300,8 @@ def _followed(
         forms = [*forms, *found]
         held = judge.together(forms)[len(forms) - len(found) :]
         if any(map(judge.good, held)):
-            yield from _coarser(forms[0], following, trained, judge, plan, most=1)
+            if not plan.bounded:
+                yield from _coarser(forms[0], following, trained, judge, plan, most=1)
             return
     yield from _coarser(forms[0], following, trained, judge, plan)
 
@@ -253,26 +315,42 @@ def _coarser(
     *,
     most: int | None = None,
 ) -> Iterator[Form]:
+    """Yield a technique's forms of another, and then the next one's of the smallest that is good.
+
+    Recipes are tried from the middle on, coarser ones as long as the last was good, or finer ones
+    until one is.
+    """
     for name, technique in following.items():
-        for recipe in plan.thinned(technique.recipes(base.bundle, trained), most):
+        recipes = list(plan.thinned(technique.recipes(base.bundle, trained), most))
+        place, step = len(recipes) // 2 if most is None else 0, 0
+        found: list[Form] = []
+        while 0 <= place < len(recipes):
+            recipe = recipes[place]
             joined, parameters = _joined(base.candidate, name, recipe)
             if not plan.allows(joined, parameters):
-                continue
+                break
             with plan.timed(joined):
                 made = technique.apply(base.bundle, recipe, trained)
                 form = judge.measured(joined, parameters, made)
             gain = base.candidate.over_control
-            form = replace(form, candidate=replace(form.candidate, over_control=gain))
-            yield form
-            if not judge.good(form.candidate):
+            found.append(replace(form, candidate=replace(form.candidate, over_control=gain)))
+            yield found[-1]
+            good = judge.good(found[-1].candidate)
+            if (good and step < 0) or (not good and step > 0):
                 break
+            step = 1 if good else -1
+            place += step
+        better = [one for one in found if judge.good(one.candidate)]
+        base = min([base, *better], key=lambda one: one.candidate.bytes)
 
 
 def _joined(first: Candidate, name: str, recipe: Config) -> tuple[str, Config]:
     """Return the name and the parameters of one technique after another."""
     if first.technique == NONE:
         return name, recipe
-    parameters = {f"{first.technique}.{key}": value for key, value in first.parameters.items()}
+    parameters = dict(first.parameters)
+    if JOINED not in first.technique:
+        parameters = {f"{first.technique}.{key}": value for key, value in parameters.items()}
     parameters |= {f"{name}.{key}": value for key, value in recipe.items()}
     return f"{first.technique}{JOINED}{name}", parameters
 

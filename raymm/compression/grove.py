@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from raymm.compression.spread import spread
 from raymm.models.trees import TreeEnsemble
 
 Bools = npt.NDArray[np.bool_]
@@ -16,7 +17,7 @@ Ints = npt.NDArray[np.int64]
 Reached = npt.NDArray[np.int32]
 """The leaf that each row reaches in each tree, shape (trees, n)."""
 _TREES = 64
-_ROWS = 4096
+_ROWS = 2048
 """Trees and rows in one call of onnxruntime."""
 
 
@@ -234,15 +235,31 @@ def reach(grove: Grove, x: npt.NDArray[np.float32]) -> Reached:
     x : float32, shape (n, d)
     """
     found = np.empty((len(grove.roots), len(x)), np.int32)
+    ends = grove.ends
     for first in range(0, len(grove.roots), _TREES):
-        chosen = np.zeros(len(grove.roots), bool)
-        chosen[first : first + _TREES] = True
-        part, place = grove.rebuilt(keep=chosen)
-        number = np.flatnonzero(place >= 0)
-        number = number[np.argsort(place[number])]
-        answers = _run(_numbered(part), x)
-        found[first : first + _TREES] = number[answers.T.astype(np.int64)]
+        last = min(first + _TREES, len(grove.roots))
+        start = int(grove.roots[first])
+        answers = _run(_numbered(_slice(grove, first, last, int(ends[last - 1]))), x)
+        found[first:last] = answers.T.astype(np.int64) + start
     return found
+
+
+def _slice(grove: Grove, first: int, last: int, end: int) -> Grove:
+    """Return the trees from one to another, whose nodes end at ``end``, with leaves as they lie."""
+    start = int(grove.roots[first])
+    nodes = slice(start, end)
+    left, right = grove.left[nodes], grove.right[nodes]
+    return replace(
+        grove,
+        feature=grove.feature[nodes],
+        threshold=grove.threshold[nodes],
+        missing_left=grove.missing_left[nodes],
+        left=np.where(left < 0, -1, left - start),
+        right=np.where(right < 0, -1, right - start),
+        roots=grove.roots[first:last] - start,
+        outputs=grove.outputs[first:last],
+        value=grove.value[nodes],
+    )
 
 
 def _numbered(grove: Grove) -> TreeEnsemble:
@@ -278,7 +295,8 @@ def _run(trees: TreeEnsemble, x: npt.NDArray[np.float32]) -> npt.NDArray[np.floa
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    parts = [
-        session.run(None, {"x": x[start : start + _ROWS]})[0] for start in range(0, len(x), _ROWS)
-    ]
+    parts = spread(
+        lambda start: session.run(None, {"x": x[start : start + _ROWS]})[0],
+        range(0, len(x), _ROWS),
+    )
     return np.concatenate(parts) if parts else np.zeros((0, len(trees.base)), np.float32)

@@ -23,6 +23,8 @@ LEVEL = 0.9
 """Of the loss's interval: its upper end is a one-sided bound at 95 %."""
 TIMED_CALLS = 200
 TIMED_ROWS = 1000
+TIMED_SECONDS = 0.3
+"""After which no more calls are timed, of a row and of `TIMED_ROWS` each; three in any case."""
 NONE = "none"
 
 
@@ -86,10 +88,36 @@ class Judge:
         """The loss that is allowed, in the metric's unit."""
         return self.max_loss * (1.0 if self.bounded else abs(self.score))
 
-    def measured(self, technique: str, parameters: Config, form: Bundle) -> Form:
-        """Measure a form; its loss is paired, row by row and resample by resample."""
-        runner = Runner(form)
-        prediction = runner.judge(self.tensors)
+    def measured(
+        self, technique: str, parameters: Config, form: Bundle, runner: Runner | None = None
+    ) -> Form:
+        """Measure a form; its loss is paired, row by row and resample by resample.
+
+        ``runner`` is given for the bundle as it is, which `whole` was predicted by.
+        """
+        prediction = self.whole
+        if runner is None:
+            runner = Runner(form)
+            prediction = runner.judge(self.tensors)
+        score, loss, losses, hidden = self.lost(prediction)
+        middle, slow, thousand = times(runner, self.tensors)
+        candidate = Candidate(
+            technique=technique,
+            parameters=parameters,
+            score=score,
+            loss=loss,
+            bytes=len(form.to_bytes(proven=False)),
+            row_microseconds=middle,
+            slow_microseconds=slow,
+            thousand_microseconds=thousand,
+            graph_bytes=len(form.graph),
+        )
+        return Form(bundle=form, candidate=candidate, losses=losses, hidden=hidden)
+
+    def lost(
+        self, prediction: npt.NDArray[Any]
+    ) -> tuple[float, Score, npt.NDArray[np.float64], bool]:
+        """Return a prediction's score, its loss, its losses on resamples, and `Form.hidden`."""
         score = float(self.metric(self.y, prediction))
         sign = 1.0 if self.metric.direction == "maximize" else -1.0
         # Adding 0 turns a loss of -0 into 0.
@@ -101,19 +129,7 @@ class Judge:
             # A bootstrap of differences that are all 0 cannot know what other rows would lose.
             high = unseen(len(self.y), 1, LEVEL)
         value = sign * (self.score - score) + 0.0
-        middle, slow, thousand = times(runner, self.tensors)
-        candidate = Candidate(
-            technique=technique,
-            parameters=parameters,
-            score=score,
-            loss=self._told(value, low, high),
-            bytes=len(form.to_bytes(proven=False)),
-            row_microseconds=middle,
-            slow_microseconds=slow,
-            thousand_microseconds=thousand,
-            graph_bytes=len(form.graph),
-        )
-        return Form(bundle=form, candidate=candidate, losses=losses, hidden=hidden)
+        return score, self._told(value, low, high), losses, hidden
 
     def compared(self, form: Form, control: Form) -> Form:
         """Return a form that says what it is better by than its control, on paired resamples."""
@@ -129,23 +145,33 @@ class Judge:
         gain = candidate.over_control
         if candidate.technique == NONE:
             return True
-        loss = max(candidate.loss.high, candidate.loss.value)
-        return loss <= self.allowed and (gain is None or gain.low > 0)
+        return self.within(candidate.loss) and (gain is None or gain.low > 0)
+
+    def within(self, loss: Score) -> bool:
+        """Whether a loss surely is no more than is allowed."""
+        return max(loss.high, loss.value) <= self.allowed
 
     def hopeless(self, candidate: Candidate) -> bool:
         """Whether a candidate surely loses more than is allowed."""
         return bool(candidate.loss.low > self.allowed)
 
-    def together(self, forms: Sequence[Form]) -> tuple[Candidate, ...]:
-        """Return the candidates with bounds of their losses that hold for all of them at once."""
+    def together(
+        self, forms: Sequence[Form], unmade: Sequence[npt.NDArray[np.float64]] = ()
+    ) -> tuple[Candidate, ...]:
+        """Return the candidates with bounds of their losses that hold for all of them at once.
+
+        ``unmade`` holds the losses of forms that were looked at and not made, as `Form.losses`.
+        """
         held = [form.candidate for form in forms]
         if len(forms) < 2:
             return tuple(held)
         values = np.array([one.loss.value for one in held[1:]])
-        low, high = together(values, np.stack([one.losses for one in forms[1:]], axis=1), LEVEL)
+        losses = [*(one.losses for one in forms[1:]), *unmade]
+        values = np.append(values, [one.mean() for one in unmade])
+        low, high = together(values, np.stack(losses, axis=1), LEVEL)
         unknown = unseen(len(self.y), sum(form.hidden for form in forms) or 1, LEVEL)
         made = held[:1]
-        for form, least, most in zip(forms[1:], low.tolist(), high.tolist(), strict=True):
+        for form, least, most in zip(forms[1:], low.tolist(), high.tolist(), strict=False):
             told = self._told(form.candidate.loss.value, least, unknown if form.hidden else most)
             made.append(replace(form.candidate, loss=told))
         return tuple(made)
@@ -163,13 +189,21 @@ def times(runner: Runner, tensors: Tensors) -> tuple[float, float, float]:
         {name: values[row : row + 1] for name, values in tensors.items()}
         for row in range(min(count, TIMED_CALLS))
     ]
-    taken = []
-    for turn in range(TIMED_CALLS + 10):
-        taken.append(_microseconds(runner, ones[turn % len(ones)]))
+    taken = _timed(runner, [ones[turn % len(ones)] for turn in range(TIMED_CALLS + 10)])
     many = {name: np.resize(values, TIMED_ROWS) for name, values in tensors.items()}
-    thousand = np.median([_microseconds(runner, many) for _ in range(4)][1:])
-    middle, slow = np.quantile(taken[10:], [0.5, 0.99])
+    thousand = np.median(_timed(runner, [many] * 4)[1:])
+    middle, slow = np.quantile(taken[min(10, len(taken) // 2) :], [0.5, 0.99])
     return float(middle), float(slow), float(thousand)
+
+
+def _timed(runner: Runner, calls: Sequence[Tensors]) -> list[float]:
+    """Return how long calls took; all of them, or those of `TIMED_SECONDS` and three at least."""
+    taken: list[float] = []
+    for call in calls:
+        taken.append(_microseconds(runner, call))
+        if len(taken) >= 3 and sum(taken) > 1e6 * TIMED_SECONDS:
+            break
+    return taken
 
 
 def _microseconds(runner: Runner, tensors: Tensors) -> float:

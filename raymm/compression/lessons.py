@@ -2,7 +2,7 @@
 
 One step towards what the rows truly are is taken where the answer follows from the ensemble's
 margins by a known line, or by a sigmoid alone, and where features tell nothing of the target
-(`TRUE_KINDS`).
+(`TRUE_KINDS`, `FEW`).
 """
 
 from __future__ import annotations
@@ -28,16 +28,26 @@ CELLS = 20_000_000
 there are more, `FEW_CELLS` say which nodes go first, and `MORE_CELLS` of what is left fit it."""
 FEW_CELLS = 10_000_000
 MORE_CELLS = 30_000_000
+WHOLE_CELLS = 80_000_000
+"""Rows times leaf values at most that the whole is asked for where `CELLS` are not enough."""
 MOST_ROWS = 40_000
 FLOOR = 0.3
 """Added to the weights of rows, of mean 1, where margins become probabilities by a sigmoid or a
 softmax: sure rows weigh little in their loss, but pruned trees must not forget them."""
-TRUE_KINDS = frozenset({"number", "boolean", "datetime"})
-"""Kinds of columns beside which a step towards what rows truly are is taken. Features of categories
-may be statistics of the target, in which the rows that a bundle was trained on see what they are:
-on the table adult that step lost 0.003 of AUC that distilling alone did not."""
+TRUE_KINDS = frozenset({"number", "boolean", "datetime", "category"})
+"""Kinds of columns beside which a step towards what rows truly are is taken. Features of words may
+be statistics of the target, in which the rows that a bundle was trained on see what they are: on
+the table adult, where 1 % of the rows have a country that few share, that step lost 0.003 of AUC
+that distilling alone did not."""
+FEW, MOST_FEW = 100, 0.005
+"""Rows below which a category's statistic tells what they are, and the share of the rows that may
+have such a category. On bike_sharing_hour, of four weathers and four seasons, the step is what
+makes a tenth of the nodes lose nothing instead of 0.6 % of the RMSE."""
 _SAME = 1e-3
 """Difference of answers up to which they follow from one ensemble's margins alone."""
+
+
+_CHECKED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +96,8 @@ def held(grove: Grove, lesson: Lesson) -> int:
 
 def lesson_of(unit: Unit, whole: Grove, bundle: Bundle, rows: Rows) -> Lesson:
     """Ask an ensemble, and the graph that it stands in, for what rows give."""
-    most, few = min(len(rows.y), MOST_ROWS), sample(whole, rows)
+    few = sample(whole, rows)
+    most = max(few, min(len(rows.y), MOST_ROWS, WHOLE_CELLS // max(1, whole.outputs.size)))
     chosen = np.random.default_rng(rows.seed).permutation(len(rows.y))[:most]
     tensors = {name: values[chosen] for name, values in rows.tensors.items()}
     x = tapped(bundle, unit.node.input[0], tensors)
@@ -99,13 +110,26 @@ def lesson_of(unit: Unit, whole: Grove, bundle: Bundle, rows: Rows) -> Lesson:
         weight = weight / weight.mean() + FLOOR
         weight /= weight.mean()
     truth = None
-    if {column.kind for column in bundle.schema.features} <= TRUE_KINDS and len(target) == 1:
-        answers = Runner(bundle).predict(tensors).astype(np.float64)
+    if len(target) == 1 and _may_see(bundle, rows):
         if unit.group is not None:
-            truth = _beside(unit, bundle, tensors, target, answers, rows.y[chosen])
+            truth = _beside(unit, bundle, tensors, target, rows.y[chosen])
         else:
+            answers = Runner(bundle).predict(tensors)
             truth = _truth(target, answers, rows.y[chosen], logits)
     return Lesson(whole, reached, None if few == most else x, target, weight, truth, logits)
+
+
+def _may_see(bundle: Bundle, rows: Rows) -> bool:
+    """Whether features cannot tell what the rows are that the bundle was trained on."""
+    columns = bundle.schema.features
+    if not {column.kind for column in columns} <= TRUE_KINDS:
+        return False
+    words = [column.name for column in columns if column.kind == "category"]
+    for values in (rows.tensors[name] for name in words):
+        _, place, counts = np.unique(values.astype(str), return_inverse=True, return_counts=True)
+        if np.mean(counts[place] < FEW) > MOST_FEW:
+            return False
+    return True
 
 
 def _margins(unit: Unit, bundle: Bundle, tensors: Mapping[str, Any]) -> Floats:
@@ -126,24 +150,21 @@ def _bent(unit: Unit, bundle: Bundle) -> bool:
 
 
 def _beside(
-    unit: Unit,
-    bundle: Bundle,
-    tensors: Mapping[str, Any],
-    target: Floats,
-    answers: Floats,
-    y: npt.NDArray[Any],
+    unit: Unit, bundle: Bundle, tensors: Mapping[str, Any], target: Floats, y: npt.NDArray[Any]
 ) -> Floats | None:
     """Return what rows truly are less what is added beside a group, in the unit of its margins.
 
-    None where answers are not that sum, shape (n,).
+    None where the answers of the first rows are not that sum.
     """
     assert unit.group is not None, "the trees of one node have no group"
     model, _ = tree_nodes(bundle)
     gone = {part.result for part in unit.group.parts}
     others = [name for name in model.graph.node[unit.group.place].input if name not in gone]
     rest = unit.group.shift[0] + sum(tapped(bundle, name, tensors)[:, 0] for name in others)
-    apart = np.abs(unit.group.unit * target[0] + rest - answers).max()
-    if answers.ndim != 1 or apart > _SAME * np.std(answers):
+    some = {name: values[:_CHECKED] for name, values in tensors.items()}
+    answers = Runner(bundle).predict(some).astype(np.float64)
+    total = (unit.group.unit * target[0] + rest)[:_CHECKED]
+    if answers.ndim != 1 or np.abs(total - answers).max() > _SAME * np.std(answers):
         return None
     return np.asarray((y - rest)[None] / unit.group.unit, np.float64)
 

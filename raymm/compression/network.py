@@ -18,9 +18,12 @@ from raymm.artifacts import Tensors
 from raymm.bundle.graph import PROBABILITIES
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
+from raymm.compression.spread import spread
 
 Floats32 = npt.NDArray[np.float32]
 
+_ROWS = 2048
+"""Rows in one call where there are many: calls share the processors."""
 ACTIVATIONS = ("Relu", "Tanh", "Sigmoid")
 
 
@@ -181,7 +184,7 @@ def tensor(bundle: Bundle, name: str, rows: Tensors) -> Floats32:
 
     model = onnx.ModelProto.FromString(bundle.graph)
     graph = model.graph
-    needed = _ancestors(graph, name)
+    needed = ancestors(graph, name)
     nodes = [node for index, node in enumerate(graph.node) if index in needed]
     end = onnx.helper.make_node("Identity", [name], [PROBABILITIES])
     value = onnx.helper.make_tensor_value_info(PROBABILITIES, onnx.TensorProto.FLOAT, None)
@@ -189,7 +192,13 @@ def tensor(bundle: Bundle, name: str, rows: Tensors) -> Floats32:
     _set(graph.output, [value])
     # A schema of classes lets the runner hand over a matrix as it is.
     schema = replace(bundle.schema, task="multiclass", classes=("",), decision=())
-    return Runner(replace(bundle, graph=model.SerializeToString(), schema=schema)).predict(rows)
+    runner = Runner(replace(bundle, graph=model.SerializeToString(), schema=schema))
+    count = len(next(iter(rows.values())))
+    starts = range(0, max(1, count), _ROWS)
+    slices = [
+        {key: values[start : start + _ROWS] for key, values in rows.items()} for start in starts
+    ]
+    return np.concatenate(spread(runner.predict, slices))
 
 
 def written(bundle: Bundle, model: Any) -> Bundle:
@@ -290,7 +299,7 @@ def _layer(matrix: npt.NDArray[Any], bias: npt.NDArray[Any]) -> Layer:
     return Layer(matrix=np.ascontiguousarray(matrix), bias=np.ascontiguousarray(bias))
 
 
-def _ancestors(graph: Any, name: str) -> set[int]:
+def ancestors(graph: Any, name: str) -> set[int]:
     """Return the positions of the nodes that a tensor is made by."""
     makers = {made: index for index, node in enumerate(graph.node) for made in node.output}
     waiting, found = [name], set[int]()

@@ -54,15 +54,16 @@ class Schedule:
     def allows(self, name: str, recipe: Config, extra: float = 0.0) -> bool:
         """Say whether there is time for a form; one for which there is none is noted.
 
-        It is taken to last as long as the longest of its technique so far, or of all where it is
-        the first, and ``extra`` on top.
+        It is taken to last as long as the last of its technique, which was larger, or as the
+        shortest of all where it is the first, and ``extra`` on top: the first of a technique may
+        have prepared what others only use.
         """
         if self.left is None:
             return True
-        longest = max(self.took.values(), default=0.0)
-        needed = self.took.get(name, longest) + extra
+        shortest = min(self.took.values(), default=0.0)
+        needed = self.took.get(name, shortest) + extra
         free = self.left() - self.reserve
-        if needed <= free:
+        if needed <= free and free > 0:
             return True
         self.leave_out(
             name, recipe, f"it would take {needed:.2g} s of the {max(free, 0):.2g} s there are"
@@ -79,7 +80,7 @@ class Schedule:
         before = self.left() if self.left is not None else 0.0
         yield
         if self.left is not None:
-            self.took[name] = max(self.took.get(name, 0.0), before - self.left())
+            self.took[name] = before - self.left()
 
 
 def told(name: str, recipe: Config) -> str:

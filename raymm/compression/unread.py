@@ -47,7 +47,7 @@ def drop(model: Any) -> None:
             made = numpy_helper.from_array(places, name)
             del graph.initializer[:]
             graph.initializer.extend([*held, made])
-    _sweep(graph)
+    sweep(graph)
 
 
 def _read(
@@ -77,7 +77,7 @@ def _flat(concat: Any, makers: Mapping[str, Any], users: Mapping[str, list[int]]
     return parts
 
 
-def _sweep(graph: Any) -> None:
+def sweep(graph: Any) -> None:
     """Take out nodes and constants that lead to no output."""
     needed = {value.name for value in graph.output}
     kept = []

@@ -196,15 +196,18 @@ def test_what_follows_is_tried_on_the_smallest_that_is_good(explored, rounding, 
     singles = [one for one in found.candidates if rounding not in one.technique]
     base = min((one for one in singles if good(one)), key=lambda one: one.bytes)
     after = [one for one in found.candidates if one.technique.endswith("+" + rounding)]
-    assert bool(after) == (base.technique != "none")
-    if after:
+    # A form that is good alone may be none beside all others.
+    assert after or base.technique == "none"
+    if base.technique != "none":
         assert frontier.steps(base)[0] in [frontier.steps(one)[0] for one in after]
-    # The first form that is not good is the last of its base.
+    # From the middle on they are coarser while good, or finer until one is.
     for base_of in {tuple(map(str, frontier.steps(one)[:-1])) for one in after}:
         chain = [c for c in after if tuple(map(str, frontier.steps(c)[:-1])) == base_of]
-        chain.sort(key=lambda one: -frontier.steps(one)[-1][1]["digits"])
-        assert [frontier.steps(c)[-1][1]["digits"] for c in chain] == [4, 3, 2, 1, 0][: len(chain)]
-        assert all(good(one) for one in chain[:-1])
+        well = {frontier.steps(c)[-1][1]["digits"]: good(c) for c in chain}
+        order = [2, 1, 0] if well[2] else [2, 3, 4]
+        tried = [digits for digits in order if digits in well]
+        assert tried == order[: len(well)]
+        assert all(well[digits] == well[2] for digits in tried[:-1])
     for one in after:
         (name, recipe), (_, rounded) = frontier.steps(one)
         form = compressors.get(name)().apply(bundle, recipe, trained)
@@ -217,7 +220,7 @@ def test_what_follows_is_tried_on_the_smallest_that_is_good(explored, rounding, 
 def test_the_bundle_itself_is_followed_in_any_case(explored, rounding):
     found, *_ = explored("binary", techniques=(rounding,), max_loss=10.0)
     alone = [one for one in found.candidates if one.technique == rounding]
-    assert [one.parameters for one in alone] == [{"digits": n} for n in (4, 3, 2, 1, 0)]
+    assert [one.parameters for one in alone] == [{"digits": n} for n in (2, 1, 0)]
 
 
 class Same(Compressor):
@@ -298,12 +301,83 @@ def test_what_is_not_good_beside_all_others_holds_nothing_back(explored, monkeyp
     assert quantized(before) == 1
     together = judging.Judge.together
 
-    def doubtful(self, forms):
+    def doubtful(self, forms, unmade=()):
         return tuple(
             replace(one, loss=replace(one.loss, high=9.0)) if "+" in one.technique else one
-            for one in together(self, forms)
+            for one in together(self, forms, unmade)
         )
 
     monkeypatch.setattr(judging.Judge, "together", doubtful)
     after = explored("binary", techniques=both, max_loss=0.5)[0]
-    assert quantized(after) == len(RECIPES)
+    assert quantized(after) == len(RECIPES) // 2
+
+
+class Losing(Compressor):
+    """Adds noise to leaves, the more the fewer the nodes are said to be."""
+
+    def recipes(self, bundle, rows):
+        return [{"size": size} for size in (0.5, 0.1, 0.01)]
+
+    def between(self, good, bad):
+        return {"size": ((good or {"size": 1.0})["size"] * bad["size"]) ** 0.5}
+
+    def apply(self, bundle, recipe, rows):
+        model, (node,) = tree_nodes(bundle)
+        trees = TreeEnsemble.from_node(node)
+        noise = np.random.default_rng(0).normal(size=trees.value.shape) / recipe["size"]
+        node.CopyFrom(replace(trees, value=trees.value + 0.05 * noise).to_node(node))
+        return replace(bundle, graph=model.SerializeToString(deterministic=True))
+
+
+@pytest.mark.parametrize("max_loss", [0.03, 0.2])
+def test_sizes_between_the_last_good_one_and_the_next_are_tried(explored, monkeypatch, max_loss):
+    monkeypatch.setattr(compressors, "get", lambda name: Losing)
+    found, *_ = explored("binary", techniques=("losing",), max_loss=max_loss)
+    sizes = {one.parameters["size"]: one.loss for one in found.candidates[1:]}
+    falling = sorted(sizes, reverse=True)
+    assert 0.5 in falling
+    between = [size for size in falling if size not in (0.5, 0.1, 0.01)]
+    assert 0 < len(between) <= frontier.BISECTED
+    # Each lies between one that was good alone and the next smaller one that was tried.
+    for size in between:
+        assert any(other < size for other in falling)
+    assert 0.01 not in falling or 0.1 in falling
+
+
+def test_others_are_tried_on_a_mix_of_fewer_members(mix, monkeypatch):
+    bundle, data = mix("multiclass", ("lightgbm", "xgboost", "forest"), (0.6, 0.2, 0.2), rounds=10)
+    metric = metric_for("log_loss", "multiclass")
+    found = frontier.explore(
+        bundle,
+        ("members", "truncate"),
+        trained=rows_of(data),
+        tensors=data.rows(data.test),
+        y=data.y[data.test],
+        metric=metric,
+        max_loss=0.2,
+        seed=0,
+    )
+    (opened,) = [one for one in found.candidates if one.technique == "members"]
+    assert opened.loss.value <= frontier.OPENING * 0.2 * found.candidates[0].score
+    others = [one for one in found.candidates if one.technique not in ("none", "members")]
+    assert others
+    for one in others:
+        steps = frontier.steps(one)
+        assert [name for name, _ in steps] == ["members", "truncate"]
+        assert steps[0][1] == opened.parameters
+        form = frontier.apply(bundle, one, rows_of(data))
+        assert len(form.to_bytes()) == one.bytes
+
+
+def test_three_techniques_keep_their_parameters_apart():
+    from raymm.artifacts import Candidate, Score
+
+    score = Score(metric="m", value=0, low=0, high=0)
+    first = Candidate(
+        technique="none", parameters={}, score=0, loss=score, bytes=0, row_microseconds=0
+    )
+    recipes = (("members", {"kept": "1"}), ("prune", {"size": 0.1}), ("quantize", {"bits": 8}))
+    for name, recipe in recipes:
+        technique, parameters = frontier._joined(first, name, recipe)
+        first = replace(first, technique=technique, parameters=parameters)
+    assert frontier.steps(first) == recipes

@@ -67,3 +67,20 @@ def test_bounds_of_several_are_wider_than_those_of_one(measured):
     assert other.loss.low < small.candidate.loss.value < other.loss.high
     assert judge.together([whole]) == (whole.candidate,)
     assert np.isfinite([one.loss.low, one.loss.high]).all()
+
+
+def test_forms_that_were_not_made_widen_the_bounds_of_those_that_were(measured):
+    judge, whole, large, _ = measured
+    alone = judge.together([whole, large])[1]
+    noise = np.random.default_rng(0).normal(size=(50, len(large.losses)))
+    beside = judge.together([whole, large], list(noise))[1]
+    assert beside.loss.value == alone.loss.value
+    assert beside.loss.high > alone.loss.high
+
+
+def test_a_prediction_is_lost_as_the_form_that_makes_it(measured):
+    judge, _, large, _ = measured
+    score, loss, losses, hidden = judge.lost(Runner(large.bundle).judge(judge.tensors))
+    assert (score, hidden) == (large.candidate.score, large.hidden)
+    assert loss == large.candidate.loss
+    assert np.array_equal(losses, large.losses)

@@ -29,21 +29,33 @@ def test_without_a_clock_everything_is_tried():
     assert (plan.left_out, plan.took) == ([], {})
 
 
-def test_what_a_technique_took_foretells_its_next_form():
+def test_what_the_last_form_of_a_technique_took_foretells_its_next():
     clock = Clock(10.0)
     plan = Schedule(left=clock)
     assert run(plan, clock, "slow", 6.0)
     assert not run(plan, clock, "slow", 6.0)
-    # Of one that was not tried yet the longest of the others is foretold.
+    # Of one that was not tried yet the shortest of the others is foretold.
     assert not run(plan, clock, "new", 0.1)
-    plan.took["new"] = 0.1
+    plan.took["quick"] = 0.1
     assert run(plan, clock, "new", 0.1)
     assert not run(plan, clock, "new", 0.1, extra=5.0)
+    # The first form prepares what the others use.
+    plan.took["slow"] = 1.0
+    assert run(plan, clock, "slow", 0.5)
     assert plan.left_out == [
         "slow size=1: it would take 6 s of the 4 s there are",
         "new size=1: it would take 6 s of the 4 s there are",
         "new size=1: it would take 5.1 s of the 3.9 s there are",
     ]
+
+
+def test_nothing_is_allowed_when_no_time_is_left():
+    clock = Clock(1.0)
+    plan = Schedule(left=clock)
+    assert run(plan, clock, "one", 1.5)
+    assert not plan.allows("two", {})
+    clock.now = 0.0
+    assert not Schedule(left=clock).allows("one", {})
 
 
 def test_some_time_is_kept_for_what_follows():

@@ -1,0 +1,27 @@
+"""Calls that wait for no other, on as many threads as there are processors for this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+MOST = 4
+"""Threads at most."""
+
+
+def spread(call: Callable[[Given], Made], parts: Sequence[Given]) -> list[Made]:
+    """Return what a call makes of each part, in their order.
+
+    onnxruntime leaves Python alone while it runs, so that threads help; what each call makes is the
+    same on any number of them.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    threads = min(MOST, len(parts), len(affinity(0)) if affinity else os.cpu_count() or 1)
+    if threads < 2:
+        return [call(part) for part in parts]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(call, parts))
