@@ -19,7 +19,7 @@ from raymm.errors import BundleError
 from raymm.models import trees
 from raymm.models.family import Family, Fitting, Matrix
 from raymm.models.heads import Head
-from raymm.models.shared import Margins, derived
+from raymm.models.shared import Margins, derived, reading
 from raymm.onnx_builder import GraphBuilder
 from raymm.plugins import family
 
@@ -241,6 +241,12 @@ def _within(parameter: Any, value: int) -> int:
 
 def ensemble(model: Boosted) -> trees.TreeEnsemble:
     """Read the trees out of LightGBM's own text format (version 4)."""
+    rounds = model.booster.current_iteration()
+    made: trees.TreeEnsemble = reading(model.booster, rounds, lambda: _ensemble(model))
+    return made
+
+
+def _ensemble(model: Boosted) -> trees.TreeEnsemble:
     outputs = model.head.outputs
     blocks = model.booster.model_to_string().split("\nTree=")[1:]
     made = [_tree(block, number % outputs) for number, block in enumerate(blocks)]

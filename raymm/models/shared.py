@@ -1,4 +1,4 @@
-"""What the trials of a process share: binned rows, and predictions that are carried on.
+"""What the models of a process share: binned rows, predictions carried on, and trees once read.
 
 A booster bins its training rows before it grows a tree, and the same rows are binned the same way
 in every trial; `derived` keeps what was made of a matrix. A trial scores the same validation rows
@@ -54,6 +54,23 @@ def derived(train: Matrix, key: Hashable, make: Callable[[], Any]) -> Any:
         _kept[place] = (weakref.ref(train.x), weakref.ref(train.y), train.x.nbytes, made)
         _trim()
     return made
+
+
+_read: weakref.WeakKeyDictionary[Any, tuple[int, Any]] = weakref.WeakKeyDictionary()
+
+
+def reading(booster: Any, rounds: int, read: Callable[[], Any]) -> Any:
+    """Return what ``read`` reads of a booster of so many rounds, read once while it lives.
+
+    A mix is put into a graph when its size is weighed, when it is compressed and when it is
+    proven; the trees of 3,000 rounds take a second to read each time. The result must not be
+    changed.
+    """
+    known = _read.get(booster)
+    if known is None or known[0] != rounds:
+        known = rounds, read()
+        _read[booster] = known
+    return known[1]
 
 
 def _trim() -> None:

@@ -19,7 +19,7 @@ from raymm.artifacts import Categorical, Config, Float, Int, Shape, Space, Task
 from raymm.models import trees
 from raymm.models.family import Family, Fitting, Matrix
 from raymm.models.heads import Head
-from raymm.models.shared import Margins, derived
+from raymm.models.shared import Margins, derived, reading
 from raymm.onnx_builder import GraphBuilder
 from raymm.plugins import family
 
@@ -209,6 +209,12 @@ def _finite(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def ensemble(model: Boosted) -> trees.TreeEnsemble:
     """Read the trees out of XGBoost's own JSON format; rows go left where x < threshold."""
+    rounds = model.booster.num_boosted_rounds()
+    made: trees.TreeEnsemble = reading(model.booster, rounds, lambda: _ensemble(model))
+    return made
+
+
+def _ensemble(model: Boosted) -> trees.TreeEnsemble:
     learner = json.loads(bytes(model.booster.save_raw("json")))["learner"]
     held = learner["gradient_booster"]["model"]
     base = np.array(json.loads(learner["learner_model_param"]["base_score"]), np.float64)

@@ -9,7 +9,7 @@ import pytest
 
 from raymm.models import lightgbm, shared, xgboost
 from raymm.models.family import Matrix
-from raymm.models.shared import Margins, derived
+from raymm.models.shared import Margins, derived, reading
 
 BOOSTERS = [lightgbm.LightGBM(), xgboost.XGBoost()]
 TASKS = ["binary", "multiclass", "regression"]
@@ -129,3 +129,13 @@ def test_margins_forget_rows_that_may_change_or_differ():
     for _ in range(2):
         margins.at(changing, 9, grow)
     assert calls == [(0, 3), (3, 5), (0, 6), (0, 7), (0, 8), (0, 9), (0, 9)]
+
+
+def test_a_booster_is_read_again_only_when_it_has_grown():
+    booster, calls = Made(), []
+    for rounds, expected in ((3, 1), (3, 1), (4, 2), (4, 2)):
+        assert reading(booster, rounds, lambda: calls.append(0) or len(calls)) == expected
+    ref = weakref.ref(booster)
+    del booster
+    gc.collect()
+    assert ref() is None
