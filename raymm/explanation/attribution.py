@@ -18,6 +18,11 @@ from raymm.explanation.importance import Predict, permutation_importance
 
 Output = Callable[[Tensors], npt.NDArray[np.float64]]
 _BACKGROUND = 20
+_CELLS = 4e9
+"""Cells of raw columns that are predicted at most, for the importances and for the rows alike: half
+a minute to two for a graph that reads them all. A table of 1,500 columns would take ten times as
+long with all the rows that are asked for."""
+_LEAST_SHUFFLED, _LEAST_EXPLAINED = 200, 5
 _RAW = {"binary": "log-odds of {}", "multiclass": "raw score of {}", "regression": "{}"}
 _TOLERANCE = 1e-3
 """Largest difference between the sum of exact contributions and the bundle's output, on the
@@ -70,15 +75,20 @@ def explain(  # noqa: PLR0913  (what is explained, and how the rows are named)
         Contributions to the same first rows; they are passed over where their sums are not the
         bundle's output.
     shuffled : int
-        Rows at most on which the importances are measured.
+        Rows at most on which the importances are measured. Both numbers are smaller where the
+        table is so wide that it would take minutes.
     """
+    names = tuple(tensors)
+    shuffled = min(shuffled, max(_LEAST_SHUFFLED, int(_CELLS / (6 * len(names) ** 2))))
     importance = permutation_importance(predict, tensors, y, metric, seed=seed, max_rows=shuffled)
     chosen = {name: values[:rows] for name, values in tensors.items()}
-    names = tuple(tensors)
     parts = None if exact is None else _checked(exact, names, predict(chosen), task)
     if exact is not None and parts is not None:
         method, shown = f"{exact.method}, summed by raw column", _RAW[task].format(unit)
     else:
+        walked = 2 * _BACKGROUND * len(names) * (len(names) + 1)
+        most = max(_LEAST_EXPLAINED, int(_CELLS / walked))
+        chosen = {name: values[:most] for name, values in chosen.items()}
         generator = np.random.default_rng(seed)
         picks = generator.choice(len(y), size=min(_BACKGROUND, len(y)), replace=False)
         background = {name: values[picks] for name, values in tensors.items()}

@@ -46,7 +46,7 @@ def permutation_importance(
         Most important first. ``value`` is in the metric's unit and positive where shuffling hurts;
         ``low`` and ``high`` bound it at 95 % over both the rows and the shuffles (200 paired
         bootstrap resamples). Columns that say the same share their importance, so each can
-        seem to matter little.
+        seem to matter little. One whose first shuffle changes no prediction has none.
 
     Source: Breiman 2001, "Random Forests", section 10; Fisher, Rudin & Dominici 2019.
     """
@@ -60,7 +60,11 @@ def permutation_importance(
     found = []
     for name, values in kept.items():
         orders = [generator.permutation(len(rows)) for _ in range(repeats)]
-        shuffled = [predict({**kept, name: values[order]}) for order in orders]
+        shuffled = [predict({**kept, name: values[orders[0]]})]
+        if np.array_equal(shuffled[0], plain):
+            found.append(Importance(column=name, value=0.0, low=0.0, high=0.0))
+            continue
+        shuffled += [predict({**kept, name: values[order]}) for order in orders[1:]]
         loss = sign * (metric(truth, plain) - np.mean([metric(truth, one) for one in shuffled]))
         low, high = _bounds(metric, truth, [plain, *shuffled], generator)
         found.append(Importance(column=name, value=float(loss), low=low, high=high))

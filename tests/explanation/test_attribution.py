@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raymm.explanation import attribution
 from raymm.explanation.attribution import Exact, contributions_by_column, explain, shapley
 
 
@@ -144,3 +145,23 @@ def test_values_are_explained_in_the_targets_unit() -> None:
     assert found.columns == tuple(rows)
     assert np.shape(found.contributions) == (20, 4)
     np.testing.assert_allclose(found.outputs, pairs(rows)[:20])
+
+
+def test_a_wide_table_is_explained_on_fewer_rows(monkeypatch) -> None:
+    generator = np.random.default_rng(0)
+    tensors = {f"c{i}": generator.normal(size=400) for i in range(30)}
+    y = tensors["c0"] + 0.1 * tensors["c1"]
+    most: list[int] = []
+
+    def predict(rows):
+        most.append(len(rows["c0"]))
+        return rows["c0"] + 0.1 * rows["c1"]
+
+    monkeypatch.setattr(attribution, "_CELLS", 1e6)
+    told = attribution.explain(
+        predict, tensors, y, Error(),
+        task="regression", unit="y", seed=0, rows=50, shuffled=400,
+    )  # fmt: skip
+    assert len(told.outputs) == int(1e6 / (40 * 30 * 31))
+    assert most[0] == 200  # of 400: 1e6 / (6 * 30 * 30) = 185, and 200 at least
+    assert told.importance[0].column == "c0"

@@ -63,3 +63,14 @@ def test_no_more_rows_are_predicted_than_allowed(tensors) -> None:
 
     permutation_importance(spy, tensors, linear(tensors), SquaredError(), seed=0, max_rows=123)
     assert sizes == {123}
+
+
+def test_a_column_that_is_not_read_is_predicted_once(tensors) -> None:
+    seen = []
+
+    def predict(rows):
+        seen.append(len(rows["a"]))
+        return rows["a"].astype(np.float64)
+
+    permutation_importance(predict, tensors, tensors["a"], SquaredError(), seed=0)
+    assert len(seen) == 1 + 5 + (len(tensors) - 1)
