@@ -20,6 +20,7 @@ from raymm.errors import InputError, Overloaded, TooLarge, TooSlow, Unsupported
 GRACE = 5.0
 """Seconds before the rate of a body counts."""
 _LOOK = 1.0
+_AGAIN = 0.1
 _TOGETHER = 64 * 2**20
 """Bytes that bodies which are still coming may hold, and eight of the largest in any case."""
 
@@ -140,27 +141,40 @@ class Intake:
 class _Watch:
     """Looks at a body that is coming, and ends the task that reads it when it is late.
 
-    One timer for a body that comes at once, as nearly all do, and no task of its own.
+    One timer for a body that comes at once, as nearly all do, and no task of its own. Time for
+    which this process stood still does not count, since the body may have come meanwhile; and who
+    is late at one look is given up at the next.
     """
 
-    __slots__ = ("_intake", "_loop", "_start", "_task", "before", "held", "late", "size", "timer")
+    __slots__ = (
+        "_due", "_intake", "_loop", "_start", "_task", "_warned",
+        "before", "held", "late", "size", "timer",
+    )  # fmt: skip
 
     def __init__(self, intake: Intake, task: asyncio.Task[Any]) -> None:
         self._intake = intake
         self._task = task
         self._loop = asyncio.get_running_loop()
         self._start = self._loop.time()
+        self._warned = False
         self.before = task.cancelling()
         self.late = False
         self.size = 0
         self.held = 0
-        self.timer = self._loop.call_later(min(GRACE, intake.seconds), self._look)
+        self._later(min(GRACE, intake.seconds))
+
+    def _later(self, seconds: float) -> None:
+        self._due = self._loop.time() + seconds
+        self.timer = self._loop.call_at(self._due, self._look)
 
     def _look(self) -> None:
-        passed, intake = self._loop.time() - self._start, self._intake
-        if passed >= intake.seconds or self.size < intake.rate * (passed - GRACE):
+        now, intake = self._loop.time(), self._intake
+        self._start += max(0.0, now - self._due)
+        passed = now - self._start
+        slow = passed >= intake.seconds or self.size < intake.rate * (passed - GRACE)
+        if slow and self._warned:
             self.late = True
             self._task.cancel()
             return
-        wait = min(_LOOK, intake.seconds - passed)
-        self.timer = self._loop.call_later(wait, self._look)
+        self._warned = slow
+        self._later(_AGAIN if slow else min(_LOOK, intake.seconds - passed))

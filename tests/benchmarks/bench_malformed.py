@@ -22,11 +22,14 @@ Printed is what came back by kind. Ends with 1 unless
 import argparse
 import asyncio
 import collections
+import concurrent.futures
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -40,6 +43,7 @@ GROWTH = 0.05
 SLOWER = 2.0
 GOOD_RATE = 50
 WARM = 300
+"""Wrong requests before anything is measured."""
 FINE_CODES = {
     "OK", "INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED", "RESOURCE_EXHAUSTED", "OUT_OF_RANGE",
 }  # fmt: skip
@@ -73,20 +77,53 @@ def table(found):
     return sum(not fine(perhaps, outcome) for _, perhaps, outcome in found)
 
 
+@contextlib.contextmanager
+def sampled(pids, seconds=5.0):
+    """Look at the memory of processes while the ``with`` lasts; yields the list of the looks."""
+    ended, looks = threading.Event(), []
+
+    def look():
+        while not ended.wait(seconds):
+            looks.append(chaos_serve.memory(pids))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield looks
+    finally:
+        ended.set()
+        thread.join()
+
+
 def warmed(service, record):
-    """Ask for everything once on every replica, so that what is loaded late is loaded."""
+    """Ask for everything on every replica, the largest bodies too.
+
+    What is loaded late is loaded then, and the heap has the size that right requests need.
+    """
     kinds = malformed.Kinds(record, 0)
     root = f"http://127.0.0.1:{service.port}/v1/models/{chaos_serve.NAME}"
+    head, line = kinds.text.split(b"\n")[:2]
+    rows = 2**20 // (len(line) + 1) - 10
+    many = json.dumps({"records": [record] * (2**20 // len(kinds.valid) - 10)}).encode()
+    stream = "application/vnd.apache.arrow.stream"
     asked = [
         ("predict", "application/json", kinds.valid),
         ("predict", "text/csv", kinds.text),
-        *(("predict", "application/vnd.apache.arrow.stream", body) for body in kinds.streams),
+        *(("predict", stream, body) for body in kinds.streams),
         ("explain", "application/json", kinds.valid),
         ("feedback", "application/json", b'{"labels": [{"id": "a", "label": "yes"}]}'),
+        ("predict", "application/json", many),
+        ("predict", "text/csv", head + (b"\n" + line) * min(rows, 10_000)),
+        ("predict", stream, malformed.many(record, 5000)),
     ]
-    for path, media, body in asked * 20:
+
+    def ask(one):
+        path, media, body = one
         request = urllib.request.Request(f"{root}/{path}", body, {"content-type": media})
         urllib.request.urlopen(request, timeout=60).read()
+
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        list(threads.map(ask, asked * 20))
 
 
 def described(service, examples, seed):
@@ -131,7 +168,7 @@ def run(chosen):
         with chaos_serve.traffic(service, rate=GOOD_RATE) as before:
             time.sleep(chosen.calm)
         pids, held = sorted(service.pids()), chaos_serve.memory(service.pids())
-        with chaos_serve.traffic(service, rate=GOOD_RATE) as beside:
+        with sampled(pids) as looks, chaos_serve.traffic(service, rate=GOOD_RATE) as beside:
             time.sleep(1)
             found = attacked(service, record, chosen.requests, seed=chosen.seed, rate=chosen.rate)
             time.sleep(1)
@@ -141,6 +178,8 @@ def run(chosen):
         yield "replicas", now, pids, now == pids
         growth = chaos_serve.memory(now) / held - 1
         yield "growth of their memory", round(growth, 3), GROWTH, growth <= GROWTH
+        quarters = [round(one / held - 1, 3) for one in looks[:: max(1, len(looks) // 8)]]
+        yield "on the way, and before in MB", (quarters, held // 2**20), None, True
         failed = collections.Counter(one.status for one in beside if one.status != 200)
         yield f"{len(beside)} good requests: failed", dict(failed), {}, not failed
         ratio = chaos_serve.p99(beside) / chaos_serve.p99(before)

@@ -380,6 +380,15 @@ def _stream(*tables, compression=None):
     return sink.getvalue()
 
 
+def many(record, rows):
+    """Return a stream of many rows of one record."""
+    return _stream(
+        pa.table(
+            {name: pa.array([value] * rows).dictionary_encode() for name, value in record.items()}
+        )
+    )
+
+
 def _lying(stream, size):
     """Return a stream whose compressed buffers say that they hold more."""
     body = bytearray(stream)
@@ -497,11 +506,12 @@ async def attack(port, grpc_port, record, count, seed, rate, most):
     quick = asyncio.Semaphore(most)
     found = []
 
-    async def one(kind):
+    async def one(number, kind):
         seats = room.get(kind.partition("_")[0], quick)
         if kind == "huge_heads":
             seats = quick
         async with seats:
+            kinds.random.seed(f"{seed} {number}")  # the same request whatever came before it
             if kind == GRPC:
                 found.append((kind, True, await calls.send()))
                 return
@@ -514,6 +524,6 @@ async def attack(port, grpc_port, record, count, seed, rate, most):
         wait = start + number / rate - time.monotonic()
         if wait > 0:
             await asyncio.sleep(wait)
-        tasks.append(asyncio.create_task(one(kind)))
+        tasks.append(asyncio.create_task(one(number, kind)))
     await asyncio.gather(*tasks)
     return found

@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 import pytest
 from hypothesis import given
@@ -97,6 +98,7 @@ def _dripping(pieces, wait, size=10):
 def test_a_body_must_come_at_a_rate_after_a_while(monkeypatch, rate, held):
     monkeypatch.setattr(intake, "GRACE", 0.01)
     monkeypatch.setattr(intake, "_LOOK", 0.005)
+    monkeypatch.setattr(intake, "_AGAIN", 0.005)
     taking = Intake(max_bytes=10**6, seconds=60, rate=rate)
 
     async def read():
@@ -108,6 +110,27 @@ def test_a_body_must_come_at_a_rate_after_a_while(monkeypatch, rate, held):
         with pytest.raises(TooSlow, match=r"bytes a second after 0\.01 s"):
             asyncio.run(read())
     assert taking.held == 0
+
+
+def test_a_body_that_came_while_the_process_stood_still_is_not_late(monkeypatch):
+    monkeypatch.setattr(intake, "GRACE", 0.02)
+    taking = Intake(max_bytes=100, seconds=0.05, rate=1000.0)
+
+    async def main():
+        come = asyncio.Event()
+
+        async def receive():
+            await come.wait()
+            await asyncio.sleep(0)  # as a server does, which wakes the reader a turn later
+            return {"type": "http.request", "body": b"x", "more_body": False}
+
+        task = asyncio.create_task(taking.read({}, receive))
+        await asyncio.sleep(0)
+        time.sleep(0.2)
+        come.set()
+        return await task
+
+    assert asyncio.run(main()) == b"x"
 
 
 def test_a_reader_that_is_cancelled_by_others_is_not_late():
