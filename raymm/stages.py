@@ -231,7 +231,7 @@ def _explore(life: Life, recipe: Recipe, full: Bundle) -> Frontier:
         statistics=life.statistics,
         lineage=full.lineage,
         threads=free_threads(life.config),
-        check_rows=fold.valid[:1],
+        check_rows=None,
         blend=mixed([one for one in trained if one], recipe) if all(trained) else None,
     )
     rows = trained_rows(dataset, fold.train, life.metric, life.config.seed)

@@ -35,11 +35,11 @@ from raymm.artifacts import Config
 from raymm.bundle.packed import Bundle
 from raymm.compression.collapse import collapsed
 from raymm.compression.compressor import Compressor, Rows
-from raymm.compression.grove import Grove, Reached, reach
-from raymm.compression.lessons import Lesson, held, lesson_of, sample
+from raymm.compression.grove import Grove, Reached
+from raymm.compression.lessons import Lesson, lesson_of, sample
 from raymm.compression.refit import corrected, refitted
 from raymm.compression.simplify import simplify
-from raymm.compression.solve import solved
+from raymm.compression.solve import RIDGE, RIDGE_OF_CLASSES, solved
 from raymm.compression.units import Unit, units, write
 from raymm.errors import BundleError
 from raymm.plugins import compressor
@@ -59,7 +59,6 @@ LARGEST = 5_000_000
 LARGE = 100_000
 LARGE_SIZES = (0.15, 0.07, 0.03)
 """Fewer and smaller sizes where there are more nodes than that: each then takes seconds."""
-LARGE_CHAIN = (0.15, 0.07, 0.03, 0.015)
 SIMPLIFIED = 300_000
 """Nodes up to which what changes no answer is looked for: it takes a second for each 200,000."""
 CLOSE = 1.15
@@ -177,17 +176,15 @@ def _lessons(given: Sequence[Unit], bundle: Bundle, rows: Rows) -> list[tuple[Un
 
 def _pruned(path: _Path, size: float) -> list[Grove]:
     """Return the groves at a size, made of those at the larger sizes of the chain."""
-    large = sum(len(lesson.whole.feature) for _, lesson in path.lessons) > LARGE
-    chain = LARGE_CHAIN if large else CHAIN
     at: list[tuple[Grove, Reached]] | None = None
-    for one in (*(one for one in chain if one > size), size):
+    for one in (*(one for one in CHAIN if one > size), size):
         known = path.states.get(one)
         if known is None:
             known = [
                 _shrunk(lesson, None if at is None else at[place], one)
                 for place, (_, lesson) in enumerate(path.lessons)
             ]
-            if one in chain:
+            if one in CHAIN:
                 path.states[one] = known
         at = known
     assert at is not None, "the size is the last of the loop"
@@ -198,20 +195,15 @@ def _pruned(path: _Path, size: float) -> list[Grove]:
 def _shrunk(lesson: Lesson, at: tuple[Grove, Reached] | None, size: float) -> tuple[Grove, Reached]:
     """Return a share of the whole's nodes, fitted again, made of what is there already."""
     nodes = max(3, int(size * len(lesson.whole.feature)))
-    if at is None:
-        grove, reached = collapsed(lesson.whole, lesson.few, lesson.weight_of_few, nodes)
-        if lesson.x is not None:
-            reached = reach(grove, lesson.x[: held(grove, lesson)])
-    else:
-        grove, reached = collapsed(*at, lesson.weight[:, : at[1].shape[1]], nodes)
-    count = reached.shape[1]
-    target, weight = lesson.target[:, :count], lesson.weight[:, :count]
-    if lesson.logits:
-        return refitted(grove, reached, target, weight), reached
-    return solved(grove, reached, target), reached
+    start = (lesson.whole, lesson.reached) if at is None else at
+    grove, reached = collapsed(*start, lesson.weight, nodes)
+    if lesson.logits and len(lesson.target) == 1:
+        return refitted(grove, reached, lesson.target, lesson.weight), reached
+    ridge = RIDGE_OF_CLASSES if lesson.logits else RIDGE
+    return solved(grove, reached, lesson.target, lesson.weight, ridge=ridge), reached
 
 
 def _towards_truth(lesson: Lesson, grove: Grove, reached: Reached) -> Grove:
     if lesson.truth is None:
         return grove
-    return corrected(grove, reached, lesson.truth[:, : reached.shape[1]], logits=lesson.logits)
+    return corrected(grove, reached, lesson.truth, logits=lesson.logits)

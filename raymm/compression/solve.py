@@ -20,19 +20,26 @@ from raymm.compression.refit import margins
 
 RIDGE = 0.1
 """In rows, for each tree that adds to the output."""
+RIDGE_OF_CLASSES = 1.0
+"""For margins that a softmax turns into probabilities: with 15 % of the nodes of 5,512 trees of 26
+classes (letter) the log loss was 0.132, with a ridge of 0.3 0.136, tree by tree 0.138."""
 STEPS = 8
 """Fewer steps than the solution takes hold leaves back as well."""
 Floats32 = npt.NDArray[np.float32]
 
 
-def solved(grove: Grove, reached: Reached, target: Floats, *, ridge: float = RIDGE) -> Grove:
-    """Return the grove with leaf values and base moved towards ``target`` in squares.
+def solved(
+    grove: Grove, reached: Reached, target: Floats, weight: Floats, *, ridge: float = RIDGE
+) -> Grove:
+    """Return the grove with leaf values and base moved towards ``target`` in weighted squares.
 
     Parameters
     ----------
     reached : int, shape (trees, n)
         The leaf that each row reaches in each tree.
     target : float64, shape (outputs, n)
+    weight : float64, shape (outputs, n)
+        Of mean 1.
 
     Notes
     -----
@@ -46,17 +53,18 @@ def solved(grove: Grove, reached: Reached, target: Floats, *, ridge: float = RID
         for column in range(grove.outputs.shape[1]):
             trees = grove.outputs[:, column] == output
             if trees.any():
-                step, given = _step(reached[trees], missing[output], leaves, ridge)
+                heavy = weight[output].astype(np.float32)
+                step, given = _step(reached[trees], missing[output], heavy, leaves, ridge)
                 value[:, column] += step
                 missing[output] -= given
-        shift = float(missing[output].mean())
+        shift = float(np.average(missing[output], weights=weight[output]))
         base[output] += shift
         missing[output] -= shift
     return replace(grove, value=value, base=base)
 
 
 def _step(
-    reached: Reached, missing: Floats, leaves: Bools, ridge: float
+    reached: Reached, missing: Floats, weight: Floats32, leaves: Bools, ridge: float
 ) -> tuple[Floats, Floats32]:
     """Return what to add to leaves, shape (nodes,), and what that adds to rows, shape (n,)."""
     count, rows = reached.shape
@@ -66,15 +74,15 @@ def _step(
     adds = csr_array((ones, places, ends), shape=(rows, len(leaves)))
     gathers = adds.T
     held = np.float32(ridge * count)
-    scale = np.bincount(places, minlength=len(leaves)).astype(np.float32) + held
+    scale = (gathers @ weight) + held
     step = np.zeros(len(leaves), np.float32)
-    rest = gathers @ missing.astype(np.float32)
+    rest = gathers @ (weight * missing.astype(np.float32))
     near = rest / scale
     way, size = near.copy(), float(rest @ near)
     for _ in range(STEPS):
         if size <= 0:
             break
-        moved = gathers @ (adds @ way) + held * way
+        moved = gathers @ (weight * (adds @ way)) + held * way
         length = np.float32(size / float(way @ moved))
         step += length * way
         rest -= length * moved

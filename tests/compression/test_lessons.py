@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,20 +21,33 @@ def lesson(bundle, data, joined=True):
     return lesson_of(unit, Grove.of(unit.trees), bundle, rows), rows
 
 
-@pytest.mark.parametrize("families", [("lightgbm", "xgboost"), ("lightgbm", "xgboost", "linear")])
-def test_many_trees_are_told_by_the_graph_what_few_are_told_by_themselves(
-    mix, families, monkeypatch
-):
-    weights = (0.5, 0.3, 0.2)[: len(families)]
-    bundle, data = mix(families=families, weights=tuple(np.array(weights) / sum(weights)))
+def test_of_many_trees_fewer_rows_are_looked_at(mix, monkeypatch):
+    bundle, data = mix()
     whole, rows = lesson(bundle, data)
-    assert whole.x is None
-    monkeypatch.setattr(lessons, "CELLS", 1000)
-    monkeypatch.setattr(lessons, "FEW_CELLS", 3000)
-    many, _ = lesson(bundle, data)
-    assert many.few.shape[1] < len(rows.y) == len(many.x)
-    assert np.allclose(many.target, whole.target, atol=1e-5)
-    assert np.allclose(many.truth, whole.truth, atol=1e-4)
+    assert whole.reached.shape[1] == whole.target.shape[1] == len(rows.y)
+    monkeypatch.setattr(lessons, "CELLS", 6000)
+    few, _ = lesson(bundle, data)
+    count = 6000 // len(few.reached)
+    assert few.reached.shape[1] == few.target.shape[1] == few.truth.shape[1] == count
+    assert np.array_equal(few.target, whole.target[:, :count])
+
+
+def test_beside_words_that_few_rows_share_no_truth_is_looked_at(mix, monkeypatch):
+    bundle, data = mix()
+    word = replace(bundle.schema.features[0], kind="category")
+    columns = tuple(word if one.name == word.name else one for one in bundle.schema.columns)
+    schema = replace(bundle.schema, columns=columns)
+    rare = np.array(["a"] * 298 + ["b"] * 2)
+    for values, known in ((rare, False), (np.full(300, "a"), True)):
+        rows = Rows(tensors={word.name: values}, y=data.y[:300], metric=None)
+        assert lessons._may_see(replace(bundle, schema=schema), rows) == known
+    assert not lessons._may_see(
+        replace(
+            bundle,
+            schema=replace(schema, columns=tuple(replace(one, kind="text") for one in columns)),
+        ),
+        rows,
+    )
 
 
 @pytest.mark.parametrize("task", ["regression", "binary"])

@@ -117,23 +117,6 @@ def test_a_mix_of_regressors_is_pruned_as_one_ensemble(mix):
     assert Prune().apply(bundle, {"size": 0.3}, other).graph != pruned.graph
 
 
-def test_rows_are_fewer_where_trees_are_many_and_all_fit_what_is_left(mix, monkeypatch):
-    bundle, data = mix()
-    rows = rows_of(data)
-    whole = Prune().apply(bundle, {"size": 0.15}, rows)
-    monkeypatch.setattr(lessons, "CELLS", 1000)
-    monkeypatch.setattr(lessons, "FEW_CELLS", 5000)
-    monkeypatch.setattr(prune, "LEAST_ROWS", 50)
-    technique = Prune()
-    assert technique.recipes(bundle, rows)
-    forms = [technique.apply(bundle, {"size": size}, rows) for size in (0.15, 0.1)]
-    assert forms[0].graph != whole.graph
-    assert forms[1].graph == Prune().apply(bundle, {"size": 0.1}, rows).graph
-    tensors, truth = data.rows(data.test), data.y[data.test]
-    scores = [rows.metric(truth, Runner(one).predict(tensors)) for one in (whole, *forms)]
-    assert max(scores) < 1.1 * min(scores)
-
-
 def test_sizes_between_two_end_where_they_are_close():
     between = Prune().between
     assert between({"size": 0.3}, {"size": 0.075}) == {"size": 0.15}
@@ -172,7 +155,6 @@ def test_large_ensembles_are_tried_in_fewer_sizes_or_not_at_all(dataset, trained
     monkeypatch.setattr(prune, "WIDEST", 2)
     assert not [r for r in Prune().recipes(forest, rows) if r["size"] < 1]
     monkeypatch.setattr(lessons, "CELLS", 100)
-    monkeypatch.setattr(lessons, "FEW_CELLS", 100)
     assert not [r for r in Prune().recipes(bundle, rows) if r["size"] < 1]
     monkeypatch.setattr(prune, "LARGEST", 10)
     assert Prune().recipes(bundle, rows) == ()
