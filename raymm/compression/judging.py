@@ -161,13 +161,16 @@ class Judge:
         """Return the candidates with bounds of their losses that hold for all of them at once.
 
         ``unmade`` holds the losses of forms that were looked at and not made, as `Form.losses`.
+        Those of them that are far too bad to have been taken for good play no part (Hansen 2005, "A
+        test for superior predictive ability", section 2.4).
         """
         held = [form.candidate for form in forms]
         if len(forms) < 2:
             return tuple(held)
         values = np.array([one.loss.value for one in held[1:]])
-        losses = [*(one.losses for one in forms[1:]), *unmade]
-        values = np.append(values, [one.mean() for one in unmade])
+        near = [one for one in unmade if not self._far(one)]
+        losses = [*(one.losses for one in forms[1:]), *near]
+        values = np.append(values, [one.mean() for one in near])
         low, high = together(values, np.stack(losses, axis=1), LEVEL)
         unknown = unseen(len(self.y), sum(form.hidden for form in forms) or 1, LEVEL)
         made = held[:1]
@@ -175,6 +178,11 @@ class Judge:
             told = self._told(form.candidate.loss.value, least, unknown if form.hidden else most)
             made.append(replace(form.candidate, loss=told))
         return tuple(made)
+
+    def _far(self, losses: npt.NDArray[np.float64]) -> bool:
+        """Whether a loss is beyond what is allowed by more errors than chance ever explains."""
+        most = np.sqrt(2 * np.log(np.log(max(len(self.y), 3))))
+        return bool(losses.mean() - self.allowed > most * losses.std())
 
     def _told(self, value: float, low: float, high: float) -> Score:
         return Score(metric=self.metric.name, value=value, low=low, high=high, level=LEVEL)

@@ -51,14 +51,16 @@ class Schedule:
         places = np.linspace(0, len(recipes) - 1, most).round().astype(int)
         return [recipes[place] for place in places]
 
-    def allows(self, name: str, recipe: Config, extra: float = 0.0) -> bool:
+    def allows(self, name: str, recipe: Config, extra: float = 0.0, *, due: bool = False) -> bool:
         """Say whether there is time for a form; one for which there is none is noted.
+
+        One that is ``due`` has its time in any case.
 
         It is taken to last as long as the last of its technique, which was larger, or as the
         shortest of all where it is the first, and ``extra`` on top: the first of a technique may
         have prepared what others only use.
         """
-        if self.left is None:
+        if self.left is None or due:
             return True
         shortest = min(self.took.values(), default=0.0)
         needed = self.took.get(name, shortest) + extra

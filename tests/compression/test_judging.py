@@ -72,10 +72,12 @@ def test_bounds_of_several_are_wider_than_those_of_one(measured):
 def test_forms_that_were_not_made_widen_the_bounds_of_those_that_were(measured):
     judge, whole, large, _ = measured
     alone = judge.together([whole, large])[1]
-    noise = np.random.default_rng(0).normal(size=(50, len(large.losses)))
+    noise = 1e-3 * np.random.default_rng(0).normal(size=(50, len(large.losses)))
     beside = judge.together([whole, large], list(noise))[1]
     assert beside.loss.value == alone.loss.value
     assert beside.loss.high > alone.loss.high
+    # Of those that surely are too bad none could have been chosen.
+    assert judge.together([whole, large], list(noise + 1e3))[1].loss == alone.loss
 
 
 def test_a_prediction_is_lost_as_the_form_that_makes_it(measured):
