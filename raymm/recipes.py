@@ -24,7 +24,7 @@ from raymm.bundle.blend import calibrated, mixed
 from raymm.bundle.packed import Bundle
 from raymm.bundle.parity import check
 from raymm.bundle.run import Runner
-from raymm.errors import ParityError
+from raymm.errors import ParityError, SearchError
 from raymm.evaluation import calibration, decision, mixing
 from raymm.evaluation.metrics import metric_for
 from raymm.oof import Folds
@@ -84,6 +84,8 @@ def compose(life: Life, trials: Trials) -> Recipe:
     ------
     ConfigError, DataError
         When the best trial cannot be trained again.
+    SearchError
+        When it predicts what is not finite then.
     """
     goal, search = life.config.goal, life.config.search
     deciding = {
@@ -168,7 +170,7 @@ def _mix(
         told = f"weighing trial {trial.number}, {trial.family} ({place} of {len(chosen)})"
         life.notify(Progress(stage="policy", message=told))
         try:
-            made[trial.id] = folds.predict(trial)
+            made[trial.id] = _finite(folds.predict(trial))
         except Exception as error:  # of any library; a mix without this trial is as good
             if trial is chosen[0]:
                 raise
@@ -201,6 +203,12 @@ def _mix(
         most = len(recipe.members) - 1
     finding = Finding(policy="ensemble", kept=False, statement=statement, gain=gain)
     return replace(alone, findings=(finding,)), predictions[0]
+
+
+def _finite(predictions: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if not np.isfinite(predictions).all():
+        raise SearchError("it predicts what is not finite when it is trained again.")
+    return predictions
 
 
 def _mixed_gain(

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Config, Dataset, Encoding, Indices, Schema, Task, Tensors
-from raymm.errors import ConfigError
+from raymm.errors import ConfigError, SearchError
 from raymm.features.pipeline import Features, fit_features
 from raymm.models import targets
 from raymm.models.family import Family, Fitting, Matrix
 from raymm.models.targets import Curve
 from raymm.onnx_builder import GraphBuilder
 from raymm.plugins import families
+
+_ATTEMPTS, _APART = 3, 7919
+_LOOKED = 500
+"""Training rows, evenly spread, whose predictions must be finite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,10 +130,33 @@ class Bench:
             schema=self.schema,
             features=features,
             family=family,
-            model=family.fit(own, train, how),
+            model=_fit(family, own, train, how),
             task=self.schema.task,
             curve=bend,
         )
+
+
+def _fit(family: Family, own: Config, train: Matrix, how: Fitting) -> Any:
+    """Train a model, and with another seed where it comes to nothing.
+
+    A network that stayed within bounds on the rows of a trial may grow beyond them on others: the
+    order of its batches decides.
+    """
+    looked = train.x[:: max(1, len(train.x) // _LOOKED)]
+    for attempt in range(_ATTEMPTS):
+        seeded = replace(how, seed=(how.seed + attempt * _APART) % 2**31)
+        try:
+            model = family.fit(own, train, seeded)
+        except ValueError as error:
+            if attempt + 1 < _ATTEMPTS:
+                continue
+            raise SearchError(f"{family.name} could not be trained: {error}") from error
+        if np.isfinite(family.predict(model, looked)).all():
+            return model
+    raise SearchError(
+        f"a model of the family {family.name} grew beyond all bounds with each of {_ATTEMPTS} "
+        f"seeds. Leave the family out (search.families), or try another seed."
+    )
 
 
 def fit(
@@ -155,5 +182,7 @@ def fit(
         When the family is not known.
     DataError
         When no feature differs between the rows.
+    SearchError
+        When the model predicts what is not finite, whatever the seed.
     """
     return Bench(dataset, rows).fit(config, rounds=rounds, seed=seed, threads=threads)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from raymm.bundle.pipeline import family_config, fit
-from raymm.errors import ConfigError
+from raymm.errors import ConfigError, SearchError
 from raymm.plugins import families
 
 
@@ -53,3 +53,35 @@ def test_rows_outside_the_training_rows_change_nothing(make_dataset):
     ]
     rows = first.rows(first.test)
     np.testing.assert_array_equal(made[0].predict(rows), made[1].predict(rows))
+
+
+@pytest.mark.parametrize("how", ["raises", "predicts"])
+def test_what_grows_beyond_all_bounds_is_trained_with_another_seed(how, make_dataset, monkeypatch):
+    kind, seeds, bad = families.get("tiny_for_tests"), [], {0}
+    plain, told = kind.fit, kind.predict
+
+    def fitted(self, config, train, given):
+        seeds.append(given.seed)
+        if how == "raises" and len(seeds) - 1 in bad:
+            raise ValueError("Solver produced non-finite parameter weights.")
+        return plain(self, config, train, given)
+
+    def predicted(self, model, x, *more):
+        made = told(self, model, x, *more)
+        return made * np.nan if how == "predicts" and len(seeds) - 1 in bad else made
+
+    monkeypatch.setattr(kind, "fit", fitted)
+    monkeypatch.setattr(kind, "predict", predicted)
+    dataset = make_dataset("binary")
+
+    def run():
+        given = {"family": "tiny_for_tests"}
+        return fit(dataset, dataset.train, given, rounds=1, seed=0, threads=1)
+
+    assert np.isfinite(run().predict(dataset.rows(dataset.test))).all()
+    assert len(set(seeds)) == len(seeds) == 2
+    seeds.clear()
+    bad.update({1, 2})
+    with pytest.raises(SearchError, match=r"non-finite|bounds"):
+        run()
+    assert len(seeds) == 3
