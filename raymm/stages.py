@@ -62,7 +62,7 @@ _PACKAGES = (
 _EXPLAINED_ROWS = 50
 _SHUFFLED_BYTES = 4e9
 _HARD_ROWS = 500
-EXPLORING, EXPLORING_LEAST = 0.22, 2.0
+EXPLORING, EXPLORING_LEAST = 0.2, 2.0
 """Share of the time of the search that measuring compressed forms may take, and the least seconds:
 with what making the chosen one of the final bundle takes, a run is to be at most a quarter longer
 than without compression."""

@@ -232,7 +232,8 @@ def _alone(
 ) -> Iterator[Form]:
     """Yield what each technique makes of a form, and what its control makes of it."""
     controls = {one.control for one in techniques.values()}
-    for name, one in sorted(techniques.items(), key=lambda item: (item[1].order, item[0])):
+    ordered = sorted(techniques.items(), key=lambda item: (item[1].order, item[0]))
+    for place, (name, one) in enumerate(ordered):
         if name in controls:
             continue
         before: Form | None = None
@@ -249,7 +250,9 @@ def _alone(
                 plan.leave_out(joined, parameters, f"{which} surely loses too much")
                 continue
             extra = 0.0 if before else one.foreseen(base.bundle, trained)
-            if not plan.allows(name, recipe, extra):
+            # The most promising one is tried as long as any time is left.
+            due = place == 0 and before is None and not extra and not plan.over
+            if not plan.allows(name, recipe, extra, due=due):
                 continue
             with plan.timed(name):
                 made = list(_made(base, (name, one), recipe, trained, judge))

@@ -57,8 +57,8 @@ forest of 26 classes 30 % of the nodes took four times the bytes of all of them.
 LARGEST = 5_000_000
 """Nodes times values of a leaf beyond which not even simplifying is tried."""
 LARGE = 100_000
-LARGE_SIZES = (0.15, 0.07, 0.03)
-"""Fewer and smaller sizes where there are more nodes than that: each then takes seconds."""
+LARGE_SIZES = (0.3, 0.15, 0.07, 0.03)
+"""Smaller sizes where there are more nodes than that: each then takes seconds."""
 SIMPLIFIED = 300_000
 """Nodes up to which what changes no answer is looked for: it takes a second for each 200,000."""
 CLOSE = 1.15

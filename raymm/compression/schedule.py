@@ -39,6 +39,11 @@ class Schedule:
         """Whether the clock decides."""
         return self.left is not None
 
+    @property
+    def over(self) -> bool:
+        """Whether no time is left."""
+        return self.left is not None and self.left() <= 0
+
     def keep(self, some: bool) -> None:
         """Keep `LATER` of what is left for others that come, or nothing any more."""
         self.reserve = LATER * self.left() if some and self.left is not None else 0.0

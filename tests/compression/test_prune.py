@@ -149,7 +149,7 @@ def test_large_ensembles_are_tried_in_fewer_sizes_or_not_at_all(dataset, trained
     bundle, _ = trained(data)
     rows = rows_of(data)
     monkeypatch.setattr(prune, "LARGE", 10)
-    assert [r["size"] for r in Prune().recipes(bundle, rows)][-3:] == list(prune.LARGE_SIZES)
+    assert [r["size"] for r in Prune().recipes(bundle, rows)][-4:] == list(prune.LARGE_SIZES)
     forest, _ = trained(dataset("multiclass"), "forest")
     assert [r for r in Prune().recipes(forest, rows) if r["size"] < 1]
     monkeypatch.setattr(prune, "WIDEST", 2)

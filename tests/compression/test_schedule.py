@@ -54,6 +54,7 @@ def test_nothing_is_allowed_when_no_time_is_left():
     plan = Schedule(left=clock)
     assert run(plan, clock, "one", 1.5)
     assert not plan.allows("two", {})
+    assert plan.over
     assert plan.allows("two", {}, due=True)
     clock.now = 0.0
     assert not Schedule(left=clock).allows("one", {})
