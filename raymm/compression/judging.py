@@ -99,6 +99,9 @@ class Judge:
         if runner is None:
             runner = Runner(form)
             prediction = runner.judge(self.tensors)
+            if not np.isfinite(prediction).all():
+                # It answers nothing: as good as a form that says the same of every row.
+                prediction = np.broadcast_to(self.whole.mean(axis=0), self.whole.shape).copy()
         score, loss, losses, hidden = self.lost(prediction)
         middle, slow, thousand = times(runner, self.tensors)
         candidate = Candidate(

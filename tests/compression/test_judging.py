@@ -86,3 +86,18 @@ def test_a_prediction_is_lost_as_the_form_that_makes_it(measured):
     assert (score, hidden) == (large.candidate.score, large.hidden)
     assert loss == large.candidate.loss
     assert np.array_equal(losses, large.losses)
+
+
+def test_a_form_that_answers_nothing_is_hopeless(measured, monkeypatch):
+    judge, whole, *_ = measured
+
+    def nothing(self, tensors):
+        made = np.array(judge.whole)
+        made[0] = np.nan
+        return made
+
+    monkeypatch.setattr(judging.Runner, "judge", nothing)
+    monkeypatch.setattr(judging, "TIMED_CALLS", 5)
+    form = judge.measured("truncate", {"keep": 0.9}, whole.bundle)
+    assert form.candidate.score == 0.5
+    assert judge.hopeless(form.candidate)
