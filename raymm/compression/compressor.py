@@ -58,6 +58,8 @@ class Compressor(ABC):
     opens : bool
         Whether others are tried on what it makes, where that is good. Its smallest recipes come
         first, and it has a method `foretold`.
+    later : float
+        Share of the time of its first form that the next one is likely to take.
     control : str
         Name of the technique whose form of the same recipe each form has to beat on validation
         rows to be chosen; empty where there is none.
@@ -66,6 +68,7 @@ class Compressor(ABC):
     name: ClassVar[str]
     order: ClassVar[int] = 50
     opens: ClassVar[bool] = False
+    later: ClassVar[float] = 1.0
     control: ClassVar[str] = ""
 
     @abstractmethod

@@ -42,6 +42,9 @@ FOLLOWING = "quantize"
 JOINED = "+"
 OPENING = 0.8
 """Share of the allowed loss up to which a form is one that others are tried on."""
+FURTHER = 0.5
+"""Share of the allowed loss up to which the next recipe is tried where time is short: each form
+that is measured widens the bounds of all."""
 BISECTED = 2
 """Recipes between one that is good and the next that are tried."""
 
@@ -254,12 +257,16 @@ def _alone(
             due = place == 0 and before is None and not extra and not plan.over
             if not plan.allows(name, recipe, extra, due=due):
                 continue
-            with plan.timed(name):
+            with plan.timed(name, one.later if before is None else 1.0):
                 made = list(_made(base, (name, one), recipe, trained, judge))
             before = made[0]
             yield from made
             if judge.good(before.candidate):
                 good = recipe
+                if plan.bounded and before.candidate.loss.high > FURTHER * judge.allowed:
+                    for other in recipes:
+                        plan.leave_out(joined, other, "the one before loses much already")
+                    recipes = []
             elif left and (between := one.between(good, recipe)) is not None:
                 recipes, left, bisecting = [between], left - 1, True
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from raymm.artifacts import Config
 
-LATER = 0.4
-"""Part of the time that is kept for techniques that follow others."""
+LATER = 0.1
+"""Part of the time that is kept for techniques that follow others; the first forms of these are due
+in any case."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,12 +83,12 @@ class Schedule:
         self.left_out.append(f"{told(name, recipe)}: {why}")
 
     @contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        """Note how long a form of a technique takes."""
+    def timed(self, name: str, later: float = 1.0) -> Iterator[None]:
+        """Note how long a form of a technique takes; the next is likely to take ``later`` of it."""
         before = self.left() if self.left is not None else 0.0
         yield
         if self.left is not None:
-            self.took[name] = before - self.left()
+            self.took[name] = later * (before - self.left())
 
 
 def told(name: str, recipe: Config) -> str:

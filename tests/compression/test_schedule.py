@@ -75,3 +75,12 @@ def test_recipes_are_thinned_evenly_with_both_ends_kept():
     assert Schedule().thinned(recipes) == recipes
     assert [one["size"] for one in Schedule(most=3).thinned(recipes)] == [0, 4, 8]
     assert [one["size"] for one in Schedule(most=3).thinned(recipes, 1)] == [0]
+
+
+def test_a_first_form_may_foretell_that_the_next_takes_less():
+    clock = Clock(10.0)
+    plan = Schedule(left=clock)
+    with plan.timed("prune", 0.25):
+        clock.now -= 8.0
+    assert plan.took == {"prune": 2.0}
+    assert plan.allows("prune", {})
