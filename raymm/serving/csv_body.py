@@ -22,6 +22,7 @@ from raymm.serving.sheets import Sheet, most_columns, require_names
 
 _ALLOWED = "CSV whose first row names the columns"
 _END = "."
+_LONGEST = 131_072
 _WIDEST = 50_000
 """Commas in a line that is taken apart to say what is wrong."""
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
@@ -108,7 +109,10 @@ def _header(text: str, known: frozenset[str]) -> list[str]:
     found = next(_records(text, most_columns(known)), None)
     if found is None:
         raise _wrong("body", "nothing", _ALLOWED)
-    return found[1]
+    line, names = found
+    if max(map(len, names)) > _LONGEST:  # Python's own limit, which other code may have raised
+        raise _wrong(f"line {line}", "a row that cannot be read (a name is too long)", _ALLOWED)
+    return names
 
 
 def _cells(body: bytes, text: str, width: int) -> list[pa.ChunkedArray]:

