@@ -95,14 +95,18 @@ class Judge:
 
         ``runner`` is given for the bundle as it is, which `whole` was predicted by.
         """
-        prediction = self.whole
+        prediction, fault = self.whole, 0.0
         if runner is None:
             runner = Runner(form)
             prediction = runner.judge(self.tensors)
             if not np.isfinite(prediction).all():
-                # It answers nothing: as good as a form that says the same of every row.
+                # It says nothing, which is worse than the same of every row by any metric.
                 prediction = np.broadcast_to(self.whole.mean(axis=0), self.whole.shape).copy()
+                fault = 1.0 + self.allowed + abs(self.score)
         score, loss, losses, hidden = self.lost(prediction)
+        if fault:
+            loss = self._told(loss.value + fault, loss.low + fault, loss.high + fault)
+            losses, hidden = losses + fault, False
         middle, slow, thousand = times(runner, self.tensors)
         candidate = Candidate(
             technique=technique,
@@ -127,7 +131,8 @@ class Judge:
         losses = sign * (self.resampled - self.resamples(prediction)) + 0.0
         low, high = interval(losses, LEVEL)
         apart = np.abs(prediction - self.whole).max() / max(1.0, float(np.std(self.whole)))
-        hidden = bool(self.bounded and not losses.any() and apart > BOUND)
+        # A resample that lacks a class has no score, and says nothing of a loss either.
+        hidden = bool(self.bounded and not np.nan_to_num(losses).any() and apart > BOUND)
         if hidden:
             # A bootstrap of differences that are all 0 cannot know what other rows would lose.
             high = unseen(len(self.y), 1, LEVEL)
@@ -173,7 +178,7 @@ class Judge:
         values = np.array([one.loss.value for one in held[1:]])
         near = [one for one in unmade if not self._far(one)]
         losses = [*(one.losses for one in forms[1:]), *near]
-        values = np.append(values, [one.mean() for one in near])
+        values = np.append(values, [_mean(one) for one in near])
         low, high = together(values, np.stack(losses, axis=1), LEVEL)
         unknown = unseen(len(self.y), sum(form.hidden for form in forms) or 1, LEVEL)
         made = held[:1]
@@ -185,10 +190,17 @@ class Judge:
     def _far(self, losses: npt.NDArray[np.float64]) -> bool:
         """Whether a loss is beyond what is allowed by more errors than chance ever explains."""
         most = np.sqrt(2 * np.log(np.log(max(len(self.y), 3))))
-        return bool(losses.mean() - self.allowed > most * losses.std())
+        known = losses[np.isfinite(losses)]
+        return bool(_mean(losses) - self.allowed > most * (known.std() if len(known) else 0.0))
 
     def _told(self, value: float, low: float, high: float) -> Score:
         return Score(metric=self.metric.name, value=value, low=low, high=high, level=LEVEL)
+
+
+def _mean(losses: npt.NDArray[np.float64]) -> float:
+    """Return the mean over the resamples that have a score, 0 where none has."""
+    known = losses[np.isfinite(losses)]
+    return float(known.mean()) if len(known) else 0.0
 
 
 def times(runner: Runner, tensors: Tensors) -> tuple[float, float, float]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -101,3 +103,24 @@ def test_a_form_that_answers_nothing_is_hopeless(measured, monkeypatch):
     form = judge.measured("truncate", {"keep": 0.9}, whole.bundle)
     assert form.candidate.score == 0.5
     assert judge.hopeless(form.candidate)
+    # With a rare class a constant is as accurate as a model.
+    rare = dataclasses.replace(
+        judge, metric=metric_for("accuracy", "binary"), y=np.zeros(len(judge.y), np.int64)
+    )
+    form = rare.measured("truncate", {"keep": 0.9}, whole.bundle)
+    assert not rare.good(form.candidate)
+    assert not rare.good(rare.together([whole, form])[1])
+
+
+def test_resamples_without_a_class_hide_no_unknown_loss(measured):
+    judge, *_ = measured
+    y = np.zeros(len(judge.y), np.int64)
+    y[np.argsort(judge.whole[:, 1])[-3:]] = 1
+    few = dataclasses.replace(judge, y=y)
+    squeezed = np.array(few.whole)
+    squeezed[:, 1] = np.argsort(np.argsort(few.whole[:, 1])) / len(y)  # the same order
+    squeezed[:, 0] = 1 - squeezed[:, 1]
+    _, loss, losses, hidden = few.lost(squeezed)
+    assert np.isnan(losses).any()
+    assert hidden
+    assert loss.high > 0
