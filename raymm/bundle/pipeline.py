@@ -148,6 +148,8 @@ def _fit(family: Family, own: Config, train: Matrix, how: Fitting) -> Any:
         try:
             model = family.fit(own, train, seeded)
         except ValueError as error:
+            if "finite" not in str(error):
+                raise
             if attempt + 1 < _ATTEMPTS:
                 continue
             raise SearchError(f"{family.name} could not be trained: {error}") from error

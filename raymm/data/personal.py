@@ -130,9 +130,10 @@ def _words(cells: pd.Series[Any], column: Column) -> pd.Series[int]:
 
 
 def _long(values: npt.NDArray[Any], column: Column) -> bool:
-    """Return whether half of the known values are as long as a call or card number is."""
+    """Return whether enough of the known values are as long as a call or card number is."""
     least = 7 if _CALLED.search(parted(column.name)) else 13
-    return len(values) > 0 and bool(np.median(values) >= 0.999 * 10.0 ** (least - 1))
+    found = int((values >= 0.999 * 10.0 ** (least - 1)).sum())
+    return found >= max(_LEAST, SHARE * len(values))
 
 
 def _matching(words: pd.Series[int], test: Callable[[str], str]) -> Found | None:

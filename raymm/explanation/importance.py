@@ -14,6 +14,8 @@ from raymm.artifacts import Importance, MetricLike, Tensors
 Predict = Callable[[Tensors], npt.NDArray[Any]]
 _COUNT = 200
 _LEVEL = 0.95
+_MOVED = 20
+"""Rows whose value another must have taken before a column is held to be one that is not read."""
 
 
 def permutation_importance(
@@ -46,7 +48,8 @@ def permutation_importance(
         Most important first. ``value`` is in the metric's unit and positive where shuffling hurts;
         ``low`` and ``high`` bound it at 95 % over both the rows and the shuffles (200 paired
         bootstrap resamples). Columns that say the same share their importance, so each can
-        seem to matter little. One whose first shuffle changes no prediction has none.
+        seem to matter little. One whose first shuffle moves many values and changes no
+        prediction has none.
 
     Source: Breiman 2001, "Random Forests", section 10; Fisher, Rudin & Dominici 2019.
     """
@@ -61,7 +64,8 @@ def permutation_importance(
     for name, values in kept.items():
         orders = [generator.permutation(len(rows)) for _ in range(repeats)]
         shuffled = [predict({**kept, name: values[orders[0]]})]
-        if np.array_equal(shuffled[0], plain):
+        moved = int(np.count_nonzero(values[orders[0]] != values))
+        if moved >= _MOVED and np.array_equal(shuffled[0], plain):
             found.append(Importance(column=name, value=0.0, low=0.0, high=0.0))
             continue
         shuffled += [predict({**kept, name: values[order]}) for order in orders[1:]]

@@ -237,7 +237,10 @@ def _filled(builder: GraphBuilder, cut: str) -> str:
 def _as_classes(y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     if np.issubdtype(y.dtype, np.integer) or y.size == 0:
         return np.asarray(y, dtype=np.int64)
-    return np.asarray(y > np.median(y), dtype=np.int64)
+    middle = np.median(y)
+    high = y > middle
+    # Where half of the values are the largest, as with ratings, the others are the lower half.
+    return np.asarray(high if high.any() else y >= middle, dtype=np.int64)
 
 
 def _association(

@@ -85,3 +85,18 @@ def test_what_grows_beyond_all_bounds_is_trained_with_another_seed(how, make_dat
     with pytest.raises(SearchError, match=r"non-finite|bounds"):
         run()
     assert len(seeds) == 3
+
+
+def test_another_error_is_raised_at_once(make_dataset, monkeypatch):
+    calls = []
+
+    def fitted(self, config, train, given):
+        calls.append(given.seed)
+        raise ValueError("boom")
+
+    monkeypatch.setattr(families.get("tiny_for_tests"), "fit", fitted)
+    dataset = make_dataset("binary")
+    given = {"family": "tiny_for_tests"}
+    with pytest.raises(ValueError, match="boom"):
+        fit(dataset, dataset.train, given, rounds=1, seed=0, threads=1)
+    assert len(calls) == 1

@@ -48,6 +48,7 @@ PERSONAL: dict[str, tuple[str, Any]] = {
     "mobileNumber": ("phone", [int(v) for v in digits("49nxxxxxxxxx")]),
     "call": ("phone", [f"please ring {v} before noon, thank you" for v in digits("0nxxxxxxxxx")]),
     "card": ("card", [checked("4", 16) for _ in range(N)]),
+    "ref": ("card", [checked("4", 16) if i % 5 < 2 else str(10_000 + i) for i in range(N)]),
     "number": ("card", [int(checked("5" + str(RNG.integers(1, 6)), 16)) for _ in range(N)]),
     "paid_with": (
         "card",

@@ -74,3 +74,17 @@ def test_a_column_that_is_not_read_is_predicted_once(tensors) -> None:
 
     permutation_importance(predict, tensors, tensors["a"], SquaredError(), seed=0)
     assert len(seen) == 1 + 5 + (len(tensors) - 1)
+
+
+def test_a_shuffle_that_happens_to_move_nothing_does_not_end_the_measuring() -> None:
+    rows = {"a": np.array([0.0, 0, 0, 0, 1])}
+    for seed in range(20):
+        found = permutation_importance(
+            lambda given: 10 * given["a"],
+            rows,
+            10 * rows["a"],
+            SquaredError(),
+            seed=seed,
+            repeats=40,
+        )
+        assert found[0].value > 0

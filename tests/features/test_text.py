@@ -88,3 +88,12 @@ def test_sms_like_classes_are_separated_by_a_plain_logistic_regression():
     part = ScaledText(COLUMN).fit(texts[:400], y[:400])
     model = LogisticRegression(C=10).fit(part.transform(texts[:400]), y[:400])
     assert roc_auc_score(y[400:], model.decision_function(part.transform(texts[400:]))) > 0.98
+
+
+def test_words_are_chosen_by_ratings_most_of_which_are_the_best():
+    generator = np.random.default_rng(0)
+    noise = [f"a{i:04}" for i in range(1500)]
+    y = np.where(np.arange(2000) < 1100, 5.0, 1.0 + np.arange(2000) % 4)
+    ends = np.where(y == 5.0, "zzgood", "zzbad")
+    texts = array([" ".join([*generator.choice(noise, 8), end]) for end in ends])
+    assert {"zzgood", "zzbad"} <= set(Text(COLUMN).fit(texts, y).vocabulary)
