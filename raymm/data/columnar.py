@@ -70,6 +70,9 @@ def arrow(file: pa.NativeFile, name: str, found: Findings) -> pd.DataFrame:
         ) from error
 
 
+REPLACED = "halves of characters (lone surrogates) were replaced by question marks"
+
+
 def records(data: bytes, name: str, found: Findings) -> pd.DataFrame:
     """Read JSON: one record a line, or one list of records.
 
@@ -97,7 +100,11 @@ def records(data: bytes, name: str, found: Findings) -> pd.DataFrame:
             "table as CSV, Parquet or JSON lines."
         )
     try:
-        frame = pd.json_normalize(held)
+        try:
+            frame = pd.json_normalize(held)
+        except UnicodeEncodeError:
+            found.note(REPLACED)
+            frame = pd.json_normalize(whole_text(held))
     except RecursionError as error:
         raise DataError(
             f"{name} holds records nested too deeply to be read. Write records of plain values."
@@ -105,6 +112,18 @@ def records(data: bytes, name: str, found: Findings) -> pd.DataFrame:
     odd = [key for key in frame.columns if frame[key].map(lambda v: isinstance(v, list)).any()]
     _left_out([(str(key), "lists") for key in odd], found)
     return frame.drop(columns=odd)
+
+
+def whole_text(value: Any) -> Any:
+    """Return a value, or lists and dictionaries of values, with lone surrogates as question marks.
+
+    Half of a character, as "\\ud800" in JSON, is no text that could be written anywhere.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {whole_text(key): whole_text(held) for key, held in value.items()}
+    return [whole_text(held) for held in value] if isinstance(value, list) else value
 
 
 def _nested(data: bytes) -> int:

@@ -97,10 +97,16 @@ def from_frame(frame: pd.DataFrame) -> Table:
     plain = frame.reset_index(drop=True)
     plain.columns = pd.Index(named([str(name) for name in frame.columns], found))
     plain = _plain(plain)
+    try:
+        digest = content_hash(plain)
+    except UnicodeEncodeError:
+        found.note(columnar.REPLACED)
+        plain = plain.map(columnar.whole_text)
+        digest = content_hash(plain)
     return Table(
         frame=plain,
         source="memory",
-        sha256=content_hash(plain),
+        sha256=digest,
         notes=tuple(found.notes),
         anomalies=tuple(found.anomalies),
     )

@@ -1,7 +1,7 @@
 """Cuts texts into words and finds marks in them, once for all folds and encodings.
 
 Every fold of a search reads most of the same texts, several times. What was read is remembered in
-this process, up to `CHARACTERS` of text; then all of it is forgotten.
+this process, up to `BYTES`; then all of it is forgotten.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-CHARACTERS = 30_000_000
-"""Characters of texts that are remembered: about 250 MB with their words."""
+BYTES = 250_000_000
+"""What is remembered at most, as it is counted for each text (`_Memory.read`)."""
 _GAPS = (
     r"\x00-\x20\x7f-\xa0"
     "\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufe00-\ufe0f\ufeff"
@@ -133,12 +133,15 @@ class _Memory:
                 if number == len(self.words):
                     self.words.append(word)
                 codes.append(number)
-            known = self.held[text] = _Read(
+            known = _Read(
                 np.array(codes, dtype=np.int32),
                 tuple(search(text) is not None for search in _SEARCHES),
                 tuple(len(find(text)) for find in _FINDS),
             )
-            self.size += len(text)
+            if self.size <= BYTES:
+                self.held[text] = known
+                # The text, its codes, and what an entry and its few objects take besides.
+                self.size += 2 * len(text) + 4 * len(codes) + 450
         return known
 
 
@@ -152,7 +155,7 @@ def read_texts(texts: Sequence[str]) -> Texts:
     with _lock:
         memory = _memory
         read = [memory.read(text) for text in texts]
-        if memory.size > CHARACTERS:
+        if memory.size > BYTES:
             _memory = _Memory()
     codes = [one.codes for one in read]
     rows = len(texts)

@@ -7,6 +7,7 @@ import pytest
 
 from raymm.data.columnar import arrow, parquet, records
 from raymm.data.findings import Findings
+from raymm.data.ingest import from_frame
 from raymm.errors import DataError
 
 
@@ -62,3 +63,15 @@ def test_records_nested_without_end_are_data_errors() -> None:
             records(data, "t", Findings())
     told = b'{"a": "' + b"[" * 2_000 + b'"}\n{"a": "x"}'  # brackets in a text nest nothing
     assert records(told, "t", Findings())["a"].tolist() == ["[" * 2_000, "x"]
+
+
+def test_halves_of_characters_are_replaced_and_told() -> None:
+    found = Findings()
+    data = b'{"t": "\\ud800x", "n\\udfff": 1}\n{"t": "y", "n\\udfff": 2}\n'
+    frame = records(data, "t", found)
+    assert list(frame.columns) == ["t", "n?"]
+    assert frame["t"].tolist() == ["?x", "y"]
+    assert any("surrogates" in note for note in found.notes)
+    held = from_frame(pd.DataFrame({"t": pd.Series(["\ud800x", "y"], dtype=object), "n": [1, 2]}))
+    assert held.frame["t"].tolist() == ["?x", "y"]
+    assert any("surrogates" in note for note in held.notes)

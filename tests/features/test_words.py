@@ -65,7 +65,7 @@ def test_texts_are_read_once_and_forgotten_when_they_are_many(monkeypatch):
     for _ in range(2):
         read_texts(["one two", "three"])
     assert len(calls) == 2
-    monkeypatch.setattr(reading, "CHARACTERS", 5)
+    monkeypatch.setattr(reading, "BYTES", 5)
     late = read_texts(["four"])
     assert not reading._memory.held
     assert [late.words[n] for n in late.codes] == ["four"]
