@@ -117,7 +117,7 @@ def records(data: bytes, name: str, found: Findings) -> pd.DataFrame:
 def whole_text(value: Any) -> Any:
     """Return a value, or lists and dictionaries of values, with lone surrogates as question marks.
 
-    Half of a character, as "\\ud800" in JSON, is no text that could be written anywhere.
+    Half of a character, as an escape in JSON may write it, is no text that could be stored.
     """
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")
