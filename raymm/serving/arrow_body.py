@@ -25,6 +25,8 @@ BATCHES = 1000
 """Messages in a stream at most: each takes work of its own, however few its rows."""
 _ALLOWED = "an Arrow IPC stream"
 _ROW = "rows[{}]."
+_VERSION = 4
+"""Of a message's metadata (V5). Up to it, custom metadata could say that the buffers are packed."""
 
 
 def arrow_sheet(body: bytes, *, known: frozenset[str], max_rows: int, max_bytes: int) -> Sheet:
@@ -112,7 +114,12 @@ def _next(messages: Any) -> Any:
 
 def _account(message: Any) -> tuple[int, Iterator[int]]:
     """Return the rows of a message, none for a dictionary, and its buffers' sizes unpacked."""
-    head = _Flat.root(message.metadata).table(2)
+    root = _Flat.root(message.metadata)
+    if root.number(0, "<h") != _VERSION:
+        raise _wrong("a batch in an old format", "batches of the metadata's version 5")
+    if root.has(4):
+        raise _wrong("a batch with metadata of its own", "batches without custom metadata")
+    head = root.table(2)
     if message.type == "record batch":
         return _rows(head), _sizes(head, message.body)
     if message.type != "dictionary":

@@ -50,6 +50,23 @@ def test_what_unpacks_to_much_is_not_unpacked(compression, monkeypatch):
         read(bomb)
 
 
+@pytest.mark.parametrize("codec", ["lz4", "zstd"])
+def test_what_an_older_arrow_packed_is_refused(codec):
+    # Up to version 4 of the metadata a batch's own may say that its buffers are packed.
+    old = pa.ipc.MetadataVersion.V4
+    with pytest.raises(InputError, match="old format"):
+        read(stream(batch(3), metadata_version=old))
+    coded = batch(2, word=pa.array(["a", "b"]).dictionary_encode())
+    with pytest.raises(InputError, match="old format"):
+        read(stream(coded, metadata_version=old))
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, batch(3).schema) as writer:
+        told = {"ARROW:experimental_compression": codec}
+        writer.write_batch(batch(3), custom_metadata=told)
+    with pytest.raises(InputError, match="custom metadata"):
+        read(sink.getvalue())
+
+
 def test_a_size_that_lies_is_not_believed():
     whole = stream(batch(1000, x=np.zeros(1000)), compression="zstd")
     place = whole.index(struct.pack("<q", 8000))
