@@ -18,11 +18,12 @@ from raymm.artifacts import Feedback, Schema
 from raymm.errors import InputError, NotFound, TooLarge
 from raymm.features.columns import number, spell
 from raymm.serving.bulk import sheet_of
+from raymm.serving.cells import Room, encoded
 from raymm.serving.columns import shown
 from raymm.serving.identity import require_row_name
 from raymm.serving.media import JSON, headers_of, media_of
 from raymm.serving.protocol import document, encode
-from raymm.serving.sheets import Sheet, encoded
+from raymm.serving.sheets import Sheet
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -146,8 +147,8 @@ def _values(sheet: Sheet, name: str) -> list[Any]:
     made: list[Any] = []
     for array in sheet.columns[name].chunks:
         try:
-            codes, found = encoded(array, sheet.most)
-        except pa.ArrowException:  # a list, say
+            codes, found = encoded(array, Room(sheet.most))
+        except pa.ArrowException:  # neither text nor numbers
             raise InputError(
                 field=f"{sheet.head}, {name}",
                 observed=f"a column of {str(array.type)[:60]}",

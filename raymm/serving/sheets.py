@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raymm.artifacts import NO_TIME, Column, Schema, Tensors
-from raymm.errors import InputError, TooLarge
+from raymm.errors import InputError
 from raymm.features.columns import number, parse_numbers
+from raymm.serving.cells import Room, encoded, is_text
 from raymm.serving.columns import EARLIEST, LARGEST, LATEST, Misfit, missing_words, reader, shown
 from raymm.serving.protocol import nearest
 
@@ -258,7 +259,7 @@ class _Feature:
 
     def _distinct(self, sheet: Sheet, array: Any) -> npt.NDArray[Any]:
         """Read the distinct values as those of JSON, and give each row its own."""
-        codes, found = encoded(array, sheet.most)
+        codes, found = encoded(array, Room(sheet.most))
         try:
             tensor = self._read(found)
         except Misfit as misfit:
@@ -266,7 +267,7 @@ class _Feature:
             raise Misfit(row, misfit.value, misfit.allowed) from None
         if tensor.dtype == object:
             lengths = np.array([len(word) for word in tensor.tolist()], np.int64)
-            _require_room(int(lengths[codes].sum()), sheet.most)
+            Room(sheet.most).take(int(lengths[codes].sum()))
         return tensor[codes]
 
     def _require_type(self, sheet: Sheet, kind: Any) -> None:
@@ -302,75 +303,6 @@ def _number(word: str, missing: frozenset[str]) -> float:
     return math.nan if value is None else value
 
 
-def encoded(array: Any, most: int) -> tuple[npt.NDArray[np.int64], list[Any]]:
-    """Return each row's place among the distinct values, and those; None where missing.
-
-    Only those values of a dictionary that some row has are looked at.
-
-    Parameters
-    ----------
-    array : pyarrow.Array
-    most : int
-        Bytes of text that its rows may come to where they share it.
-
-    Raises
-    ------
-    TooLarge
-    """
-    kind = array.type
-    if _TYPES.is_null(kind):
-        return np.zeros(len(array), np.int64), [None]
-    if _TYPES.is_float16(kind):
-        array = array.cast(pa.float32())
-    if _TYPES.is_string_view(kind):  # many views may be of one long text
-        _require_room(_viewed(array), most)
-        array = array.cast(pa.large_string())
-    if _TYPES.is_dictionary(kind):
-        codes = array.indices.cast(pa.int64()).fill_null(-1).to_numpy()
-        used, codes = np.unique(codes, return_inverse=True)
-        lacking = int(len(used) > 0 and used[0] < 0)
-        values = array.dictionary
-        if _TYPES.is_string_view(values.type):
-            _require_room(_viewed(values), most)
-            values = values.cast(pa.large_string())
-        values = values.take(pa.array(used[lacking:], pa.int64()))
-        codes = codes - lacking
-    else:
-        coded = array.dictionary_encode()
-        codes = coded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
-        values = coded.dictionary
-    if _TYPES.is_decimal(values.type):
-        values = values.cast(pa.string()).cast(pa.float64())
-    found = values.to_pylist()
-    if _TYPES.is_floating(values.type):
-        found = [None if value != value else value for value in found]  # noqa: PLR0124 - NaN alone
-    if len(codes) and codes.min() < 0:
-        codes = np.where(codes < 0, len(found), codes)
-        found.append(None)
-    return codes.astype(np.int64), found
-
-
-def _viewed(array: Any) -> int:
-    """Return the bytes of an array of views: a view's length is the first of its four numbers."""
-    views = np.frombuffer(array.buffers()[1], np.int32).reshape(-1, 4)
-    lengths = views[array.offset : array.offset + len(array), 0].astype(np.int64)
-    return int(lengths[array.is_valid().to_numpy(zero_copy_only=False)].sum())
-
-
-def _require_room(size: int, most: int) -> None:
-    if size > most:
-        raise TooLarge(
-            f"the text of one column may come to {most} bytes, but this one's comes to {size}. "
-            "Send fewer rows, or raise serving.max_body_kb."
-        )
-
-
-def _is_text(kind: Any) -> bool:
-    return bool(
-        _TYPES.is_string(kind) or _TYPES.is_large_string(kind) or _TYPES.is_string_view(kind)
-    )
-
-
 def _is_date(kind: Any) -> bool:
     return bool(_TYPES.is_timestamp(kind) or _TYPES.is_date(kind))
 
@@ -379,10 +311,10 @@ _COUNTED = (_TYPES.is_integer, _TYPES.is_floating, _TYPES.is_decimal)
 _TAKEN: Mapping[str, tuple[tuple[Callable[[Any], bool], ...], str]] = {
     "number": (_COUNTED, "a column of numbers"),
     "boolean": (
-        (_TYPES.is_boolean, *_COUNTED, _is_text),
+        (_TYPES.is_boolean, *_COUNTED, is_text),
         "a column of truth values, of 0 and 1, or of text",
     ),
-    "datetime": ((_is_date, *_COUNTED, _is_text), "a column of dates, of numbers or of text"),
-    "category": ((*_COUNTED, _is_text), "a column of text or of numbers"),
-    "text": ((_is_text,), "a column of text"),
+    "datetime": ((_is_date, *_COUNTED, is_text), "a column of dates, of numbers or of text"),
+    "category": ((*_COUNTED, is_text), "a column of text or of numbers"),
+    "text": ((is_text,), "a column of text"),
 }

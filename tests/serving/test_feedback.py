@@ -173,7 +173,9 @@ def test_values_come_as_tables_too(make_client, make_served):
         ("text/csv", b"id,label\na,\n", "line 2, label"),
         (ARROW, _as_arrow(id=["a", None], label=["yes", "no"]), "rows[1].id"),
         (ARROW, _as_arrow(id=["a"], label=[["yes"]]), "schema, label"),
-        (ARROW, _as_arrow(id=["a"], label=[b"yes"]), "rows[0].label"),
+        (ARROW, _as_arrow(id=["a"], label=[b"yes"]), "schema, label"),
+        (ARROW, _as_arrow(id=["a"], label=pa.array([2**62], pa.timestamp("s"))), "schema, label"),
+        (ARROW, _as_arrow(id=["a"], label=pa.array([2**31 - 1], pa.date32())), "schema, label"),
     ],
 )
 def test_tables_of_wrong_labels(make_client, media, body, field):

@@ -84,6 +84,10 @@ def one(schema, name, values):
     return pa.table(columns | {name: values})
 
 
+def coded(values):
+    return pa.DictionaryArray.from_arrays(pa.array([0], pa.int8()), values)
+
+
 def same(left, right):
     assert list(left) == list(right)
     for name, values in left.items():
@@ -193,6 +197,7 @@ def test_types_of_arrow(schema, name, array, values):
         ("since", pa.array(["01/02/2020", "x"]), "rows[1].since", "'x' (text)"),
         ("since", pa.array([0, 2**62], pa.timestamp("s")), "rows[1].since", str(2**62)),
         ("since", pa.array([1], pa.time32("s")), "schema, since", "a column of time32"),
+        ("since", coded(pa.array([2**62], pa.timestamp("s"))), "schema, since", "a column of dict"),
         ("note", pa.array([1]), "schema, note", "a column of int64"),
         ("nota", pa.array([1]), "schema, nota", "an unknown column"),
     ],

@@ -1,0 +1,47 @@
+"""Distinct values of columns as hostile as Arrow allows."""
+
+import pyarrow as pa
+import pytest
+
+from raymm.errors import TooLarge
+from raymm.serving.cells import Room, encoded
+
+
+def coded(values, rows=1):
+    return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int8()), values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.FixedSizeListArray.from_arrays(pa.nulls(1000), 1000),  # no bytes, and a list of 1000
+        pa.array([[1]]),
+        pa.array([{"a": 1}]),
+        pa.array([b"x"]),
+        pa.array([2**62], pa.timestamp("s")),  # beyond Python's dates
+        pa.array([2**31 - 1], pa.date32()),
+        pa.array([2**62], pa.duration("s")),
+    ],
+    ids=lambda values: str(values.type)[:20],
+)
+def test_only_text_and_numbers_are_laid_out(values):
+    for array in (values, coded(values)):
+        with pytest.raises(pa.ArrowNotImplementedError, match="neither text nor numbers"):
+            encoded(array, Room(100))
+
+
+def test_a_dictionary_gives_the_values_that_are_used():
+    array = pa.DictionaryArray.from_arrays(pa.array([2, None, 2, 0]), ["a", "b", "c"])
+    codes, found = encoded(array, Room(100))
+    assert [found[code] for code in codes] == ["c", None, "c", "a"]
+    assert "b" not in found
+    codes, found = encoded(coded(pa.nulls(1), rows=2), Room(100))
+    assert [found[code] for code in codes] == [None, None]
+
+
+def test_a_room_is_for_all_together():
+    room = Room(10)
+    room.take(6)
+    room.take(4)
+    with pytest.raises(TooLarge, match="10 bytes, but this one's comes to 11"):
+        room.take(1)
