@@ -145,9 +145,10 @@ class LabelReader:
 def _values(sheet: Sheet, name: str) -> list[Any]:
     """Return a column's values; rows that share a text share it here too."""
     made: list[Any] = []
+    room = Room(sheet.most)
     for array in sheet.columns[name].chunks:
         try:
-            codes, found = encoded(array, Room(sheet.most))
+            codes, found = encoded(array, room)
         except pa.ArrowException:  # neither text nor numbers
             raise InputError(
                 field=f"{sheet.head}, {name}",

@@ -150,9 +150,10 @@ class _Feature:
         if len(parts) > 1 and not _TYPES.is_dictionary(chunks.type):  # dictionaries may differ
             parts = [chunks.combine_chunks()]
         start, made = 0, []
+        rooms = Room(sheet.most), Room(sheet.most)
         for array in parts:
             try:
-                made.append(self._chunk(sheet, array))
+                made.append(self._chunk(array, rooms, textual=sheet.textual))
             except Misfit as misfit:
                 place = sheet.place(start + misfit.row)
                 raise InputError(
@@ -165,21 +166,21 @@ class _Feature:
             start += len(array)
         return made[0] if len(made) == 1 else np.concatenate(made)
 
-    def _chunk(self, sheet: Sheet, array: Any) -> npt.NDArray[Any]:
+    def _chunk(self, array: Any, rooms: tuple[Room, Room], *, textual: bool) -> npt.NDArray[Any]:
         kind, column = array.type, self.column
-        if sheet.textual:
-            return self._texts(array) if column.kind == "number" else self._distinct(sheet, array)
+        if textual:
+            return self._texts(array) if column.kind == "number" else self._distinct(array, *rooms)
         if _TYPES.is_decimal(kind):  # by way of its digits: a division would round twice
             array = array.cast(pa.string()).cast(pa.float64())
         if _TYPES.is_dictionary(kind):
-            return self._distinct(sheet, array)
+            return self._distinct(array, *rooms)
         if column.kind == "number":
             return self._numbers(array)
         if column.kind == "boolean" and _TYPES.is_boolean(kind):
             return self._numbers(array.cast(pa.uint8()))
         if column.kind == "datetime" and _TYPES.is_temporal(kind):
             return self._times(array)
-        return self._distinct(sheet, array)
+        return self._distinct(array, *rooms)
 
     def _numbers(self, array: Any) -> npt.NDArray[Any]:
         if _TYPES.is_null(array.type):
@@ -257,9 +258,9 @@ class _Feature:
             raise Misfit(row, int(whole[row]), "a date in the years 1 to 9999")
         return np.where(absent, NO_TIME, whole)
 
-    def _distinct(self, sheet: Sheet, array: Any) -> npt.NDArray[Any]:
+    def _distinct(self, array: Any, viewed: Room, room: Room) -> npt.NDArray[Any]:
         """Read the distinct values as those of JSON, and give each row its own."""
-        codes, found = encoded(array, Room(sheet.most))
+        codes, found = encoded(array, viewed)
         try:
             tensor = self._read(found)
         except Misfit as misfit:
@@ -267,7 +268,7 @@ class _Feature:
             raise Misfit(row, misfit.value, misfit.allowed) from None
         if tensor.dtype == object:
             lengths = np.array([len(word) for word in tensor.tolist()], np.int64)
-            Room(sheet.most).take(int(lengths[codes].sum()))
+            room.take(int(lengths[codes].sum()))
         return tensor[codes]
 
     def _require_type(self, sheet: Sheet, kind: Any) -> None:

@@ -238,6 +238,16 @@ def test_many_rows_of_one_long_text_are_not_laid_out(schema, kind):
         read(schema, ARROW, body, most=100_000)
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.string_view()])
+def test_the_text_of_a_column_is_bounded_over_batches(schema, kind):
+    shared = one(schema, "note", coded(pa.array(["x" * 2000], kind)))
+    body = as_arrow(*[shared] * 60)
+    assert len(body) < 100_000
+    with pytest.raises(TooLarge, match="text of one column"):
+        read(schema, ARROW, body, most=100_000)
+    assert len(read(schema, ARROW, body, most=120_000)["note"]) == 60
+
+
 STYLED = [
     (None, "1.5", 1.5), (None, " +1.5 ", 1.5), (None, "", None), (None, "?", None),
     (None, " ? ", None), (None, "1e3", 1000), ("decimal comma", "1.234,5", 1234.5),
