@@ -146,9 +146,9 @@ class _Feature:
         """Return a column's tensor; raises InputError and TooLarge."""
         kind = None if sheet.textual else chunks.type
         self._require_type(sheet, kind)
-        parts = chunks.chunks
+        parts = [array for array in chunks.chunks if len(array)]
         if len(parts) > 1 and not _TYPES.is_dictionary(chunks.type):  # dictionaries may differ
-            parts = [chunks.combine_chunks()]
+            parts = [pa.concat_arrays(parts)]
         start, made = 0, []
         rooms = Room(sheet.most), Room(sheet.most)
         for array in parts:

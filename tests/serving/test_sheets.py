@@ -216,6 +216,18 @@ def test_rows_are_counted_over_batches(schema):
         read(schema, ARROW, as_arrow(first, second))
 
 
+@pytest.mark.parametrize("name", ["age", "income", "member", "city", "since", "note"])
+def test_a_batch_of_no_rows_adds_none(schema, name):
+    values = {"age": [1.0], "income": [2.5], "member": [True], "since": ["01/02/2020"]}
+    table = one(schema, name, coded(pa.array(values.get(name, ["x"]))))
+    batch = table.to_batches()[0]
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, batch.schema) as stream:
+        for part in (batch.slice(0, 0), batch, batch.slice(1)):
+            stream.write_batch(part)
+    assert len(read(schema, ARROW, sink.getvalue())[name]) == 1
+
+
 def test_a_column_that_is_left_out_is_an_error(schema):
     with pytest.raises(InputError, match="schema, city must be a column"):
         read(schema, ARROW, as_arrow(one(schema, "age", [1.0]).drop_columns("city")))
