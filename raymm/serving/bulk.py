@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raymm.serving.arrow_body import arrow_sheet
+from raymm.serving.cells import reading
 from raymm.serving.csv_body import csv_sheet
 from raymm.serving.media import ARROW, CSV
 from raymm.serving.sheets import Sheet
@@ -28,4 +29,5 @@ def sheet_of(
     """
     assert media in (CSV, ARROW)
     read = csv_sheet if media == CSV else arrow_sheet
-    return read(body, known=known, max_rows=max_rows, max_bytes=max_bytes)
+    with reading():
+        return read(body, known=known, max_rows=max_rows, max_bytes=max_bytes)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from raymm.errors import TooLarge
+from raymm.errors import InputError, RaymmError, TooLarge
 
 _TYPES = pa.types
 
@@ -34,6 +36,27 @@ class Room:
                 f"the text of one column may come to {self._most} bytes, but this one's comes to "
                 f"{self._size}. Send fewer rows, or raise serving.max_body_kb."
             )
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Read a table within: what no reader foresaw is the table's fault, and is told without words.
+
+    Raises
+    ------
+    InputError
+        In place of any error that is not raymm's own. Its text may hold a value, so it is dropped.
+    """
+    try:
+        yield
+    except (RaymmError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(
+            field="body",
+            observed=f"a table that cannot be read ({type(error).__name__})",
+            allowed="a table of text, numbers, truth values and dates",
+        ) from None
 
 
 def encoded(array: Any, room: Room) -> tuple[npt.NDArray[np.int64], list[Any]]:
@@ -104,6 +127,9 @@ def _is_plain(kind: Any) -> bool:
 
 def _viewed(array: Any) -> int:
     """Return the bytes of an array of views: a view's length is the first of its four numbers."""
-    views = np.frombuffer(array.buffers()[1], np.int32).reshape(-1, 4)
-    lengths = views[array.offset : array.offset + len(array), 0].astype(np.int64)
+    if not len(array):
+        return 0
+    end = array.offset + len(array)  # a buffer may be longer, by any number of bytes
+    views = np.frombuffer(array.buffers()[1], np.int32, count=4 * end).reshape(-1, 4)
+    lengths = views[array.offset :, 0].astype(np.int64)
     return int(lengths[array.is_valid().to_numpy(zero_copy_only=False)].sum())

@@ -18,7 +18,7 @@ from raymm.artifacts import Feedback, Schema
 from raymm.errors import InputError, NotFound, TooLarge
 from raymm.features.columns import number, spell
 from raymm.serving.bulk import sheet_of
-from raymm.serving.cells import Room, encoded
+from raymm.serving.cells import Room, encoded, reading
 from raymm.serving.columns import shown
 from raymm.serving.identity import require_row_name
 from raymm.serving.media import JSON, headers_of, media_of
@@ -111,7 +111,8 @@ class LabelReader:
                 allowed="the columns id and label",
             )
         ids, labels = [], []
-        names, values = (_values(sheet, name) for name in sorted(_KEYS))
+        with reading():
+            names, values = (_values(sheet, name) for name in sorted(_KEYS))
         for row, (name, value) in enumerate(zip(names, values, strict=True)):
             try:
                 ids.append(require_row_name(name, "id"))

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from raymm.artifacts import NO_TIME, Column, Schema, Tensors
 from raymm.errors import InputError
 from raymm.features.columns import number, parse_numbers
-from raymm.serving.cells import Room, encoded, is_text
+from raymm.serving.cells import Room, encoded, is_text, reading
 from raymm.serving.columns import EARLIEST, LARGEST, LATEST, Misfit, missing_words, reader, shown
 from raymm.serving.protocol import nearest
 
@@ -130,7 +130,8 @@ class SheetReader:
                     observed="no such column",
                     allowed="a column of the table; an empty cell says that a value is missing",
                 )
-            made[name] = feature.read(sheet, sheet.columns[name])
+            with reading():
+                made[name] = feature.read(sheet, sheet.columns[name])
         return made
 
 

@@ -3,8 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from raymm.errors import TooLarge
-from raymm.serving.cells import Room, encoded
+from raymm.errors import InputError, TooLarge
+from raymm.serving.cells import Room, encoded, reading
 
 
 def coded(values, rows=1):
@@ -45,3 +45,29 @@ def test_a_room_is_for_all_together():
     room.take(4)
     with pytest.raises(TooLarge, match="10 bytes, but this one's comes to 11"):
         room.take(1)
+
+
+@pytest.mark.parametrize("extra", [0, 1, 4, 15, 17])
+def test_a_buffer_of_views_may_have_any_length(extra):
+    plain = pa.array(["x", None, "a text of some length"], pa.string_view())
+    valid, views, *texts = plain.buffers()
+    longer = pa.py_buffer(views.to_pybytes() + b"\xff" * extra)
+    array = pa.Array.from_buffers(pa.string_view(), 3, [valid, longer, *texts])
+    for slid in (array, array.slice(1), array.slice(3)):
+        slid.validate(full=True)
+        codes, found = encoded(slid, Room(22))
+        assert [found[code] for code in codes] == slid.to_pylist()
+    with pytest.raises(TooLarge):
+        encoded(array, Room(21))
+    none = pa.DictionaryArray.from_arrays(pa.array([None], pa.int8()), array.slice(3))
+    assert encoded(none, Room(0))[1] == [None]
+
+
+def test_what_nobody_foresaw_is_told_without_its_words():
+    with pytest.raises(InputError, match=r"cannot be read \(ValueError\)") as caught, reading():
+        raise ValueError("alice@example.org")
+    assert "alice" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    for mine in (TooLarge("x"), MemoryError()):
+        with pytest.raises(type(mine)), reading():
+            raise mine
