@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -192,7 +193,9 @@ def _endpoint(handler: Handler, gate: Gate | None) -> Handler:
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as error:
-            _log.exception("%s %s failed", request.method, request.url.path)
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            told = request.method, request.url.path[:200], type(error).__name__, frames
+            _log.error("%s %r failed: %s\n%s", *told)  # the error's text may hold a user's value
             return failure(
                 ServingError(f"the service failed: {type(error).__name__}. See the replica's log.")
             )

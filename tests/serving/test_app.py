@@ -212,20 +212,23 @@ def test_metrics_count(make_client, record, post):
     assert "unknown" not in text
 
 
-def test_a_failing_model_is_a_json_error(make_client, make_served, record, post):
+def test_a_failing_model_is_a_json_error(make_client, make_served, record, post, caplog):
     served = make_served()
 
     class Broken:
         schema = served.schema
 
         def predict(self, tensors):
-            raise RuntimeError("boom")
+            raise RuntimeError(f"boom at {7 * 6}")
 
     from dataclasses import replace
 
     status, answer = post(make_client(replace(served, runner=Broken())), {"records": [record]})
     assert status == 500
     assert answer["error"]["type"] == "ServingError"
+    assert "RuntimeError" in caplog.text
+    assert "in predict" in caplog.text
+    assert "boom at 42" not in caplog.text  # an error's text may hold a user's value
 
 
 async def _post_slowly(app, started, release, path):
