@@ -27,7 +27,7 @@ from raymm.serving.columns import shown
 from raymm.serving.identity import claimed, identities, row_names
 from raymm.serving.intake import Intake
 from raymm.serving.limits import Room
-from raymm.serving.media import JSON, Headers, asked_of, headers_of, media_of, require_json
+from raymm.serving.media import CSV, JSON, Headers, asked_of, headers_of, media_of, require_json
 from raymm.serving.shadow import Read, Shadows
 from raymm.serving.sources import ModelSource, Served
 from raymm.serving.telemetry import Telemetry
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 INLINE_BYTES = 16_384
 """Larger bodies are answered in a thread: reading and predicting so much takes milliseconds."""
+INLINE_CSV = 1024
+"""Likewise of CSV, of which each row may be a few bytes. Arrow may take none: it is always so."""
 INLINE_SECONDS = 0.002
 """A model that takes longer for one row is always run in a thread."""
 
@@ -56,8 +58,13 @@ class _Turn:
     answer: Callable[[Served], Answer]
 
 
-def _quick(served: Served, size: int) -> bool:
-    return size <= INLINE_BYTES and served.row_seconds <= INLINE_SECONDS
+def _quick(served: Served, small: bool) -> bool:
+    return small and served.row_seconds <= INLINE_SECONDS
+
+
+def is_small(media: bytes, size: int) -> bool:
+    """Whether a body of so many bytes of a media type can only hold a few rows."""
+    return size <= {JSON: INLINE_BYTES, CSV: INLINE_CSV}.get(media, -1)
 
 
 class Service:
@@ -141,7 +148,7 @@ class Service:
     async def _answered(
         self,
         request: Request,
-        check: Callable[[Headers], object],
+        check: Callable[[Headers], bytes | None],
         answer: Callable[[Served, bytes, str, Headers, bool], Answer | _Turn],
     ) -> Response:
         start = time.perf_counter()
@@ -150,16 +157,17 @@ class Service:
         identity = next(self._identities)
         pinned = "version" in request.path_params
         try:
-            check(headers)
+            media = check(headers)
             self._room.require()
             body = await self.intake.read(headers, request.receive)
             with self._room:
+                small = is_small(media or JSON, len(body))
                 made = await self._run(
-                    served, len(body), answer, served, body, identity, headers, pinned
+                    served, small, answer, served, body, identity, headers, pinned
                 )
                 if isinstance(made, _Turn):
-                    made = await self._try(served, len(body), made)
-                served, content, media, tensors, predictions, identity, read = made
+                    made = await self._try(served, small, made)
+                served, content, given, tensors, predictions, identity, read = made
         except Exception as error:
             self._tell_failure(served, start, error)
             if not isinstance(error, RaymmError) or error.http_status == 500:
@@ -185,7 +193,7 @@ class Service:
                         ids=ids,
                     )
                 )
-        return _Prediction(content, media, served.number, identity)
+        return _Prediction(content, given, served.number, identity)
 
     def _by(
         self, served: Served, identity: str, pinned: bool, answer: Callable[[Served], Answer]
@@ -194,13 +202,15 @@ class Service:
         chosen = served if pinned else self.models.route(served.name, identity)
         return answer(chosen) if chosen is served else _Turn(chosen, answer)
 
-    async def _run(self, served: Served, size: int, work: Callable[..., Made], *given: Any) -> Made:
-        """Do a version's work with a body of so many bytes: here where it is quick."""
-        if _quick(served, size):
+    async def _run(
+        self, served: Served, small: bool, work: Callable[..., Made], *given: Any
+    ) -> Made:
+        """Do a version's work with a body, small or not: here where it is quick."""
+        if _quick(served, small):
             return work(*given)
         return await self.in_thread(self._threads, self._room, work, *given)
 
-    async def _try(self, served: Served, size: int, turn: _Turn) -> Answer:
+    async def _try(self, served: Served, small: bool, turn: _Turn) -> Answer:
         """Let a canary answer, in a thread of its own unless it is quick.
 
         Where it fails, is late or has too much to do, the champion answers, and the failure is
@@ -208,11 +218,11 @@ class Service:
         """
         start = time.perf_counter()
         try:
-            if _quick(turn.canary, size):
+            if _quick(turn.canary, small):
                 return turn.answer(turn.canary)
             return await self._trials.run(turn.canary, turn.answer)
         except Exception as error:
-            made = await self._run(served, size, turn.answer, served)
+            made = await self._run(served, small, turn.answer, served)
             self._tell_failure(turn.canary, start, error)
             turn.canary.tally.failed()
             return made

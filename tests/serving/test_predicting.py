@@ -1,13 +1,16 @@
 import gc
+import io
 import threading
 from dataclasses import replace
+
+import pyarrow as pa
 
 from raymm.errors import InputError
 from raymm.serving.predicting import INLINE_BYTES, INLINE_SECONDS
 from raymm.serving.sources import FixedModels
 
 
-def _where(client, post, body):
+def _where(client, post, body, media=None):
     """Post and return the name of the thread that ran the graph."""
     seen = []
     service = client.app.state.models
@@ -22,7 +25,12 @@ def _where(client, post, body):
             return served.runner.predict(tensors)
 
     service._served["churn"] = replace(served, runner=Watching())
-    assert post(client, body)[0] == 200
+    if media is None:
+        assert post(client, body)[0] == 200
+    else:
+        headers = {"content-type": media}
+        answer = client.post("/v1/models/churn/predict", content=body, headers=headers)
+        assert answer.status_code == 200
     service._served["churn"] = served
     return seen[0]
 
@@ -35,6 +43,41 @@ def test_only_what_takes_long_leaves_the_loop(make_client, make_served, record, 
     assert "raymm-predict" not in _where(make_client(quick), post, small)
     assert "raymm-predict" in _where(make_client(quick), post, large)
     assert "raymm-predict" in _where(make_client(slow), post, small)
+
+
+def test_what_may_hold_many_rows_in_few_bytes_leaves_the_loop(
+    make_client, make_served, record, post
+):
+    quick = replace(make_served(), row_seconds=INLINE_SECONDS / 2)
+    row = ",".join(map(str, record.values())) + "\n"
+    short = ",".join(record) + "\n" + row
+    assert "raymm-predict" not in _where(make_client(quick), post, short.encode(), "text/csv")
+    longer = (short + row * 40).encode()
+    assert len(longer) < INLINE_BYTES
+    sink = io.BytesIO()
+    table = pa.table({name: [value] for name, value in record.items()})
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    arrow = sink.getvalue(), "application/vnd.apache.arrow.stream"
+    for body, media in ((longer, "text/csv"), arrow):
+        assert "raymm-predict" in _where(make_client(quick), post, body, media)
+        threads = []
+
+        class Watching:
+            schema = quick.schema
+            labels = staticmethod(quick.runner.labels)
+
+            def predict(self, tensors, threads=threads):
+                threads.append(threading.current_thread().name)
+                return quick.runner.predict(tensors)
+
+        canary = replace(quick, number=2, runner=Watching())
+        app, _ = released(quick, canary)
+        client = type(make_client())(app)
+        headers = {"content-type": media, "x-raymm-prediction": "c"}
+        answer = client.post("/v1/models/churn/predict", content=body, headers=headers)
+        assert answer.headers["x-raymm-version"] == "2"
+        assert ["raymm-canary" in name for name in threads] == [True]
 
 
 def test_a_new_version_is_watched_once(make_client, make_served, record, post):
