@@ -48,6 +48,7 @@ from raymm.serving import inference_protocol, openapi
 from raymm.serving.explaining import Explanations
 from raymm.serving.feedback import Feedbacks
 from raymm.serving.gate import LOOKS, Gate, refusal
+from raymm.serving.intake import is_unread
 from raymm.serving.limits import Rates
 from raymm.serving.overview import Overview, Standing
 from raymm.serving.page import Page, slashed
@@ -189,18 +190,25 @@ def _endpoint(handler: Handler, gate: Gate | None) -> Handler:
         except RaymmError as error:
             if _log.isEnabledFor(logging.INFO):
                 _log.info(*refusal(request.scope, error))
-            return failure(error)
+            return _closing(request, failure(error))
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as error:
             frames = "".join(traceback.format_tb(error.__traceback__))
             told = request.method, request.url.path[:200], type(error).__name__, frames
             _log.error("%s %r failed: %s\n%s", *told)  # the error's text may hold a user's value
-            return failure(
-                ServingError(f"the service failed: {type(error).__name__}. See the replica's log.")
-            )
+            kind = type(error).__name__
+            failed = ServingError(f"the service failed: {kind}. See the replica's log.")
+            return _closing(request, failure(failed))
 
     return endpoint
+
+
+def _closing(request: Request, answer: Response) -> Response:
+    """Return an error's answer, which ends the connection where the body was not read."""
+    if is_unread(request.scope):
+        answer.headers["connection"] = "close"
+    return answer
 
 
 def failure(error: RaymmError) -> Response:
@@ -239,12 +247,13 @@ async def _unrouted(request: Request, error: Exception) -> Response:
     if status == 405:
         message = f"{path} does not take {request.method}. See /docs."
     told = {"type": "NotFound" if status == 404 else "MethodNotAllowed", "message": message}
-    return Response(
+    answer = Response(
         encode({"error": told}),
         status_code=status,
         headers=getattr(error, "headers", None),
         media_type="application/json",
     )
+    return _closing(request, answer)
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -71,7 +71,7 @@ class Explanations:
         headers = headers_of(request.scope)
         media = media_of(headers)
         self._room.require()
-        body = await service.intake.read(headers, request.receive)
+        body = await service.intake.read(headers, request.receive, request.scope)
         with self._room:
             content = await service.in_thread(
                 self._threads, self._room, self._answer, served, body, media

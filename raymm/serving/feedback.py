@@ -192,7 +192,7 @@ class Feedbacks:
         headers = headers_of(request.scope)
         media = media_of(headers)
         config = service.config
-        body = await service.intake.read(headers, request.receive)
+        body = await service.intake.read(headers, request.receive, request.scope)
         reader = self._readers.get(served.name)
         if reader is None or reader._schema is not served.schema:
             reader = self._readers[served.name] = LabelReader(served.schema)

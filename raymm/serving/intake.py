@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from raymm.errors import InputError, Overloaded, TooLarge, TooSlow, Unsupported
 
@@ -21,8 +21,23 @@ GRACE = 5.0
 """Seconds before the rate of a body counts."""
 _LOOK = 1.0
 _AGAIN = 0.1
+_READ = "raymm.read"
 _TOGETHER = 64 * 2**20
 """Bytes that bodies which are still coming may hold, and eight of the largest in any case."""
+
+
+def is_unread(scope: Scope) -> bool:
+    """Whether a request has a body that was not read to its end.
+
+    Its connection is then of no more use: what is left of the body comes before the next request,
+    as slowly as the client likes.
+    """
+    if scope.get(_READ):
+        return False
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")
+        for name, value in scope["headers"]
+    )
 
 
 class Intake:
@@ -49,12 +64,17 @@ class Intake:
         self.held = 0
         self._most = max(_TOGETHER, 8 * max_bytes) if most is None else most
 
-    async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+    async def read(
+        self, headers: Mapping[bytes, bytes], receive: Receive, scope: Scope | None = None
+    ) -> bytes:
         """Read a request's body, never holding more than ``max_bytes`` and one chunk of it.
 
         Parameters
         ----------
         headers : mapping of lower-case name to value
+        receive : callable
+        scope : dict or None
+            Where it is noted, for `is_unread`, that the body was read to its end.
 
         Raises
         ------
@@ -77,7 +97,10 @@ class Intake:
         assert task is not None
         watch = _Watch(self, task)
         try:
-            return await self._chunks(receive, watch)
+            body = await self._chunks(receive, watch)
+            if scope is not None:
+                scope[_READ] = True
+            return body
         except asyncio.CancelledError:
             if watch.late and task.uncancel() <= watch.before:
                 raise self._too_slow() from None

@@ -159,7 +159,7 @@ class Service:
         try:
             media = check(headers)
             self._room.require()
-            body = await self.intake.read(headers, request.receive)
+            body = await self.intake.read(headers, request.receive, request.scope)
             with self._room:
                 small = is_small(media or JSON, len(body))
                 made = await self._run(

@@ -256,6 +256,35 @@ def test_a_full_service_says_when_to_come_back(make_client, record):
     assert client.post(path, json=body).status_code == 200
 
 
+def test_a_connection_ends_where_an_error_leaves_its_body_unread(make_client, record):
+    client = make_client(max_queued=1)
+    path, body = "/v1/models/churn/predict", {"records": [record]}
+    missing = "/v1/models/other/predict", "/v1/models/other/feedback", "/nowhere", "/v1/models"
+    for unread in missing:
+        answer = make_client().post(unread, json=body)
+        assert (answer.status_code, answer.headers["connection"]) in (
+            (404, "close"),
+            (405, "close"),
+        )
+    with client.app.state.service._room:
+        refused = client.post(path, json=body)
+    assert (refused.status_code, refused.headers["connection"]) == (503, "close")
+
+    async def slow():
+        yield b"{"
+
+    answer = make_client().post("/v1/models/other/predict", content=slow())  # of unknown length
+    assert answer.headers["connection"] == "close"
+    # a body that was read, or is not there, leaves the connection as it is
+    for answer in (
+        make_client().post(path, json={}),
+        make_client().get("/v1/models/other"),
+        make_client().post("/v1/models/other/predict"),
+    ):
+        assert answer.status_code in (404, 422)
+        assert "connection" not in answer.headers
+
+
 @pytest.mark.parametrize("path", ["/v1/models/churn/predict", "/v1/models/churn/explain"])
 def test_who_is_still_sending_holds_no_place(make_client, record, monkeypatch, path):
     import anyio
