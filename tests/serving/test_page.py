@@ -166,6 +166,11 @@ def test_a_person_tries_a_prediction_by_keyboard_alone(make_served, make_client,
     assert tab.text("#verdict").startswith("yes with 73.1 %")  # 1 / (1 + e^-1)
     assert tab.text("#why tbody tr th").startswith("age")
     assert "yes, with 73.1 %" in tab.text("#spoken")
+    # explained is the row that was sent, whatever is written into the form meanwhile
+    tab.ask("document.getElementById('field-0').value = '7'")
+    tab.ask("document.getElementById('class').dispatchEvent(new Event('change'))")
+    tab.wait("document.querySelector('#why table') !== null")
+    assert tab.text("#why tbody tr th").split() == ["age", "100"]
     tab.wait("document.querySelector('#tiles dd:nth-of-type(1)') !== null")
     # what is wrong is told beside its field, which gets the focus
     tab.ask("document.activeElement.select()")

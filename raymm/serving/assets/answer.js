@@ -58,13 +58,13 @@ export function offerClasses(about) {
   by("class").replaceChildren(make("option", { value: "", text: "the one predicted" }), ...options);
 }
 
-function lines(rows, most, unit, form) {
+function lines(rows, most, unit, form, row) {
   const made = rows.map(([name, value, error]) => {
     const fill = make("span", { class: value < 0 ? "less" : "more" });
     fill.style.setProperty("width", `${most > 0 ? (50 * Math.abs(value)) / most : 0}%`);
     const give = error > 0.005 * most ? make("span", { class: "soft give", text: ` ± ${unit(Number(error.toPrecision(1)))}` }) : null;
     return make("tr", {},
-      make("th", { scope: "row" }, nameOf(name, 60), make("span", { class: "soft value", text: form.shown(name) })),
+      make("th", { scope: "row" }, nameOf(name, 60), make("span", { class: "soft value", text: form.shown(name, row) })),
       make("td", { class: "bars" }, make("span", { class: "both", "aria-hidden": "true" }, fill)),
       make("td", { class: "n" }, signed(value, unit), give),
     );
@@ -72,13 +72,13 @@ function lines(rows, most, unit, form) {
   return make("tbody", {}, ...made);
 }
 
-function table(rows, most, unit, told, form) {
+function table(rows, most, unit, told, form, row) {
   const head = make("tr", {}, make("th", { scope: "col", text: "Feature and its value" }), make("th", { scope: "col", class: "bars" }, make("span", { class: "ends", "aria-hidden": "true" }, make("span", { text: "lowers" }), make("span", { text: "raises" }))), make("th", { scope: "col", class: "n", text: told }));
-  return make("div", { class: "wide", role: "region", "aria-labelledby": "why-title", tabindex: "0" }, make("table", { class: "why" }, make("thead", {}, head), lines(rows, most, unit, form)));
+  return make("div", { class: "wide", role: "region", "aria-labelledby": "why-title", tabindex: "0" }, make("table", { class: "why" }, make("thead", {}, head), lines(rows, most, unit, form, row)));
 }
 
-/** Show an explanation; returns the strongest features as a sentence. */
-export function showExplanation(about, answer, number, form) {
+/** Show an explanation of the row that was sent; returns the strongest features as a sentence. */
+export function showExplanation(about, answer, number, form, row) {
   const one = answer.explanations[0];
   const sure = about.classes.length > 0;
   const unit = sure ? points : figure;
@@ -90,15 +90,15 @@ export function showExplanation(about, answer, number, form) {
   const of = sure ? ["the probability of ", make("b", {}, nameOf(one.class, 60))] : [make("b", {}, nameOf(about.target, 60))];
   const parts = [make("p", {}, "On average ", ...of, ` is ${whole(one.base)}. This row's values take it to ${make("b", { text: whole(one.value) }).textContent}.`)];
   const told = sure ? "% points" : "adds";
-  parts.push(table(rows.slice(0, FIRST), most, unit, told, form));
+  parts.push(table(rows.slice(0, FIRST), most, unit, told, form, row));
   if (rows.length > FIRST) {
-    const rest = rows.slice(FIRST).reduce((sum, row) => sum + row[1], 0);
+    const rest = rows.slice(FIRST).reduce((sum, one) => sum + one[1], 0);
     const summary = `The other ${plural(rows.length - FIRST, "feature")}: ${signed(rest, unit)} together`;
-    parts.push(make("details", {}, make("summary", { text: summary }), table(rows.slice(FIRST), most, unit, told, form)));
+    parts.push(make("details", {}, make("summary", { text: summary }), table(rows.slice(FIRST), most, unit, told, form, row)));
   }
   const other = answer.version === number ? "" : ` Version ${number} gave the prediction; version ${answer.version}, the champion, is explained.`;
   parts.push(make("p", { class: "soft small", text: `${named(answer.method, 250).replace(/[.]$/, "")}. Together they make up the whole difference from the average.${other}` }));
   by("why").replaceChildren(...parts);
-  const strongest = rows.slice(0, 3).filter((row) => row[1] !== 0);
+  const strongest = rows.slice(0, 3).filter((one) => one[1] !== 0);
   return strongest.length ? `Most is added by ${strongest.map(([name, value]) => `${named(name, 60)}, ${signed(value, unit)}`).join("; ")}.` : "";
 }

@@ -225,11 +225,11 @@ export class Form {
     return true;
   }
 
-  /** Return a feature's value as the form shows it. */
-  shown(name) {
+  /** Return the value that a row, as `row` returned it, has of a feature, for a person. */
+  shown(name, row) {
     const field = this.named.get(name);
     if (!field) return "";
-    const value = field.value();
+    const value = row[name];
     if (value === null) return "missing";
     if (field.column.kind === "number") return figure(value);
     return field.column.kind === "datetime" ? value.slice(0, -1).replace("T00:00:00", "").replace("T", " ") : named(value, 60);

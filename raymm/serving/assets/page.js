@@ -252,7 +252,7 @@ async function explain(spoken) {
     if (by("class").value && about.classes.length > 2) body.class = by("class").value;
     const answer = await ask(modelPath(about.name, "explain"), body);
     if (turn !== asked) return;
-    tell(by("spoken"), `${spoken} ${showExplanation(about, answer, version, form)}`);
+    tell(by("spoken"), `${spoken} ${showExplanation(about, answer, version, form, row)}`);
   } catch (error) {
     if (turn !== asked) return;
     why.replaceChildren(make("p", { class: "error", text: `It cannot be explained just now: ${error.message}` }));
