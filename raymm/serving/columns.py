@@ -239,6 +239,11 @@ def _dates(column: Column) -> Reader:
     return read
 
 
+def moment_of(seconds: int, column: Column) -> int:
+    """Return seconds since 1970 UTC as the number by which a date column's requests tell them."""
+    return seconds * 1000 if column.format == "epoch ms" else seconds
+
+
 def _instant(text: str, column: Column) -> int | None:
     """Return whole seconds since 1970 UTC, rounded down; None where the text is no date.
 

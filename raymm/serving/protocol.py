@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from raymm.artifacts import Schema
+from raymm.artifacts import Column, Schema
 from raymm.errors import InputError, ServingError, TooLarge
 from raymm.serving.blocks import blocks
-from raymm.serving.columns import Misfit, reader, shown
+from raymm.serving.columns import Misfit, moment_of, reader, shown
 
 
 def document(body: bytes) -> Any:
@@ -275,16 +275,16 @@ def example(schema: Schema) -> dict[str, Any]:
     for column in schema.features:
         value = column.example
         if value is None and not column.nullable:
-            value = _substitute(column.kind, column.minimum, column.categories)
+            value = _substitute(column)
         row[column.name] = value
     return row
 
 
-def _substitute(kind: str, minimum: float | None, categories: Sequence[str]) -> Any:
-    if kind == "number":
-        return minimum or 0.0
-    if kind == "boolean":
+def _substitute(column: Column) -> Any:
+    if column.kind == "number":
+        return column.minimum or 0.0
+    if column.kind == "boolean":
         return False
-    if kind == "datetime":
-        return int(minimum or 0)
-    return categories[0] if categories else "text"
+    if column.kind == "datetime":
+        return moment_of(int(column.minimum or 0), column)
+    return column.categories[0] if column.categories else "text"

@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from raymm.artifacts import Column, ColumnStatistics, Schema, Statistics
+from raymm.serving.columns import moment_of
 
 _MEDIAN, _LOW, _HIGH = 4, 2, 6
 """Places of the 50, 5 and 95 % quantiles in `ColumnStatistics.quantiles`."""
@@ -19,15 +20,16 @@ _LONGEST = 200
 def typical(schema: Schema, statistics: Statistics | None) -> dict[str, Any]:
     """Return one record that the model accepts.
 
-    Numbers and dates (seconds since 1970 UTC) are the median, whole where the column is; categories
-    and booleans are the most frequent value. A text is left out (null) where it may be missing.
+    Numbers and dates (seconds since 1970 UTC; milliseconds where the training data had them) are
+    the median, whole where the column is; categories and booleans are the most frequent value. A
+    text is left out (null) where it may be missing.
     """
     known = _by_name(statistics)
     return {column.name: _typical(column, known.get(column.name)) for column in schema.features}
 
 
 def usual(schema: Schema, statistics: Statistics | None) -> dict[str, list[float]]:
-    """Return the 5 and 95 % quantiles of the numbers and dates that have them."""
+    """Return the 5 and 95 % quantiles of the numbers and dates (in seconds) that have them."""
     known = _by_name(statistics)
     found = ((column.name, known.get(column.name)) for column in schema.features)
     return {
@@ -43,7 +45,10 @@ def _by_name(statistics: Statistics | None) -> dict[str, ColumnStatistics]:
 
 def _typical(column: Column, seen: ColumnStatistics | None) -> Any:
     if column.kind in ("number", "datetime"):
-        return _middle(column, seen)
+        middle = _middle(column, seen)
+        if middle is None or column.kind == "number":
+            return middle
+        return moment_of(math.floor(middle), column)
     frequent = next((one for one in seen.values if one), None) if seen is not None else None
     words = column.categories
     if column.kind == "boolean":
@@ -66,4 +71,4 @@ def _middle(column: Column, seen: ColumnStatistics | None) -> float | int | None
     occur = [one for one in (low, high, column.example) if isinstance(one, int | float)]
     occur += seen.edges if seen is not None else ()
     whole = all(float(one).is_integer() for one in (*occur, 2 * value))  # it may be a mean of two
-    return math.floor(value) if whole or column.kind == "datetime" else value
+    return math.floor(value) if whole else value

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from raymm.artifacts import Column, ColumnStatistics, Schema, Statistics
-from raymm.serving.protocol import RecordReader
+from raymm.serving.protocol import RecordReader, example
 from raymm.serving.typical import typical, usual
 
 
@@ -45,6 +46,23 @@ def test_the_model_accepts_it_whatever_is_known(schema):
     row = typical(strict, None)
     assert (row["age"], row["income"]) == (49, 0)
     assert None not in row.values()
+
+
+@pytest.mark.parametrize("form", ["epoch", "epoch ms", None])
+def test_a_date_is_the_moment_that_the_reader_takes_it_for(form):
+    column = Column(
+        name="when", kind="datetime", format=form, nullable=False, minimum=1.4e9, maximum=1.6e9
+    )
+    schema = Schema(columns=(column,), target="y", task="regression")
+    statistics = Statistics(
+        rows=9, columns=(seen("when", "datetime", quantiles=(1.45e9 + 0.5,) * 9),)
+    )
+    asked = [typical(schema, statistics), typical(schema, None), example(schema)]
+    tensors = RecordReader(schema).tensors(asked)
+    assert tensors["when"].tolist() == [1_450_000_000, 1_500_000_000, 1_400_000_000]
+    # and the page's form sends text
+    read = RecordReader(schema).tensors([{"when": "2015-12-13T09:46:40Z"}])
+    assert read["when"].tolist() == [1_450_000_000]
 
 
 def test_the_median_of_a_column_of_fractions_stays_one():

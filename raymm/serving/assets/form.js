@@ -27,7 +27,8 @@ class Field {
   constructor(column, number, typical, usual) {
     const { kind } = column;
     this.column = column;
-    this.typical = typical;
+    // a date's number is in milliseconds where the training data had them
+    this.typical = column.kind === "datetime" && column.format === "epoch ms" && known(typical) ? typical / 1000 : typical;
     this.usual = usual;
     this.id = `field-${number}`;
     this.input = this.make();
