@@ -15,7 +15,7 @@ from raymm.errors import InputError, RaymmError, TooLarge
 _TYPES = pa.types
 
 
-class Room:
+class TextRoom:
     """Counts what one column's text comes to over all of its chunks.
 
     Parameters
@@ -59,7 +59,7 @@ def reading() -> Iterator[None]:
         ) from None
 
 
-def encoded(array: Any, room: Room) -> tuple[npt.NDArray[np.int64], list[Any]]:
+def encoded(array: Any, room: TextRoom) -> tuple[npt.NDArray[np.int64], list[Any]]:
     """Return each row's place among the distinct values, and those; None where missing.
 
     Only those values of a dictionary that some row has are looked at.
@@ -68,7 +68,7 @@ def encoded(array: Any, room: Room) -> tuple[npt.NDArray[np.int64], list[Any]]:
     ----------
     array : pyarrow.Array
         Of text, numbers, truth values or nulls, or of a dictionary of those.
-    room : Room
+    room : TextRoom
         For the text of views, of which many may share one.
 
     Raises

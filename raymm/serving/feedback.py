@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,10 +19,12 @@ from raymm.artifacts import Feedback, Schema
 from raymm.errors import InputError, NotFound, TooLarge
 from raymm.features.columns import number, spell
 from raymm.serving.bulk import sheet_of
-from raymm.serving.cells import Room, encoded, reading
+from raymm.serving.cells import TextRoom, encoded, reading
 from raymm.serving.columns import shown
 from raymm.serving.identity import require_row_name
+from raymm.serving.limits import Room
 from raymm.serving.media import JSON, headers_of, media_of
+from raymm.serving.predicting import is_small
 from raymm.serving.protocol import document, encode
 from raymm.serving.sheets import Sheet
 
@@ -146,7 +149,7 @@ class LabelReader:
 def _values(sheet: Sheet, name: str) -> list[Any]:
     """Return a column's values; rows that share a text share it here too."""
     made: list[Any] = []
-    room = Room(sheet.most)
+    room = TextRoom(sheet.most)
     for array in sheet.columns[name].chunks:
         try:
             codes, found = encoded(array, room)
@@ -176,6 +179,8 @@ class Feedbacks:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._readers: dict[str, LabelReader] = {}
+        self._room = Room(service.config.max_queued)
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="raymm-feedback")
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request with how many labels were taken.
@@ -184,6 +189,8 @@ class Feedbacks:
         ------
         NotFound
             When no monitor watches the model.
+        Overloaded
+            When others wait already, or it takes longer than ``serving.answer_time``.
         """
         from starlette.responses import Response
 
@@ -191,23 +198,18 @@ class Feedbacks:
         served = service.served(request)
         headers = headers_of(request.scope)
         media = media_of(headers)
-        config = service.config
+        self._room.require()
         body = await service.intake.read(headers, request.receive, request.scope)
         reader = self._readers.get(served.name)
         if reader is None or reader._schema is not served.schema:
             reader = self._readers[served.name] = LabelReader(served.schema)
-        if media == JSON:
-            feedback = reader.feedback(document(body), config.max_rows)
-        else:
-            feedback = reader.table(
-                sheet_of(
-                    media,
-                    body,
-                    known=_KEYS,
-                    max_rows=config.max_rows,
-                    max_bytes=service.max_bytes,
+        with self._room:
+            if is_small(media, len(body)):
+                feedback = self._read(reader, body, media)
+            else:
+                feedback = await service.in_thread(
+                    self._threads, self._room, self._read, reader, body, media
                 )
-            )
         watcher = service.watcher(served)
         if watcher is None:
             raise NotFound(f'no monitor of "{served.name}" runs, so nobody takes its labels.')
@@ -218,3 +220,10 @@ class Feedbacks:
             "predictions": len(set(feedback.ids)),
         }
         return Response(encode(told), media_type="application/json")
+
+    def _read(self, reader: LabelReader, body: bytes, media: bytes) -> Feedback:
+        rows = self._service.config.max_rows
+        if media == JSON:
+            return reader.feedback(document(body), rows)
+        most = self._service.max_bytes
+        return reader.table(sheet_of(media, body, known=_KEYS, max_rows=rows, max_bytes=most))

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from raymm.artifacts import NO_TIME, Column, Schema, Tensors
 from raymm.errors import InputError
 from raymm.features.columns import number, parse_numbers
-from raymm.serving.cells import Room, encoded, is_text, reading
+from raymm.serving.cells import TextRoom, encoded, is_text, reading
 from raymm.serving.columns import EARLIEST, LARGEST, LATEST, Misfit, missing_words, reader, shown
 from raymm.serving.protocol import nearest
 
@@ -151,7 +151,7 @@ class _Feature:
         if len(parts) > 1 and not _TYPES.is_dictionary(chunks.type):  # dictionaries may differ
             parts = [pa.concat_arrays(parts)]
         start, made = 0, []
-        rooms = Room(sheet.most), Room(sheet.most)
+        rooms = TextRoom(sheet.most), TextRoom(sheet.most)
         for array in parts:
             try:
                 made.append(self._chunk(array, rooms, textual=sheet.textual))
@@ -167,7 +167,9 @@ class _Feature:
             start += len(array)
         return made[0] if len(made) == 1 else np.concatenate(made)
 
-    def _chunk(self, array: Any, rooms: tuple[Room, Room], *, textual: bool) -> npt.NDArray[Any]:
+    def _chunk(
+        self, array: Any, rooms: tuple[TextRoom, TextRoom], *, textual: bool
+    ) -> npt.NDArray[Any]:
         kind, column = array.type, self.column
         if textual:
             return self._texts(array) if column.kind == "number" else self._distinct(array, *rooms)
@@ -259,7 +261,7 @@ class _Feature:
             raise Misfit(row, int(whole[row]), "a date in the years 1 to 9999")
         return np.where(absent, NO_TIME, whole)
 
-    def _distinct(self, array: Any, viewed: Room, room: Room) -> npt.NDArray[Any]:
+    def _distinct(self, array: Any, viewed: TextRoom, room: TextRoom) -> npt.NDArray[Any]:
         """Read the distinct values as those of JSON, and give each row its own."""
         codes, found = encoded(array, viewed)
         try:

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from raymm.errors import InputError, TooLarge
-from raymm.serving.cells import Room, encoded, reading
+from raymm.serving.cells import TextRoom, encoded, reading
 
 
 def coded(values, rows=1):
@@ -27,20 +27,20 @@ def coded(values, rows=1):
 def test_only_text_and_numbers_are_laid_out(values):
     for array in (values, coded(values)):
         with pytest.raises(pa.ArrowNotImplementedError, match="neither text nor numbers"):
-            encoded(array, Room(100))
+            encoded(array, TextRoom(100))
 
 
 def test_a_dictionary_gives_the_values_that_are_used():
     array = pa.DictionaryArray.from_arrays(pa.array([2, None, 2, 0]), ["a", "b", "c"])
-    codes, found = encoded(array, Room(100))
+    codes, found = encoded(array, TextRoom(100))
     assert [found[code] for code in codes] == ["c", None, "c", "a"]
     assert "b" not in found
-    codes, found = encoded(coded(pa.nulls(1), rows=2), Room(100))
+    codes, found = encoded(coded(pa.nulls(1), rows=2), TextRoom(100))
     assert [found[code] for code in codes] == [None, None]
 
 
 def test_a_room_is_for_all_together():
-    room = Room(10)
+    room = TextRoom(10)
     room.take(6)
     room.take(4)
     with pytest.raises(TooLarge, match="10 bytes, but this one's comes to 11"):
@@ -55,12 +55,12 @@ def test_a_buffer_of_views_may_have_any_length(extra):
     array = pa.Array.from_buffers(pa.string_view(), 3, [valid, longer, *texts])
     for slid in (array, array.slice(1), array.slice(3)):
         slid.validate(full=True)
-        codes, found = encoded(slid, Room(22))
+        codes, found = encoded(slid, TextRoom(22))
         assert [found[code] for code in codes] == slid.to_pylist()
     with pytest.raises(TooLarge):
-        encoded(array, Room(21))
+        encoded(array, TextRoom(21))
     none = pa.DictionaryArray.from_arrays(pa.array([None], pa.int8()), array.slice(3))
-    assert encoded(none, Room(0))[1] == [None]
+    assert encoded(none, TextRoom(0))[1] == [None]
 
 
 def test_what_nobody_foresaw_is_told_without_its_words():

@@ -1,4 +1,6 @@
 import io
+import json
+import threading
 
 import pyarrow as pa
 import pytest
@@ -184,3 +186,32 @@ def test_tables_of_wrong_labels(make_client, media, body, field):
     answer = client.post("/v1/models/churn/feedback", content=body, headers={"content-type": media})
     assert (answer.status_code, answer.json()["error"]["field"]) == (422, field)
     assert not recorder.learned
+
+
+def test_only_what_takes_long_is_read_off_the_loop(make_client, monkeypatch):
+    seen = []
+    read = LabelReader._class
+
+    def watched(self, value):
+        seen.append(threading.current_thread().name)
+        return read(self, value)
+
+    monkeypatch.setattr(LabelReader, "_class", watched)
+    client = make_client(watcher_for=lambda name: Recorder())
+    table = b"id,label\n" + b"a,yes\n" * 400
+    bodies = [
+        ("application/json", json.dumps(_labels("yes")).encode(), False),
+        ("application/json", json.dumps(_labels(*["yes"] * 900)).encode(), True),
+        ("text/csv", table[:50].rpartition(b"\n")[0], False),
+        ("text/csv", table, True),
+        (ARROW, _as_arrow(id=["a"], label=["yes"]), True),
+    ]
+    for media, body, apart in bodies:
+        seen.clear()
+        answer = client.post(
+            "/v1/models/churn/feedback", content=body, headers={"content-type": media}
+        )
+        assert answer.status_code == 200
+        assert {"raymm-feedback" in name for name in seen} == {apart}
+    wrong = client.post("/v1/models/churn/feedback", content=b"[" + b" " * 20_000 + b"]")
+    assert wrong.status_code == 422
