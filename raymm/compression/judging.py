@@ -132,7 +132,8 @@ class Judge:
         low, high = interval(losses, LEVEL)
         apart = np.abs(prediction - self.whole).max() / max(1.0, float(np.std(self.whole)))
         # A resample that lacks a class has no score, and says nothing of a loss either.
-        hidden = bool(self.bounded and not np.nan_to_num(losses).any() and apart > BOUND)
+        known = losses[np.isfinite(losses)]
+        hidden = bool(self.bounded and len(known) and not known.any() and apart > BOUND)
         if hidden:
             # A bootstrap of differences that are all 0 cannot know what other rows would lose.
             high = unseen(len(self.y), 1, LEVEL)
