@@ -207,7 +207,10 @@ def _mix(
 
 def _finite(predictions: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if not np.isfinite(predictions).all():
-        raise SearchError("it predicts what is not finite when it is trained again.")
+        raise SearchError(
+            "a trial predicts what is not finite when it is trained again. Leave its family out "
+            "(search.families)."
+        )
     return predictions
 
 
