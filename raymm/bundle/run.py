@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Kind, Schema, Tensors
+from raymm.bundle.abreast import abreast
 from raymm.bundle.blend import decided
 from raymm.bundle.graph import PREDICTION, PROBABILITIES, input_names
 from raymm.bundle.packed import Bundle
@@ -51,7 +52,7 @@ class Runner:
         self.schema: Schema = bundle.schema
         longest = require_safe(bundle.graph)
         self._rows = max(1, min(_ROWS, _CELLS // longest))
-        self._session = _session(bundle.graph, threads)
+        self._session = _session(abreast(bundle.graph), threads)
         self._classes = bundle.schema.classes
         weights = np.asarray(bundle.schema.decision, dtype=np.float32)
         self._decision = weights if len(weights) else None

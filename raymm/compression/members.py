@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Config, Tensors
+from raymm.bundle.abreast import sweep
 from raymm.bundle.packed import Bundle
-from raymm.compression import unread
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.join import groups
 from raymm.compression.network import ancestors, fresh, written
@@ -93,7 +93,7 @@ class Members(Compressor):
         scaled = onnx.helper.make_node("Mul", [f"{prefix}sum", scale.name], [mix.result])
         model.graph.node.insert(mix.place + 1, scaled)
         model.graph.initializer.append(scale)
-        unread.sweep(model.graph)
+        sweep(model.graph)
         return written(bundle, model)
 
     def foretold(

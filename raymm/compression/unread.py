@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from raymm.bundle.abreast import sweep
+
 
 def drop(model: Any) -> None:
     """Make no feature that nothing reads: of a ``Concat`` whose columns a ``Gather`` picks.
@@ -75,24 +77,6 @@ def _flat(concat: Any, makers: Mapping[str, Any], users: Mapping[str, list[int]]
         else:
             parts.append(name)
     return parts
-
-
-def sweep(graph: Any) -> None:
-    """Take out nodes and constants that lead to no output."""
-    needed = {value.name for value in graph.output}
-    kept = []
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-            kept.append(type(node).FromString(node.SerializeToString()))
-    held = [
-        type(one).FromString(one.SerializeToString())
-        for one in graph.initializer
-        if one.name in needed
-    ]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(reversed(kept))
-    graph.initializer.extend(held)
 
 
 def _users(graph: Any) -> dict[str, list[int]]:

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from raymm.bundle.lanes import LINE, Reader
+from raymm.onnx_builder import FLOAT, GraphBuilder
+
+
+def read(build, columns=2):
+    builder = GraphBuilder()
+    names = [builder.input(f"x{number}", FLOAT) for number in range(columns)]
+    builder.reserve("out")
+    graph = builder.model([(build(builder, names), "out", FLOAT, ["n", None])]).graph
+    reader = Reader(graph)
+    return reader, reader.lanes(reader.concats())
+
+
+def line(builder, tensor, pieces, zero=0.0):
+    row = builder.constant(np.arange(pieces)[None, :])
+    way = builder.node("Max", [builder.node("Sub", [tensor, row]), builder.constant(zero)])
+    way = builder.node("Min", [way, builder.constant(np.ones((1, pieces)))])
+    return builder.node("MatMul", [way, builder.constant(np.ones((pieces, 1)))])
+
+
+def test_steps_differ_in_numbers_alone():
+    def build(builder, names):
+        made = [
+            builder.node("Mul", [builder.node("Sub", [x, builder.constant(shift)]), x])
+            for x, shift in zip(names, (1.0, [[2.0]]), strict=True)
+        ]
+        return builder.node("Concat", made, axis=1)
+
+    _, lanes = read(build)
+    assert [lane.column for lane in lanes] == ["x0", "x1"]
+    assert lanes[0].kind == lanes[1].kind
+    assert [step.node.op_type for step in lanes[0].steps] == ["Sub", "Mul"]
+    assert lanes[1].steps[0].constant(1) == 2.0
+    assert lanes[0].steps[1].operands == (0, -1)
+
+
+def test_broken_lines_are_one_step_and_alike_where_pieces_are_about_as_many():
+    def build(builder, names):
+        made = [line(builder, x, count) for x, count in zip(names, (5, 7, 9), strict=True)]
+        return builder.node("Concat", made, axis=1)
+
+    _, lanes = read(build, columns=3)
+    assert [len(lane.steps) for lane in lanes] == [1, 1, 1]
+    assert [lane.pieces for lane in lanes] == [5, 7, 9]
+    assert lanes[0].kind == lanes[1].kind != lanes[2].kind
+    assert lanes[0].kind[0][0] == LINE
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda builder, x: builder.node("Neg", [x]),  # not among what is known
+        lambda builder, x: builder.node("Add", [x, builder.constant([[1.0, 2.0]])]),
+        lambda builder, x: line(builder, x, 4, zero=1.0),
+    ],
+)
+def test_what_is_not_known_makes_no_lane(step):
+    def build(builder, names):
+        made = [step(builder, names[0]), builder.node("Abs", [names[1]])]
+        return builder.node("Concat", made, axis=1)
+
+    _, lanes = read(build)
+    assert [lane.column for lane in lanes] in ([], ["x1"])
+
+
+def test_widths_are_those_of_the_matrices():
+    def build(builder, names):
+        pair = builder.node("Concat", names, axis=1)
+        wide = builder.node("MatMul", [pair, builder.constant(np.ones((2, 5)))])
+        picked = builder.node("Gather", [wide, builder.constant([0, 2, 4], np.int64)], axis=1)
+        return builder.node("Concat", [picked, names[0], pair], axis=1)
+
+    reader, _ = read(build)
+    (parts,) = reader.concats().values()
+    assert [reader.width(part) for part in parts] == [3, 1, 1, 1]
+    assert reader.width("nothing of this name") is None
