@@ -232,8 +232,12 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """Sizes that a model family's search space may depend on."""
+    """Sizes that a model family's search space may depend on.
+
+    ``nominal`` counts the features whose categories, or days, can be split into sets.
+    """
 
     rows: int
     features: int
     classes: int
+    nominal: int = 0

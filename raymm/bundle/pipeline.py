@@ -109,7 +109,7 @@ class Bench:
             features = fit_features(self._tensors, self._y, self.schema, encoding, crossed=True)
             x = features.training(self._tensors, self._y)
             x.setflags(write=False)
-            train = Matrix(x=x, y=self._y, names=features.safe_names)
+            train = Matrix(x=x, y=self._y, names=features.safe_names, nominal=features.nominal)
             self._made[encoding] = features, train
         return self._made[encoding]
 

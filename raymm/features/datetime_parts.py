@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import NO_TIME, Column
+from raymm.features.ordinal_category import SPLIT
 from raymm.features.scaled_number import Scaling
 from raymm.features.transform import Transform
 from raymm.onnx_builder import FLOAT, INT64, GraphBuilder
@@ -23,6 +24,7 @@ _DAY = 86_400
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799
 _SHIFT = 719_468
 _DOUBLE = 11
+ROWS_A_DAY = 5
 PARTS = ("year", "month", "day", "weekday", "hour", "minute", "elapsed")
 
 Operation = Callable[[str, Any, Any], Any]
@@ -110,19 +112,36 @@ def days_onnx(builder: GraphBuilder, seconds: str) -> str:
     return builder.node("Cast", [quotient], to=FLOAT)
 
 
+def repeated(seconds: npt.NDArray[np.int64]) -> int:
+    """Return how many days dates span, where each day has rows enough to be known by itself.
+
+    0 where they do not, or the days are too few or too many. Missing dates do not count.
+    """
+    present = held(seconds[seconds != NO_TIME])
+    if not present.size:
+        return 0
+    numbers = present // _DAY
+    span = int(numbers.max() - numbers.min()) + 1
+    known = len(present) >= ROWS_A_DAY * len(np.unique(numbers))
+    return span if known and span in SPLIT else 0
+
+
 class _Dates(Transform):
     def __init__(self, column: Column) -> None:
         super().__init__(column)
         self.origin = 0
         self.parts: tuple[str, ...] = ()
+        self.days = 0
 
     def fit(self, values: npt.NDArray[Any], y: npt.NDArray[Any]) -> Self:
         """Learn the origin and which parts differ between training rows."""
         present = values[values != NO_TIME].astype(np.int64)
-        self.origin = int(held(present).min()) if present.size else 0
+        # Midnight, so that the whole part of the elapsed days is a day's number.
+        self.origin = int(held(present).min()) // _DAY * _DAY if present.size else 0
         found = split_seconds(present, self.origin)
         varying = [name for name in PARTS if present.size and np.ptp(found[name]) > 0]
         self.parts = tuple(varying) or ("elapsed",)
+        self.days = repeated(present)
         return self
 
     def _graph_parts(self, builder: GraphBuilder, tensor: str) -> dict[str, str]:
@@ -165,6 +184,11 @@ class DatetimeParts(_Dates):
         """Add the arithmetic."""
         parts = self._graph_parts(builder, tensor)
         return builder.node("Concat", [parts[name] for name in self.parts], axis=1)
+
+    @property
+    def nominal(self) -> tuple[int, ...]:
+        """The days, where each has rows enough."""
+        return tuple(self.days if name == "elapsed" else 0 for name in self.parts)
 
 
 _CYCLES = {"month": 12, "weekday": 7, "hour": 24}

@@ -22,6 +22,8 @@ from raymm.onnx_builder import ML_DOMAIN, GraphBuilder
 from raymm.plugins import transform
 
 SMOOTHING = 20.0
+SPLIT = range(5, 1025)
+"""Numbers of categories that are worth splitting into sets, besides by their order."""
 
 
 def rare_below(rows: int) -> int:
@@ -95,6 +97,12 @@ class OrdinalCategory(Transform):
     def names(self) -> tuple[str, ...]:
         """The column's own name."""
         return (self.column.name,)
+
+    @property
+    def nominal(self) -> tuple[int, ...]:
+        """The places, where they are too many for their order to tell all."""
+        size = len(self.codes) + 1
+        return (size if size in SPLIT else 0,)
 
 
 def _target_scores(

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from raymm.artifacts import Encoding, Kind, Schema, Tensors
 from raymm.errors import DataError
 from raymm.features.date_gap import DateGap, date_pairs
+from raymm.features.datetime_parts import repeated
+from raymm.features.ordinal_category import SPLIT
 from raymm.features.target_category import suits
 from raymm.features.transform import Transform
 from raymm.onnx_builder import GraphBuilder
@@ -66,6 +69,8 @@ class Features:
     columns : tuple of str, length d
         The raw column that each feature is made of. The difference of two dates counts for the
         first of them in the schema's order, and so do its contributions to a prediction.
+    nominal : tuple of (int, int)
+        As in `raymm.models.family.Matrix`.
     """
 
     transforms: tuple[Transform, ...]
@@ -73,6 +78,7 @@ class Features:
     names: tuple[str, ...]
     safe_names: tuple[str, ...]
     columns: tuple[str, ...]
+    nominal: tuple[tuple[int, int], ...] = ()
 
     def transform(self, tensors: Tensors) -> npt.NDArray[np.float32]:
         """Return the features, shape (n, d), C order."""
@@ -203,13 +209,28 @@ def _describe(fitted: Sequence[Transform], kept: Sequence[npt.NDArray[np.int64]]
     ]
     described = {id(part): part.names for part in fitted}
     names = tuple(described[id(part)][place] for part, place in pairs)
+    sizes = {id(part): part.nominal for part in fitted}
+    levels = [sizes[id(part)][place] for part, place in pairs]
     return Features(
         transforms=tuple(fitted),
         kept=tuple(kept),
         names=names,
         safe_names=safe_names(names),
         columns=tuple(part.column.name for part, _ in pairs),
+        nominal=tuple((place, size) for place, size in enumerate(levels) if size),
     )
+
+
+def count_nominal(tensors: Tensors, schema: Schema) -> int:
+    """Return how many columns will have a feature that is nominal, without fitting any."""
+    counted = 0
+    for column in schema.features:
+        values = tensors[column.name]
+        if column.kind == "datetime":
+            counted += repeated(np.asarray(values, dtype=np.int64)) > 0
+        elif column.kind == "category" and not suits(values):
+            counted += len(pd.unique(np.asarray(values, dtype=object))) + 1 in SPLIT
+    return counted
 
 
 def safe_names(names: Sequence[str], reserved: Sequence[str] = ()) -> tuple[str, ...]:

@@ -59,3 +59,11 @@ class Transform(ABC):
     @abstractmethod
     def names(self) -> tuple[str, ...]:
         """The features' names, for a person: the column's name and what was made of it."""
+
+    @property
+    def nominal(self) -> tuple[int, ...]:
+        """For each feature how many categories without an order it tells of; 0 for a number.
+
+        A category is the whole part of the feature, from 0 on.
+        """
+        return (0,) * len(self.names)

@@ -29,11 +29,15 @@ class Matrix:
         Class codes 0 … classes - 1, or values.
     names : tuple of str, length d
         Feature names, made of letters, digits and underscores.
+    nominal : tuple of (int, int)
+        Features whose whole parts are categories without an order, or days, and how many there
+        are at most, counted from 0.
     """
 
     x: npt.NDArray[np.float32]
     y: npt.NDArray[Any]
     names: tuple[str, ...]
+    nominal: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -229,3 +229,31 @@ def test_only_training_rows_decide_which_dates_have_a_difference():
     inside = {name: part[:100] for name, part in table.items()}
     y = np.arange(100) % 2
     assert not any(" to " in name for name in fit_features(inside, y, plan, "dense").names)
+
+
+def test_categories_and_repeated_days_are_nominal_and_are_counted_without_fitting():
+    random = np.random.default_rng(0)
+    rows = 3000
+    day = random.integers(0, 90, rows)
+    words = {"few": 3, "some": 8, "many": 900}
+    tensors = {
+        "number": random.normal(size=rows).astype(np.float32),
+        "day": 86_400 * (10 + day) + 3600 * random.integers(6, 20, rows),
+        "seldom": 86_400 * np.arange(rows) // 2,
+        **{
+            name: random.integers(0, n, rows).astype(str).astype(object)
+            for name, n in words.items()
+        },
+    }
+    kinds = {"number": "number", "day": "datetime", "seldom": "datetime"}
+    columns = tuple(Column(name=name, kind=kinds.get(name, "category")) for name in tensors)
+    schema = Schema(columns=columns, target="y", task="regression")
+    features = fit_features(tensors, random.normal(size=rows), schema, "ordinal", crossed=True)
+    found = {features.names[place]: size for place, size in features.nominal}
+    assert found == {"day elapsed": 90, "some": 9}
+    assert pipeline.count_nominal(tensors, schema) == 2
+    place = features.names.index("day elapsed")
+    x = features.transform(tensors)
+    assert (x[:, place].astype(int) == day).all()
+    dense = fit_features(tensors, random.normal(size=rows), schema, "dense", crossed=True)
+    assert dense.nominal == ()

@@ -88,7 +88,8 @@ def in_space():
 def shapes():
     """Return sizes of tables from tiny to large."""
     return [
-        Shape(rows=rows, features=features, classes=3)
+        Shape(rows=rows, features=features, classes=3, nominal=nominal)
         for rows in (20, 150, 5000, 200_000)
         for features in (1, 12, 3000)
+        for nominal in (0, 2)
     ]

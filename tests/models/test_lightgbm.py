@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -120,3 +121,89 @@ def test_the_order_of_summing_is_chosen_by_the_rows_and_changes_no_bit(
             how = replace(fitting(task, 8), threads=threads)
             graphs.add(graph(FAMILY, FAMILY.fit(CONFIG, own, how), 5))
         assert len(graphs) == 1
+
+
+@pytest.fixture
+def grouped():
+    """Return rows whose target follows from sets of 40 categories and of 12, without an order."""
+
+    def make(task, rows=3000, seed=0):
+        random = np.random.default_rng(seed)
+        effects = np.random.default_rng(7).permuted(np.tile([-1.5, 1.5], 20)), [1, -1] * 6
+        x = random.normal(size=(rows, 4)).astype("f4")
+        x[:, 1], x[:, 3] = random.integers(0, 40, rows), random.integers(0, 12, rows)
+        margin = effects[0][x[:, 1].astype(int)] * np.sign(x[:, 0]) + np.take(
+            effects[1], x[:, 3].astype(int)
+        )
+        margin = margin + 0.3 * random.normal(size=rows)
+        y = margin * 100.0
+        if task != "regression":
+            y = np.digitize(margin, [0.0] if task == "binary" else [-1.0, 0.0, 1.0])
+        x[random.random(x.shape) < 0.05] = np.nan
+        return Matrix(x=x, y=y, names=tuple("abcd"), nominal=((1, 40), (3, 12)))
+
+    return make
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_sets_of_categories_are_found_and_the_graph_takes_every_value_as_the_library_does(
+    grouped, fitting, graph, run, task
+):
+    train, fresh = grouped(task), grouped(task, seed=1)
+    config = {**CONFIG, "sets": True, "feature_fraction": 1.0}
+    model = FAMILY.fit(config, train, fitting(task, 40))
+    numbers = FAMILY.fit({**config, "sets": False}, train, fitting(task, 40))
+    assert model.places == (1, 3)
+    assert numbers.places == ()
+    assert (lightgbm.ensemble(model).feature >= 4).any()
+
+    def wrong(fitted):
+        out = FAMILY.predict(fitted, fresh.x)
+        return (
+            np.mean((out - fresh.y) ** 2)
+            if task == "regression"
+            else np.mean(out.argmax(axis=1) != fresh.y)
+        )
+
+    assert wrong(model) < 0.8 * wrong(numbers)
+    values = [-3e38, -1, -0.999, -0.5, -0.0, 0, 0.7, 5, 11, 12, 31, 32, 39, 40, 63, 64, 1e6, 3e38]
+    odd = np.random.default_rng(2).choice(np.array([*values, np.nan], np.float32), (4000, 4))
+    x = np.concatenate([odd, fresh.x])
+    ours, theirs = FAMILY.predict(model, x), run(graph(FAMILY, model, 4), x)
+    theirs = theirs[:, 0] if task == "regression" else theirs
+    # A wrong branch of a first tree is over 1e-2 of the target's deviation, which is about 180.
+    assert np.allclose(theirs, ours, atol=1e-2 if task == "regression" else 1e-5)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_contributions_with_sets_sum_to_the_margin_a_feature_each(grouped, fitting, task):
+    train = grouped(task)
+    model = FAMILY.fit({**CONFIG, "sets": True}, train, fitting(task, 12))
+    shares = FAMILY.contributions(model, train.x[:40])
+    assert shares.shape == ((40, 4, 5) if task == "multiclass" else (40, 5))
+    out = FAMILY.predict(model, train.x[:40])
+    raw = shares.sum(axis=-1)
+    if task == "regression":
+        assert np.allclose(raw, out, rtol=1e-5, atol=1e-3)
+    elif task == "binary":
+        assert np.allclose(1 / (1 + np.exp(-raw)), out[:, 1], atol=1e-6)
+    else:
+        assert np.allclose(np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True), out, atol=1e-6)
+
+
+def test_sets_go_on_from_a_saved_state_and_are_only_offered_where_there_are_categories(
+    grouped, fitting
+):
+    train = grouped("binary")
+    config = {**CONFIG, "sets": True}
+    model = FAMILY.fit(config, train, fitting("binary", 6))
+    state = pickle.loads(pickle.dumps(FAMILY.state(model)))
+    longer = FAMILY.resume(state, config, train, fitting("binary", 9))
+    longer = FAMILY.extend(longer, 9)
+    assert longer.booster.current_iteration() == 9
+    assert longer.places == (1, 3)
+    assert np.isfinite(FAMILY.predict(longer, train.x)).all()
+    plain = lightgbm.Shape(rows=20_000, features=5, classes=2)
+    assert "sets" not in FAMILY.space("binary", plain)
+    with_sets = FAMILY.portfolio("binary", replace(plain, nominal=1))
+    assert [one["sets"] for one in with_sets] == [False, True, False, False]

@@ -145,6 +145,7 @@ def test_features_are_fitted_on_training_rows_alone(monkeypatch: pytest.MonkeyPa
         seen.append((tensors["a"].tolist(), y.tolist()))
         return SimpleNamespace(
             safe_names=("a",),
+            nominal=((0, 4),),
             transform=lambda t: t["a"][:, None],
             training=lambda t, _: t["a"][:, None] + 100,  # no row sees its own target
         )
@@ -161,6 +162,7 @@ def test_features_are_fitted_on_training_rows_alone(monkeypatch: pytest.MonkeyPa
     made = prepare(dataset, [Counting, Counting])  # type: ignore[arg-type, list-item]
     assert seen == [([0, 2, 3], [0, 20, 30])]
     train, valid = made.folds["ordinal"][0]
+    assert train.nominal == ((0, 4),)
     assert (train.x.tolist(), valid.x.tolist(), valid.y.tolist()) == (
         [[100], [102], [103]],
         [[1]],

@@ -1,0 +1,122 @@
+"""Splits of categories into two sets, as columns of zeros and ones that a graph looks up.
+
+LightGBM can send any set of a feature's categories left (Fisher 1958, as its documentation says).
+An ONNX tree compares numbers with thresholds, so each set becomes a column of its own: 1 where the
+row's category is in it. All of a feature's columns are one table that is looked up by category.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.onnx_builder import FLOAT, INT64, GraphBuilder
+
+WORD = 32
+"""Categories that one number of LightGBM's text format tells of."""
+
+
+def appended(x: npt.NDArray[np.float32], places: Sequence[int]) -> npt.NDArray[np.float32]:
+    """Return features, shape (n, d), with those at ``places`` once more behind them."""
+    return np.concatenate([x, x[:, list(places)]], axis=1) if places else x
+
+
+def gathered(shares: npt.NDArray[np.float64], places: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Return contributions (…, d + k + 1) of appended features as (…, d + 1).
+
+    What the second of a feature's two columns contributes counts for the feature.
+    """
+    if not places:
+        return shares
+    width = shares.shape[-1] - 1 - len(places)
+    made = np.concatenate([shares[..., :width], shares[..., -1:]], axis=-1)
+    for number, place in enumerate(places):
+        made[..., place] += shares[..., width + number]
+    return made
+
+
+@dataclass(slots=True)
+class Sets:
+    """The sets that trees split on, each a column behind those of the features.
+
+    Attributes
+    ----------
+    width : int
+        Features that the graph has.
+    places : tuple of int
+        Of those, the ones that were `appended` in training.
+    """
+
+    width: int
+    places: tuple[int, ...]
+    _columns: dict[tuple[int, tuple[int, ...]], int] = field(default_factory=dict)
+
+    def column(self, feature: int, words: Sequence[int]) -> int:
+        """Return a number for a set's column that serves until all are known; see `placed`.
+
+        Parameters
+        ----------
+        feature : int
+            The column that was split in training, an appended one.
+        words : sequence of int
+            Bit b of word w says whether category 32 w + b is in the set.
+        """
+        key = self.places[feature - self.width], tuple(words)
+        return self._first + self._columns.setdefault(key, len(self._columns))
+
+    @property
+    def _first(self) -> int:
+        return self.width + len(self.places)
+
+    def placed(self, features: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return nodes' features with numbers of `column` replaced by places in `to_onnx`'s."""
+        order = np.argsort([place for place, _ in self._columns], kind="stable")
+        places = np.empty(len(order) + 1, np.int64)
+        places[order] = self.width + np.arange(len(order))
+        sets = features >= self._first
+        return np.where(sets, places[np.where(sets, features - self._first, -1)], features)
+
+    def tables(self) -> dict[int, npt.NDArray[np.uint8]]:
+        """Return by feature which categories its sets hold, shape (categories + 1, sets).
+
+        The last row stands for all other values, which are in none.
+        """
+        held: dict[int, list[tuple[int, ...]]] = {}
+        for place, words in self._columns:
+            held.setdefault(place, []).append(words)
+        return {place: _table(held[place]) for place in sorted(held)}
+
+    def to_onnx(self, builder: GraphBuilder, features: str) -> str:
+        """Add the look-ups to features of shape (n, d); returns them side by side.
+
+        A value counts without its fraction, as LightGBM takes it: from above -1 to 0 it is
+        category 0. NaN, and what was never a category, are in no set.
+        """
+        parts = [features]
+        for place, table in self.tables().items():
+            rest = len(table) - 1
+            at = builder.constant([place], np.int64)
+            value = builder.node("Gather", [features, at], axis=1)
+            above = builder.node("Greater", [value, builder.constant(-1.0)])
+            below = builder.node("Less", [value, builder.constant(float(rest))])
+            known = builder.node("And", [above, below])
+            value = builder.node("Where", [known, value, builder.constant(float(rest))])
+            row = builder.node("Cast", [value], to=INT64)
+            row = builder.node("Reshape", [row, builder.constant([-1], np.int64)])
+            inside = builder.node("Gather", [builder.constant(table, np.uint8), row], axis=0)
+            parts.append(builder.node("Cast", [inside], to=FLOAT))
+        return builder.node("Concat", parts, axis=1) if len(parts) > 1 else features
+
+
+def _table(sets: Sequence[tuple[int, ...]]) -> npt.NDArray[np.uint8]:
+    longest = max(map(len, sets))
+    words = np.zeros((len(sets), longest), dtype="<u4")
+    for number, held in enumerate(sets):
+        words[number, : len(held)] = held
+    bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")
+    used = np.flatnonzero(bits.any(axis=0))
+    size = int(used[-1]) + 1 if len(used) else 1
+    return np.ascontiguousarray(np.vstack([bits[:, :size].T, np.zeros((1, len(sets)), np.uint8)]))
