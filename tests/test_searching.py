@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from raymm import lifecycle, searching
@@ -185,7 +186,8 @@ def test_a_metric_that_does_not_exist_is_noticed_before_the_table_is_read():
 def test_a_text_counts_for_its_words_and_is_first_tried_by_a_quick_family(kinds, first, features):
     columns = tuple(Column(name=f"c{i}", kind=kind) for i, kind in enumerate(kinds))
     schema = SimpleNamespace(task="binary", features=columns, classes=("no", "yes"))
-    dataset = SimpleNamespace(schema=schema, train=range(500))
+    words = {column.name: np.full(500, "a", dtype=object) for column in columns}
+    dataset = SimpleNamespace(schema=schema, train=range(500), rows=lambda _: words)
     life = SimpleNamespace(
         dataset=dataset, config=SimpleNamespace(search=SimpleNamespace(families="auto"))
     )
