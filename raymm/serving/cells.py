@@ -100,7 +100,8 @@ def encoded(array: Any, room: TextRoom) -> tuple[npt.NDArray[np.int64], list[Any
         codes = codes - lacking
     else:
         coded = array.dictionary_encode()
-        codes = coded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
+        indices = coded.indices if coded.null_count == 0 else coded.indices.fill_null(-1)
+        codes = indices.to_numpy()
         values = coded.dictionary
     if _TYPES.is_decimal(values.type):
         values = values.cast(pa.string()).cast(pa.float64())
@@ -110,7 +111,7 @@ def encoded(array: Any, room: TextRoom) -> tuple[npt.NDArray[np.int64], list[Any
     if len(codes) and codes.min() < 0:
         codes = np.where(codes < 0, len(found), codes)
         found.append(None)
-    return codes.astype(np.int64), found
+    return codes.astype(np.int64, copy=False), found
 
 
 def is_text(kind: Any) -> bool:

@@ -1,8 +1,9 @@
 """Reads a body in CSV: RFC 4180 in UTF-8, the first row naming the columns.
 
 pyarrow cuts the text into cells, each column at once. It takes a quote that is never closed for
-one that closes at the end, so a last row is added where there are quotes, which must come back as
-it was. Where something is wrong, and only then, Python's own reader finds the line.
+one that closes at the end, and joins what follows a closing quote to the cell, so where there are
+quotes they are looked at before. Where something is wrong, and only then, Python's own reader
+finds the line.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
@@ -21,11 +23,18 @@ from raymm.serving.protocol import check_rows
 from raymm.serving.sheets import Sheet, most_columns, require_names
 
 _ALLOWED = "CSV whose first row names the columns"
-_END = "."
 _LONGEST = 131_072
 _WIDEST = 50_000
 """Commas in a line that is taken apart to say what is wrong."""
-_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
+_LINE = re.compile(rb"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
+_QUOTE = ord('"')
+_QUOTED = re.compile(rb'"[^"]*+(?:""[^"]*+)*+"')
+_CELL_END = re.compile(rb"[,\r\n]|\Z")
+_BESIDE = np.zeros(256, np.bool_)
+_BESIDE[list(b'",\r\n')] = True
+"""What stands before a quote that opens, and after one that closes; two quotes mean one."""
+_BLOCK = 65_536
+"""Bytes that are looked at together: so many that they stay in the processor's cache."""
 
 
 def csv_sheet(body: bytes, *, known: frozenset[str], max_rows: int, max_bytes: int) -> Sheet:
@@ -52,10 +61,12 @@ def csv_sheet(body: bytes, *, known: frozenset[str], max_rows: int, max_bytes: i
         When there are more than ``max_rows`` rows.
     """
     body = body.removeprefix(codecs.BOM_UTF8)
-    text = _decoded(body)
-    names = [name if name in known else name.strip() for name in _header(text, known)]
+    _require_utf8(body)
+    if not _is_plainly_quoted(body):
+        _require_quotes(body)
+    names = [name if name in known else name.strip() for name in _header(body, known)]
     require_names(names, known, "line 1")
-    columns = _cells(body, text, len(names))
+    columns = _cells(body, len(names))
     rows = len(columns[0])
     check_rows(rows, max_rows)
     if not rows:
@@ -65,14 +76,16 @@ def csv_sheet(body: bytes, *, known: frozenset[str], max_rows: int, max_bytes: i
         columns=dict(zip(names, columns, strict=True)),
         textual=True,
         head="line 1",
-        place=partial(_place, text),
+        place=partial(_place, body),
         most=max_bytes,
     )
 
 
-def _decoded(body: bytes) -> str:
+def _require_utf8(body: bytes) -> None:
+    if body.isascii():
+        return
     try:
-        return body.decode("utf-8")
+        body.decode("utf-8")
     except UnicodeDecodeError as error:
         line = 1 + body.count(b"\n", 0, error.start)
         column = error.start - body.rfind(b"\n", 0, error.start)
@@ -80,13 +93,59 @@ def _decoded(body: bytes) -> str:
         raise _wrong(f"line {line}", observed, "CSV in UTF-8") from None
 
 
-def _records(text: str, widest: int = _WIDEST) -> Iterator[tuple[int, list[str]]]:
+def _is_plainly_quoted(body: bytes) -> bool:
+    """Whether every quote opens a cell, closes one, or is one of two within."""
+    if b'"' not in body:
+        return True
+    octets = np.frombuffer(body, np.uint8)
+    odd = 0
+    for start in range(0, len(body), _BLOCK):
+        quotes = np.flatnonzero(octets[start : start + _BLOCK] == _QUOTE) + start
+        before = octets.take(quotes[odd::2] - 1, mode="clip")  # at either end it is the quote
+        after = octets.take(quotes[1 - odd :: 2] + 1, mode="clip")
+        if not (_BESIDE[before].all() and _BESIDE[after].all()):
+            return False
+        odd = (odd + len(quotes)) % 2
+    return not odd
+
+
+def _require_quotes(body: bytes) -> None:
+    """Check quote by quote; one amid a cell that does not begin with a quote is text.
+
+    Raises
+    ------
+    InputError
+        Where a quote is not closed, or text follows one that is.
+    """
+    place = body.find(b'"')
+    while place >= 0:
+        if place and body[place - 1] not in b",\r\n":
+            end = _CELL_END.search(body, place)
+            assert end is not None
+            place = body.find(b'"', end.start())
+            continue
+        cell = _QUOTED.match(body, place)
+        if cell is None:
+            raise _wrong(_line(body, place), "a quote that is not closed", _ALLOWED)
+        if not _CELL_END.match(body, cell.end()):
+            allowed = "a comma or the line's end there; a quote within quotes is written twice"
+            raise _wrong(_line(body, cell.end()), "text after a closing quote", allowed)
+        place = body.find(b'"', cell.end())
+
+
+def _line(body: bytes, place: int) -> str:
+    returns = body.count(b"\r", 0, place) - body.count(b"\r\n", 0, place)
+    lines = 1 + returns + body.count(b"\n", 0, place)
+    return f"line {lines}"
+
+
+def _records(body: bytes, widest: int = _WIDEST) -> Iterator[tuple[int, list[str]]]:
     """Yield each row that is not empty, with the number of the line where it begins.
 
     Raises InputError where a quote is not closed, a cell is longer than Python's reader takes, or
     a line has more than ``widest`` cells, which are not taken apart.
     """
-    reader = csv.reader(_lines(text, widest))
+    reader = csv.reader(_lines(body, widest))
     line = 1
     try:
         for cells in reader:
@@ -97,16 +156,16 @@ def _records(text: str, widest: int = _WIDEST) -> Iterator[tuple[int, list[str]]
         raise _wrong(f"line {line}", f"a row that cannot be read ({error})", _ALLOWED) from None
 
 
-def _lines(text: str, widest: int) -> Iterator[str]:
-    for number, match in enumerate(_LINE.finditer(text), 1):
+def _lines(body: bytes, widest: int) -> Iterator[str]:
+    for number, match in enumerate(_LINE.finditer(body), 1):
         line = match.group()
-        if line.count(",") >= widest:
+        if line.count(b",") >= widest:
             raise _wrong(f"line {number}", f"more than {widest} cells", "a row of fewer")
-        yield line
+        yield line.decode("utf-8")
 
 
-def _header(text: str, known: frozenset[str]) -> list[str]:
-    found = next(_records(text, most_columns(known)), None)
+def _header(body: bytes, known: frozenset[str]) -> list[str]:
+    found = next(_records(body, most_columns(known)), None)
     if found is None:
         raise _wrong("body", "nothing", _ALLOWED)
     line, names = found
@@ -115,55 +174,37 @@ def _header(text: str, known: frozenset[str]) -> list[str]:
     return names
 
 
-def _cells(body: bytes, text: str, width: int) -> list[pa.ChunkedArray]:
+def _cells(body: bytes, width: int) -> list[pa.ChunkedArray]:
     """Return the text of all cells, column by column; raises InputError."""
-    quoted = b'"' in body
-    if quoted:
-        end = ",".join([_END] * width).encode()
-        data = b"".join((body, b"" if body.endswith((b"\n", b"\r")) else b"\n", end, b"\n"))
-    else:
-        data = body
     names = [str(place) for place in range(width)]
     try:
         table = arrow_csv.read_csv(
-            pa.BufferReader(data),
+            pa.BufferReader(body),
             read_options=arrow_csv.ReadOptions(
-                use_threads=False, block_size=len(data) + 1, column_names=names
+                use_threads=False, block_size=len(body) + 1, column_names=names
             ),
             parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),
                 strings_can_be_null=False,
-                check_utf8=False,  # it was decoded
+                check_utf8=False,  # it was checked
             ),
         )
     except (pa.ArrowException, OSError):
-        raise _ragged(text, width) from None
-    last = len(table) - 1
-    if quoted:
-        if any(column[last].as_py() != _END for column in table.columns):
-            raise _unclosed(text)
-        last -= 1
-    return [column.slice(1, last) for column in table.columns]  # the first row is their names
+        raise _ragged(body, width) from None
+    return [column.slice(1) for column in table.columns]  # the first row is their names
 
 
-def _ragged(text: str, width: int) -> InputError:
-    for line, cells in _records(text):
+def _ragged(body: bytes, width: int) -> InputError:
+    for line, cells in _records(body):
         if len(cells) != width:
             return _wrong(f"line {line}", f"{len(cells)} cells", f"a row of {width} cells")
-    return _unclosed(text)
+    return _wrong("body", "rows that cannot be read", _ALLOWED)
 
 
-def _unclosed(text: str) -> InputError:
-    line = 1
-    for line, _ in _records(text):  # noqa: B007 - the last one's
-        pass
-    return _wrong(f"line {line}", "a quote that is not closed", _ALLOWED)
-
-
-def _place(text: str, row: int) -> str:
+def _place(body: bytes, row: int) -> str:
     """Return where a row stands: the line on which it begins."""
-    for number, (line, _) in enumerate(_records(text), -1):
+    for number, (line, _) in enumerate(_records(body), -1):
         if number == row:
             return f"line {line}, "
     return f"row {row + 1}, "

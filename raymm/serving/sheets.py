@@ -189,7 +189,11 @@ class _Feature:
         if _TYPES.is_null(array.type):
             return self._filled(np.full(len(array), np.nan, np.float32))
         given = array.to_numpy(zero_copy_only=False)
-        values = given if given.dtype == np.float32 else given.astype(np.float64)
+        values: npt.NDArray[Any] = given
+        if given.dtype != np.float32:
+            values = given.astype(np.float64, copy=False)
+        if len(values) and values.min() >= -LARGEST and values.max() <= LARGEST:  # and none is NaN
+            return values.astype(np.float32)
         beyond = np.abs(values) > LARGEST
         if beyond.any():
             row = int(beyond.argmax())

@@ -1,4 +1,9 @@
+import csv
+import io
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from raymm.errors import InputError, TooLarge
 from raymm.serving.csv_body import csv_sheet
@@ -24,6 +29,8 @@ def read(body, rows=100):
         (b'a\n""\n.\n', {"a": ["", "."]}),
         (b'a,b\n.,.\n"",x\n', {"a": [".", ""], "b": [".", "x"]}),
         (b'a,b\n5" pipe,2\n', {"a": ['5" pipe'], "b": ["2"]}),
+        (b'a,b\n5" pipe,"x ""y"", z"\n', {"a": ['5" pipe'], "b": ['x "y", z']}),
+        (b'a,b\n"""x""","\r\n,""\n"\n"",2', {"a": ['"x"', ""], "b": ['\r\n,"\n', "2"]}),
         ("a,b\nü,☃".encode(), {"a": ["ü"], "b": ["☃"]}),
     ],
 )
@@ -43,6 +50,12 @@ def test_tables(body, columns):
         (b'a,b\n1,2\n3,"4\n5,6\n', "line 3", "a quote that is not closed"),
         (b'a,b\n1,2\n3,"', "line 3", "a quote that is not closed"),
         (b'"a,b\n1,2\n', "line 1", "a quote that is not closed"),
+        (b'a,b\n1,2\n5" pipe,"4\n', "line 3", "a quote that is not closed"),
+        (b'a,b\n1,2\n3,"4"x\n', "line 3", "text after a closing quote"),
+        (b'a,b\r\n"1\r\n2" ,3\r\n', "line 3", "text after a closing quote"),
+        (b'a,b\n1,""x\n', "line 2", "text after a closing quote"),
+        (b'a,b\r"1","x"""y', "line 2", "text after a closing quote"),
+        (b'"a"c,b\n1,2\n', "line 1", "text after a closing quote"),
         (b"a,a\n1,2\n", "line 1", "the column 'a' (text) twice"),
         (b"a,b\n1,\xff\n", "line 2", "bytes that are not UTF-8 at byte 3"),
         ("a,b\n1,2\n".encode("utf-16"), "line 1", "bytes that are not UTF-8 at byte 1"),
@@ -56,6 +69,28 @@ def test_what_is_no_table_is_told_with_its_line(body, field, observed):
         read(body)
     assert caught.value.field == field
     assert caught.value.observed.startswith(observed)
+
+
+def _read_strictly(body):
+    try:
+        rows = [row for row in csv.reader(io.StringIO(body, newline=""), strict=True) if row]
+    except csv.Error:
+        return None
+    whole = len(rows) > 1 and all(len(row) == 2 for row in rows)
+    return {"a": [row[0] for row in rows[1:]], "b": [row[1] for row in rows[1:]]} if whole else None
+
+
+@pytest.mark.parametrize("block", [1, 3, 65_536])
+@given(body=st.text(alphabet='"",\nxy ', max_size=30))
+def test_quotes_are_read_as_a_strict_reader_reads_them(block, body):
+    body = "a,b\n" + body
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("raymm.serving.csv_body._BLOCK", block)
+        try:
+            told = read(body.encode())[0]
+        except InputError:
+            told = None
+    assert told == _read_strictly(body)
 
 
 def test_rows_are_bounded():
