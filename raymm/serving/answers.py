@@ -20,7 +20,7 @@ from raymm.serving.media import ARROW, CSV
 
 
 def write_table(
-    media: bytes, schema: Schema, labels: Any, predictions: npt.NDArray[Any], about: dict[str, str]
+    media: bytes, schema: Schema, predictions: npt.NDArray[Any], about: dict[str, str]
 ) -> bytes:
     """Write an answer.
 
@@ -29,8 +29,6 @@ def write_table(
     media : bytes
         `raymm.serving.media.CSV` or `ARROW`.
     schema : Schema
-    labels : sequence of str or float, length n
-        What the runner makes of the predictions: classes or values.
     predictions : float32, shape (n, classes) or (n,)
         Probabilities or values.
     about : mapping of str to str
@@ -47,7 +45,7 @@ def write_table(
             "the model's prediction is not a finite number. Roll back to another version."
         )
     numbers = predictions.astype(np.float64) if media == CSV else predictions
-    columns = {"prediction": pa.array(labels, pa.string()) if schema.classes else numbers}
+    columns = {"prediction": _labels(schema, predictions) if schema.classes else numbers}
     for place, label in enumerate(schema.classes):
         columns[f"probability_{label}"] = np.ascontiguousarray(numbers[:, place])
     table = pa.table(columns).replace_schema_metadata(about)
@@ -58,3 +56,12 @@ def write_table(
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
     return bytes(sink.getvalue())
+
+
+def _labels(schema: Schema, predictions: npt.NDArray[Any]) -> Any:
+    """Return the classes as text: those that `raymm.bundle.run.Runner.labels` tells one by one."""
+    weights = np.asarray(schema.decision, np.float32)
+    weighed = predictions * weights if len(weights) else predictions
+    codes = pa.array(weighed.argmax(axis=1), pa.int32())
+    classes = pa.array(schema.classes, pa.string())
+    return pa.DictionaryArray.from_arrays(codes, classes).cast(pa.string())

@@ -292,12 +292,12 @@ class Service:
         def answer(served: Served) -> Answer:
             tensors = read(served)
             predictions = served.runner.predict(tensors)
-            labels = served.runner.labels(predictions)
             if asked == JSON:
+                labels = served.runner.labels(predictions)
                 content = served.writer.write(labels, predictions, identity)
             else:
                 about = {"model": served.name, "version": str(served.number), "id": identity}
-                content = write_table(asked, served.schema, labels, predictions, about)
+                content = write_table(asked, served.schema, predictions, about)
             return served, content, asked, tensors, predictions, identity, read
 
         return self._by(served, identity, pinned, answer)

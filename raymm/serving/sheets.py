@@ -276,7 +276,7 @@ class _Feature:
         if tensor.dtype == object:
             lengths = np.array([len(word) for word in tensor.tolist()], np.int64)
             room.take(int(lengths[codes].sum()))
-        return tensor[codes]
+        return tensor.take(codes)
 
     def _require_type(self, sheet: Sheet, kind: Any) -> None:
         if kind is None:
