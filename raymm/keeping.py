@@ -10,7 +10,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,11 +19,13 @@ from raymm import lifecycle
 from raymm.artifacts import Notify, Release, as_record, from_record
 from raymm.errors import ConfigError, NotBlessed, NotFound, RaymmError
 from raymm.monitoring.events import Event, news, tell
-from raymm.monitoring.loop import Situation, Step, Trial, advance, trained
+from raymm.monitoring.loop import Situation, Step, advance, trained
 from raymm.monitoring.triggers import Policy
-from raymm.registry.releases import Releases, released
+from raymm.monitoring.verdict import Trial
+from raymm.registry.releases import Change, Releases, released
 from raymm.registry.versions import Registry
 from raymm.sections import MonitoringConfig
+from raymm.sole import sole
 
 WHO = "policy"
 """Who changed the release, in the registry's history."""
@@ -37,7 +39,11 @@ class Hands(Protocol):
         ...
 
     def act(self, step: Step, number: int) -> None:
-        """Make a version shadow, canary or champion, or take it out, for the step's reason."""
+        """Carry out a step with a version, for the step's reason.
+
+        It becomes shadow, canary or champion, or is taken out; as a champion it is guarded (the
+        one before goes on in shadow), confirmed (that shadow ends), or rolled back.
+        """
         ...
 
     def release(self) -> Release:
@@ -95,6 +101,13 @@ class RegistryHands:
             releases.promote(number, reason=step.reason, who=WHO)
         elif step.action == "reject":
             self._end(releases, step.reason, number)
+        elif step.action == "guard":
+            self._guard(releases, step.reason, number)
+        elif step.action == "confirm":
+            self._end(releases, step.reason)
+        elif step.action == "rollback":
+            since = _promotion(releases.changes(), number).sequence
+            releases.refuse(number, since=since, reason=step.reason, who=WHO)
 
     def release(self) -> Release:
         """See `Hands.release`."""
@@ -104,6 +117,15 @@ class RegistryHands:
         """See `Hands.settle`."""
         self._end(Registry(self.storage).releases(self.name), "the loop tends it no longer")
 
+    def _guard(self, releases: Releases, reason: str, number: int) -> None:
+        """Let the champion before a version go on in shadow, where none is there."""
+        history = releases.changes()
+        now = released(self.name, history)
+        if _promotion(history, number).forced:
+            raise NotBlessed(f"version {number} was promoted by force, and is left alone")
+        if now.champion == number and now.earlier and now.shadow is None:
+            releases.shadow(now.earlier[0], reason=reason, force=True, who=WHO)
+
     def _end(self, releases: Releases, reason: str, only: int | None = None) -> None:
         """End the canary and the shadow, or ``only`` one; what a person brought in stays."""
         history = releases.changes()
@@ -112,6 +134,14 @@ class RegistryHands:
             last = [one for one in history if one.number == number][-1:]
             if number is not None and last and last[0].who == WHO and only in (None, number):
                 releases.refuse(number, since=last[0].sequence, reason=reason, who=WHO)
+
+
+def _promotion(history: Sequence[Change], number: int) -> Change:
+    """Return the change that made a version champion last; raises NotFound where none did."""
+    made = [one for one in history if one.number == number and one.action == "promote"]
+    if not made:
+        raise NotFound(f"version {number} was never promoted")
+    return made[-1]
 
 
 def tend(
@@ -143,7 +173,7 @@ def tend(
         situation, report, policy=policy, trial=trial, now=now, asked=asked, release=release
     )
     steps = [step]
-    number = situation.number
+    number = step.situation.number if step.action == "guard" else situation.number
     if step.action == "train":
         begun(step.situation)
         number, why, detail = _train(hands, step.reason)
@@ -159,7 +189,9 @@ def tend(
     try:
         hands.act(step, number)
     except (NotBlessed, NotFound, ConfigError) as error:
-        after = Situation(since=now, trained_at=step.situation.trained_at)
+        after = Situation(
+            since=now, trained_at=step.situation.trained_at, champion=step.situation.champion
+        )
         steps[-1] = Step(action="reject", reason=f"{step.action}: {error}", situation=after)
     except Exception as error:
         told = f"{step.action} of version {number} is tried again: {error}"
@@ -182,10 +214,10 @@ def keep(
     hands: Hands,
     *,
     config: MonitoringConfig,
-    trial: Trial,
     path: Path,
     say: Callable[[str], None],
     pauses: Iterable[float],
+    clock: Callable[[], float] = time.time,
 ) -> None:
     """Tend a model, a round for each of the pauses that follow it.
 
@@ -197,8 +229,10 @@ def keep(
         Where the loop's situation is kept.
     pauses : iterable of float
         Seconds after each round; without end to go on until interrupted.
+    clock : function to float
+        Seconds since 1970 UTC.
     """
-    situation, policy = recall(path), Policy.of(config)
+    situation, policy, trial = recall(path), Policy.of(config), Trial.of(config)
     before: Mapping[str, Any] = {}
     failed = ""
     for pause in pauses:
@@ -207,7 +241,7 @@ def keep(
         except RaymmError as error:
             say(f"{name}: the monitor cannot be reached: {error}")
             report = {}
-        now = time.time()
+        now = clock()
         steps: tuple[Step, ...] = ()
         if report:
             steps = tend(
@@ -215,12 +249,13 @@ def keep(
                 begun=lambda begun: remember(path, begun),
             )  # fmt: skip
         events = [*news(before, report, at=now)]
+        number = situation.number
         for step in steps:
             situation = step.situation
             if step.detail:
                 say(f"{name}: {step.detail}")
             if step.action != "wait":
-                number = step.situation.number
+                number = step.situation.number or number
                 events.append(
                     Event(kind=step.action, model=name, reason=step.reason, at=now, number=number)
                 )
@@ -276,6 +311,8 @@ def beside(
     ------
     NotFound
         When no service of the name is recorded here, or the model has no champion.
+    ServingError
+        When another process keeps it already.
     """
     from raymm import endpoint
     from raymm.config import home_folder
@@ -284,17 +321,18 @@ def beside(
     if found is None:
         raise NotFound(f"no service of {name} is recorded here. Start one: raymm deploy {name}")
     config = lifecycle.again(name, source, {**changes, "storage": storage}).monitoring
-    trial = Trial()
+    share = config.trial.share
     hands = RegistryHands(
-        name=name, storage=storage, source=source, changes=changes, share=trial.share, notify=notify
+        name=name, storage=storage, source=source, changes=changes, share=share, notify=notify
     )
-    keep(
-        name,
-        lambda: endpoint.ask(found, f"/v1/models/{name}/monitor")["report"],
-        hands,
-        config=config,
-        trial=trial,
-        path=home_folder() / "loops" / f"{name}.json",
-        say=say,
-        pauses=pauses,
-    )
+    path = home_folder() / "loops" / f"{name}.json"
+    with sole(path.with_suffix(".lock"), f"raymm keep of {name}"):
+        keep(
+            name,
+            lambda: endpoint.ask(found, f"/v1/models/{name}/monitor")["report"],
+            hands,
+            config=config,
+            path=path,
+            say=say,
+            pauses=pauses,
+        )

@@ -244,6 +244,28 @@ class EventsConfig(Section):
         return self
 
 
+class TrialConfig(Section):
+    """What a challenger must show before it takes over, and a new champion to stay.
+
+    In shadow it is compared with the champion on the same rows, once there are four times
+    ``labels`` labelled ones, or as many as ``monitoring.window``; after ``patience`` from
+    ``labels`` on, and without any by errors and time alone. It goes on where it is surely at most
+    ``margin`` worse (where less is better, that share of the champion's value). As a canary it
+    answers ``share`` of the requests. In each stage it must answer ``requests``, and be at most
+    ``slower`` times as slow. With ``rollback`` "auto" a new champion is compared in the same way
+    with the one before it, which goes on in shadow, and is taken back where it is surely worse;
+    one that was promoted by force is left alone.
+    """
+
+    labels: int = Field(default=200, ge=30)
+    margin: float = Field(default=0.01, ge=0, allow_inf_nan=False)
+    requests: int = Field(default=100, ge=1)
+    patience: Duration = 86400.0
+    share: float = Field(default=0.1, gt=0, lt=1)
+    slower: float = Field(default=2.0, ge=1, allow_inf_nan=False)
+    rollback: AutoOrOff = "auto"
+
+
 class MonitoringConfig(Section):
     """``window`` rows are compared with the reference at a time; ``false_alarms_per_day`` is
     what a person accepts of them when nothing has changed, over all features together. Of
@@ -266,6 +288,7 @@ class MonitoringConfig(Section):
     max_age: Duration = None
     every: Duration = None
     pause: Duration = 86400.0
+    trial: TrialConfig = TrialConfig()
     events: EventsConfig = EventsConfig()
 
     @model_validator(mode="after")

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,15 @@ from raymm import keeping, lifecycle
 from raymm.artifacts import Release
 from raymm.config import parse
 from raymm.errors import DataError, NotBlessed, RegistryError, ServingError
-from raymm.monitoring.loop import Situation, Step, Trial
+from raymm.monitoring.loop import Situation, Step
 from raymm.monitoring.triggers import Policy
+from raymm.monitoring.verdict import Trial
 from raymm.registry.versions import Registry
 from raymm.sections import EventsConfig, MonitoringConfig
 
 TRIAL = Trial(labels=10, requests=1, patience=100.0)
 POLICY = Policy(on=("drift",), windows=1, pause=0.0)
+QUICK = {"labels": 30, "requests": 1, "patience": 100}
 
 
 _requests = itertools.count(1000, 1000)
@@ -107,14 +111,14 @@ def test_a_training_that_is_killed_is_remembered_and_its_pause_kept(tmp_path: Pa
             begun.append(reason)
             raise Killed
 
-    config = MonitoringConfig(retrain="drift", windows=1)
+    config = MonitoringConfig(retrain="drift", windows=1, trial=QUICK)
     with pytest.raises(Killed):
         keeping.keep(
-            "m", report, Dying(), config=config, trial=TRIAL, path=path,
+            "m", report, Dying(), config=config, path=path,
             say=lambda _: None, pauses=(0.0,),
         )  # fmt: skip
     keeping.keep(
-        "m", report, Dying(), config=config, trial=TRIAL, path=path,
+        "m", report, Dying(), config=config, path=path,
         say=lambda _: None, pauses=(0.0,),
     )  # fmt: skip
     assert len(begun) == 1
@@ -173,12 +177,14 @@ def test_who_watches_ends_what_the_loop_brought_in_and_nothing_else(tmp_path: Pa
 
 def test_rounds_are_told_and_gone_on_from(tmp_path: Path) -> None:
     log = tmp_path / "events.jsonl"
-    config = MonitoringConfig(retrain="drift", windows=1, events=EventsConfig(log=str(log)))
+    config = MonitoringConfig(
+        retrain="drift", windows=1, trial=QUICK, events=EventsConfig(log=str(log))
+    )
     said: list[str] = []
     hands = Hands()
     for _ in range(3):  # each as if started anew
         keeping.keep(
-            "m", report, hands, config=config, trial=TRIAL, path=tmp_path / "at.json",
+            "m", report, hands, config=config, path=tmp_path / "at.json",
             say=said.append, pauses=(0.0,),
         )  # fmt: skip
     kinds = [json.loads(line)["kind"] for line in log.read_text().splitlines()]
@@ -193,7 +199,7 @@ def test_a_monitor_that_is_away_is_asked_again(tmp_path: Path) -> None:
         raise ServingError("no answer.")
 
     keeping.keep(
-        "m", away, Hands(), config=MonitoringConfig(), trial=TRIAL, path=tmp_path / "at.json",
+        "m", away, Hands(), config=MonitoringConfig(), path=tmp_path / "at.json",
         say=said.append, pauses=(0.0, 0.0),
     )  # fmt: skip
     assert len(said) == 2
@@ -233,3 +239,116 @@ def test_the_loop_of_a_registered_model(
             hands.act(Step(action=action, reason="why", situation=Situation()), number)
             assert registry.releases("loans").current().role(number) == role
         assert registry.releases("loans").changes()[-1].who == "policy"
+
+
+def served(storage: Path, versions: int = 2) -> tuple[Any, keeping.RegistryHands]:
+    """Register versions of a model; returns its releases and the hands that change them."""
+    registry = Registry(str(storage))
+    for n in range(versions):
+        registry.register("m", b"%d" % n, run=f"r{n}", blessed=True, summary={}, parts={})
+    hands = keeping.RegistryHands(
+        name="m", storage=str(storage), source="", changes={}, share=0.1, notify=lambda _: None
+    )
+    return registry.releases("m"), hands
+
+
+def compared(gain: float) -> dict[str, Any]:
+    """Report version 2 as the champion, compared with version 1 on the same rows."""
+    versions = {"1": one(0.8), "2": one(0.8 + gain)}
+    versions["1"]["paired"] = {
+        "metric": "accuracy", "direction": "maximize", "n": 500, "old": 0.8 + gain, "new": 0.8,
+        "gain": -gain, "deviation": 0.01,
+    }  # fmt: skip
+    return {"model": "m", "version": 2, "features": {}, "versions": versions}
+
+
+@pytest.mark.parametrize(
+    ("gain", "action", "champion"), [(-0.1, "rollback", 1), (0.1, "confirm", 2)]
+)
+def test_a_new_champion_that_is_worse_is_taken_back_and_the_history_says_why(
+    tmp_path: Path, gain: float, action: str, champion: int
+) -> None:
+    releases, hands = served(tmp_path)
+    releases.promote(1)
+    situation = Situation()
+
+    def round_(seen: dict[str, Any], now: float) -> str:
+        nonlocal situation
+        steps = keeping.tend(situation, seen, hands, policy=Policy(), trial=TRIAL, now=now)
+        situation = steps[-1].situation
+        return steps[-1].action
+
+    assert round_({**report(), "features": {}}, 1.0) == "wait"
+    releases.promote(2, reason="it looked good", who="somebody")
+    assert round_(compared(gain), 2.0) == "guard"
+    now = releases.current()
+    assert (now.champion, now.shadow) == (2, 1)
+    assert round_(compared(gain), 3.0) == action
+    now = releases.current()
+    assert (now.champion, now.shadow) == (champion, None)
+    last = releases.changes()[-1]
+    assert last.who == "policy"
+    assert "same 500 labelled rows" in last.reason
+    assert round_(compared(gain), 4.0) == "wait"  # and it is not done again
+    assert len(releases.changes()) == last.sequence
+
+
+def test_what_was_promoted_by_force_is_left_alone_and_a_persons_shadow_too(tmp_path: Path) -> None:
+    releases, hands = served(tmp_path, 3)
+    Registry(str(tmp_path)).register("m", b"forced", run="r", blessed=False, summary={}, parts={})
+    releases.promote(1)
+    releases.shadow(3, who="somebody")
+    releases.promote(2)
+    guard = Step(action="guard", reason="why", situation=Situation())
+    hands.act(guard, 2)
+    assert releases.current().shadow == 3
+    releases.promote(4, force=True, reason="I know")
+    known = Situation(champion=2)
+    steps = keeping.tend(known, compared(-0.1), hands, policy=Policy(), trial=TRIAL, now=1.0)
+    assert (steps[-1].action, steps[-1].situation.champion) == ("reject", 4)
+    assert "left alone" in steps[-1].reason
+    assert releases.current().champion == 4
+
+
+def test_a_version_that_a_person_brought_back_is_not_taken_back_again(tmp_path: Path) -> None:
+    releases, hands = served(tmp_path)
+    releases.promote(1)
+    releases.promote(2)
+    back = Step(action="rollback", reason="worse", situation=Situation())
+    hands.act(back, 2)
+    assert releases.current().champion == 1
+    hands.act(back, 2)  # it reigns no more
+    assert releases.current().champion == 1
+
+
+def test_two_that_keep_one_model_do_not_both_act(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from raymm import endpoint
+
+    monkeypatch.setenv("RAYMM_HOME", str(tmp_path))
+    monkeypatch.setattr(endpoint, "find", lambda _: object())
+    monkeypatch.setattr(
+        lifecycle, "again", lambda *_: parse({"data": {"source": "x", "target": "y"}})
+    )
+    code = (
+        "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX); "
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    (tmp_path / "loops").mkdir()
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "loops" / "m.lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(ServingError, match="raymm keep of m runs already"):
+            keeping.beside(
+                "m", "x", str(tmp_path), changes={}, say=print, notify=lambda _: None, pauses=()
+            )
+    finally:
+        other.kill()
+        other.wait()
+    keeping.beside("m", "x", str(tmp_path), changes={}, say=print, notify=lambda _: None, pauses=())

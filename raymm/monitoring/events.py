@@ -32,7 +32,7 @@ class Event:
     ----------
     kind : str
         "drift", "calm", "quality", or a step of the loop: "train", "shadow", "canary",
-        "promote", "reject", "fail".
+        "promote", "reject", "fail", "guard", "confirm", "rollback".
     at : float
         Seconds since 1970 UTC.
     """

@@ -98,6 +98,7 @@ class Judged:
         self.delays = Delays()
         self._numbers = np.empty(0, np.int64)
         self._truth = np.empty(0, np.float64)
+        self._keys = np.empty(0, np.int64)
         self._rows: npt.NDArray[Any] | None = None
         self._count = 0
 
@@ -118,6 +119,7 @@ class Judged:
         place = slice(self._count, self._count + len(fitting))
         self._numbers[place] = [pair.number for pair in fitting]
         self._truth[place] = [pair.truth for pair in fitting]
+        self._keys[place] = [pair.key for pair in fitting]
         self._rows[place] = rows
         self._count += len(fitting)
         self.joined += len(fitting)
@@ -134,6 +136,7 @@ class Judged:
             room = max(need, 2 * len(self._numbers), _LEAST_ROOM)
             self._numbers = np.resize(self._numbers, room)
             self._truth = np.resize(self._truth, room)
+            self._keys = np.resize(self._keys, room)
             grown = np.empty((room, self._rows.shape[1]), self._rows.dtype)
             grown[: self._count] = self._rows[: self._count]
             self._rows = grown
@@ -142,6 +145,7 @@ class Judged:
         assert self._rows is not None
         self._count = len(chosen)
         self._numbers, self._truth = self._numbers[chosen], self._truth[chosen]
+        self._keys = self._keys[chosen]
         self._rows = self._rows[chosen]
 
     def _newest(self, count: int) -> npt.NDArray[np.intp]:
@@ -160,6 +164,10 @@ class Judged:
         chosen = self._newest(min(count or self.most, self.most))
         truth, rows = self._truth[chosen], self._rows[chosen]
         return (truth.astype(np.int64), rows) if classes else (truth, rows[:, 0])
+
+    def keys(self, count: int) -> npt.NDArray[np.int64]:
+        """Return what names each of `rows`, shape (n,); see `raymm.monitoring.labels.Pair`."""
+        return self._keys[self._newest(min(count, self.most))]
 
     def report(self) -> dict[str, Any]:
         """Return the metric's value, interval and rows; of the newest rows too; and lateness.
@@ -194,6 +202,7 @@ class Judged:
             "delays": self.delays.state(),
             "numbers": to_text(self._numbers[chosen]),
             "truth": to_text(self._truth[chosen]),
+            "keys": to_text(self._keys[chosen]),
             "dtype": "" if kept is None else kept.dtype.str,
             "rows": "" if kept is None else to_text(kept),
         }
@@ -205,6 +214,8 @@ class Judged:
         self._numbers = from_text(state["numbers"], np.int64)
         self._truth = from_text(state["truth"], np.float64)
         self._count = len(self._numbers)
+        unknown = to_text(np.zeros(self._count, np.int64))  # as a state of older versions has it
+        self._keys = from_text(state.get("keys", unknown), np.int64)
         if state["dtype"]:
             width = max(len(self.target.classes), 1)
             kind = np.dtype(state["dtype"])
@@ -212,7 +223,7 @@ class Judged:
                 raise ValueError(f"its predictions are of type {kind}")
             self._rows = from_text(state["rows"], kind).reshape(-1, width)
         held = 0 if self._rows is None else len(self._rows)
-        if not self._count == len(self._truth) == held:
+        if not self._count == len(self._truth) == len(self._keys) == held:
             raise ValueError("its labelled rows do not add up")
         return self
 

@@ -31,7 +31,8 @@ class Pair(NamedTuple):
     """A prediction of a version and its label.
 
     ``number`` counts predictions in the order in which they were told; ``row`` holds the
-    prediction's bytes; ``delay`` is the label's lateness in seconds, 0 where it came first.
+    prediction's bytes; ``delay`` is the label's lateness in seconds, 0 where it came first. ``key``
+    is the same for what several versions answered under one id; 0 where it is not known.
     """
 
     version: int
@@ -39,6 +40,7 @@ class Pair(NamedTuple):
     row: bytes
     truth: float
     delay: float
+    key: int = 0
 
 
 class _Waiting(NamedTuple):
@@ -129,7 +131,7 @@ class Labels:
                 continue
             self._early -= not told.versions
             told.versions += (version,)
-            found.append(Pair(version, number, row, truth, 0.0))
+            found.append(Pair(version, number, row, truth, 0.0, _short(key)))
         self._drop_predictions()
         return found
 
@@ -155,7 +157,8 @@ class Labels:
                     continue
                 number, told_at, row = self._waiting[version].pop(key)
                 told.versions += (version,)
-                found.append(Pair(version, number, row, truth, max(now - told_at, 0.0)))
+                late = max(now - told_at, 0.0)
+                found.append(Pair(version, number, row, truth, late, _short(key)))
             if holding and not told.versions:
                 self.counts["unreadable"] += 1
                 continue
@@ -213,6 +216,10 @@ class Labels:
 def key_of(name: str) -> bytes:
     """Return what stands for an id: `KEY_BYTES` bytes of its hash."""
     return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
+
+
+def _short(key: bytes) -> int:
+    return int.from_bytes(key[:8], "little", signed=True)
 
 
 def _packed(waiting: Mapping[bytes, _Waiting]) -> dict[str, Any]:

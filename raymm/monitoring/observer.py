@@ -203,8 +203,9 @@ class Observer:
         """Return the champion's report, and under "versions" that of each version by its number.
 
         "labels" counts what became of labels, of all versions together; a challenger's "champion"
-        is the champion's quality on as many of its newest rows as the challenger's has, which in
-        shadow are the same rows. Empty before `watch`.
+        is the champion's quality on as many of its newest rows as the challenger's has, and its
+        "paired" what it gains over the champion on the rows that both answered. Empty before
+        `watch`.
         """
         with self._lock:
             if self._champion is None:
@@ -218,6 +219,7 @@ class Observer:
                 rows = one.get("quality", {}).get("recent", {}).get("n", 0)
                 if rows and number != str(self._champion):
                     one["champion"] = champion.newest(rows)
+                    one["paired"] = self._versions[int(number)].against(champion)
             report: dict[str, Any] = dict(versions[str(self._champion)])
             report["labels"] = {**self._labels.counts, "orphaned": self._labels.orphaned}
             report["versions"] = versions

@@ -12,6 +12,7 @@ from raymm.monitoring.estimates import Estimate
 from raymm.monitoring.judged import Judged, read_label
 from raymm.monitoring.labels import Labels, Pair
 from raymm.monitoring.monitor import Monitor
+from raymm.monitoring.paired import paired
 from raymm.plugins import monitors
 from raymm.sections import MonitoringConfig
 
@@ -100,6 +101,15 @@ class Watched:
     def newest(self, count: int) -> dict[str, Any] | None:
         """Return the quality of so many of the newest labelled rows; None without a target."""
         return None if self._judged is None else self._judged.newest(count)
+
+    def against(self, other: Watched) -> dict[str, Any] | None:
+        """Return what it gains over another on rows that both answered; None where none are known.
+
+        See `raymm.monitoring.paired.paired`.
+        """
+        if self._judged is None or other._judged is None:
+            return None
+        return paired(other._judged, self._judged, count=self._config.window)
 
     def report(self, waiting: int) -> dict[str, Any]:
         """Return the reports of all monitors, laid over each other, and the quality.

@@ -133,3 +133,16 @@ def test_a_state_that_does_not_add_up_is_refused() -> None:
     for damage in ({"rows": ""}, {"dtype": "O"}, {"truth": ""}):
         with pytest.raises(ValueError, match=r"add up|type"):
             Judged(BINARY, most=500, recent=50).restore({**judged.state(), **damage})
+
+
+def test_a_state_of_before_rows_had_keys_is_gone_on_from() -> None:
+    _, rows = sample(5)
+    judged = Judged(BINARY, most=500, recent=50)
+    judged.add([Pair(1, n, rows[n].tobytes(), 1.0, 0.0, 7 + n) for n in range(5)], np.float32)
+    assert judged.keys(50).tolist() == [7, 8, 9, 10, 11]
+    state = judged.state()
+    again = Judged(BINARY, most=500, recent=50).restore(state)
+    assert again.keys(50).tolist() == [7, 8, 9, 10, 11]
+    del state["keys"]
+    older = Judged(BINARY, most=500, recent=50).restore(state)
+    assert (older.keys(50).tolist(), older.report()["n"]) == ([0] * 5, 5)

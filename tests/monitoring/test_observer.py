@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raymm.artifacts import Batch, ColumnStatistics, Feedback, Statistics, as_record
+from raymm.artifacts import Batch, ColumnStatistics, Feedback, Statistics, Target, as_record
 from raymm.errors import RegistryError
 from raymm.monitoring.observer import FORGOTTEN_AFTER, MOST_VERSIONS, Observer
 from raymm.sections import MonitoringConfig
@@ -197,3 +197,35 @@ def test_the_figures_are_those_that_prometheus_reads(tmp_path: Path, clock: Any)
     assert samples["raymm_monitored_latency_seconds_sum", None] == pytest.approx(0.4)
     assert samples["raymm_drift_psi", "x"] >= 0
     assert samples["raymm_missing_ratio", "x"] == 0
+
+
+def test_a_challenger_is_compared_on_the_rows_that_the_champion_answered_too(
+    tmp_path: Path, clock: Any
+) -> None:
+    """It answered half of them, and its labels came in another order, across a restart."""
+    watched = observer(tmp_path, clock)
+    target = as_record(Target(task="binary", classes=("no", "yes"), metric="accuracy"))
+    for number in (1, 2):
+        watched.watch(number, RECORD, target=target, champion=number == 1)
+    names, truth = [f"row {n}" for n in range(200)], np.arange(200) % 2
+    right = {1: np.arange(200) % 4 != 0, 2: np.arange(200) % 8 != 0}
+    for number, start in ((1, 0), (2, 100)):
+        said = np.where(right[number], truth, 1 - truth)[start:]
+        answers = np.column_stack([1 - said, said]).astype(np.float32)
+        ids = tuple(names[start:])
+        batch = Batch(
+            rows=len(ids), version=number, seconds=0.1, predictions=answers, ids=ids,
+        )  # fmt: skip
+        watched.tell([batch])
+    labels = {name: ("no", "yes")[code] for name, code in zip(names, truth, strict=True)}
+    order = np.random.default_rng(0).permutation(200)
+    for part in np.array_split(order, 7):
+        ids = tuple(names[n] for n in part)
+        told_now = Feedback(ids=ids, labels=tuple(labels[name] for name in ids))
+        watched.tell([], feedback=[told_now])
+        watched.flush()
+        watched = observer(tmp_path, clock)
+    found = watched.report()["versions"]["2"]["paired"]
+    assert (found["n"], found["old"], found["new"]) == (100, 0.75, 0.88)
+    assert found["gain"] == pytest.approx(0.13)
+    assert "paired" not in watched.report()["versions"]["1"]

@@ -1,0 +1,292 @@
+"""Whether a challenger is good enough, and whether a champion is worse than the one before it.
+
+Where both answered the same rows, as in shadow, they are compared on those (see
+`raymm.monitoring.paired`); else each on rows of its own, which takes many more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from raymm.sections import MonitoringConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What a challenger must show before it takes over.
+
+    Attributes
+    ----------
+    labels : int
+        Labelled rows of the challenger in a stage: quality decides once there are four times as
+        many, or as many as the monitor's window, and after the patience at this many.
+    margin : float
+        What the challenger may be worse by, in the metric's own unit; where less is better, in
+        shares of the champion's value. It goes on where its gain is surely (one-sided, 5 %) above
+        minus this.
+    requests : int
+        Requests of the challenger, in each stage, without which nothing is decided.
+    patience : float
+        Seconds of a stage after which errors and time decide where labels are too few,
+        and a challenger that nothing was heard of is given up.
+    share : float
+        Of the requests that a canary answers.
+    slower : float
+        Times as slow as the champion, at the 99th percentile, that it may be.
+    rollback : bool
+        Whether a new champion is compared with the one before it, and taken back where it is worse.
+    """
+
+    labels: int = 200
+    margin: float = 0.01
+    requests: int = 100
+    patience: float = 86400.0
+    share: float = 0.1
+    slower: float = 2.0
+    rollback: bool = True
+
+    @classmethod
+    def of(cls, config: MonitoringConfig) -> Trial:
+        """Return the trial that a configuration asks for."""
+        asked = config.trial
+        return cls(
+            labels=asked.labels,
+            margin=asked.margin,
+            requests=asked.requests,
+            patience=asked.patience or 0.0,
+            share=asked.share,
+            slower=asked.slower,
+            rollback=asked.rollback == "auto",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What is thought of a version, and why."""
+
+    verdict: Literal["good", "worse", "unknown"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gain:
+    """What a version gains over another by labels, in the metric's unit; above 0 it is better.
+
+    ``seen`` are the labelled rows that count; ``scale`` the older one's value where less is better,
+    else 1; ``paired`` says whether both answered the same rows.
+    """
+
+    gain: float
+    deviation: float
+    seen: int
+    scale: float
+    paired: bool
+    told: str
+
+
+_SURE = 1.645
+"""Deviations beyond which a challenger is surely worse: one-sided, 5 %."""
+_SURELY = 1.96
+"""Deviations beyond which a champion is surely worse than the one before it: one-sided, 2.5 %."""
+_HARM = 4.0
+"""Deviations beyond which either is given up at any look: 3 in 100,000 by chance."""
+
+
+def judge(
+    champion: Mapping[str, Any],
+    challenger: Mapping[str, Any],
+    trial: Trial,
+    *,
+    waited: float,
+    before: tuple[int, int] = (0, 0),
+) -> Judgement:
+    """Compare the monitors' reports of a champion and a challenger.
+
+    Errors first; then quality by labels where both have enough; where they have not after the
+    patience, errors and time alone. What a challenger answers is not judged without labels.
+
+    Labels are looked at often and decide once, at a number of rows that is fixed beforehand: who
+    may stop at any look finds a good one in nearly every challenger.
+
+    Parameters
+    ----------
+    champion, challenger : mapping
+        Of the monitor's report, the parts under "versions".
+    waited : float
+        Seconds since the challenger's stage began.
+    before : tuple of int, int
+        The challenger's requests when its stage began and its labels when its trial did, as
+        `heard` counts them.
+    """
+    late = waited > trial.patience
+    requests, labels = _since(challenger, before)
+    failing = _failing(champion, challenger)
+    if failing:
+        return Judgement(verdict="worse", reason=failing)
+    if requests < trial.requests:
+        told = f"it has answered {requests} of {trial.requests} requests"
+        return Judgement(verdict="worse" if late else "unknown", reason=told)
+    slow = _slow(champion, challenger, trial.slower)
+    if slow:
+        return Judgement(verdict="worse", reason=slow)
+    first, full = _needed(challenger, trial)
+    known = challenger.get("champion") or champion.get("quality", {}).get("recent", {})
+    found = _gain(challenger.get("paired"), known, challenger, labels, first)
+    if found is not None:
+        margin = trial.margin * found.scale
+        if found.gain < -_HARM * found.deviation - margin:
+            return Judgement(verdict="worse", reason=found.told)
+        if found.seen >= full or late:
+            least = found.gain - _SURE * found.deviation
+            told = f"{found.told}: a gain of {found.gain:.4g}, at least {least:.4g}"
+            return Judgement(verdict="good" if least > -margin else "worse", reason=told)
+    if not late:
+        return Judgement(verdict="unknown", reason="labels of its answers are still too few")
+    return Judgement(
+        verdict="good",
+        reason="it fails no oftener and is no slower; without labels its answers were not judged",
+    )
+
+
+def judge_again(
+    earlier: Mapping[str, Any],
+    champion: Mapping[str, Any],
+    trial: Trial,
+    *,
+    waited: float,
+    before: tuple[int, int] = (0, 0),
+) -> Judgement:
+    """Compare a new champion with the one before it: "worse" where it is to be taken back.
+
+    It keeps its place unless it surely fails oftener, is slower, or answers worse: by the rows
+    that both answered since; where there are none, as both saw other times, only by `_HARM`.
+    Parameters are as in `judge`, ``before`` counted when it became champion.
+    """
+    late = waited > trial.patience
+    requests, labels = _since(champion, before)
+    failing = _failing(earlier, champion)
+    if failing:
+        return Judgement(verdict="worse", reason=failing)
+    first, full = _needed(champion, trial)
+    if requests >= trial.requests:
+        slow = _slow(earlier, champion, trial.slower)
+        if slow:
+            return Judgement(verdict="worse", reason=slow)
+    known = earlier.get("quality", {}).get("recent", {})
+    found = _gain(_turned(earlier.get("paired")), known, champion, labels, first)
+    if found is not None:
+        most = found.gain + _SURELY * found.deviation
+        told = f"{found.told}: a gain of {found.gain:.4g}, at most {most:.4g}"
+        decides = found.paired and (found.seen >= full or late)
+        if found.gain < -_HARM * found.deviation or (decides and most < 0):
+            return Judgement(verdict="worse", reason=told)
+        if found.seen >= full or late:
+            return Judgement(verdict="good", reason=told)
+    if not late:
+        return Judgement(verdict="unknown", reason="labels of its answers are still too few")
+    told = "it fails no oftener and is no slower; without labels its answers were not judged"
+    return Judgement(verdict="good", reason=told)
+
+
+def heard(version: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many requests and labels of a version its monitor has counted in all."""
+    return int(version.get("requests", 0)), int(version.get("quality", {}).get("joined", 0))
+
+
+def _since(version: Mapping[str, Any], before: tuple[int, int]) -> tuple[int, int]:
+    """Return the requests and labels that came since; of one that was forgotten, all."""
+    requests, labels = (
+        now - then if now >= then else now for now, then in zip(heard(version), before, strict=True)
+    )
+    return requests, labels
+
+
+def _needed(version: Mapping[str, Any], trial: Trial) -> tuple[int, int]:
+    """Return without how many labelled rows nothing is said, and how many decide."""
+    window = int(version.get("window", {}).get("rows", 4 * trial.labels))
+    return min(trial.labels, window), min(4 * trial.labels, window)
+
+
+def _failing(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> str:
+    """Return that the second surely fails oftener; empty where it does not."""
+    rates, counts = [], []
+    for report in (champion, challenger):
+        requests = int(report.get("requests", 0))
+        failed = sum(
+            count
+            for error, count in report.get("errors", {}).items()
+            if error in ("ServingError", "BundleError", "Exception")
+        )
+        counts.append((failed, requests))
+        rates.append(failed / requests if requests else 0.0)
+    (old, all_old), (new, all_new) = counts
+    if not new:
+        return ""
+    pooled = (old + new) / (all_old + all_new)
+    spread = math.sqrt(max(pooled * (1 - pooled), 1e-12) * (1 / max(all_old, 1) + 1 / all_new))
+    if rates[1] - rates[0] > max(_SURE * spread, 1 / all_new) and new >= 3:
+        return f"it failed {new} of {all_new} requests, the other {old} of {all_old}"
+    return ""
+
+
+def _slow(champion: Mapping[str, Any], challenger: Mapping[str, Any], slower: float) -> str:
+    usual = champion.get("latency", {}).get("p99")
+    seen = challenger.get("latency", {}).get("p99")
+    if not usual or not seen or seen <= slower * usual:
+        return ""
+    return f"99 % of its answers take up to {1e3 * seen:.3g} ms, the other's {1e3 * usual:.3g} ms"
+
+
+def _turned(paired: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return a comparison the other way round."""
+    if not paired or paired.get("gain") is None:
+        return None
+    return {**paired, "gain": -paired["gain"], "old": paired["new"], "new": paired["old"]}
+
+
+def _gain(
+    paired: Mapping[str, Any] | None,
+    known: Mapping[str, Any],
+    version: Mapping[str, Any],
+    labels: int,
+    first: int,
+) -> _Gain | None:
+    """Return what labels say of a version; None where they are fewer than ``first``.
+
+    ``paired`` is its comparison on the same rows, ``known`` the other's quality on rows of its own;
+    ``labels`` came for the version since.
+    """
+    if paired and paired.get("gain") is not None and min(paired["n"], labels) >= first:
+        old, new, rows = paired["old"], paired["new"], paired["n"]
+        return _Gain(
+            gain=paired["gain"],
+            deviation=paired["deviation"],
+            seen=min(rows, labels),
+            scale=_scale(paired["direction"], old),
+            paired=True,
+            told=f"{paired['metric']} is {new:.4g}, the other's {old:.4g} on the same {rows} "
+            "labelled rows",
+        )
+    other = version.get("quality", {}).get("recent", {})
+    ends = [side.get(key) for side in (known, other) for key in ("value", "low", "high")]
+    seen = min(known.get("n", 0), other.get("n", 0), labels)
+    if seen < first or any(value is None for value in ends):
+        return None
+    sign = 1.0 if other["direction"] == "maximize" else -1.0
+    widths = [(side["high"] - side["low"]) / (2 * 1.96) for side in (known, other)]
+    return _Gain(
+        gain=sign * (other["value"] - known["value"]),
+        deviation=math.hypot(*widths),
+        seen=seen,
+        scale=_scale(other["direction"], known["value"]),
+        paired=False,
+        told=f"{other['metric']} is {other['value']:.4g} on {other['n']} labelled rows, the "
+        f"other's {known['value']:.4g} on {known['n']}",
+    )
+
+
+def _scale(direction: str, value: float) -> float:
+    return 1.0 if direction == "maximize" else abs(value)

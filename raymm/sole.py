@@ -1,0 +1,50 @@
+"""One process at a time: a lock that the system takes back from a process that ends in any way."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from raymm.errors import ServingError
+
+
+@contextmanager
+def sole(path: Path, what: str) -> Iterator[None]:
+    """Hold a lock file while the body runs; ``what`` names in errors the command that holds it.
+
+    The file holds its holder's process id and since when, for whoever comes second; it stays when
+    the lock is let go, and says nothing then. A process that was killed holds nothing.
+
+    Raises
+    ------
+    ServingError
+        When another process on this machine holds it.
+    """
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            raise ServingError(_taken(file.read(1000), what)) from error
+        file.truncate(0)
+        json.dump({"pid": os.getpid(), "since": time.time()}, file)
+        file.flush()
+        yield
+
+
+def _taken(text: str, what: str) -> str:
+    told, remedy = "", "End it with Ctrl-C where it runs"
+    try:
+        held = json.loads(text)
+        pid, since = int(held["pid"]), time.gmtime(float(held["since"]))
+        told = f" (process {pid}, since {time.strftime('%Y-%m-%d %H:%M:%S UTC', since)})"
+        remedy += f", or with: kill {pid}"
+    except (ValueError, KeyError, TypeError, OverflowError, OSError):
+        pass  # it is being written
+    return f"{what} runs already{told}. {remedy}. Then call this again."

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raymm.monitoring.verdict import Trial, judge, judge_again
+from raymm.sections import MonitoringConfig
+
+TRIAL = Trial(labels=200, requests=100, patience=1000.0)
+
+
+def version(
+    value: float | None = None, n: int = 0, *, requests: int = 1000, **more: Any
+) -> dict[str, Any]:
+    recent = {"metric": "accuracy", "direction": "maximize", "value": value, "n": n}
+    recent |= {"low": None if value is None else value - 0.02}
+    recent |= {"high": None if value is None else value + 0.02}
+    return {
+        "requests": requests,
+        "errors": {},
+        "latency": {"p99": 0.01},
+        "quality": {"recent": recent, "joined": n},
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "waited", "verdict", "words"),
+    [
+        (version(0.8, 800), version(0.85, 799), 0, "unknown", "too few"),
+        (version(0.8, 800), version(0.85, 800), 0, "good", "0.85 on 800"),
+        (version(0.8, 800), version(0.81, 800), 0, "worse", "0.81 on 800"),  # it may be chance
+        (version(0.8, 800), version(0.7, 300), 0, "worse", "0.7 on 300"),  # surely harm
+        (version(0.8, 800), version(0.85, 300), 1001, "good", "0.85 on 300"),
+        (version(0.8, 800), version(0.79, 300), 1001, "worse", "0.79 on 300"),
+        (version(0.8, 500), version(0.9, 199), 0, "unknown", "too few"),
+        (version(0.8, 500), version(0.9, 500, window={"rows": 500}), 0, "good", "0.9 on 500"),
+        (version(0.8, 150), version(0.9, 150, window={"rows": 150}), 0, "good", "0.9 on 150"),
+        (version(), version(), 1001, "good", "answers were not judged"),
+        (version(), version(requests=99), 0, "unknown", "99 of 100"),
+        (version(), version(requests=99), 1001, "worse", "99 of 100"),
+        (version(), version(0.9, 500, latency={"p99": 0.03}), 0, "worse", "30 ms"),
+        (version(0.8, 500), version(0.9, 500, errors={"BundleError": 50}), 0, "worse", "failed 50"),
+        (version(0.8, 500), version(0.9, 500, errors={"InputError": 500}), 1001, "good", "0.9"),
+    ],
+)
+def test_labels_decide_where_there_are_enough(
+    old: Any, new: Any, waited: float, verdict: str, words: str
+) -> None:
+    found = judge(old, new, TRIAL, waited=waited)
+    assert found.verdict == verdict
+    assert words in found.reason
+
+
+def test_the_champion_is_judged_on_the_challengers_rows_where_they_are_known() -> None:
+    new = version(0.8, 800)
+    assert judge(version(0.9, 900), new, TRIAL, waited=0).verdict == "worse"
+    new["champion"] = version(0.7, 800)["quality"]["recent"]
+    assert judge(version(0.9, 500), new, TRIAL, waited=0).verdict == "good"
+
+
+def test_smaller_errors_are_better() -> None:
+    old, new = version(2.0, 800), version(1.5, 800)
+    for one in (old, new):
+        one["quality"]["recent"]["direction"] = "minimize"
+    assert judge(old, new, TRIAL, waited=0).verdict == "good"
+    assert judge(new, old, TRIAL, waited=0).verdict == "worse"
+
+
+def test_a_challenger_two_points_worse_is_seldom_called_good_however_often_one_looks() -> None:
+    rng, good = np.random.default_rng(0), 0
+    for _ in range(200):
+        sides = [(rng.random(1000) < rate).cumsum() for rate in (0.80, 0.78)]
+        for n in range(200, 1001, 50):
+            old, new = (version(hits[n - 1] / n, n) for hits in sides)
+            for one in (old, new):
+                recent = one["quality"]["recent"]
+                reach = 1.96 * (recent["value"] * (1 - recent["value"]) / n) ** 0.5
+                recent |= {"low": recent["value"] - reach, "high": recent["value"] + reach}
+            verdict = judge(old, new, TRIAL, waited=0).verdict
+            if verdict != "unknown":
+                break
+        good += verdict == "good"
+    assert good <= 10
+
+
+def pair(old: float, new: float, n: int, deviation: float = 0.01) -> dict[str, Any]:
+    """Return what the monitor says of two versions on the same rows."""
+    return {
+        "metric": "accuracy", "direction": "maximize", "n": n, "old": old, "new": new,
+        "gain": new - old, "deviation": deviation,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("new", "n", "waited", "verdict", "words"),
+    [
+        (0.82, 800, 0, "good", "same 800"),  # by rows of its own it may be chance
+        (0.80, 800, 0, "worse", "at least -0.01645"),
+        (0.82, 799, 0, "unknown", "too few"),
+        (0.82, 300, 1001, "good", "same 300"),
+        (0.74, 300, 0, "worse", "0.74"),  # surely harm
+        (0.74, 150, 0, "unknown", "too few"),
+    ],
+)
+def test_versions_that_answered_the_same_rows_are_compared_on_those(
+    new: float, n: int, waited: float, verdict: str, words: str
+) -> None:
+    challenger = version(new, n, paired=pair(0.8, new, n))
+    found = judge(version(0.8, n), challenger, TRIAL, waited=waited)
+    assert found.verdict == verdict
+    assert words in found.reason
+
+
+def test_labels_of_before_the_trial_do_not_count() -> None:
+    challenger = version(0.9, 800, paired=pair(0.8, 0.9, 800))
+    champion = version(0.8, 800)
+    assert judge(champion, challenger, TRIAL, waited=0, before=(0, 1)).verdict == "unknown"
+    assert judge(champion, challenger, TRIAL, waited=0, before=(0, 0)).verdict == "good"
+
+
+def test_of_smaller_errors_the_margin_is_a_share() -> None:
+    """A gain of -0.5 in 100 is within one per cent of the champion's error, of 10 it is not."""
+    for old, verdict in ((100.0, "good"), (10.0, "worse")):
+        figures = {**pair(old, old + 0.5, 800, 0.1), "direction": "minimize", "gain": -0.5}
+        challenger = version(0.9, 800, paired=figures)
+        assert judge(version(0.8, 800), challenger, TRIAL, waited=0).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "n", "waited", "verdict"),
+    [
+        (0.80, 0.77, 800, 0, "worse"),
+        (0.80, 0.79, 800, 0, "good"),  # it may be chance
+        (0.80, 0.85, 800, 0, "good"),
+        (0.80, 0.77, 500, 0, "unknown"),
+        (0.80, 0.77, 300, 1001, "worse"),
+        (0.80, 0.75, 300, 0, "worse"),  # surely harm
+        (0.80, 0.70, 100, 0, "unknown"),
+        (0.80, 0.70, 100, 1001, "good"),  # labels are too few to take it back
+    ],
+)
+def test_a_new_champion_is_taken_back_only_where_it_is_surely_worse(
+    before: float, now: float, n: int, waited: float, verdict: str
+) -> None:
+    earlier = version(before, n, paired=pair(now, before, n))
+    found = judge_again(earlier, version(now, n), TRIAL, waited=waited)
+    assert found.verdict == verdict
+    assert found.reason
+
+
+def test_a_new_champion_is_not_judged_by_other_times_unless_they_are_far_apart() -> None:
+    """Their deviations are 0.02 / 1.96; 4 of the difference's are 0.058."""
+    earlier = version(0.8, 800)
+    assert judge_again(earlier, version(0.75, 800), TRIAL, waited=0).verdict == "good"
+    assert judge_again(earlier, version(0.7, 800), TRIAL, waited=0).verdict == "worse"
+
+
+def test_a_new_champion_that_fails_or_is_slow_is_taken_back() -> None:
+    failing = version(errors={"BundleError": 50})
+    slow = version(latency={"p99": 0.03})
+    for one, words in ((failing, "failed 50"), (slow, "30 ms")):
+        found = judge_again(version(), one, TRIAL, waited=0)
+        assert found.verdict == "worse"
+        assert words in found.reason
+    assert judge_again(version(), version(), TRIAL, waited=0).verdict == "unknown"
+    assert judge_again(version(), version(), TRIAL, waited=1001).verdict == "good"
+
+
+def test_the_trial_is_as_configured() -> None:
+    asked = {"labels": 50, "patience": "2d", "share": 0.3, "rollback": "off"}
+    trial = Trial.of(MonitoringConfig.model_validate({"trial": asked}))
+    assert trial == Trial(labels=50, patience=172_800.0, share=0.3, rollback=False)
+    assert Trial.of(MonitoringConfig()) == Trial()

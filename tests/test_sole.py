@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from raymm.errors import ServingError
+from raymm.sole import sole
+
+HOLD = """
+import sys
+from pathlib import Path
+from raymm.sole import sole
+with sole(Path(sys.argv[1]), "it"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def holder(path: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_the_second_is_told_who_holds_it_and_a_killed_one_holds_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "loops" / "m.lock"
+    process = holder(path)
+    try:
+        with (
+            pytest.raises(ServingError, match=f"keep of m runs already.*kill {process.pid}"),
+            sole(path, "raymm keep of m"),
+        ):
+            raise AssertionError
+    finally:
+        process.kill()
+        process.wait()
+    with sole(path, "raymm keep of m"):
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_lock_that_was_let_go_is_free(tmp_path: Path) -> None:
+    for _ in range(2):
+        with sole(tmp_path / "m.lock", "it"):
+            pass
+
+
+def test_a_holder_that_cannot_be_read_is_no_error_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "m.lock"
+    process = holder(path)
+    try:
+        path.write_text('{"pid": "x"')
+        with pytest.raises(ServingError, match=r"it runs already\. End it"), sole(path, "it"):
+            raise AssertionError
+    finally:
+        process.kill()
+        process.wait()
