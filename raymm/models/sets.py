@@ -1,8 +1,9 @@
-"""Splits of categories into two sets, as columns of zeros and ones that a graph looks up.
+"""Splits of categories into two sets, as columns that a graph looks up.
 
 LightGBM can send any set of a feature's categories left (Fisher 1958, as its documentation says).
-An ONNX tree compares numbers with thresholds, so each set becomes a column of its own: 1 where the
-row's category is in it. All of a feature's columns are one table that is looked up by category.
+An ONNX tree compares numbers with thresholds, so each set becomes a column of its own, above 0
+where the row's category is in it. All of a feature's columns are one table that is looked up by
+category.
 """
 
 from __future__ import annotations
@@ -79,10 +80,14 @@ class Sets:
         sets = features >= self._first
         return np.where(sets, places[np.where(sets, features - self._first, -1)], features)
 
-    def tables(self) -> dict[int, npt.NDArray[np.uint8]]:
-        """Return by feature which categories its sets hold, shape (categories + 1, sets).
+    def _count(self, place: int) -> int:
+        return sum(held == place for held, _ in self._columns)
 
-        The last row stands for all other values, which are in none.
+    def tables(self) -> dict[int, npt.NDArray[np.uint8]]:
+        """Return by feature which categories its sets hold, eight sets to a byte.
+
+        Bit b of byte k in the row of a category tells of set 8 k + b. Shape (categories + 1,
+        bytes): the last row stands for all other values, which are in none.
         """
         held: dict[int, list[tuple[int, ...]]] = {}
         for place, words in self._columns:
@@ -93,7 +98,8 @@ class Sets:
         """Add the look-ups to features of shape (n, d); returns them side by side.
 
         A value counts without its fraction, as LightGBM takes it: from above -1 to 0 it is
-        category 0. NaN, and what was never a category, are in no set.
+        category 0. NaN, and what was never a category, are in no set. Columns hold 0 or a power
+        of 2.
         """
         parts = [features]
         for place, table in self.tables().items():
@@ -107,8 +113,16 @@ class Sets:
             row = builder.node("Cast", [value], to=INT64)
             row = builder.node("Reshape", [row, builder.constant([-1], np.int64)])
             inside = builder.node("Gather", [builder.constant(table, np.uint8), row], axis=0)
-            parts.append(builder.node("Cast", [inside], to=FLOAT))
+            parts.append(_unpacked(builder, inside, self._count(place)))
         return builder.node("Concat", parts, axis=1) if len(parts) > 1 else features
+
+
+def _unpacked(builder: GraphBuilder, packed: str, count: int) -> str:
+    """Add what takes each of ``count`` bits out of bytes, shape (n, bytes), as a float."""
+    places = np.arange(count)
+    spread = builder.node("Gather", [packed, builder.constant(places // 8, np.int64)], axis=1)
+    mask = builder.constant((1 << places % 8)[None, :], np.uint8)
+    return builder.node("Cast", [builder.node("BitwiseAnd", [spread, mask])], to=FLOAT)
 
 
 def _table(sets: Sequence[tuple[int, ...]]) -> npt.NDArray[np.uint8]:
@@ -116,7 +130,7 @@ def _table(sets: Sequence[tuple[int, ...]]) -> npt.NDArray[np.uint8]:
     words = np.zeros((len(sets), longest), dtype="<u4")
     for number, held in enumerate(sets):
         words[number, : len(held)] = held
-    bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")
-    used = np.flatnonzero(bits.any(axis=0))
+    bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little").T
+    used = np.flatnonzero(bits.any(axis=1))
     size = int(used[-1]) + 1 if len(used) else 1
-    return np.ascontiguousarray(np.vstack([bits[:, :size].T, np.zeros((1, len(sets)), np.uint8)]))
+    return np.packbits(np.pad(bits[:size], ((0, 1), (0, 0))), axis=1, bitorder="little")
