@@ -3,22 +3,28 @@
 ``GET /v1/models/NAME/status`` puts together who is served, the traffic, and what the monitor says
 of the champion; ``GET /v1/models/NAME/history`` tells versions and changes. What cannot be had
 just now (no monitor, a desk that does not answer) is told as such, and the rest is answered.
+
+All who ask for the same at once share one answer. Storage is read in a thread of its own; where
+it is away or slow, no second read begins before the first has ended, and predictions go on.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from raymm import errors
 from raymm.artifacts import as_record
+from raymm.errors import Overloaded
+from raymm.serving.flights import Flights
 from raymm.serving.limits import Room
 from raymm.serving.predicting import Service
 from raymm.serving.protocol import encode
 from raymm.serving.sources import Served
 from raymm.serving.tally import Counts, bounds
+from raymm.serving.trial import finished
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -31,7 +37,8 @@ KEPT_SECONDS = 10.0
 """How long a history that was read is told again."""
 SILENT_SECONDS = 30.0
 """Age of a monitor's report from which on it is told; a replica fetches it every few seconds."""
-_WAITING = 8
+_WAITING = 256
+"""Readers that wait for a history at once: they share one read, so each costs little."""
 _ROLES = ("champion", "canary", "shadow")
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _JUDGED = ("quality", "estimated", "champion")
@@ -161,6 +168,8 @@ class Overview:
         self._room = Room(_WAITING)
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="raymm-history")
         self._histories: dict[str, tuple[float, bytes]] = {}
+        self._reads: dict[str, Future[bytes]] = {}
+        self._flights: Flights[bytes] = Flights()
 
     async def status(self, request: Request) -> Response:
         """Return the model's release, its versions' traffic, drift and quality.
@@ -172,8 +181,13 @@ class Overview:
         """
         from starlette.responses import Response
 
+        name = self._service.models.get(request.path_params["name"]).name
+        told = await self._flights.share(f"status {name}", lambda: self._stands(name))
+        return Response(told, media_type="application/json")
+
+    async def _stands(self, name: str) -> bytes:
         service = self._service
-        served = service.models.get(request.path_params["name"])
+        served = service.models.get(name)
         standing, note = await self._everywhere(served.name)
         local = service.models.reports().get(served.name, {})
         report = service.report(served.name)
@@ -192,7 +206,7 @@ class Overview:
             "advice": report.get("advice"),
             "monitor": _monitor(report, watched=service.watcher(served) is not None),
         }
-        return Response(_written(told), media_type="application/json")
+        return _written(told)
 
     async def _everywhere(self, name: str) -> tuple[Mapping[str, Any] | None, str]:
         """Return how all replicas stand, or None and why that is not known."""
@@ -237,9 +251,9 @@ class Overview:
         NotFound
             When no model of that name is loaded.
         RegistryError
-            When storage is away or damaged.
+            When storage is damaged.
         Overloaded
-            When others wait already, or it takes longer than ``serving.answer_time``.
+            When storage is away, or takes longer than ``serving.answer_time``.
         """
         from starlette.responses import Response
 
@@ -247,14 +261,44 @@ class Overview:
         until, content = self._histories.get(served.name, (0.0, b""))
         if not content or self._clock() >= until:
             with self._room:
-                content = await self._service.in_thread(
-                    self._threads, self._room, self._read, served.name
+                content = await self._flights.share(
+                    f"history {served.name}", lambda: self._fetched(served.name)
                 )
-            self._histories[served.name] = self._clock() + KEPT_SECONDS, content
         return Response(content, media_type="application/json")
+
+    async def _fetched(self, name: str) -> bytes:
+        """Read a history from storage; raises Overloaded while an earlier read goes on."""
+        seconds, late = self._service.config.answer_time, self._reads.get(name)
+        if late is None or late.done():
+            read = self._reads[name] = self._threads.submit(self._read, name)
+            if await finished(read, seconds):
+                del self._reads[name]
+                content = _read_from(read)
+                self._histories[name] = self._clock() + KEPT_SECONDS, content
+                return content
+        raise Overloaded(
+            f"storage takes longer than {seconds:g} s to tell the history. Ask again in a few "
+            "seconds; if that goes on, see whether storage answers."
+        )
 
     def _read(self, name: str) -> bytes:
         return encode({"model": name, **as_record(self._service.models.history(name))})
+
+
+def _read_from(read: Future[bytes]) -> bytes:
+    """Return what was read; raises Overloaded where storage is away, which time may mend."""
+    try:
+        return read.result()
+    except (errors.NotFound, errors.Conflict):
+        raise
+    except (errors.RegistryError, OSError) as error:
+        damaged = isinstance(error.__cause__, ValueError | KeyError | TypeError)
+        if isinstance(error, errors.RegistryError) and (error.__cause__ is None or damaged):
+            raise
+        raise Overloaded(
+            f"storage does not answer: {error} Ask again in a few seconds; if that goes on, see "
+            "whether storage is reachable."
+        ) from error
 
 
 def _written(told: dict[str, Any]) -> bytes:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
+import httpx
 import jsonschema
 import numpy as np
 import pytest
@@ -75,7 +79,7 @@ def make_asking(make_client, shelf):
     def make(**how):
         models = ReleasedModels(ReleasedModel("churn", shelf))
         models._models["churn"].refresh()
-        app = create_app(models, config=ServingConfig(), tokens={}, **how)
+        app = create_app(models, **{"config": ServingConfig(), "tokens": {}, **how})
         return type(make_client())(app)
 
     return make
@@ -179,9 +183,63 @@ def test_a_history_that_is_old_is_read_again_and_its_failure_is_told(make_asking
     client.get(HISTORY)
     now[0] = KEPT_SECONDS
     shelf.failure = RegistryError("storage is away")
+    shelf.failure.__cause__ = ConnectionError("no route")
     answer = client.get(HISTORY)
-    assert (answer.status_code, shelf.reads) == (500, 2)
-    assert answer.json()["error"]["message"] == "storage is away"
+    assert (answer.status_code, shelf.reads) == (503, 2)
+    assert answer.headers["retry-after"] == "1"
+    assert "storage is away" in answer.json()["error"]["message"]
+    shelf.failure = RegistryError("a record is damaged")
+    answer = client.get(HISTORY)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (500, "RegistryError")
+    shelf.failure = None
+    assert client.get(HISTORY).status_code == 200
+
+
+async def _answers(app, *paths):
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        return await asyncio.gather(*(client.get(path) for path in paths))
+
+
+def test_many_who_ask_at_once_make_one_read_of_storage(make_asking, shelf):
+    asked = []
+
+    async def standing(name):
+        asked.append(name)
+        await asyncio.sleep(0)
+        return {"replicas": {}, "counts": {}, "refused": {}}
+
+    app = make_asking(standing=standing).app
+    told = asyncio.run(_answers(app, *[HISTORY] * 9, *[STATUS] * 9))
+    assert {answer.status_code for answer in told} == {200}
+    assert len({answer.content for answer in told}) == 2
+    assert (shelf.reads, len(asked)) == (1, 1)
+
+
+def test_predictions_go_on_while_storage_hangs(make_asking, shelf, record):
+    read, hangs = shelf.history, threading.Event()
+    shelf.history = lambda name: hangs.wait(60) and read(name)
+    app = make_asking(config=ServingConfig(answer_time=0.5)).app
+    body = {"records": [record]}
+
+    async def scenario():
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            waiting = asyncio.gather(*(client.get(HISTORY) for _ in range(5)))
+            await asyncio.sleep(0)
+            for _ in range(3):
+                made = await client.post("/v1/models/churn/predict", json=body)
+                assert made.status_code == 200
+            told = [*await waiting, await client.get(HISTORY), await client.get(STATUS)]
+            hangs.set()
+            while (answer := await client.get(HISTORY)).status_code == 503:
+                await asyncio.sleep(0.01)
+            return told, answer
+
+    told, answer = asyncio.run(scenario())
+    assert [one.status_code for one in told] == [503] * 6 + [200]
+    assert {one.headers["retry-after"] for one in told[:6]} == {"1"}
+    assert (answer.status_code, shelf.reads) == (200, 2)
 
 
 def test_figures_that_json_lacks_are_null(make_client, watcher):
