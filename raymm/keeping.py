@@ -46,6 +46,10 @@ class Hands(Protocol):
         """
         ...
 
+    def record(self, step: Step, number: int | None) -> None:
+        """Write down a step, and the version that it is about, with its reason."""
+        ...
+
     def release(self) -> Release:
         """Return what is served now."""
         ...
@@ -109,6 +113,12 @@ class RegistryHands:
             since = _promotion(releases.changes(), number).sequence
             releases.refuse(number, since=since, reason=step.reason, who=WHO)
 
+    def record(self, step: Step, number: int | None) -> None:
+        """See `Hands.record`: in the registry, beside the history of what is served."""
+        Registry(self.storage).decisions(self.name).add(
+            step.action, reason=step.reason, number=number
+        )
+
     def release(self) -> Release:
         """See `Hands.release`."""
         return Registry(self.storage).releases(self.name).current()
@@ -158,9 +168,10 @@ def tend(
     """Take the next step, and carry it out; a training's step is followed by its outcome's.
 
     Parameters are those of `raymm.monitoring.loop.advance`, and ``begun``, which is given the
-    situation of a training before it begins, to be remembered should the loop end in it. A step
-    that may never be carried out is a rejection, with the error as its reason. One that fails in
-    another way, say for storage that is away, is a "fail" and is tried again in the next round.
+    situation of a training before it begins, to be remembered should the loop end in it. Each
+    step is written down with its reason, a training's before it begins. One that may never be
+    carried out is a rejection, with the error as its reason. One that fails in another way, say
+    for storage that is away, is a "fail" and is tried again in the next round.
     """
     try:
         if situation.stage == "watching":
@@ -176,6 +187,7 @@ def tend(
     number = step.situation.number if step.action == "guard" else situation.number
     if step.action == "train":
         begun(step.situation)
+        steps[0] = _recorded(hands, step, None)
         number, why, detail = _train(hands, step.reason)
         step = trained(
             step.situation, number=number, reason=why, now=now, report=report,
@@ -184,10 +196,11 @@ def tend(
         steps.append(replace(step, detail=detail))
         situation = replace(situation, stage="training", number=number, trained_at=now)
         begun(situation if number else step.situation)
-    if step.action in ("wait", "train") or number is None:
+    if step.action == "wait":
         return tuple(steps)
     try:
-        hands.act(step, number)
+        if number is not None:
+            hands.act(step, number)
     except (NotBlessed, NotFound, ConfigError) as error:
         after = Situation(
             since=now, trained_at=step.situation.trained_at, champion=step.situation.champion
@@ -195,8 +208,19 @@ def tend(
         steps[-1] = Step(action="reject", reason=f"{step.action}: {error}", situation=after)
     except Exception as error:
         told = f"{step.action} of version {number} is tried again: {error}"
-        steps[-1] = Step(action="fail", reason=told, situation=situation)
+        return *steps[:-1], Step(action="fail", reason=told, situation=situation)
+    steps[-1] = _recorded(hands, steps[-1], number)
     return tuple(steps)
+
+
+def _recorded(hands: Hands, step: Step, number: int | None) -> Step:
+    """Write a step down, and return it; where that fails, its detail says so."""
+    try:
+        hands.record(step, number)
+    except Exception as error:  # what was done is done, and the loop goes on
+        told = f"{step.detail} {step.action} could not be recorded: {error}".strip()
+        return replace(step, detail=told)
+    return step
 
 
 def _train(hands: Hands, reason: str) -> tuple[int | None, str, str]:

@@ -64,6 +64,9 @@ class Hands:
     def act(self, step: Any, number: int) -> None:
         self.done.append((step.action, number))
 
+    def record(self, step: Any, number: int | None) -> None:
+        pass
+
     def release(self) -> Release:
         roles = {step: n for step, n in self.done[-1:] if step in ("shadow", "canary")}
         return Release(name="m", champion=1, **roles)
@@ -122,6 +125,39 @@ def test_a_training_that_is_killed_is_remembered_and_its_pause_kept(tmp_path: Pa
         say=lambda _: None, pauses=(0.0,),
     )  # fmt: skip
     assert len(begun) == 1
+
+
+def test_what_called_for_a_training_is_written_down_before_it_and_its_end_after(
+    tmp_path: Path,
+) -> None:
+    releases, _ = served(tmp_path)
+    releases.promote(1)
+    decisions = Registry(str(tmp_path)).decisions("m")
+
+    class Seeing(keeping.RegistryHands):
+        def train(self, reason: str) -> tuple[int | None, str]:
+            assert [one.action for one in decisions.all()] == ["train"]
+            return None, "version 2 is not blessed: it is too slow"
+
+    seeing = Seeing(
+        name="m", storage=str(tmp_path), source="", changes={}, share=0.1, notify=lambda _: None
+    )
+    steps = keeping.tend(Situation(), report(), seeing, policy=POLICY, trial=TRIAL, now=1.0)
+    assert [step.action for step in steps] == ["train", "reject"]
+    told = [(one.action, one.reason) for one in decisions.all()]
+    assert told[0] == ("train", "x drifted for 1 windows in a row.")
+    assert told[1] == ("reject", "version 2 is not blessed: it is too slow")
+
+
+def test_a_step_that_cannot_be_written_down_is_done_all_the_same() -> None:
+    class Forgetful(Hands):
+        def record(self, step: Any, number: int | None) -> None:
+            raise RegistryError("storage is full.")
+
+    hands = Forgetful()
+    steps = keeping.tend(Situation(), report(), hands, policy=POLICY, trial=TRIAL, now=1.0)
+    assert hands.done == [("shadow", 2)]
+    assert "storage is full" in steps[-1].detail
 
 
 def test_a_training_may_fail_in_any_way() -> None:
@@ -291,6 +327,9 @@ def test_a_new_champion_that_is_worse_is_taken_back_and_the_history_says_why(
     assert "same 500 labelled rows" in last.reason
     assert round_(compared(gain), 4.0) == "wait"  # and it is not done again
     assert len(releases.changes()) == last.sequence
+    decisions = Registry(str(tmp_path)).decisions("m").all()
+    assert [(one.action, one.number) for one in decisions] == [("guard", 2), (action, 2)]
+    assert decisions[-1].reason == last.reason
 
 
 def test_what_was_promoted_by_force_is_left_alone_and_a_persons_shadow_too(tmp_path: Path) -> None:

@@ -133,9 +133,12 @@ def release(name: str, url: str, token: str, storage: str | None, as_json: bool)
     """Show which versions of NAME are served to whom, how each replica stands, and the history."""
     releases = _releases(name, storage)
     now, history = releases.current(), releases.changes()
+    decisions = _registry(name, storage).decisions(name).all()
     standing = _standing(name, url, token)
     if as_json:
-        printing.as_json({"release": now, "history": history, "service": standing})
+        printing.as_json(
+            {"release": now, "history": history, "decisions": decisions, "service": standing}
+        )
         return
     served = [(now.champion, "champion"), (now.canary, "canary"), (now.shadow, "shadow")]
     tell = {"canary": f"{now.share:.1%} of the requests", "shadow": "answers nobody"}
@@ -163,6 +166,15 @@ def release(name: str, url: str, token: str, storage: str | None, as_json: bool)
             for one in history[-20:]
         ],
     )
+    if decisions:
+        printing.table(
+            "What raymm keep decided",
+            ("", "step", "version", "when", "reason"),
+            [
+                (one.sequence, one.action, one.number or "", one.created, one.reason)
+                for one in decisions[-20:]
+            ],
+        )
 
 
 def _show_standing(standing: dict[str, Any], sequence: int) -> None:
@@ -177,11 +189,15 @@ def _show_standing(standing: dict[str, Any], sequence: int) -> None:
 
 
 def _releases(name: str, storage: str | None) -> Any:
+    return _registry(name, storage).releases(name)
+
+
+def _registry(name: str, storage: str | None) -> Any:
     from raymm.registry.versions import Registry
 
     registry = Registry(options.storage_of(storage))
     registry.versions(name)
-    return registry.releases(name)
+    return registry
 
 
 def _standing(name: str, url: str, token: str) -> dict[str, Any] | None:

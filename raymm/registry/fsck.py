@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 from raymm.artifacts import Version, from_record
 from raymm.errors import ConfigError, NotFound, RegistryError
+from raymm.registry.decisions import Decision
 from raymm.registry.history import History
 from raymm.registry.releases import Change, released
 from raymm.registry.store import check_name
 from raymm.registry.versions import Registry
 
-_RECORD = re.compile(r"models/([^/]+)/(versions|promotions)/\d{8}\.json")
+_RECORD = re.compile(r"models/([^/]+)/(versions|promotions|decisions)/\d{8}\.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,20 @@ def _check_model(registry: Registry, name: str, used: set[str]) -> list[Finding]
             findings.append(_error(path, f"speaks of {version.name}@{version.number}."))
         for sha256 in (version.bundle, *version.parts.values()):
             findings += _check_reference(registry, sha256, path, used)
+    _check_decisions(name, History(registry.store, f"models/{name}/decisions"), findings)
     return findings + _check_release(name, promotions, set(parsed))
+
+
+def _check_decisions(name: str, history: History, findings: list[Finding]) -> None:
+    for number, record in _records(history, findings).items():
+        path = history.path(number)
+        try:
+            decision = from_record(Decision, record)
+        except (ValueError, TypeError) as error:
+            findings.append(_error(path, f"cannot be read: {error}"))
+            continue
+        if decision.sequence != number or decision.name != name:
+            findings.append(_error(path, f"speaks of {decision.name}, {decision.sequence}."))
 
 
 def _check_release(name: str, history: History, versions: set[int]) -> list[Finding]:

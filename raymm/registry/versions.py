@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from raymm.artifacts import Version, as_record, from_record
 from raymm.errors import ConfigError, NotFound, RegistryError
+from raymm.registry.decisions import Decisions
 from raymm.registry.history import FORMAT, History, Records
 from raymm.registry.releases import FORMAT as RELEASE_FORMAT
 from raymm.registry.releases import Change, Releases
@@ -43,7 +44,7 @@ class Registry:
         self._clock = clock
         self._histories: dict[str, History] = {}
 
-    def _history(self, name: str, kind: Literal["versions", "promotions"]) -> History:
+    def _history(self, name: str, kind: Literal["versions", "promotions", "decisions"]) -> History:
         folder = f"models/{check_name(name)}/{kind}"
         written = RELEASE_FORMAT if kind == "promotions" else FORMAT
         return self._histories.setdefault(folder, History(self.store, folder, written=written))
@@ -163,6 +164,10 @@ class Registry:
         """Return the reigning version, or None where none was promoted yet or the model is new."""
         number = self.releases(name).current().champion
         return None if number is None else self.version(name, number)
+
+    def decisions(self, name: str) -> Decisions:
+        """Return what the loop that keeps a model good decided."""
+        return Decisions(name, self._history(name, "decisions"), now=self._now)
 
     def promotions(self, name: str) -> tuple[Change, ...]:
         """Return the changes of the champion, oldest first; empty where none was promoted."""
