@@ -35,7 +35,8 @@ class Situation:
     A training that has a challenger is over: it could not be put into shadow yet. ``requests`` is
     what the version had answered when the stage began, and ``labels`` what it had labels of when
     the trial or the probation began. ``champion`` is the champion of a trial; while watching, the
-    last one known; ``earlier`` the one before a champion on probation.
+    last one known; ``earlier`` the one before a champion on probation. ``settled`` says whether
+    labelled rows let a canary go on from shadow.
     """
 
     stage: Stage = "watching"
@@ -46,6 +47,7 @@ class Situation:
     labels: int = 0
     champion: int | None = None
     earlier: int | None = None
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +136,7 @@ def _tried(
         trial,
         waited=now - situation.since,
         before=(situation.requests, situation.labels),
+        settled=situation.settled,
     )
     if found.verdict == "unknown":
         return Step(action="wait", reason=found.reason, situation=situation)
@@ -141,7 +144,10 @@ def _tried(
         return Step(action="reject", reason=found.reason, situation=watching)
     if situation.stage == "shadow":
         # Labels go on counting: those of answers in shadow may come now.
-        onward = replace(situation, stage="canary", since=now, requests=heard(challenger)[0])
+        onward = replace(
+            situation, stage="canary", since=now, requests=heard(challenger)[0],
+            settled=found.labelled,
+        )  # fmt: skip
         return Step(action="canary", reason=found.reason, situation=onward)
     return Step(action="promote", reason=found.reason, situation=watching)
 

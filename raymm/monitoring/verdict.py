@@ -65,10 +65,11 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What is thought of a version, and why."""
+    """What is thought of a version, why, and whether labelled rows decided it."""
 
     verdict: Literal["good", "worse", "unknown"]
     reason: str
+    labelled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,7 @@ def judge(
     *,
     waited: float,
     before: tuple[int, int] = (0, 0),
+    settled: bool = False,
 ) -> Judgement:
     """Compare the monitors' reports of a champion and a challenger.
 
@@ -120,6 +122,9 @@ def judge(
     before : tuple of int, int
         The challenger's requests when its stage began and its labels when its trial did, as
         `heard` counts them.
+    settled : bool
+        Whether labels decided in an earlier stage: they are not asked again whether it is good
+        enough, and speak only where it is surely worse.
     """
     late = waited > trial.patience
     requests, labels = _since(challenger, before)
@@ -140,9 +145,10 @@ def judge(
         if found.gain < -_HARM * found.deviation - margin:
             return Judgement(verdict="worse", reason=found.told)
         if found.seen >= full or late:
-            least = found.gain - _SURE * found.deviation
-            told = f"{found.told}: a gain of {found.gain:.4g}, at least {least:.4g}"
-            return Judgement(verdict="good" if least > -margin else "worse", reason=told)
+            reach = _SURE * found.deviation
+            told = f"{found.told}: a gain of {found.gain:.4g}, at least {found.gain - reach:.4g}"
+            good = found.gain + reach >= 0 if settled else found.gain - reach > -margin
+            return Judgement(verdict="good" if good else "worse", reason=told, labelled=True)
     if not late:
         return Judgement(verdict="unknown", reason="labels of its answers are still too few")
     return Judgement(

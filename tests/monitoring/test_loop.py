@@ -177,3 +177,17 @@ def test_another_champion_is_put_on_probation_once() -> None:
     # Neither a rollback nor the first look at a model calls for one.
     assert step(Situation(champion=2), first).action == "wait"
     assert step(Situation(), taken).action == "wait"
+
+
+def test_labels_that_let_a_challenger_go_on_settle_it_and_patience_does_not() -> None:
+    shadow = Situation(stage="shadow", number=2, since=0.0)
+    for seen, now in (
+        (report(version(0.8, 900), version(0.9, 900)), 1.0),
+        (report(version(), version()), 1001.0),
+    ):
+        step = advance(shadow, seen, policy=POLICY, trial=TRIAL, now=now)
+        assert (step.action, step.situation.settled) == ("canary", now == 1.0)
+    # By chance it looks no better now, and is promoted all the same.
+    tried = Situation(stage="canary", number=2, since=0.0, settled=True)
+    seen = report(version(0.8, 900), version(0.8, 900))
+    assert advance(tried, seen, policy=POLICY, trial=TRIAL, now=1.0).action == "promote"

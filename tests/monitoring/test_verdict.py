@@ -174,3 +174,15 @@ def test_the_trial_is_as_configured() -> None:
     trial = Trial.of(MonitoringConfig.model_validate({"trial": asked}))
     assert trial == Trial(labels=50, patience=172_800.0, share=0.3, rollback=False)
     assert Trial.of(MonitoringConfig()) == Trial()
+
+
+@pytest.mark.parametrize(
+    ("new", "verdict"), [(0.82, "good"), (0.80, "good"), (0.79, "good"), (0.78, "worse")]
+)
+def test_what_labels_have_settled_is_taken_back_only_where_it_is_surely_worse(
+    new: float, verdict: str
+) -> None:
+    challenger = version(new, 800, paired=pair(0.8, new, 800))
+    found = judge(version(0.8, 800), challenger, TRIAL, waited=0, settled=True)
+    assert (found.verdict, found.labelled) == (verdict, True)
+    assert not judge(version(), version(), TRIAL, waited=1001).labelled
