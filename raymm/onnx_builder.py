@@ -22,6 +22,11 @@ class GraphBuilder:
     """Collects inputs, nodes and constants under fresh names, then makes the model.
 
     Names are made of a hint and a counter, so the same calls make the same bytes.
+
+    Attributes
+    ----------
+    shared : dict
+        What the models of a graph know of each other, by the tensor that they read.
     """
 
     def __init__(self) -> None:
@@ -29,6 +34,7 @@ class GraphBuilder:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._initializers: list[onnx.TensorProto] = []
+        self.shared: dict[str, Any] = {}
         self._count = 0
         self._taken: set[str] = set()
 

@@ -71,12 +71,13 @@ class Blend:
         Returns the name of a float32 tensor: probabilities (n, classes) or values (n, 1).
         """
         made: dict[int, str] = {}
+        for member in self.members:
+            if id(member.features) not in made:
+                made[id(member.features)] = member.features.to_onnx(builder, inputs)
+            member.family.announce(member.model, builder, made[id(member.features)])
         parts = []
         for member, weight in zip(self.members, self.weights, strict=True):
-            key = id(member.features)
-            if key not in made:
-                made[key] = member.features.to_onnx(builder, inputs)
-            part = member.to_onnx(builder, made[key])
+            part = member.to_onnx(builder, made[id(member.features)])
             if len(self.members) > 1:
                 part = builder.node("Mul", [part, builder.constant([weight])])
             parts.append(part)

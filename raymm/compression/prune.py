@@ -33,6 +33,7 @@ import numpy as np
 
 from raymm.artifacts import Config
 from raymm.bundle.packed import Bundle
+from raymm.compression import unread_sets
 from raymm.compression.collapse import collapsed
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.grove import Grove, Reached
@@ -148,6 +149,7 @@ class Prune(Compressor):
             if size not in path.forms:
                 path.forms[size] = _pruned(path, size)
         write(model, given, [grove.ensemble() for grove in path.forms[size]])
+        unread_sets.drop(model)
         return replace(bundle, graph=bytes(model.SerializeToString(deterministic=True)))
 
     def _known(self, bundle: Bundle, rows: Rows) -> _Path:

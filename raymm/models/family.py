@@ -99,6 +99,11 @@ class Family(ABC):
         probabilities of shape (n, classes), or values of shape (n, 1).
         """
 
+    def announce(  # noqa: B027  (most models look up nothing)
+        self, model: Any, builder: GraphBuilder, features: str
+    ) -> None:
+        """Say what a model will look up besides the features, before any model is written."""
+
     def suits(self, task: Task, shape: Shape) -> bool:
         """Say whether to try it on such a table where no one has named it.
 

@@ -20,7 +20,7 @@ from raymm.errors import BundleError
 from raymm.models import trees
 from raymm.models.family import Family, Fitting, Matrix
 from raymm.models.heads import Head
-from raymm.models.sets import Sets, appended, gathered
+from raymm.models.sets import Sets, announce, appended, gathered
 from raymm.models.shared import Margins, derived, reading
 from raymm.onnx_builder import GraphBuilder
 from raymm.plugins import family
@@ -191,9 +191,17 @@ class LightGBM(Family):
 
     def to_onnx(self, model: Boosted, builder: GraphBuilder, features: str) -> str:
         """Add the trees and the head; see `Family.to_onnx`."""
-        trees, sets = _read(model)
-        seen = sets.to_onnx(builder, features) if sets else features
-        return model.head.to_onnx(builder, trees.to_onnx(builder, seen))
+        made, sets = _read(model)
+        if sets is not None:
+            whole = announce(builder, features, sets)
+            made = replace(made, feature=whole.placed(made.feature, sets))
+        return model.head.to_onnx(builder, made.to_onnx(builder, features))
+
+    def announce(self, model: Boosted, builder: GraphBuilder, features: str) -> None:
+        """Tell of the sets that trees split on; see `Family.announce`."""
+        sets = _read(model)[1]
+        if sets is not None:
+            announce(builder, features, sets)
 
     def contributions(
         self, model: Boosted, x: npt.NDArray[np.float32], rounds: int | None = None
@@ -282,10 +290,12 @@ def ensemble(model: Boosted) -> trees.TreeEnsemble:
 
     Behind the features stand, in the trees' eyes, the columns of `raymm.models.sets.Sets`.
     """
-    return _read(model)[0]
+    made, sets = _read(model)
+    return made if sets is None else replace(made, feature=sets.placed(made.feature, sets))
 
 
 def _read(model: Boosted) -> tuple[trees.TreeEnsemble, Sets | None]:
+    """Return the trees, with numbers of `Sets.column` for the sets that they split on."""
     rounds = model.booster.current_iteration()
     made: tuple[trees.TreeEnsemble, Sets | None] = reading(
         model.booster, rounds, lambda: _ensemble(model)
@@ -299,10 +309,7 @@ def _ensemble(model: Boosted) -> tuple[trees.TreeEnsemble, Sets | None]:
     sets = Sets(width, places) if places else None
     blocks = model.booster.model_to_string().split("\nTree=")[1:]
     made = [_tree(block, number % outputs, sets) for number, block in enumerate(blocks)]
-    joined = trees.join(made, np.zeros(outputs), trees_per_round=outputs)
-    if sets is not None:
-        joined = replace(joined, feature=sets.placed(joined.feature))
-    return joined, sets
+    return trees.join(made, np.zeros(outputs), trees_per_round=outputs), sets
 
 
 def _tree(block: str, output: int, sets: Sets | None) -> trees.Tree:

@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from raymm.onnx_builder import FLOAT, INT64, GraphBuilder
 
-WORD = 32
-"""Categories that one number of LightGBM's text format tells of."""
+MARK = "raymm.sets/1 "
+"""Begins the ``doc_string`` of the Concat that `Sets.to_onnx` adds; the number of features follows.
+"""
 
 
 def appended(x: npt.NDArray[np.float32], places: Sequence[int]) -> npt.NDArray[np.float32]:
@@ -72,13 +73,26 @@ class Sets:
     def _first(self) -> int:
         return self.width + len(self.places)
 
-    def placed(self, features: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return nodes' features with numbers of `column` replaced by places in `to_onnx`'s."""
+    def add(self, other: Sets) -> None:
+        """Take in the sets of other trees that read the same features."""
+        for key in other._columns:
+            self._columns.setdefault(key, len(self._columns))
+
+    def holds(self, other: Sets) -> bool:
+        """Whether another's sets are all among these."""
+        return self._columns.keys() >= other._columns.keys()
+
+    def placed(self, features: npt.NDArray[np.int64], by: Sets) -> npt.NDArray[np.int64]:
+        """Return nodes' features with numbers of ``by.column`` replaced by places in `to_onnx`'s.
+
+        ``by`` is this, or another whose sets were taken in.
+        """
         order = np.argsort([place for place, _ in self._columns], kind="stable")
-        places = np.empty(len(order) + 1, np.int64)
+        places = np.empty(len(order), np.int64)
         places[order] = self.width + np.arange(len(order))
-        sets = features >= self._first
-        return np.where(sets, places[np.where(sets, features - self._first, -1)], features)
+        known = np.array([places[self._columns[key]] for key in by._columns] + [-1], np.int64)
+        sets = features >= by._first
+        return np.where(sets, known[np.where(sets, features - by._first, -1)], features)
 
     def _count(self, place: int) -> int:
         return sum(held == place for held, _ in self._columns)
@@ -114,7 +128,46 @@ class Sets:
             row = builder.node("Reshape", [row, builder.constant([-1], np.int64)])
             inside = builder.node("Gather", [builder.constant(table, np.uint8), row], axis=0)
             parts.append(_unpacked(builder, inside, self._count(place)))
-        return builder.node("Concat", parts, axis=1) if len(parts) > 1 else features
+        if len(parts) == 1:
+            return features
+        return builder.node("Concat", parts, axis=1, doc_string=f"{MARK}{self.width}")
+
+
+@dataclass(slots=True)
+class _Joint:
+    """The sets of all models of a graph that read the same features, and the tensor of both."""
+
+    sets: Sets
+    tensor: str = ""
+
+
+def announce(builder: GraphBuilder, features: str, sets: Sets) -> Sets:
+    """Return the sets of a graph whose features, shape (n, d), a model's trees read.
+
+    Those of models announced before any is written are one tensor, so that trees of several
+    models read the same. Afterwards none can be added.
+
+    Raises
+    ------
+    ValueError
+        When the tensor is written already and lacks one of the sets.
+    """
+    joint = builder.shared.setdefault(features, _Joint(Sets(sets.width, ())))
+    if joint.tensor and not joint.sets.holds(sets):
+        raise ValueError("sets must be announced before any trees are written, but were not")
+    joint.sets.add(sets)
+    made: Sets = joint.sets
+    return made
+
+
+def wide(builder: GraphBuilder, features: str) -> str:
+    """Return the features with the columns of all sets announced; the same where there is none."""
+    joint = builder.shared.get(features)
+    if joint is None:
+        return features
+    if not joint.tensor:
+        joint.tensor = joint.sets.to_onnx(builder, features)
+    return str(joint.tensor)
 
 
 def _unpacked(builder: GraphBuilder, packed: str, count: int) -> str:

@@ -18,6 +18,7 @@ import onnx
 from onnx import helper
 
 from raymm.errors import BundleError
+from raymm.models.sets import wide
 from raymm.onnx_builder import ML_DOMAIN, GraphBuilder, make_node
 
 OPERATOR = "TreeEnsembleRegressor"
@@ -177,7 +178,8 @@ class TreeEnsemble:
 
     def to_onnx(self, builder: GraphBuilder, features: str) -> str:
         """Add the node; ``features`` is float32 (n, d). Returns margins, float32 (n, outputs)."""
-        return builder.node(OPERATOR, [features], domain=ML_DOMAIN, **self.attributes())
+        seen = wide(builder, features)
+        return builder.node(OPERATOR, [seen], domain=ML_DOMAIN, **self.attributes())
 
     def to_node(self, like: onnx.NodeProto) -> onnx.NodeProto:
         """Return a node that does this ensemble's work between the tensors of ``like``."""

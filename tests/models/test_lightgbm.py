@@ -8,6 +8,7 @@ import pytest
 
 from raymm.models import lightgbm
 from raymm.models.family import Fitting, Matrix
+from raymm.onnx_builder import FLOAT, GraphBuilder
 
 FAMILY = lightgbm.LightGBM()
 CONFIG = FAMILY.portfolio("binary", lightgbm.Shape(rows=20_000, features=5, classes=2))[0]
@@ -207,3 +208,24 @@ def test_sets_go_on_from_a_saved_state_and_are_only_offered_where_there_are_cate
     assert "sets" not in FAMILY.space("binary", plain)
     with_sets = FAMILY.portfolio("binary", replace(plain, nominal=1))
     assert [one["sets"] for one in with_sets] == [False, True, False, False]
+
+
+def test_models_of_a_graph_that_are_announced_read_one_tensor(grouped, fitting, run):
+    train, fresh = grouped("binary"), grouped("binary", seed=1)
+    config = {**CONFIG, "sets": True}
+    models = [FAMILY.fit(config, train, fitting("binary", 6, seed=seed)) for seed in (1, 2)]
+    models.append(FAMILY.fit({**config, "sets": False}, train, fitting("binary", 6)))
+    builder = GraphBuilder()
+    columns = [builder.input(f"f{place}", FLOAT) for place in range(4)]
+    features = builder.node("Concat", columns, axis=1)
+    for model in models:
+        FAMILY.announce(model, builder, features)
+    outs = [FAMILY.to_onnx(model, builder, features) for model in models]
+    made = builder.model([(builder.node("Concat", outs, axis=1), "out", FLOAT, ["n", 6])])
+    trees = [node for node in made.graph.node if node.op_type == "TreeEnsembleRegressor"]
+    assert len({node.input[0] for node in trees}) == 1
+    expected = np.hstack([FAMILY.predict(model, fresh.x) for model in models])
+    assert np.allclose(run(made.SerializeToString(), fresh.x), expected, atol=1e-5)
+    late = FAMILY.fit(config, train, fitting("binary", 8, seed=9))
+    with pytest.raises(ValueError, match="announced before"):
+        FAMILY.to_onnx(late, builder, features)

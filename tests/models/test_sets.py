@@ -10,7 +10,7 @@ def test_each_set_is_a_column_behind_the_features_of_its_feature(graph_of_featur
     assert sets.column(3, [0b1001]) == nodes[0]  # the same set is kept once
     features = np.array([0, *nodes, 2, -1])
     # Those of feature 0 stand before those of feature 2.
-    assert sets.placed(features).tolist() == [0, 4, 3, 5, 2, -1]
+    assert sets.placed(features, sets).tolist() == [0, 4, 3, 5, 2, -1]
     tables = sets.tables()
     assert {place: table.shape for place, table in tables.items()} == {0: (34, 1), 2: (35, 1)}
     x = np.array(
@@ -27,7 +27,7 @@ def test_each_set_is_a_column_behind_the_features_of_its_feature(graph_of_featur
 def test_more_than_eight_sets_take_more_bytes(graph_of_features, run):
     sets = Sets(width=1, places=(0,))
     words = np.random.default_rng(0).integers(1, 2**32, (37, 3)).tolist()
-    nodes = sets.placed(np.array([sets.column(1, held) for held in words]))
+    nodes = sets.placed(np.array([sets.column(1, held) for held in words]), sets)
     assert sets.tables()[0].shape == (97, 5)
     made = run(graph_of_features(sets.to_onnx, 1), np.arange(96, dtype=np.float32)[:, None])
     assert made.shape == (96, 38)
