@@ -3,15 +3,18 @@
 Each call becomes the request of the same meaning to the application, in the process, so that
 tokens, limits, canaries, figures and the monitor are the same on both ways in. A NaN is a missing
 value, since JSON has none.
+
+What a message costs is bounded before it is read: two bytes of it may be a field that takes a
+hundred. Large messages are read, and large answers written, in one thread, off the event loop.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import struct
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from starlette.types import Message
 
 from raymm.errors import InputError, Unauthorized
 from raymm.serving.grpc_protocol import Wire, message
+from raymm.serving.grpc_reading import at_ease, read_message
 from raymm.serving.tokens import Guard
 
 _DTYPES: Mapping[str, np.dtype[Any]] = {
@@ -50,6 +54,8 @@ _CODES = {
 }
 
 
+_OUTPUTS = 100
+_DIMENSIONS = 8
 _GUARDED = ("ModelInfer", "ModelMetadata")
 
 
@@ -109,15 +115,9 @@ class Methods:
                 self._guard.admit(header)
             except Unauthorized as error:
                 raise Failed("UNAUTHENTICATED", str(error)) from error
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-        request = message(f"{method}Request")()
-        try:
-            request.ParseFromString(data)
-        except DecodeError as error:
-            raise Failed("INVALID_ARGUMENT", "the request is no message of its kind") from error
         made: Callable[[Any, bytes | None], Any] = getattr(self, f"_{method}")
         try:
+            request = await at_ease(len(data), read_message, f"{method}Request", data)
             answer = await made(request, header)
         except InputError as error:
             raise Failed("INVALID_ARGUMENT", str(error)) from error
@@ -146,22 +146,27 @@ class Methods:
     async def _ModelInfer(self, request: Any, token: bytes | None) -> Any:  # noqa: N802
         path = _path(request.model_name, request.model_version)
         # Made when the application asks for it: with a token, within the rate, and in its room.
-        told = await self._told("POST", f"{path}/infer", token, lambda: _body(request))
-        return response(told, raw=bool(request.raw_input_contents))
+        status, answer = await self._ask(
+            "POST", f"{path}/infer", token, lambda: _body(request), request.ByteSize()
+        )
+        raw = bool(request.raw_input_contents)
+        return await at_ease(len(answer), lambda: response(_read(status, answer), raw=raw))
 
-    async def _told(
-        self, method: str, path: str, token: bytes | None, body: Callable[[], bytes] = bytes
-    ) -> dict[str, Any]:
-        status, answer = await self._ask(method, path, token, body)
-        told: dict[str, Any] = json.loads(answer)
-        if status != 200:
-            raise Failed(_CODES.get(status, "INTERNAL"), told["error"]["message"])
-        return told
+    async def _told(self, method: str, path: str, token: bytes | None) -> dict[str, Any]:
+        return _read(*await self._ask(method, path, token))
 
     async def _ask(
-        self, method: str, path: str, token: bytes | None, body: Callable[[], bytes] = bytes
+        self,
+        method: str,
+        path: str,
+        token: bytes | None,
+        body: Callable[[], bytes] = bytes,
+        size: int = 0,
     ) -> tuple[int, bytes]:
-        """Send a request to the application; returns the status and the body."""
+        """Send a request to the application; returns the status and the body.
+
+        Its body is made of a message of ``size`` bytes.
+        """
         headers = [(b"content-type", b"application/json")]
         if token is not None:
             headers.append((b"authorization", token))
@@ -172,7 +177,7 @@ class Methods:
             if sent:
                 return {"type": "http.disconnect"}
             sent = True
-            made = await asyncio.to_thread(body)
+            made = await at_ease(size, body)
             return {"type": "http.request", "body": made, "more_body": False}
 
         async def send(answer: Message) -> None:
@@ -200,6 +205,13 @@ class Methods:
         return status, b"".join(pieces)
 
 
+def _read(status: int, answer: bytes) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(answer)
+    if status != 200:
+        raise Failed(_CODES.get(status, "INTERNAL"), told["error"]["message"])
+    return told
+
+
 def _path(name: str, version: str) -> str:
     if not name or not name.isprintable() or set("/?#") & set(name + version):
         raise Failed("NOT_FOUND", f'no model is named "{name[:80]}".')
@@ -218,13 +230,16 @@ def document(request: Any) -> dict[str, Any]:
     InputError
         When the contents of a tensor do not fit its datatype and shape.
     """
-    raw = list(request.raw_input_contents)
+    raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise InputError(
             field="raw_input_contents",
             observed=f"{len(raw)} contents",
             allowed=f"one for each of the {len(request.inputs)} inputs",
         )
+    if len(request.outputs) > _OUTPUTS:
+        allowed = f"{_OUTPUTS} outputs at most"
+        raise InputError(field="outputs", observed=str(len(request.outputs)), allowed=allowed)
     inputs = []
     for position, tensor in enumerate(request.inputs):
         field = f"inputs.{tensor.name[:60]}"
@@ -267,7 +282,10 @@ def _plain(datatype: str, data: list[Any], field: str) -> list[Any]:
 
 
 def _require_count(count: int, shape: Iterable[int], field: str) -> None:
-    wanted = list(shape)
+    wanted = list(islice(shape, _DIMENSIONS + 1))
+    if len(wanted) > _DIMENSIONS:
+        allowed = f"{_DIMENSIONS} dimensions at most"
+        raise InputError(field=f"{field}.shape", observed="more of them", allowed=allowed)
     if min(wanted, default=0) < 0 or count != math.prod(wanted):
         raise InputError(
             field=f"{field}.data",

@@ -108,6 +108,14 @@ def broken(raw):
     return made
 
 
+def many(outputs=0, shape=0):
+    made = request()
+    for _ in range(outputs):
+        made.outputs.add(name="prediction")
+    made.inputs[0].shape.extend([1] * (shape - len(made.inputs[0].shape)))
+    return made
+
+
 @pytest.mark.parametrize(
     ("asked", "code", "told"),
     [
@@ -123,6 +131,9 @@ def broken(raw):
         (broken(lambda raw: [*raw[:3], b"\xff\xff\xff\xff", *raw[4:]]), "INVALID_ARGUMENT", "text"),
         (broken(lambda raw: [raw[0] * 2, *raw[1:]]), "INVALID_ARGUMENT", "values"),
         (b"\xff", "INVALID_ARGUMENT", "no message"),
+        (b"\xff" * 20_000, "INVALID_ARGUMENT", "no message"),
+        (many(outputs=101), "INVALID_ARGUMENT", "100 outputs at most"),
+        (many(shape=9), "INVALID_ARGUMENT", "8 dimensions at most"),
     ],
 )
 def test_wrong_requests_are_told_so(call, asked, code, told):
@@ -143,6 +154,13 @@ def test_tokens_and_limits_are_those_of_http(call):
         call("ModelInfer", request(), max_bytes=10)
     with pytest.raises(Failed, match="rows"):
         call("ModelInfer", request(rows=3), max_rows=2)
+
+
+def test_many_rows_are_answered_as_few(call):
+    few, lots = call("ModelInfer", request(rows=2)), call("ModelInfer", request(rows=900))
+    assert [output.shape[0] for output in lots.outputs] == [900, 900]
+    told = [output.contents.fp32_contents for answer in (few, lots) for output in answer.outputs]
+    assert list(told[3]) == list(told[1]) * 450
 
 
 def test_nothing_is_unpacked_for_whom_there_is_no_room_or_whose_shape_is_wrong(call, monkeypatch):
