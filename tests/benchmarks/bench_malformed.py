@@ -132,8 +132,11 @@ def described(service, examples, seed):
 def run(chosen):
     """Do everything; yields what was found, its bound and whether it held."""
     from raymm.cluster import connect
-    from raymm.sections import RayConfig
+    from raymm.sections import RayConfig, ServingConfig
+    from raymm.serving.scaling import message_bytes
 
+    # as raymm.service does, before Ray starts
+    os.environ.setdefault("RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", str(message_bytes(ServingConfig())))
     with (
         tempfile.TemporaryDirectory() as folder,
         connect(RayConfig(address="local"), cpus=3, serving=True),

@@ -479,6 +479,9 @@ class Calls:
         body = self.random.randbytes(size)
         if self.random.random() < 0.5:  # a name that no model has, then junk
             body = b"\x0a\x05chaos" + b"\x2a\x02" + self.random.randbytes(2) + body[:50]
+        elif self.random.random() < 0.3:  # as many fields as its bytes hold
+            field = self.random.choice([b"\x22\x00", b"\x2a\x00", b"\x32\x00", b"\x3a\x00"])
+            body = b"\x0a\x05chaos" + field * (min(size, 2**20 - 64) // 2)
         call = self.channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
         metadata = (("application", "chaos"),)
         try:
