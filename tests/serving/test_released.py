@@ -73,6 +73,22 @@ def test_promotions_and_rollbacks_are_followed(shelf):
     model.stop()
 
 
+def test_a_champion_goes_on_as_the_shadow_of_the_one_that_took_its_place(shelf):
+    shelf.now(champion=1)
+    model = started(shelf)
+    first = model.served
+    shelf.bundles.pop(1)  # it is loaded still
+    shelf.now(champion=2, earlier=(1,))
+    model.refresh()
+    shelf.now(shadow=1)
+    assert model.refresh()
+    assert (model.served.number, model.shadow()) == (2, first)
+    shelf.now(champion=1, shadow=None, earlier=())
+    assert model.refresh()
+    assert (model.served, model.shadow()) == (first, None)
+    model.stop()
+
+
 def test_a_canary_has_its_share_and_nobody_sees_the_shadow(shelf):
     shelf.now(champion=1, canary=2, share=0.25, shadow=3)
     models = ReleasedModels(started(shelf))
