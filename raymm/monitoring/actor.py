@@ -349,13 +349,15 @@ class ActorWatcher:
         if self._handle is None:
             self._handle = find(self._name)
         self._say_what_is_served()
-        with self._lock:
-            if not any(self._sending) and (self._buffer or self._feedback):
-                self._sending = (merge(list(self._buffer)), list(self._feedback))
-                self._sequence += 1
+        if not any(self._sending):
+            with self._lock:
+                taken, learned = list(self._buffer), list(self._feedback)
                 self._buffer.clear()
                 self._feedback.clear()
                 self._rows = self._labels = 0
+            if taken or learned:
+                self._sending = (merge(taken), learned)  # without the lock: requests tell meanwhile
+                self._sequence += 1
         batches, feedback = self._sending
         if batches or feedback:
             told = self._handle.tell.remote(batches, self._client, self._sequence, feedback)
