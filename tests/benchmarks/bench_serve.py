@@ -16,7 +16,7 @@ sockets open. Ratios are medians over the rounds, of each round's two sides. End
 - the monitor costs at most 5 % of the requests a second and of the 99th percentile, at 16 clients.
 
 With ``--local`` raymm's application runs under uvicorn as the bare one does, without Ray, and an
-observer watches in a thread of its process: that tells what the application alone costs.
+observer watches in a process of its own: that tells what the application alone costs.
 
     python tests/benchmarks/bench_serve.py [ROUNDS] [--local]
 """
@@ -160,35 +160,51 @@ class Quiet:
 
 
 class Beside:
-    """A watcher whose thread tells an observer in this process, twice a second."""
+    """A watcher whose thread sends merged batches to an observer's process, twice a second."""
 
     def __init__(self, folder):
-        from raymm.monitoring.observer import Observer
-        from raymm.sections import MonitoringConfig
-
-        path = Path(folder) / "monitor.json"
-        self.observer = Observer("bench", config=MonitoringConfig(), path=path, clock=time.time)
-        self.batches = []
-        threading.Thread(target=self._tell, daemon=True).start()
+        command = [sys.executable, __file__, "observer", str(folder)]
+        self.pipe = subprocess.Popen(command, stdin=subprocess.PIPE).stdin
+        self.waiting = []
+        threading.Thread(target=self._send, daemon=True).start()
 
     def watch(self, version, statistics, *, target=None, champion=True):
         from raymm.artifacts import as_record
 
         about = None if target is None else as_record(target)
-        self.observer.watch(version, as_record(statistics), champion=champion, target=about)
+        self.waiting.append((version, as_record(statistics), about, champion))
 
     def tell(self, batch):
-        self.batches.append(batch)
+        self.waiting.append(batch)
 
-    def _tell(self):
+    def _send(self):
+        from raymm.monitoring.merging import merge
+
         while True:
             time.sleep(0.5)
-            batches, self.batches = self.batches, []
-            if batches:
-                self.observer.tell(batches)
+            taken, self.waiting = self.waiting, []
+            said = [one for one in taken if type(one) is tuple]
+            pickle.dump((said, merge([one for one in taken if type(one) is not tuple])), self.pipe)
+            self.pipe.flush()
 
     def report(self):
         return {}
+
+
+def observe(folder):
+    """Be the process that `Beside` tells, until it ends."""
+    from raymm.monitoring.observer import Observer
+    from raymm.sections import MonitoringConfig
+
+    path = Path(folder) / "monitor.json"
+    observer = Observer("bench", config=MonitoringConfig(), path=path, clock=time.time)
+    with contextlib.suppress(EOFError, KeyboardInterrupt):
+        while True:
+            said, batches = pickle.load(sys.stdin.buffer)
+            for version, made, about, champion in said:
+                observer.watch(version, made, champion=champion, target=about)
+            if batches:
+                observer.tell(batches)
 
 
 def local_app(folder, watched):
@@ -421,6 +437,8 @@ if __name__ == "__main__":
             kept = times[len(times) // 10 :]  # the first tenth warms up
             figures = {"median": statistics.median(kept), "p99": float(np.quantile(kept, 0.99))}
             print(json.dumps(figures | {"rate": len(times) / SECONDS}))
+        case ["observer", folder]:
+            observe(folder)
         case ["bare" | "sklearn" | "raymm" | "unwatched" as which, port, folder]:
             serve_plain(which, int(port), folder)
         case _:
