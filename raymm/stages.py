@@ -151,12 +151,10 @@ def build(life: Life, recipe: Recipe) -> Built:
 
     def make() -> Built:
         full, blend = fitted(life, recipe)
-        frontier = _explore(life, recipe, full)
-        bundle = compressing.apply(
-            full,
-            chosen(frontier),
-            trained_rows(life.dataset, life.dataset.train, life.metric, life.config.seed),
-        )
+        dataset = life.dataset
+        rows = trained_rows(dataset, dataset.train, life.metric, life.config.seed)
+        valid = dataset.rows(dataset.folds[0].valid)
+        bundle, frontier = compressing.applied(full, _explore(life, recipe, full), rows, valid)
         _require_parity(life, blend, bundle, chosen(frontier))
         stored = life.registry.store.put_blob(bundle.to_bytes())
         # Packing takes seconds for some thousand trees, and is proven by unpacking again.

@@ -10,10 +10,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 
-def together(values: Floats, resampled: Floats, level: float) -> tuple[Floats, Floats]:
+def together(
+    values: Floats, resampled: Floats, level: float, counted: Bools | None = None
+) -> tuple[Floats, Floats]:
     """Return intervals that hold for all values at once.
 
     Each is as many of its standard errors wide as the largest deviation of a resample, among all
@@ -27,6 +30,8 @@ def together(values: Floats, resampled: Floats, level: float) -> tuple[Floats, F
         The values on paired resamples, NaN where they are not defined.
     level : float
         Of all intervals together; each end alone is at most half as often broken.
+    counted : bool, shape (m,), optional
+        Those that the others are to hold together with; all where it is not given.
 
     Returns
     -------
@@ -50,7 +55,9 @@ def together(values: Floats, resampled: Floats, level: float) -> tuple[Floats, F
         middle = held.sum(axis=0) / count
         apart = np.where(known, resampled - middle, 0.0)
         error = np.sqrt((apart**2).sum(axis=0) / np.maximum(count - 1, 1))
-        ratio = np.where(error > 0, np.abs(apart) / error, 0.0)[:, told]
+        ratio = np.where(error > 0, np.abs(apart) / error, 0.0)[
+            :, told if counted is None else told & counted
+        ]
     reach = float(np.quantile(ratio.max(axis=1), level)) if ratio.size else 0.0
     wide = np.where(told, reach * error, np.nan)
     return values - wide, values + wide

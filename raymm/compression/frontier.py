@@ -20,11 +20,14 @@ from raymm.artifacts import Candidate, Config, Frontier, MetricLike, Tensors
 from raymm.bundle.blend import decided
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
+from raymm.compression.applying import JOINED, applied, apply, steps
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.judging import NONE, Form, Judge
 from raymm.compression.schedule import Schedule, told
 from raymm.plugins import compressors
 from raymm.sections import Limits
+
+__all__ = ["applied", "apply", "explore", "steps"]
 
 ROWS = 10_000
 """Validation rows that are scored at most, drawn at random."""
@@ -39,7 +42,6 @@ LEAST = 2
 """Recipes of a technique that are tried in any case."""
 FOLLOWING = "quantize"
 """How the names of techniques begin that follow others; see `raymm.compression.compressor`."""
-JOINED = "+"
 OPENING = 0.8
 """Share of the allowed loss up to which a form is one that others are tried on."""
 FURTHER = 0.5
@@ -146,42 +148,6 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
         rows=len(y),
         left_out=tuple(plan.left_out),
     )
-
-
-def apply(bundle: Bundle, candidate: Candidate, trained: Rows) -> Bundle:
-    """Compress a bundle as a candidate was; "none" returns it as it is.
-
-    Raises
-    ------
-    ConfigError
-        When a technique of the candidate's is not known.
-    """
-    for name, recipe in steps(candidate):
-        bundle = compressors.get(name)().apply(bundle, recipe, trained)
-    return bundle
-
-
-def steps(candidate: Candidate) -> tuple[tuple[str, Config], ...]:
-    """Return the techniques of a candidate in their order, each with its own parameters.
-
-    >>> from raymm.artifacts import Score
-    >>> score = Score(metric="m", value=0, low=0, high=0)
-    >>> given = {"prune.size": 0.15, "quantize.bits": 8}
-    >>> steps(Candidate(technique="prune+quantize", parameters=given, score=0, loss=score,
-    ...                 bytes=0, row_microseconds=0))
-    (('prune', {'size': 0.15}), ('quantize', {'bits': 8}))
-    """
-    if candidate.technique == NONE:
-        return ()
-    names = candidate.technique.split(JOINED)
-    if len(names) == 1:
-        return ((names[0], candidate.parameters),)
-    return tuple((name, _own(name, candidate.parameters)) for name in names)
-
-
-def _own(name: str, parameters: Config) -> dict[str, Any]:
-    start = f"{name}."
-    return {k.removeprefix(start): v for k, v in parameters.items() if k.startswith(start)}
 
 
 def _most(graph_bytes: int, seconds: float | None) -> int | None:
@@ -300,44 +266,63 @@ def _followed(
 ) -> Iterator[Form]:
     """Yield forms that techniques make of the bundle itself, and of other forms that are good.
 
-    Smaller bases come first, and with a form of one that is good beside all others the larger ones
-    are left alone; of the bundle itself one form is shown in any case where the clock does not
-    decide.
+    Smaller bases come first. Once one has a form that is good beside all others, larger ones are
+    tried with coarser recipes alone, as long as that makes smaller files; of the bundle itself one
+    form is shown in any case where the clock does not decide.
     """
     bases = [form for form in forms[1:] if judge.good(form.candidate)]
     bases.sort(key=lambda form: form.candidate.bytes)
     smaller = [form for form in bases if form.candidate.bytes < forms[0].candidate.bytes]
+    done: dict[str, int] = {}
+    least = 0
     for number, base in enumerate(smaller[:BASES]):
         # Of the smallest that is good it takes little time, and brings half of the bytes.
-        found = list(_coarser(base, following, trained, judge, plan, due=number == 0))
+        due = number == 0
+        found = list(
+            _coarser(base, following, trained, judge, plan, beside=forms, done=done, due=due)
+        )
         yield from found
         forms = [*forms, *found]
         held = judge.together(forms)[len(forms) - len(found) :]
-        if any(map(judge.good, held)):
-            if not plan.bounded:
-                yield from _coarser(forms[0], following, trained, judge, plan, most=1)
-            return
-    yield from _coarser(forms[0], following, trained, judge, plan)
+        sizes = [one.bytes for one in held if judge.good(one)]
+        if least and min(sizes, default=least) >= least:
+            break
+        least = min(sizes, default=0)
+        if not least:
+            done.clear()
+    if not least:
+        yield from _coarser(forms[0], following, trained, judge, plan, beside=forms, done={})
+    elif not plan.bounded:
+        yield from _coarser(
+            forms[0], following, trained, judge, plan, beside=forms, done={}, most=1
+        )
 
 
-def _coarser(
+def _coarser(  # noqa: PLR0913  (what is made coarser, what judges it, and how far to go)
     base: Form,
     following: Mapping[str, Compressor],
     trained: Rows,
     judge: Judge,
     plan: Schedule,
     *,
+    beside: Sequence[Form],
+    done: dict[str, int],
     most: int | None = None,
     due: bool = False,
 ) -> Iterator[Form]:
     """Yield a technique's forms of another, and then the next one's of the smallest that is good.
 
-    Recipes are tried from the middle on, coarser ones as long as the last was good, or finer ones
-    until one is. Where they are ``due``, the first of each technique is tried in any case.
+    Recipes are tried from the middle on, coarser ones as long as the last was good with the forms
+    ``beside`` it, or finer ones until one is; of a technique that is in ``done``, only those that
+    are coarser than that. Into it goes the coarsest good one of each. Where they are ``due``, the
+    first of each technique is tried in any case.
     """
     for name, technique in following.items():
         recipes = list(plan.thinned(technique.recipes(base.bundle, trained), most))
         place, step = len(recipes) // 2 if most is None else 0, 0
+        if name in done:
+            place, step = done[name] + 1, 1
+        middle = 0 if step else place
         found: list[Form] = []
         while 0 <= place < len(recipes):
             recipe = recipes[place]
@@ -350,7 +335,14 @@ def _coarser(
             gain = base.candidate.over_control
             found.append(replace(form, candidate=replace(form.candidate, over_control=gain)))
             yield found[-1]
-            good = judge.good(found[-1].candidate)
+            held = judge.together([*beside, *found])[len(beside) :]
+            good = judge.good(held[-1])
+            if good:
+                done[name] = max(place, done.get(name, 0))
+            if step > 0 and not good and middle and not any(map(judge.good, held)):
+                # What was good stood alone; beside this one it is no more.
+                place, step = middle - 1, -1
+                continue
             if (good and step < 0) or (not good and step > 0):
                 break
             step = 1 if good else -1
@@ -375,7 +367,8 @@ def _choose(candidates: Sequence[Candidate], judge: Judge, limits: Limits) -> tu
     within = [index for index, one in enumerate(candidates) if _within(one, limits)]
     good = [index for index, one in enumerate(candidates) if judge.good(one)]
     both = [index for index in within if index in good]
-    lossy = [index for index in within if np.isfinite(candidates[index].loss.value)]
+    known = [told(one.technique, one.parameters) not in judge.silent for one in candidates]
+    lossy = [i for i in within if known[i] and np.isfinite(candidates[i].loss.value)]
     if both or not lossy:
         best = min(both or good, key=lambda index: (candidates[index].bytes, index))
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from raymm.bundle.packed import Bundle
 from raymm.bundle.parity import BOUND
 from raymm.bundle.run import Runner
 from raymm.compression.bounds import together, unseen
+from raymm.compression.schedule import told
 
 RESAMPLES = 300
 LEVEL = 0.9
@@ -26,6 +27,8 @@ TIMED_ROWS = 1000
 TIMED_SECONDS = 0.3
 """After which no more calls are timed, of a row and of `TIMED_ROWS` each; three in any case."""
 NONE = "none"
+FARTHER = (32.0, 16.0, 8.0, 4.0, 2.0)
+"""Times that answers are taken farther from the bundle's, to see how near they are to a loss."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +38,15 @@ class Form:
     Attributes
     ----------
     losses : float64, shape (RESAMPLES,)
-    hidden : bool
-        Whether answers differ from the bundle's though nothing was lost on these rows.
+    hidden : float
+        How many times as far as they are answers could be from the bundle's with nothing lost on
+        these rows; 0 where something is, or where they are the bundle's.
     """
 
     bundle: Bundle
     candidate: Candidate
     losses: npt.NDArray[np.float64]
-    hidden: bool = False
+    hidden: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,8 @@ class Judge:
     ----------
     whole : array
         What the bundle as it is predicts.
+    silent : set of str
+        Forms with answers that are not finite, as `told` names them; none is ever chosen.
     """
 
     metric: MetricLike
@@ -61,6 +67,7 @@ class Judge:
     seed: int
     whole: npt.NDArray[Any]
     max_loss: float
+    silent: set[str] = field(default_factory=set)
 
     @cached_property
     def score(self) -> float:
@@ -103,10 +110,11 @@ class Judge:
                 # It says nothing, which is worse than the same of every row by any metric.
                 prediction = np.broadcast_to(self.whole.mean(axis=0), self.whole.shape).copy()
                 fault = 1.0 + self.allowed + abs(self.score)
+                self.silent.add(told(technique, parameters))
         score, loss, losses, hidden = self.lost(prediction)
         if fault:
             loss = self._told(loss.value + fault, loss.low + fault, loss.high + fault)
-            losses, hidden = losses + fault, False
+            losses, hidden = losses + fault, 0.0
         middle, slow, thousand = times(runner, self.tensors)
         candidate = Candidate(
             technique=technique,
@@ -123,7 +131,7 @@ class Judge:
 
     def lost(
         self, prediction: npt.NDArray[Any]
-    ) -> tuple[float, Score, npt.NDArray[np.float64], bool]:
+    ) -> tuple[float, Score, npt.NDArray[np.float64], float]:
         """Return a prediction's score, its loss, its losses on resamples, and `Form.hidden`."""
         score = float(self.metric(self.y, prediction))
         sign = 1.0 if self.metric.direction == "maximize" else -1.0
@@ -133,12 +141,28 @@ class Judge:
         apart = np.abs(prediction - self.whole).max() / max(1.0, float(np.std(self.whole)))
         # A resample that lacks a class has no score, and says nothing of a loss either.
         known = losses[np.isfinite(losses)]
-        hidden = bool(self.bounded and len(known) and not known.any() and apart > BOUND)
-        if hidden:
+        hidden = 0.0
+        if self.bounded and len(known) and not known.any() and apart > BOUND:
             # A bootstrap of differences that are all 0 cannot know what other rows would lose.
-            high = unseen(len(self.y), 1, LEVEL)
+            hidden = self._hidden(prediction)
+            high = unseen(len(self.y), 1, LEVEL) / hidden
         value = sign * (self.score - score) + 0.0
         return score, self._told(value, low, high), losses, hidden
+
+    def _hidden(self, prediction: npt.NDArray[Any]) -> float:
+        """Return how many times as far from the bundle's answers nothing is lost on any resample.
+
+        A row loses where its answer is closer to another decision than it moves; as many rows lie
+        within a small distance of one as the distance is long, so that answers which move a tenth
+        as far lose a tenth as often.
+        """
+        for times in FARTHER:
+            moved = self.whole + times * (prediction - self.whole)
+            if float(self.metric(self.y, moved)) == self.score:
+                found = self.resamples(moved) - self.resampled
+                if not found[np.isfinite(found)].any():
+                    return times
+        return 1.0
 
     def compared(self, form: Form, control: Form) -> Form:
         """Return a form that says what it is better by than its control, on paired resamples."""
@@ -170,8 +194,8 @@ class Judge:
         """Return the candidates with bounds of their losses that hold for all of them at once.
 
         ``unmade`` holds the losses of forms that were looked at and not made, as `Form.losses`.
-        Those of them that are far too bad to have been taken for good play no part (Hansen 2005, "A
-        test for superior predictive ability", section 2.4).
+        Those that are far too bad to have been taken for good widen no other's bounds (Hansen 2005,
+        "A test for superior predictive ability", section 2.4).
         """
         held = [form.candidate for form in forms]
         if len(forms) < 2:
@@ -180,13 +204,33 @@ class Judge:
         near = [one for one in unmade if not self._far(one)]
         losses = [*(one.losses for one in forms[1:]), *near]
         values = np.append(values, [_mean(one) for one in near])
-        low, high = together(values, np.stack(losses, axis=1), LEVEL)
-        unknown = unseen(len(self.y), sum(form.hidden for form in forms) or 1, LEVEL)
+        counted = ~np.array([self._far(one) for one in losses])
+        low, high = self._bounds(values, np.stack(losses, axis=1), counted)
+        hidden = sum(form.hidden > 0 for form in forms)
         made = held[:1]
         for form, least, most in zip(forms[1:], low.tolist(), high.tolist(), strict=False):
-            told = self._told(form.candidate.loss.value, least, unknown if form.hidden else most)
-            made.append(replace(form.candidate, loss=told))
+            unknown = unseen(len(self.y), hidden, LEVEL) / form.hidden if form.hidden else most
+            loss = self._told(form.candidate.loss.value, least, unknown)
+            made.append(replace(form.candidate, loss=loss))
         return tuple(made)
+
+    def _bounds(
+        self, values: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], counted: Any
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return bounds, step by step: those that are within what is allowed widen no others'.
+
+        Source: Romano & Wolf 2005, "Stepwise multiple testing as formalized data snooping",
+        algorithm 4.1.
+        """
+        low, high = together(values, losses, LEVEL, counted)
+        while (sure := counted & (np.maximum(high, values) <= self.allowed)).any():
+            counted = counted & ~sure
+            if not counted.any():
+                break
+            rest = np.flatnonzero(counted)
+            least, most = together(values, losses, LEVEL, counted)
+            low[rest], high[rest] = least[rest], most[rest]
+        return low, high
 
     def _far(self, losses: npt.NDArray[np.float64]) -> bool:
         """Whether a loss is beyond what is allowed by more errors than chance ever explains."""

@@ -16,14 +16,18 @@ from raymm.compression.grove import Bools, Grove, Ints, heights
 
 def simplify(grove: Grove) -> Grove:
     """Return fewer nodes that answer every row alike, but for the rounding of added leaf values."""
-    dead = unreached(grove)
-    grove = _without(grove, *dead)
+    grove = living(grove)
     labels = np.unique(grove.value, axis=0, return_inverse=True)[1].reshape(-1)
     same = identities(grove, labels, shortened=True)
     splits = grove.left >= 0
     equal = splits & (same[grove.left] == same[grove.right])
     grove = _without(grove, np.zeros_like(equal), equal)
     return _merged(grove).folded()[0]
+
+
+def living(grove: Grove) -> Grove:
+    """Return the trees without sides of splits that no row can reach, nodes in preorder."""
+    return _without(grove, *unreached(grove))
 
 
 def unreached(grove: Grove) -> tuple[Bools, Bools]:

@@ -7,13 +7,14 @@ without a change to them, and a little beyond with a change to few; a short numb
 from __future__ import annotations
 
 import heapq
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from raymm.compression.grove import Grove, Ints
-from raymm.compression.simplify import unreached
+from raymm.compression.grove import Floats, Grove, Ints
+from raymm.compression.simplify import living
 
 LEEWAY = 0.05
 """Share of the rows up to the next threshold that a threshold may pass over."""
@@ -22,11 +23,12 @@ _EXACT = 1 << 24
 
 
 def coarsened(grove: Grove, x: npt.NDArray[np.float32], most: int) -> Grove:
-    """Return the same trees with at most ``most`` thresholds a feature, and short ones.
+    """Return the same trees with at most ``most`` thresholds a feature in the mean, and short ones.
 
     Thresholds with few rows between are joined, at the one that more splits use, and then rounded
     to multiples of a power of two, one a feature, by up to `LEEWAY`. Splits of which no row can
-    reach a side any more go.
+    reach a side any more go. Features that many splits compare keep more: of california_housing
+    with 127 a feature the RMSE grew by 0.65 %, and by 0.04 % where the two of the place have more.
 
     Parameters
     ----------
@@ -37,30 +39,85 @@ def coarsened(grove: Grove, x: npt.NDArray[np.float32], most: int) -> Grove:
     """
     threshold = grove.threshold.copy()
     splits = np.flatnonzero(grove.left >= 0)
-    for feature in np.unique(grove.feature[splits]).tolist():
-        at = splits[grove.feature[splits] == feature]
-        column = np.sort(x[:, feature][np.isfinite(x[:, feature])])
-        old, place, uses = np.unique(threshold[at], return_inverse=True, return_counts=True)
-        if not np.isfinite(old).all():
-            continue
-        rank = np.searchsorted(column, old, side="left" if grove.strict else "right")
-        kept = joined(rank, uses, most)
+    splits = splits[np.argsort(grove.feature[splits], kind="stable")]
+    found = [_Column.of(grove, x, at) for at in _by_feature(grove, splits)]
+    found = [one for one in found if np.isfinite(one.old).all()]
+    for one, left in zip(found, allotted([one.prices for one in found], most), strict=True):
+        kept = joined(one.rank, one.uses, left)[0]
         chosen = np.unique(kept)
-        new = shortened(old[chosen], column, strict=grove.strict)
-        threshold[at] = new[np.searchsorted(chosen, kept)][place.reshape(-1)]
-    made = replace(grove, threshold=threshold)
-    no_left, no_right = unreached(made)
-    stands = np.where(no_left, made.right, np.where(no_right, made.left, np.arange(len(no_left))))
-    while (stands[stands] != stands).any():
-        stands = stands[stands]
-    return made.rebuilt(instead=stands)[0]
+        new = shortened(one.old[chosen], one.column, strict=grove.strict)
+        threshold[one.at] = new[np.searchsorted(chosen, kept)][one.place]
+    return living(replace(grove, threshold=threshold))
 
 
-def joined(rank: Ints, uses: Ints, most: int) -> Ints:
+def _by_feature(grove: Grove, splits: Ints) -> list[Ints]:
+    ends = np.flatnonzero(np.diff(grove.feature[splits])) + 1
+    return np.split(splits, ends) if len(splits) else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Column:
+    """The thresholds of a feature, and its rows' values in order.
+
+    Attributes
+    ----------
+    at : int64, shape (splits,)
+        Nodes that compare the feature.
+    old : float32, shape (k,)
+        Their thresholds, increasing.
+    place : int64, shape (splits,)
+        Of each split's threshold among these.
+    rank, uses : int64, shape (k,)
+        See `joined`.
+    column : float32, shape (n,)
+    prices : float64, shape (k - 1,)
+        See `allotted`.
+    """
+
+    at: Ints
+    old: npt.NDArray[np.float32]
+    place: Ints
+    rank: Ints
+    uses: Ints
+    column: npt.NDArray[np.float32]
+    prices: Floats
+
+    @classmethod
+    def of(cls, grove: Grove, x: npt.NDArray[np.float32], at: Ints) -> _Column:
+        """Gather the thresholds of splits that compare one feature."""
+        values = x[:, int(grove.feature[at[0]])]
+        column = np.sort(values[np.isfinite(values)])
+        old, place, uses = np.unique(grove.threshold[at], return_inverse=True, return_counts=True)
+        rank = np.searchsorted(column, old, side="left" if grove.strict else "right")
+        prices = joined(rank, uses, 1)[1]
+        place = place.reshape(-1)
+        return cls(at=at, old=old, place=place, rank=rank, uses=uses, column=column, prices=prices)
+
+
+def allotted(prices: Sequence[Floats], most: int) -> list[int]:
+    """Return how many thresholds each feature keeps, of ``most`` in the mean, at least 1 each.
+
+    Parameters
+    ----------
+    prices : sequence of float64, shape (k - 1,)
+        What a feature's joining of its k thresholds costs, one after another.
+
+    >>> allotted([np.array([0.0, 1.0]), np.array([5.0, 6.0])], 2)
+    [1, 3]
+    """
+    rising = [np.maximum.accumulate(one) for one in prices]
+    every = np.sort(np.concatenate([np.empty(0), *rising]))
+    gone = len(every) - (most - 1) * len(rising)
+    if gone <= 0:
+        return [len(one) + 1 for one in rising]
+    return [len(one) + 1 - int(np.searchsorted(one, every[gone - 1], "right")) for one in rising]
+
+
+def joined(rank: Ints, uses: Ints, most: int) -> tuple[Ints, Floats]:
     """Return which threshold stands for each, shape (k,), so that at most ``most`` are left.
 
     Neighbours are joined, those first for which rows between times splits moved are fewest, and
-    always those without rows between.
+    always those without rows between. Beside it is what each joining costs, one after another.
 
     Parameters
     ----------
@@ -70,7 +127,7 @@ def joined(rank: Ints, uses: Ints, most: int) -> Ints:
         Splits with each threshold.
     """
     count = len(rank)
-    weight = uses.astype(np.int64).tolist()
+    weight = uses.tolist()
     place = rank.tolist()
     stands, ends = list(range(count)), list(range(1, count + 1))
     before = list(range(-1, count - 1))
@@ -79,10 +136,12 @@ def joined(rank: Ints, uses: Ints, most: int) -> Ints:
     heapq.heapify(heap)
     left = count
     costs = {(i, i + 1): price for price, i, _ in heap}
+    prices = []
     while heap and (left > most or heap[0][0] == 0):
         price, first, second = heapq.heappop(heap)
         if not (alive[first] and alive[second]) or costs.get((first, second)) != price:
             continue
+        prices.append(price)
         # The first of the two stays as the name of both, at the place that moves fewer splits.
         if weight[second] > weight[first]:
             stands[first], place[first] = stands[second], place[second]
@@ -100,7 +159,7 @@ def joined(rank: Ints, uses: Ints, most: int) -> Ints:
     for first in range(count):
         if alive[first]:
             found[first : ends[first]] = stands[first]
-    return found
+    return found, np.array(prices, np.float64)
 
 
 def cost(place: list[int], weight: list[int], one: int, other: int) -> int:

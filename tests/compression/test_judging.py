@@ -124,3 +124,41 @@ def test_resamples_without_a_class_hide_no_unknown_loss(measured):
     assert np.isnan(losses).any()
     assert hidden
     assert loss.high > 0
+
+
+def test_what_is_surely_within_or_far_beyond_what_is_allowed_widens_no_bounds(measured):
+    judge, whole, large, _ = measured
+    random = np.random.default_rng(0)
+
+    def form(value, spread):
+        score = dataclasses.replace(large.candidate.loss, value=value)
+        losses = value + spread * random.normal(size=judging.RESAMPLES)
+        return dataclasses.replace(
+            large, candidate=dataclasses.replace(large.candidate, loss=score), losses=losses
+        )
+
+    doubtful, good, bad = form(0.02, 0.01), form(0.0, 0.001), form(0.5, 0.01)
+    alone = judge.together([whole, doubtful])[1].loss
+    beside = judge.together([whole, doubtful, good, bad])[1].loss
+    assert (beside.low, beside.high) == pytest.approx((alone.low, alone.high))
+    # Another that is doubtful does.
+    assert judge.together([whole, doubtful, form(0.025, 0.01)])[1].loss.high > alone.high
+
+
+def test_answers_that_are_far_from_losing_anything_are_trusted_the_more(measured):
+    judge, *_ = measured
+
+    class Decided:
+        name, direction, bounded = "accuracy", "maximize", True
+
+        def __call__(self, y, p, **_):
+            return float(np.mean((np.asarray(p)[:, 1] > 0.5) == y))
+
+    whole = np.stack([1 - 0.9 * judge.y, 0.9 * judge.y], axis=1).astype(np.float64)
+    one = dataclasses.replace(judge, metric=Decided(), whole=whole)
+    one.__dict__.pop("score", None)
+    near, far = (one.lost(np.clip(whole + step * np.array([1, -1]), 0, 1)) for step in (0.001, 0.3))
+    assert near[0] == far[0] == 1.0
+    assert near[3] == max(judging.FARTHER)
+    assert far[3] == 1.0
+    assert near[1].high == pytest.approx(far[1].high / max(judging.FARTHER))

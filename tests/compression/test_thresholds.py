@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raymm.compression.grove import Grove, reach
-from raymm.compression.thresholds import coarsened, joined, shortened
+from raymm.compression.thresholds import allotted, coarsened, joined, shortened
 from raymm.models import trees
 from raymm.models.trees import Tree
 
@@ -46,7 +46,8 @@ def test_at_most_so_many_thresholds_are_left_and_they_stand_in_order(seed, count
     random = np.random.default_rng(seed)
     rank = np.sort(random.integers(0, 100, count))
     uses = random.integers(1, 9, count)
-    stands = joined(rank, uses, most)
+    stands, prices = joined(rank, uses, most)
+    assert len(prices) == count - len(set(stands.tolist()))
     assert len(set(stands.tolist())) <= most
     assert (np.diff(stands) >= 0).all()
     assert np.array_equal(stands[stands], stands)
@@ -56,8 +57,23 @@ def test_at_most_so_many_thresholds_are_left_and_they_stand_in_order(seed, count
 
 def test_thresholds_are_joined_where_few_rows_and_splits_move():
     rank = np.array([10, 11, 50, 90, 92])
-    assert joined(rank, np.array([5, 1, 1, 1, 9]), 3).tolist() == [0, 0, 2, 4, 4]
-    assert joined(rank, np.array([1, 9, 1, 9, 9]), 4).tolist() == [1, 1, 2, 3, 4]
+    assert joined(rank, np.array([5, 1, 1, 1, 9]), 3)[0].tolist() == [0, 0, 2, 4, 4]
+    assert joined(rank, np.array([1, 9, 1, 9, 9]), 4)[0].tolist() == [1, 1, 2, 3, 4]
+
+
+@given(SEEDS, st.integers(1, 12))
+def test_thresholds_go_where_joining_costs_least_whichever_the_feature(seed, most):
+    random = np.random.default_rng(seed)
+    prices = [random.exponential(size=size) for size in random.integers(0, 20, 5)]
+    left = allotted(prices, most)
+    assert min(left) >= 1
+    assert sum(left) <= max(5 * most, 5)
+    rising = [np.maximum.accumulate(one) for one in prices]
+    gone = [one[: len(one) + 1 - kept] for one, kept in zip(rising, left, strict=True)]
+    kept = [one[len(one) + 1 - held :] for one, held in zip(rising, left, strict=True)]
+    assert np.concatenate(gone).max(initial=0) <= np.concatenate(kept).min(initial=np.inf)
+    # No threshold goes that could stay, but for joinings that cost the same.
+    assert sum(map(len, prices)) + 5 <= 5 * most or sum(left) > 5 * most - 20
 
 
 def grove(random, strict):
@@ -88,9 +104,8 @@ def test_trees_keep_their_number_and_their_answers_about(seed, strict):
         made = coarsened(whole, x, most)
         assert len(made.roots) == len(whole.roots)
         splits = made.left >= 0
-        for feature in (0, 1):
-            used = made.threshold[splits & (made.feature == feature)]
-            assert len(np.unique(used)) <= most
+        used = [np.unique(made.threshold[splits & (made.feature == one)]) for one in (0, 1)]
+        assert sum(map(len, used)) <= 2 * most
         after = made.value[reach(made, x), 0].sum(axis=0)
         assert np.corrcoef(before, after)[0, 1] > correlation
 

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from raymm.artifacts import Candidate, Frontier, Score
+from raymm.bundle.run import Runner
+from raymm.compression.applying import applied, steps
+from raymm.compression.compressor import Compressor, Rows
+from raymm.compression.tap import tree_nodes
+from raymm.evaluation.metrics import metric_for
+from raymm.models.trees import TreeEnsemble
+from raymm.plugins import compressors
+
+
+class Constant(Compressor):
+    """Leaves that all hold one value."""
+
+    def recipes(self, bundle, rows):
+        return ()
+
+    def apply(self, bundle, recipe, rows):
+        model, (node,) = tree_nodes(bundle)
+        trees = TreeEnsemble.from_node(node)
+        node.CopyFrom(replace(trees, value=trees.value * 0 + recipe["value"]).to_node(node))
+        return replace(bundle, graph=model.SerializeToString(deterministic=True))
+
+
+def candidate(value, size, high=0.0, chosen=False):
+    return Candidate(
+        technique="none" if value is None else "constant",
+        parameters={} if value is None else {"value": value},
+        score=0.0,
+        loss=Score(metric="m", value=0.0, low=0.0, high=high),
+        bytes=size,
+        row_microseconds=1.0,
+        chosen=chosen,
+    )
+
+
+@pytest.fixture
+def case(dataset, trained, monkeypatch):
+    monkeypatch.setattr(compressors, "get", lambda name: Constant)
+    data = dataset("regression")
+    bundle = trained(data, "lightgbm", 5)[0]
+    metric = metric_for("rmse", "regression")
+    rows = Rows(tensors=data.rows(data.train), y=data.y[data.train], metric=metric)
+
+    def run(*candidates):
+        found = Frontier(candidates=candidates, metric="m", max_loss=0.1, rows=10)
+        made, after = applied(bundle, found, rows, data.rows(data.test))
+        assert np.isfinite(Runner(made).predict(data.rows(data.test))).all()
+        return [one.chosen for one in after.candidates], made is bundle
+
+    return run
+
+
+def test_what_was_chosen_is_taken_where_its_answers_are_finite(case):
+    ways = candidate(None, 9), candidate(1.0, 5, chosen=True), candidate(2.0, 6)
+    assert case(*ways) == ([False, True, False], False)
+
+
+def test_else_the_next_larger_one_that_loses_as_little(case):
+    nan = float("nan")
+    ways = candidate(None, 9), candidate(nan, 5, chosen=True), candidate(1.0, 4)
+    worse, good = candidate(1.0, 6, high=0.5), candidate(2.0, 7)
+    assert case(*ways, worse, good, candidate(3.0, 8))[0] == [False] * 4 + [True, False]
+    assert case(*ways, worse) == ([True, False, False, False], True)
+
+
+def test_a_candidate_of_several_steps_names_the_parameters_of_each():
+    one = candidate(1.0, 5)
+    assert steps(one) == (("constant", {"value": 1.0}),)
+    assert steps(candidate(None, 5)) == ()
