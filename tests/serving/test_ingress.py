@@ -210,3 +210,23 @@ def test_ray_finds_it_by_its_name():
     (middleware,) = getattr(ingress, function)()
     assert isinstance(middleware, Middleware)
     assert middleware.cls is ShortWay
+
+
+def test_the_collector_overlooks_what_is_there_at_the_first_prediction(monkeypatch):
+    frozen = []
+    monkeypatch.setattr(ingress.gc, "freeze", lambda: frozen.append(True))
+    way = ShortWay(App())
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        pass
+
+    async def ask(path):
+        scope = {"type": "http", "method": "POST", "path": path, "headers": []}
+        await way(scope, receive, send)
+
+    for path, times in (("/v1/models/churn/feedback", 0), (PREDICT, 1), (PREDICT, 1)):
+        asyncio.run(ask(path))
+        assert len(frozen) == times
