@@ -1,10 +1,11 @@
 """Stores the matrices of networks in fewer bits, by onnxruntime's own quantization.
 
-With 8 bits products are of whole numbers, which is faster too; with 16 they are stored as float16
-and run as float32, since processors have no float16 of their own. Weights have a scale an output
-and stay within 7 bits (``reduce_range``): on processors without the instructions for it, sums of
-two products of 8 bits end at 32,767, and a model would answer otherwise there than where it was
-proven. Features and head keep float32.
+With 8 bits or fewer products are of whole numbers, which is faster too; with 16 they are stored as
+float16 and run as float32, since processors have no float16 of their own. Weights have a scale an
+output and stay within 7 bits (``reduce_range``): on processors without the instructions for it,
+sums of two products of 8 bits end at 32,767, and a model would answer otherwise there than where it
+was proven. With fewer than 8 bits int8 holds fewer values, which a file packs in so many bits; see
+`raymm.compression.rounding`. Features and head keep float32.
 
 What a layer reads is quantised by a range that is set once, from training rows ("rows"), or by the
 range of the rows that are predicted together ("batch"). The latter makes a row's prediction depend
@@ -35,6 +36,7 @@ from raymm.compression.network import (
     tensor,
     written,
 )
+from raymm.compression.rounding import Whole, rounded
 from raymm.errors import BundleError
 from raymm.plugins import compressor
 
@@ -43,17 +45,24 @@ SMALLEST = 512
 MOST_ROWS = 5000
 """Rows that ranges are taken from, drawn by the seed."""
 MAPPINGS = ("rows", "batch")
+BITS = (16, 8, 6, 5)
+ENOUGH = 4096
+"""Weights from which on fewer than 8 bits are tried: of fewer they save less than a kB."""
+FEWEST = 5
+"""Bits below which networks lose too much to be of use."""
 
 
 @compressor("quantize_network")
 class QuantizeNetwork(Compressor):
-    """The number of ``bits`` of every matrix, and for 8 where the ``range`` comes from."""
+    """The number of ``bits`` of every matrix, and up to 8 where the ``range`` comes from."""
 
     def recipes(self, bundle: Bundle, rows: Rows) -> Sequence[Config]:
-        """Return 16 and 8 bits; none where all networks are tiny."""
-        if not _found(bundle):
+        """Return the numbers of `BITS`; none where all networks are tiny."""
+        weights = sum(one.size for one in _found(bundle))
+        if not weights:
             return ()
-        return {"bits": 16}, {"bits": 8, "range": "rows"}
+        tried = BITS if weights >= ENOUGH else BITS[:2]
+        return tuple({"bits": one, "range": "rows"} if one <= 8 else {"bits": one} for one in tried)
 
     def apply(self, bundle: Bundle, recipe: Config, rows: Rows) -> Bundle:
         """Return the bundle with smaller matrices in each network.
@@ -68,13 +77,14 @@ class QuantizeNetwork(Compressor):
 
         bits, mapping = recipe.get("bits"), recipe.get("range", "rows")
         count = len(_found(bundle))
-        if bits not in (8, 16) or mapping not in MAPPINGS or not count:
+        known = bits in (*range(FEWEST, 9), 16) and mapping in MAPPINGS
+        if not known or not count or (mapping == "batch" and bits not in (8, 16)):
             raise BundleError(
-                f"quantize_network needs a graph with a network of {SMALLEST} weights, 8 or 16 "
-                f"bits, and a range from {' or '.join(MAPPINGS)}, but got {count} networks, "
-                f"{bits!r} bits and {mapping!r}. Choose another technique."
+                f"quantize_network needs a graph with a network of {SMALLEST} weights, {FEWEST} to "
+                f"8 or 16 bits, and a range from rows, or with 8 bits from batch, but got {count} "
+                f"networks, {bits!r} bits and {mapping!r}. Choose another technique."
             )
-        if bits == 8 and mapping == "rows" and not len(rows.y):
+        if bits != 16 and mapping == "rows" and not len(rows.y):
             raise BundleError("quantize_network needs rows to take a range from, but got none.")
         model = onnx.ModelProto.FromString(bundle.graph)
         for _ in range(count):
@@ -83,7 +93,7 @@ class QuantizeNetwork(Compressor):
                 made = _halved(network)
             else:
                 x = None if mapping == "batch" else _sample(bundle, network, rows)
-                made = _integers(network, x)
+                made = _integers(network, x, int(bits or 0))
             _put(model, network, made)
         return written(bundle, model)
 
@@ -108,11 +118,14 @@ def _halved(network: Network) -> Any:
     return model
 
 
-def _integers(network: Network, x: Floats32 | None) -> Any:
+def _integers(network: Network, x: Floats32 | None, bits: int) -> Any:
     """Return the network's own graph with matrices of int8; ranges are those of ``x``, or open."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    matrices: tuple[Whole, ...] = ()
+    if x is not None and bits < 8:
+        network, matrices = rounded(network, x, bits)
     with tempfile.TemporaryDirectory(prefix="raymm-") as folder, _quiet():
         path = Path(folder) / "network.onnx"
         quantize_dynamic(
@@ -123,9 +136,26 @@ def _integers(network: Network, x: Floats32 | None) -> Any:
             weight_type=QuantType.QInt8,
         )
         model = onnx.ModelProto.FromString(path.read_bytes())
+    _fix_matrices(model, matrices)
     if x is not None:
         _fix_ranges(model, network, x)
     return model
+
+
+def _fix_matrices(model: Any, matrices: Sequence[Whole]) -> None:
+    """Put these whole numbers and scales in place of those that a network's layers have."""
+    from onnx import numpy_helper
+
+    held = {one.name: one for one in model.graph.initializer}
+    products = [node for node in model.graph.node if node.op_type == "MatMulInteger"]
+    for node, made in zip(products, matrices, strict=bool(matrices)):
+        name = node.input[1]
+        scale = f"{name.removesuffix('_quantized')}_scale"
+        zero = numpy_helper.to_array(held[node.input[3]])
+        assert not zero.any()
+        assert tuple(held[scale].dims) == made.scales.shape
+        held[name].CopyFrom(numpy_helper.from_array(made.numbers, name))
+        held[scale].CopyFrom(numpy_helper.from_array(made.scales, scale))
 
 
 def _fix_ranges(model: Any, network: Network, x: Floats32) -> None:

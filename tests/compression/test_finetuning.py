@@ -119,8 +119,10 @@ def test_masked_weights_stay_zero(monkeypatch):
 
 def test_steps_shrink_as_networks_grow():
     small, large = network(5, 4, 2), network(400, 600, 2)
-    assert finetuning.steps(small) == finetuning.MOST_STEPS
-    assert finetuning.FEWEST_STEPS <= finetuning.steps(large) < finetuning.MOST_STEPS
+    few, most = finetuning.FEW_STEPS, finetuning.MOST_STEPS
+    assert finetuning.steps(small, 10) == few < finetuning.steps(small, 4 * few + 40) < most
+    assert finetuning.steps(small, 10**6) == most
+    assert finetuning.FEWEST_STEPS <= finetuning.steps(large, 10**6) < few
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])

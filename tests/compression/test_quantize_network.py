@@ -8,6 +8,7 @@ import pytest
 
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
+from raymm.compression import quantize_network
 from raymm.compression.compressor import Rows
 from raymm.compression.quantize_network import QuantizeNetwork
 from raymm.errors import BundleError
@@ -42,6 +43,7 @@ RECIPES = [
     ({"bits": 16}, 1.4, 0.002),
     ({"bits": 8, "range": "rows"}, 2.5, 0.03),
     ({"bits": 8, "range": "batch"}, 2.5, 0.03),
+    ({"bits": 5, "range": "rows"}, 2.9, 0.06),
 ]
 
 
@@ -94,6 +96,13 @@ def test_weights_leave_room_for_sums_of_two_products(case):
     assert max(np.abs(one.astype(int)).max() for one in held) <= 64
 
 
+def test_small_networks_keep_eight_bits(case, monkeypatch):
+    _, bundle, rows = case("binary")
+    for enough, found in ((1, [16, 8, 6, 5]), (10**9, [16, 8])):
+        monkeypatch.setattr(quantize_network, "ENOUGH", enough)
+        assert [one["bits"] for one in QuantizeNetwork().recipes(bundle, rows)] == found
+
+
 def test_recipes_do_not_let_a_row_depend_on_others(case, dataset, trained):
     _, bundle, rows = case("binary")
     recipes = QuantizeNetwork().recipes(bundle, rows)
@@ -102,7 +111,10 @@ def test_recipes_do_not_let_a_row_depend_on_others(case, dataset, trained):
     assert QuantizeNetwork().recipes(trained(dataset("binary"), "lightgbm", 3)[0], rows) == ()
 
 
-@pytest.mark.parametrize("recipe", [{"bits": 4}, {}, {"bits": 8, "range": "none"}])
+@pytest.mark.parametrize(
+    "recipe",
+    [{"bits": 4}, {}, *({"bits": bits, "range": at} for bits, at in ((8, "none"), (5, "batch")))],
+)
 def test_other_recipes_are_refused(case, recipe):
     _, bundle, rows = case("binary")
     with pytest.raises(BundleError, match="quantize_network needs"):
