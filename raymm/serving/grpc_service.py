@@ -11,10 +11,8 @@ hundred. Large messages are read, and large answers written, in one thread, off 
 from __future__ import annotations
 
 import json
-import math
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,14 +21,9 @@ from starlette.types import Message
 from raymm.errors import InputError, Unauthorized
 from raymm.serving.grpc_protocol import Wire, message
 from raymm.serving.grpc_reading import at_ease, read_message
+from raymm.serving.raw_tensors import DTYPES, plain, require_count, unpacked
 from raymm.serving.tokens import Guard
 
-_DTYPES: Mapping[str, np.dtype[Any]] = {
-    "BOOL": np.dtype("?"),
-    **{f"{'U' * (kind == 'u')}INT{8 * size}": np.dtype(f"<{kind}{size}")
-       for kind in "iu" for size in (1, 2, 4, 8)},
-    **{f"FP{8 * size}": np.dtype(f"<f{size}") for size in (2, 4, 8)},
-}  # fmt: skip
 _CONTENTS: Mapping[str, str] = {
     "BOOL": "bool_contents",
     **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
@@ -55,7 +48,6 @@ _CODES = {
 
 
 _OUTPUTS = 100
-_DIMENSIONS = 8
 _GUARDED = ("ModelInfer", "ModelMetadata")
 
 
@@ -244,18 +236,18 @@ def document(request: Any) -> dict[str, Any]:
     for position, tensor in enumerate(request.inputs):
         field = f"inputs.{tensor.name[:60]}"
         if raw:
-            data = _unpacked(tensor.datatype, raw[position], field, tensor.shape)
+            data = unpacked(tensor.datatype, raw[position], field, tensor.shape)
         else:
             contents = _CONTENTS.get(tensor.datatype)
             found = getattr(tensor.contents, contents) if contents else ()
-            _require_count(len(found), tensor.shape, field)
+            require_count(len(found), tensor.shape, field)
             data = list(found)
         inputs.append(
             {
                 "name": tensor.name,
                 "datatype": tensor.datatype,
                 "shape": list(tensor.shape),
-                "data": _plain(tensor.datatype, data, field),
+                "data": plain(tensor.datatype, data, field),
             }
         )
     made: dict[str, Any] = {"inputs": inputs}
@@ -264,63 +256,6 @@ def document(request: Any) -> dict[str, Any]:
     if request.outputs:
         made["outputs"] = [{"name": output.name} for output in request.outputs]
     return made
-
-
-def _plain(datatype: str, data: list[Any], field: str) -> list[Any]:
-    if datatype == "BYTES":
-        try:
-            return [value.decode() for value in data]
-        except UnicodeDecodeError as error:
-            raise InputError(
-                field=f"{field}.data", observed="other bytes", allowed="text in UTF-8"
-            ) from error
-    if not datatype.startswith("FP"):
-        return data
-    if any(map(math.isinf, data)):
-        raise InputError(field=f"{field}.data", observed="infinity", allowed="finite numbers")
-    return [None if value != value else value for value in data]  # noqa: PLR0124 - NaN alone
-
-
-def _require_count(count: int, shape: Iterable[int], field: str) -> None:
-    wanted = list(islice(shape, _DIMENSIONS + 1))
-    if len(wanted) > _DIMENSIONS:
-        allowed = f"{_DIMENSIONS} dimensions at most"
-        raise InputError(field=f"{field}.shape", observed="more of them", allowed=allowed)
-    if min(wanted, default=0) < 0 or count != math.prod(wanted):
-        raise InputError(
-            field=f"{field}.data",
-            observed=f"{count} values",
-            allowed=f"as many values as the shape {wanted[:8]} has",
-        )
-
-
-def _unpacked(datatype: str, data: bytes, field: str, shape: Iterable[int]) -> list[Any]:
-    """Return the values of a raw tensor: little-endian, or each text after its length."""
-    if datatype == "BYTES":
-        values, place = [], 0
-        while place < len(data):
-            (size,) = struct.unpack_from("<I", data, place) if place + 4 <= len(data) else (-1,)
-            place += 4 + size
-            if size < 0 or place > len(data):
-                raise InputError(
-                    field=f"{field}.data", observed="a cut text", allowed="whole texts"
-                )
-            values.append(data[place - size : place])
-        _require_count(len(values), shape, field)
-        return values
-    dtype = _DTYPES.get(datatype)
-    if dtype is None:
-        raise InputError(
-            field=f"{field}.datatype", observed=datatype[:40], allowed=" or ".join(_CONTENTS)
-        )
-    if len(data) % dtype.itemsize:
-        raise InputError(
-            field=f"{field}.data",
-            observed=f"{len(data)} bytes",
-            allowed=f"a multiple of {dtype.itemsize}",
-        )
-    _require_count(len(data) // dtype.itemsize, shape, field)
-    return list(np.frombuffer(data, dtype).tolist())
 
 
 def response(told: Mapping[str, Any], *, raw: bool) -> Any:
@@ -344,7 +279,7 @@ def response(told: Mapping[str, Any], *, raw: bool) -> Any:
                 b"".join(struct.pack("<I", len(value)) + value for value in data)
             )
         else:
-            made.raw_output_contents.append(np.array(data, _DTYPES[output["datatype"]]).tobytes())
+            made.raw_output_contents.append(np.array(data, DTYPES[output["datatype"]]).tobytes())
     return made
 
 

@@ -14,6 +14,8 @@ JSON = b"application/json"
 CSV = b"text/csv"
 ARROW = b"application/vnd.apache.arrow.stream"
 
+BEGINNING = b"inference-header-content-length"
+"""The header that tells how much of a body is JSON, where the data of tensors follows it."""
 _JSON = frozenset({JSON, b"", b"application/x-www-form-urlencoded", b"text/json"})
 """What is read as JSON: what says so, what says nothing, and what curl says of any text."""
 _ANY = frozenset({b"", b"*/*", JSON})
@@ -32,12 +34,18 @@ def headers_of(scope: Scope) -> Headers:
 def require_json(headers: Headers) -> None:
     """Check that a request's body is JSON in UTF-8, as far as its headers say.
 
+    It may be bytes that begin with JSON of a length that a header tells, as in
+    `raymm.serving.raw_tensors`.
+
     Raises
     ------
     Unsupported
         When the Content-Type is another.
     """
-    if _kind(headers.get(b"content-type", b"")) != JSON:
+    given = headers.get(b"content-type", b"")
+    if given == b"application/octet-stream" and BEGINNING in headers:
+        return
+    if _kind(given) != JSON:
         raise _unsupported("application/json, in UTF-8", headers)
 
 

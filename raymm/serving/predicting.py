@@ -28,6 +28,7 @@ from raymm.serving.identity import claimed, identities, row_names
 from raymm.serving.intake import Intake
 from raymm.serving.limits import Room
 from raymm.serving.media import CSV, JSON, Headers, asked_of, headers_of, media_of, require_json
+from raymm.serving.raw_tensors import document_of
 from raymm.serving.shadow import Read, Shadows
 from raymm.serving.sources import ModelSource, Served
 from raymm.serving.telemetry import Telemetry
@@ -305,7 +306,7 @@ class Service:
     def _tensors(
         self, served: Served, body: bytes, identity: str, headers: Headers, pinned: bool
     ) -> Answer | _Turn:
-        document = protocol.document(body)
+        document = document_of(body, headers)
         inference_protocol.require_object(document)
         identity = claimed(document.get("id"), identity)
 
