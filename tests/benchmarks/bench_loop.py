@@ -6,10 +6,10 @@ report alone, labels come a day late, and drift calls for training on the newest
 warm-started from the earlier trials, with a fifth of the first search's trials. A challenger goes
 through shadow, compared with the champion on the same labelled rows, and canary, which answers its
 share; the champion before it is watched beside it for a while. The place of a row in time
-(``--exclude``) is no feature, as no model knows the future's, and rows are split by whole weeks, as
-those of one day are nearly copies of each other. The loop's accuracy over the stream must be at
-least 3 points above the untouched model's, and above that of one made with all columns and without
-weeks.
+(``--exclude``) is no feature, as no model knows the future's, and rows are split by whole blocks of
+``--block`` days, as those of one day are nearly copies of each other. The loop's accuracy over the
+stream must be at least 3 points above the untouched model's, and above that of one made with all
+columns and without blocks.
 
 Then, at up to ``--compared`` of the retrainings, a search is begun cold on the same rows and folds
 with the first search's trials: the warm one must reach the best value that it found, within one
@@ -17,7 +17,7 @@ standard deviation of the cold searches' own chance (three of them), in at most 
 in the median. Searches run in this process. Exits with 1 where either is missed.
 
     python tests/benchmarks/bench_loop.py [--data ../shared/data/elec2.csv] [--trials 15]
-        [--pause 20] [--newest 5000] [--exclude date] [--days 0] [--compared 3]
+        [--pause 10] [--newest 5000] [--exclude date] [--block 1] [--days 0] [--compared 3]
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from raymm.sections import MonitoringConfig
 from raymm.serving.routing import falls_to_canary
 
 DAY, POINTS, SHARE = 48, 3.0, 0.4
-NAME, TARGET, WEEK = "elec2", "class", "week"
+NAME, TARGET, BLOCK = "elec2", "class", "block"
 
 
 class Clock:
@@ -175,7 +175,7 @@ class Stream:
 
 
 def settings(home: str, source: str, given: Any, exclude: tuple[str, ...]) -> dict[str, Any]:
-    split = {"exclude": [*exclude, WEEK], "group": WEEK if exclude else None}
+    split = {"exclude": [*exclude, BLOCK], "group": BLOCK if exclude else None}
     return {
         "name": NAME, "data": {"source": source, "target": TARGET, **split}, "storage": home,
         "goal": {"metric": "accuracy"}, "compression": {"techniques": ["prune"]},
@@ -271,15 +271,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, default=default)
     parser.add_argument("--trials", type=int, default=15)
-    parser.add_argument("--pause", type=float, default=20.0)
+    parser.add_argument("--pause", type=float, default=10.0)
     parser.add_argument("--newest", type=int, default=5000)
     parser.add_argument("--exclude", nargs="*", default=("date",))
+    parser.add_argument("--block", type=int, default=1)
     parser.add_argument("--days", type=int, default=0)
     parser.add_argument("--compared", type=int, default=3)
     given = parser.parse_args()
     began = time.monotonic()
     frame = pd.read_csv(given.data)
-    frame[WEEK] = np.arange(len(frame)) // (7 * DAY)
+    frame[BLOCK] = np.arange(len(frame)) // (given.block * DAY)
     with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
         stand_in(patch)
         with tempfile.TemporaryDirectory() as other:
