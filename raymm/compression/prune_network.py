@@ -22,7 +22,7 @@ from raymm.models.mlp import limited_threads
 from raymm.plugins import compressor
 
 SHARES = ("columns", "units", "weights")
-UNITS = (0.45, 0.25, 0.12)
+UNITS = (0.48, 0.25, 0.12)
 COLUMNS = 0.5
 WEIGHTS = 0.2
 

@@ -467,15 +467,14 @@ def batch(data: Dataset, count: int) -> dict[str, np.ndarray]:
 def turns(calls: list[Callable[[], Any]], count: int) -> list[float]:
     """Return each call's median time in seconds.
 
-    They take turns, and each is as often the first: what another leaves in the processor's caches
-    slows down the next one.
+    They take turns, so that all meet the same, and each is called once before it is timed: what
+    another leaves in the processor's caches is not its own time.
     """
     times: list[list[float]] = [[] for _ in calls]
     with limited_threads(1):
         for turn in range(count + 3):
-            for step in range(len(calls)):
-                place = (turn + turn // len(calls) + step) % len(calls)
-                call = calls[place]
+            for place, call in enumerate(calls):
+                call()
                 began = time.perf_counter()
                 call()
                 if turn >= 3:
