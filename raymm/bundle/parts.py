@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import lzma
+import threading
 import zlib
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from raymm.bundle.records import PHRASES
@@ -23,6 +26,12 @@ _PROPERTIES: dict[str, Sequence[tuple[int, int, int]]] = {
 """LZMA's lc, lp and pb by what is packed; the first where it is large."""
 
 
+_REMEMBERED = 64 * 2**20
+"""Bytes of large parts whose packing is remembered: a run packs most of them several times."""
+_known: OrderedDict[bytes, tuple[int, int, bytes]] = OrderedDict()
+_lock = threading.Lock()
+
+
 def pack(part: bytes, what: str) -> tuple[int, int, bytes]:
     """Return the shortest packing that was found: its method, LZMA's properties, and the bytes.
 
@@ -32,6 +41,21 @@ def pack(part: bytes, what: str) -> tuple[int, int, bytes]:
     what : str
         "text", "graph" or "bytes"; decides what is tried.
     """
+    if len(part) <= _SMALL:
+        return _packed(part, what)
+    key = hashlib.sha256(what.encode() + b" " + part).digest()
+    with _lock:
+        known = _known.get(key)
+    if known is None:
+        known = _packed(part, what)
+        with _lock:
+            _known[key] = known
+            while sum(len(one[2]) for one in _known.values()) > _REMEMBERED and len(_known) > 1:
+                _known.popitem(last=False)
+    return known
+
+
+def _packed(part: bytes, what: str) -> tuple[int, int, bytes]:
     made = [(len(part), STORED, 0, part)]
     small = len(part) <= _SMALL
     if small and what != "bytes":

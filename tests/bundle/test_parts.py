@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raymm.bundle import parts
 from raymm.bundle.parts import DEFLATED, LZMA, STORED, pack, unpack
 from raymm.errors import BundleError
 
@@ -64,3 +67,22 @@ def test_hostile_parts_are_an_error_or_of_their_size(method, properties, data, s
 def test_a_method_that_is_not_known_is_an_error():
     with pytest.raises(BundleError, match="method 3 is not known"):
         unpack(memoryview(b"abc"), 3, 3, 0, "trees")
+
+
+def test_a_large_part_is_packed_once_and_the_oldest_are_forgotten(monkeypatch):
+    packed = []
+    real = parts._packed
+    monkeypatch.setattr(
+        parts, "_packed", lambda part, what: packed.append(what) or real(part, what)
+    )
+    monkeypatch.setattr(parts, "_known", OrderedDict())
+    large = [np.random.default_rng(k).bytes(70_000) for k in range(2)]
+    first = [pack(part, "graph") for part in large]
+    assert [pack(part, "graph") for part in large] == first
+    assert packed == ["graph"] * 2
+    pack(large[0], "text")  # another way to pack is another matter
+    assert packed == ["graph", "graph", "text"]
+    monkeypatch.setattr(parts, "_REMEMBERED", 100_000)
+    pack(large[1], "text")
+    pack(large[0], "text")
+    assert packed[3:] == ["text", "text"]
