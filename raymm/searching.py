@@ -16,7 +16,7 @@ from raymm.cluster import connect
 from raymm.config import RunConfig
 from raymm.errors import ConfigError, SearchError
 from raymm.evaluation.decision import judge
-from raymm.features.pipeline import count_nominal
+from raymm.features.nominal import nominal_columns
 from raymm.features.text import COUNTED
 from raymm.models import targets
 from raymm.pilot import log_pays
@@ -145,7 +145,7 @@ def _shape(dataset: Dataset) -> Shape:
         rows=len(dataset.train),
         features=sum(COUNTED if column.kind == "text" else 1 for column in features),
         classes=len(dataset.schema.classes),
-        nominal=count_nominal(dataset.rows(dataset.train), dataset.schema),
+        nominal=len(nominal_columns(dataset)),
     )
 
 

@@ -187,7 +187,9 @@ def test_a_text_counts_for_its_words_and_is_first_tried_by_a_quick_family(kinds,
     columns = tuple(Column(name=f"c{i}", kind=kind) for i, kind in enumerate(kinds))
     schema = SimpleNamespace(task="binary", features=columns, classes=("no", "yes"))
     words = {column.name: np.full(500, "a", dtype=object) for column in columns}
-    dataset = SimpleNamespace(schema=schema, train=range(500), rows=lambda _: words)
+    dataset = SimpleNamespace(
+        schema=schema, train=np.arange(500), y=np.zeros(500), tensors=words, folds=()
+    )
     life = SimpleNamespace(
         dataset=dataset, config=SimpleNamespace(search=SimpleNamespace(families="auto"))
     )

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from raymm.artifacts import Config, Dataset, Encoding, Indices, Schema, Task, Tensors
 from raymm.errors import ConfigError, SearchError
+from raymm.features.nominal import nominal_columns
 from raymm.features.pipeline import Features, fit_features
 from raymm.models import targets
 from raymm.models.family import Family, Fitting, Matrix
@@ -93,6 +94,7 @@ class Bench:
 
     def __init__(self, dataset: Dataset, rows: Indices) -> None:
         self.schema = dataset.schema
+        self._nominal = nominal_columns(dataset)
         self._tensors, self._y = dataset.rows(rows), dataset.y[rows]
         self._y.setflags(write=False)  # what families derive of it may then be shared
         self._made: dict[Encoding, tuple[Features, Matrix]] = {}
@@ -106,7 +108,14 @@ class Bench:
             When no feature differs between the rows.
         """
         if encoding not in self._made:
-            features = fit_features(self._tensors, self._y, self.schema, encoding, crossed=True)
+            features = fit_features(
+                self._tensors,
+                self._y,
+                self.schema,
+                encoding,
+                crossed=True,
+                nominal=self._nominal,
+            )
             x = features.training(self._tensors, self._y)
             x.setflags(write=False)
             train = Matrix(x=x, y=self._y, names=features.safe_names, nominal=features.nominal)

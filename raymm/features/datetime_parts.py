@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import NO_TIME, Column
-from raymm.features.ordinal_category import SPLIT
 from raymm.features.scaled_number import Scaling
 from raymm.features.transform import Transform
 from raymm.onnx_builder import FLOAT, INT64, GraphBuilder
@@ -24,7 +23,6 @@ _DAY = 86_400
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799
 _SHIFT = 719_468
 _DOUBLE = 11
-ROWS_A_DAY = 5
 PARTS = ("year", "month", "day", "weekday", "hour", "minute", "elapsed")
 
 Operation = Callable[[str, Any, Any], Any]
@@ -112,20 +110,6 @@ def days_onnx(builder: GraphBuilder, seconds: str) -> str:
     return builder.node("Cast", [quotient], to=FLOAT)
 
 
-def repeated(seconds: npt.NDArray[np.int64]) -> int:
-    """Return how many days dates span, where each day has rows enough to be known by itself.
-
-    0 where they do not, or the days are too few or too many. Missing dates do not count.
-    """
-    present = held(seconds[seconds != NO_TIME])
-    if not present.size:
-        return 0
-    numbers = present // _DAY
-    span = int(numbers.max() - numbers.min()) + 1
-    known = len(present) >= ROWS_A_DAY * len(np.unique(numbers))
-    return span if known and span in SPLIT else 0
-
-
 class _Dates(Transform):
     def __init__(self, column: Column) -> None:
         super().__init__(column)
@@ -141,7 +125,7 @@ class _Dates(Transform):
         found = split_seconds(present, self.origin)
         varying = [name for name in PARTS if present.size and np.ptp(found[name]) > 0]
         self.parts = tuple(varying) or ("elapsed",)
-        self.days = repeated(present)
+        self.days = int(held(present).max() - self.origin) // _DAY + 1 if present.size else 0
         return self
 
     def _graph_parts(self, builder: GraphBuilder, tensor: str) -> dict[str, str]:
@@ -187,7 +171,7 @@ class DatetimeParts(_Dates):
 
     @property
     def nominal(self) -> tuple[int, ...]:
-        """The days, where each has rows enough."""
+        """The days from the first to the last in training."""
         return tuple(self.days if name == "elapsed" else 0 for name in self.parts)
 
 

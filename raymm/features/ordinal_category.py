@@ -22,8 +22,6 @@ from raymm.onnx_builder import ML_DOMAIN, GraphBuilder
 from raymm.plugins import transform
 
 SMOOTHING = 20.0
-SPLIT = range(5, 1025)
-"""Numbers of categories that are worth splitting into sets, besides by their order."""
 
 
 def rare_below(rows: int) -> int:
@@ -100,9 +98,8 @@ class OrdinalCategory(Transform):
 
     @property
     def nominal(self) -> tuple[int, ...]:
-        """The places, where they are too many for their order to tell all."""
-        size = len(self.codes) + 1
-        return (size if size in SPLIT else 0,)
+        """The places."""
+        return (len(self.codes) + 1,)
 
 
 def _target_scores(

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from raymm.artifacts import Encoding, Kind, Schema, Tensors
 from raymm.errors import DataError
 from raymm.features.date_gap import DateGap, date_pairs
-from raymm.features.datetime_parts import repeated
-from raymm.features.ordinal_category import SPLIT
 from raymm.features.target_category import suits
 from raymm.features.transform import Transform
 from raymm.onnx_builder import GraphBuilder
@@ -126,6 +123,7 @@ def fit_features(
     encoding: Encoding,
     *,
     crossed: bool = False,
+    nominal: Collection[str] = (),
 ) -> Features:
     """Fit a transform on each feature column, and one on each pair of a few date columns.
 
@@ -141,6 +139,8 @@ def fit_features(
     crossed : bool
         Whether the model will learn from `Features.training` rather than from what `transform`
         makes of the same rows. Only then may features be statistics of the target.
+    nominal : collection of str
+        Columns whose categories or days may be split into sets; see `raymm.features.nominal`.
 
     Returns
     -------
@@ -175,7 +175,7 @@ def fit_features(
             f"at least one feature must differ between training rows, but none does: {shown}. "
             "Add columns or rows."
         )
-    return _describe(fitted, kept)
+    return _describe(fitted, kept, nominal)
 
 
 def _parts(
@@ -203,14 +203,16 @@ def _most(schema: Schema, rows: int) -> int:
     return max(FEWEST, (CELLS // max(1, rows) - 3 * few) // max(1, many))
 
 
-def _describe(fitted: Sequence[Transform], kept: Sequence[npt.NDArray[np.int64]]) -> Features:
+def _describe(
+    fitted: Sequence[Transform], kept: Sequence[npt.NDArray[np.int64]], nominal: Collection[str]
+) -> Features:
     pairs = [
         (part, place) for part, keep in zip(fitted, kept, strict=True) for place in keep.tolist()
     ]
     described = {id(part): part.names for part in fitted}
     names = tuple(described[id(part)][place] for part, place in pairs)
-    sizes = {id(part): part.nominal for part in fitted}
-    levels = [sizes[id(part)][place] for part, place in pairs]
+    sizes = {id(part): part.nominal for part in fitted if part.column.name in nominal}
+    levels = [sizes[id(part)][place] if id(part) in sizes else 0 for part, place in pairs]
     return Features(
         transforms=tuple(fitted),
         kept=tuple(kept),
@@ -219,18 +221,6 @@ def _describe(fitted: Sequence[Transform], kept: Sequence[npt.NDArray[np.int64]]
         columns=tuple(part.column.name for part, _ in pairs),
         nominal=tuple((place, size) for place, size in enumerate(levels) if size),
     )
-
-
-def count_nominal(tensors: Tensors, schema: Schema) -> int:
-    """Return how many columns will have a feature that is nominal, without fitting any."""
-    counted = 0
-    for column in schema.features:
-        values = tensors[column.name]
-        if column.kind == "datetime":
-            counted += repeated(np.asarray(values, dtype=np.int64)) > 0
-        elif column.kind == "category" and not suits(values):
-            counted += len(pd.unique(np.asarray(values, dtype=object))) + 1 in SPLIT
-    return counted
 
 
 def safe_names(names: Sequence[str], reserved: Sequence[str] = ()) -> tuple[str, ...]:

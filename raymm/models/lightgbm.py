@@ -170,10 +170,10 @@ class LightGBM(Family):
     ) -> npt.NDArray[np.float64]:
         """Return probabilities or values; see `Family.predict`."""
         kept = max(1, round(model.booster.current_iteration() * share))
-        shown = appended(x, model.places)
 
         def grow(start: int, stop: int, raw: Any) -> npt.NDArray[np.float64]:
             total = np.zeros((len(x), model.head.outputs)) if raw is None else raw.copy()
+            shown = appended(x, model.places)
             # Many rows at a time meet few trees, which stay in the processor's cache meanwhile.
             step = CHUNK if len(x) > CHUNK else stop
             for first in range(start, stop, step):

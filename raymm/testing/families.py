@@ -29,9 +29,10 @@ CLASSES = {"binary": 2, "multiclass": 4, "regression": 0}
 TOLERANCE = 1e-5
 WIDTH = 5
 SHAPES = tuple(
-    Shape(rows=rows, features=features, classes=3)
+    Shape(rows=rows, features=features, classes=3, nominal=nominal)
     for rows in (20, 150, 5000, 200_000)
     for features in (1, 12, 3000)
+    for nominal in (0, 2)
 )
 
 
@@ -187,7 +188,7 @@ def table(family: Family, task: Task, *, rows: int = 300, seed: int = 0) -> Matr
         y = np.digitize(noisy, [0.5, 1.5, 2.5]).astype(np.int64)
     x.setflags(write=False)
     y.setflags(write=False)
-    return Matrix(x=x, y=y, names=tuple(f"f{place}" for place in range(WIDTH)))
+    return Matrix(x=x, y=y, names=tuple(f"f{place}" for place in range(WIDTH)), nominal=((3, 4),))
 
 
 def config_of(family: Family, task: Task) -> Config:

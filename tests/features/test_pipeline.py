@@ -231,29 +231,25 @@ def test_only_training_rows_decide_which_dates_have_a_difference():
     assert not any(" to " in name for name in fit_features(inside, y, plan, "dense").names)
 
 
-def test_categories_and_repeated_days_are_nominal_and_are_counted_without_fitting():
+def test_only_columns_named_so_are_nominal_with_as_many_categories_as_they_have():
     random = np.random.default_rng(0)
     rows = 3000
     day = random.integers(0, 90, rows)
-    words = {"few": 3, "some": 8, "many": 900}
     tensors = {
         "number": random.normal(size=rows).astype(np.float32),
         "day": 86_400 * (10 + day) + 3600 * random.integers(6, 20, rows),
-        "seldom": 86_400 * np.arange(rows) // 2,
-        **{
-            name: random.integers(0, n, rows).astype(str).astype(object)
-            for name, n in words.items()
-        },
+        "word": random.integers(0, 8, rows).astype(str).astype(object),
     }
-    kinds = {"number": "number", "day": "datetime", "seldom": "datetime"}
-    columns = tuple(Column(name=name, kind=kinds.get(name, "category")) for name in tensors)
+    kinds = {"number": "number", "day": "datetime", "word": "category"}
+    columns = tuple(Column(name=name, kind=kind) for name, kind in kinds.items())
     schema = Schema(columns=columns, target="y", task="regression")
-    features = fit_features(tensors, random.normal(size=rows), schema, "ordinal", crossed=True)
+    y = random.normal(size=rows)
+    features = fit_features(tensors, y, schema, "ordinal", crossed=True, nominal=set(kinds))
     found = {features.names[place]: size for place, size in features.nominal}
-    assert found == {"day elapsed": 90, "some": 9}
-    assert pipeline.count_nominal(tensors, schema) == 2
-    place = features.names.index("day elapsed")
+    assert found == {"day elapsed": 90, "word": 9}
     x = features.transform(tensors)
-    assert (x[:, place].astype(int) == day).all()
-    dense = fit_features(tensors, random.normal(size=rows), schema, "dense", crossed=True)
-    assert dense.nominal == ()
+    assert (x[:, features.names.index("day elapsed")].astype(int) == day).all()
+    some = fit_features(tensors, y, schema, "ordinal", crossed=True, nominal={"day"})
+    assert [some.names[place] for place, _ in some.nominal] == ["day elapsed"]
+    assert fit_features(tensors, y, schema, "ordinal", crossed=True).nominal == ()
+    assert fit_features(tensors, y, schema, "dense", nominal=set(kinds)).nominal == ()

@@ -140,8 +140,8 @@ def folds(prepared: Prepared) -> tuple[tuple[Matrix, Matrix], ...]:
 def test_features_are_fitted_on_training_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Any, Any]] = []
 
-    def fit_features(tensors: Any, y: Any, schema: Any, encoding: str, *, crossed: bool) -> Any:
-        assert crossed
+    def fit_features(tensors: Any, y: Any, schema: Any, encoding: str, **others: Any) -> Any:
+        assert others == {"crossed": True, "nominal": {"a"}}
         seen.append((tensors["a"].tolist(), y.tolist()))
         return SimpleNamespace(
             safe_names=("a",),
@@ -151,6 +151,7 @@ def test_features_are_fitted_on_training_rows_alone(monkeypatch: pytest.MonkeyPa
         )
 
     monkeypatch.setattr("raymm.features.pipeline.fit_features", fit_features)
+    monkeypatch.setattr("raymm.features.nominal.nominal_columns", lambda dataset: {"a"})
     values = np.arange(6, dtype=np.float32)
     fold = SimpleNamespace(train=np.array([0, 2, 3]), valid=np.array([1]))
     dataset = SimpleNamespace(
