@@ -255,7 +255,8 @@ def nearest(space: Space, config: Config) -> Config | None:
     """Return the configuration of the space nearest to one that may lie outside it.
 
     Numbers are clipped, missing ones take the middle of their range, inactive and unknown ones
-    are dropped. None where a categorical parameter is missing or holds no choice of its own.
+    are dropped. A switch (False, True) that is missing is off. None where another categorical
+    parameter is missing, or one holds no choice of its own.
     """
     found: dict[str, Scalar] = {}
     for name in order(space):
@@ -263,7 +264,9 @@ def nearest(space: Space, config: Config) -> Config | None:
             continue
         parameter, value = space[name], config.get(name)
         if isinstance(parameter, Categorical):
-            index = _position(parameter.choices, value) if name in config else None
+            value = config.get(name, False) if parameter.choices == (False, True) else value
+            known = name in config or value is False
+            index = _position(parameter.choices, value) if known else None
             if index is None:
                 return None
             found[name] = parameter.choices[index]

@@ -9,7 +9,7 @@ not told.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raymm.artifacts import Config, Space, Trial, Trials
 from raymm.errors import RegistryError
@@ -99,13 +99,28 @@ def _gather(ledger: Ledger, storage: str, space: Space, of: str) -> Warm:
         if tuple(theirs.get(key) for key in ("name", "metric", "direction")) != goal:
             continue
         board = Trials(trials=other.trials(), direction=head["direction"], metric=head["metric"])
-        fitting = [t for t in board.leaderboard if spaces.contains(space, t.config)]
+        fitting = [near for t in board.leaderboard if (near := _near(space, t)) is not None]
         if fitting:
             runs.append(run)
             boards.append(fitting[:RESULTS])
             if next(other.each(KIND), {}).get("of") == of:
                 told.append((run, boards[-1]))
     return Warm(runs=tuple(runs), configs=_best(boards), results=_results(told))
+
+
+def _near(space: Space, trial: Trial) -> Trial | None:
+    """Return a trial as one of the space; None where it is none.
+
+    A switch that its space did not have, or this one has not, must have been off.
+    """
+    given = trial.config
+    near = spaces.nearest(space, given)
+    if near is None or not spaces.contains(space, near):
+        return None
+    same = all(near[name] == value for name, value in given.items() if name in near)
+    added = all(near[name] is False for name in near if name not in given)
+    gone = all(given[name] is False for name in given if name not in near)
+    return replace(trial, config=near) if same and added and gone else None
 
 
 def _earlier(storage: str, run: str, name: str) -> list[str]:

@@ -100,6 +100,9 @@ def test_nearest_clips_fills_and_drops() -> None:
     assert near == {"solver": "sgd", "schedule": "cosine", "momentum": 1.0, "layers": 2}
     assert spaces.nearest(TREE, {"solver": "lbfgs"}) is None
     assert spaces.nearest(TREE, {}) is None
+    switched = {"on": Categorical((False, True)), "pair": Categorical((0, 1))}
+    assert spaces.nearest(switched, {"pair": 1}) == {"on": False, "pair": 1}
+    assert spaces.nearest(switched, {"on": True}) is None
 
 
 def test_from_unit_refuses_what_is_not_a_coordinate() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raymm.artifacts import Float, Space, Trial
+from raymm.artifacts import Categorical, Float, Space, Trial
 from raymm.search.ledger import Ledger
 from raymm.search.warm import BEST, warm
 
@@ -77,6 +77,31 @@ def test_other_names_metrics_and_spaces_and_damage_are_left_out(tmp_path: Path) 
         found = warm(ledger, storage, SPACE, gather=True, of="rows")
     # Of c, only its first configuration lies in the space.
     assert (found.runs, [r.config for r in found.results]) == (("loans-c",), [{"x": 0.0}])
+
+
+def test_a_switch_that_one_of_two_spaces_lacks_was_off(tmp_path: Path) -> None:
+    storage = str(tmp_path)
+    write(storage, "loans-a", [0.5])
+    with Ledger.open(storage, "loans-b") as ledger:
+        ledger.append("run", name="loans", metric="auc", direction="maximize", source="a.csv")
+        ledger.append("warm", of="rows", runs=(), configs=(), results=())
+        for number, sets in enumerate((True, False)):
+            config = {"x": 0.25, "sets": sets}
+            trial = Trial(
+                id=f"t{number}", number=number, config=config, status="finished", value=0.4,
+                rungs=((20, 0.4),),
+            )  # fmt: skip
+            ledger.append("trial", trial=trial)
+    switched: Space = {**SPACE, "sets": Categorical((False, True))}
+    for run, space, expected in (
+        ("loans-new", switched, [(0.0, False), (0.25, False), (0.25, True)]),
+        ("loans-other", SPACE, [(0.0, None), (0.25, None)]),
+    ):
+        write(storage, run, [], of=None)
+        with Ledger.open(storage, run) as ledger:
+            found = warm(ledger, storage, space, gather=True, of="rows")
+        told = [(r.config["x"], r.config.get("sets")) for r in found.results]
+        assert sorted(told, key=str) == expected
 
 
 def test_a_run_that_began_cold_stays_cold_and_a_fresh_storage_gives_nothing(tmp_path: Path) -> None:
