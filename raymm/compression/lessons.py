@@ -72,8 +72,10 @@ class Lesson:
 
 
 def sample(grove: Grove, rows: Rows) -> int:
-    """Return of how many rows a grove's leaves are looked at."""
-    return int(min(len(rows.y), MOST_ROWS, CELLS // max(1, grove.outputs.size)))
+    """Return of how many rows a grove's leaves are looked at: all that they read must be held."""
+    width = int(grove.feature.max(initial=0)) + 1
+    most = CELLS // max(1, grove.outputs.size, width)
+    return int(min(len(rows.y), MOST_ROWS, most))
 
 
 def lesson_of(unit: Unit, whole: Grove, bundle: Bundle, rows: Rows) -> Lesson:

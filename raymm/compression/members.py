@@ -18,6 +18,7 @@ import numpy.typing as npt
 from raymm.artifacts import Config, Tensors
 from raymm.bundle.abreast import sweep
 from raymm.bundle.packed import Bundle
+from raymm.compression import unread_sets
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.join import groups
 from raymm.compression.network import ancestors, fresh, written
@@ -94,6 +95,7 @@ class Members(Compressor):
         model.graph.node.insert(mix.place + 1, scaled)
         model.graph.initializer.append(scale)
         sweep(model.graph)
+        unread_sets.drop(model)
         return written(bundle, model)
 
     def foretold(

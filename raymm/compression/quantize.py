@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from raymm.artifacts import Config
 from raymm.bundle.packed import Bundle
+from raymm.compression import unread_sets
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.grove import Floats, Grove, Reached, reach
 from raymm.compression.tap import ensemble_of, tapped, tree_nodes
@@ -89,6 +90,7 @@ class Quantize(Compressor):
             )
         for node, whole in zip(nodes, self._wholes(bundle, nodes, rows), strict=True):
             node.CopyFrom(_quantized(whole, node, bits, most).to_node(node))
+        unread_sets.drop(model)
         return replace(bundle, graph=bytes(model.SerializeToString(deterministic=True)))
 
     def _wholes(self, bundle: Bundle, nodes: Sequence[Any], rows: Rows) -> list[_Whole]:
@@ -104,9 +106,9 @@ def _whole(bundle: Bundle, node: Any, rows: Rows) -> _Whole:
     grove = Grove.of(ensemble_of(node))
     # A reader of the file expects thresholds after those above: preorder costs it nothing.
     grove = grove.rebuilt()[0]
-    count = int(min(len(rows.y), MOST_ROWS, CELLS // max(1, grove.outputs.size)))
+    width = int(grove.feature.max(initial=0)) + 1
+    count = int(min(len(rows.y), MOST_ROWS, CELLS // max(1, grove.outputs.size, width)))
     if count == 0:
-        width = int(grove.feature.max(initial=0)) + 1
         return _Whole(grove, np.empty((0, width), np.float32), np.empty((0, 0), np.int32))
     chosen = np.sort(np.random.default_rng(rows.seed).choice(len(rows.y), count, replace=False))
     tensors = {name: values[chosen] for name, values in rows.tensors.items()}

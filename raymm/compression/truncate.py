@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from raymm.artifacts import Config
 from raymm.bundle.packed import Bundle
+from raymm.compression import unread_sets
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.tap import ensemble_of, tree_nodes
 from raymm.errors import BundleError
@@ -54,6 +55,7 @@ class Truncate(Compressor):
         for node in nodes:
             trees = ensemble_of(node)
             node.CopyFrom(trees.first(kept_rounds(trees.rounds, keep)).to_node(node))
+        unread_sets.drop(model)
         return replace(bundle, graph=bytes(model.SerializeToString(deterministic=True)))
 
 

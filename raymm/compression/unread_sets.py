@@ -24,7 +24,7 @@ def drop(model: Any) -> None:
     graph = model.graph
     for node in [one for one in graph.node if one.doc_string.startswith(MARK)]:
         readers = [one for one in graph.node if node.output[0] in one.input]
-        if all(one.op_type == OPERATOR and FORMAT in one.doc_string for one in readers):
+        if readers and all(one.op_type == OPERATOR and FORMAT in one.doc_string for one in readers):
             _narrow(graph, node, readers)
     sweep(graph)
 
@@ -34,7 +34,7 @@ def _narrow(graph: Any, node: Any, readers: list[Any]) -> None:
     read = np.unique(np.concatenate([one.feature for one in trees]))
     makers = {name: one for one in graph.node for name in one.output}
     constants = {one.name: one for one in graph.initializer}
-    start = made = int(node.doc_string.removeprefix(MARK))
+    first = start = made = int(node.doc_string.removeprefix(MARK))
     places, parts = list(range(start)), [node.input[0]]
     for part in node.input[1:]:
         count = _chain(part, makers, constants)[-1].shape[1]
@@ -49,7 +49,9 @@ def _narrow(graph: Any, node: Any, readers: list[Any]) -> None:
             _keep(graph, part, kept, makers, constants)
     for one, held in zip(readers, trees, strict=True):
         at = np.append(places, -1)[held.feature]
-        one.CopyFrom(replace(held, feature=at).to_node(one))
+        # A column that moves to another bit is another number where it is not 0.
+        bound = np.where(held.feature >= first, np.float32(0.5), held.threshold)
+        one.CopyFrom(replace(held, feature=at, threshold=bound).to_node(one))
         if len(parts) == 1:
             one.input[0] = parts[0]
     node.input[:] = parts

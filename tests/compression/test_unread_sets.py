@@ -80,3 +80,25 @@ def test_without_any_set_the_trees_read_the_features(model):
     assert (answers(model, x) == before).all()
     assert {node.op_type for node in model.graph.node} == {"Concat", trees.OPERATOR, "Identity"}
     assert not model.graph.initializer
+
+
+def test_a_set_that_moves_to_another_bit_is_compared_with_its_new_number(model):
+    # As coarser thresholds may have left them: anything between 0 and the column's number.
+    for node in nodes(model, trees.OPERATOR):
+        held = ensemble_of(node)
+        feature = np.where(held.feature < 3, held.feature, held.feature.max() // 2)
+        kept = trees.replace(held, feature=np.where(feature >= 3, 10, feature))
+        bound = np.where(kept.feature >= 3, np.float32(64), kept.threshold)
+        node.CopyFrom(trees.replace(kept, threshold=bound).to_node(node))
+    x = np.random.default_rng(1).integers(-1, 34, (400, 3)).astype(np.float32)
+    before = answers(model, x)
+    unread_sets.drop(model)
+    assert len(np.unique(before)) > 2
+    assert (answers(model, x) == before).all()
+
+
+def test_sets_that_nothing_reads_are_left_for_others_to_take_out(model):
+    for node in nodes(model, trees.OPERATOR):
+        node.input[0] = nodes(model, "Concat")[0].output[0]
+    unread_sets.drop(model)
+    assert not nodes(model, "BitwiseAnd")
