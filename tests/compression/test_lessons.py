@@ -69,3 +69,15 @@ def test_margins_at_the_truth_answer_the_truth(mix, task):
 def test_in_a_mix_that_is_bent_no_truth_is_known(mix):
     bundle, data = mix("binary")
     assert lesson(bundle, data)[0].truth is None
+
+
+def test_of_trees_that_read_many_columns_fewer_rows_are_looked_at(mix, monkeypatch):
+    bundle, data = mix()
+    made, rows = lesson(bundle, data)
+    grove = made.whole
+    monkeypatch.setattr(lessons, "CELLS", 100 * grove.outputs.size)
+    assert lessons.sample(grove, rows) == 100
+    place = int(np.argmax(grove.feature >= 0))
+    feature = grove.feature.copy()
+    feature[place] = 20 * grove.outputs.size - 1
+    assert lessons.sample(replace(grove, feature=feature), rows) == 5
