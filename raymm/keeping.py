@@ -7,8 +7,6 @@ stands is kept in a file, so that a loop that ends goes on where it was.
 from __future__ import annotations
 
 import itertools
-import json
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from raymm import lifecycle
-from raymm.artifacts import Notify, Release, as_record, from_record
+from raymm.artifacts import Notify, Release
 from raymm.errors import ConfigError, NotBlessed, NotFound, RaymmError
 from raymm.monitoring.events import Event, news, tell
 from raymm.monitoring.loop import Situation, Step, advance, trained
@@ -26,9 +24,12 @@ from raymm.registry.releases import Change, Releases, released
 from raymm.registry.versions import Registry
 from raymm.sections import MonitoringConfig
 from raymm.sole import sole
+from raymm.standing import recall, remember
 
 WHO = "policy"
 """Who changed the release, in the registry's history."""
+_REACHED = ("promote", "rollback")
+"""Changes that make a champion."""
 
 
 class Hands(Protocol):
@@ -111,7 +112,8 @@ class RegistryHands:
             self._end(releases, step.reason)
         elif step.action == "rollback":
             since = _promotion(releases.changes(), number).sequence
-            releases.refuse(number, since=since, reason=step.reason, who=WHO)
+            if releases.refuse(number, since=since, reason=step.reason, who=WHO) is None:
+                raise NotFound(f"version {number} is no champion with one before it any more")
 
     def record(self, step: Step, number: int | None) -> None:
         """See `Hands.record`: in the registry, beside the history of what is served."""
@@ -147,10 +149,15 @@ class RegistryHands:
 
 
 def _promotion(history: Sequence[Change], number: int) -> Change:
-    """Return the change that made a version champion last; raises NotFound where none did."""
-    made = [one for one in history if one.number == number and one.action == "promote"]
+    """Return the promotion that made a version champion last.
+
+    Raises NotFound where none did, and NotBlessed where somebody went back to it since.
+    """
+    made = [one for one in history if one.number == number and one.action in _REACHED]
     if not made:
         raise NotFound(f"version {number} was never promoted")
+    if made[-1].action == "rollback":
+        raise NotBlessed(f"version {number} was gone back to, and is left alone")
     return made[-1]
 
 
@@ -161,25 +168,26 @@ def tend(
     *,
     policy: Policy,
     trial: Trial,
-    now: float,
+    clock: Callable[[], float],
     asked: str = "",
     begun: Callable[[Situation], object] = lambda _: None,
 ) -> tuple[Step, ...]:
     """Take the next step, and carry it out; a training's step is followed by its outcome's.
 
-    Parameters are those of `raymm.monitoring.loop.advance`, and ``begun``, which is given the
-    situation of a training before it begins, to be remembered should the loop end in it. Each
-    step is written down with its reason, a training's before it begins. One that may never be
-    carried out is a rejection, with the error as its reason. One that fails in another way, say
-    for storage that is away, is a "fail" and is tried again in the next round.
+    Parameters are those of `raymm.monitoring.loop.advance`; ``clock``, for seconds since 1970 UTC,
+    as a training takes long; and ``begun``, which is given the situation of a training before it
+    begins, to be remembered should the loop end in it. Each step is written down with its reason,
+    a training's before it begins. One that may never be carried out is a rejection, with the error
+    as its reason. One that fails in another way, say for storage that is away, is a "fail" and is
+    tried again in the next round.
     """
+    now = clock()
     try:
         if situation.stage == "watching":
             hands.settle()
         release = hands.release()
     except Exception as error:
-        told = f"the release cannot be read, which is tried again: {error}"
-        return (Step(action="fail", reason=told, situation=situation),)
+        return (_unread(error, situation),)
     step = advance(
         situation, report, policy=policy, trial=trial, now=now, asked=asked, release=release
     )
@@ -189,28 +197,49 @@ def tend(
         begun(step.situation)
         steps[0] = _recorded(hands, step, None)
         number, why, detail = _train(hands, step.reason)
+        now = clock()
+        situation = replace(step.situation, number=number)
+        if number:
+            begun(situation)
+            try:  # a champion may have come while it was trained
+                release = hands.release()
+            except Exception as error:
+                return *steps, _unread(error, situation)
         step = trained(
-            step.situation, number=number, reason=why, now=now, report=report,
+            situation, number=number, reason=why, now=now, report=report,
             champion=release.champion,
         )  # fmt: skip
         steps.append(replace(step, detail=detail))
-        situation = replace(situation, stage="training", number=number, trained_at=now)
-        begun(situation if number else step.situation)
+        if not number:
+            begun(step.situation)
     if step.action == "wait":
         return tuple(steps)
+    after = Situation(since=now, trained_at=step.situation.trained_at, champion=release.champion)
+    return *steps[:-1], _carried(hands, steps[-1], number, again=situation, after=after)
+
+
+def _carried(
+    hands: Hands, step: Step, number: int | None, *, again: Situation, after: Situation
+) -> Step:
+    """Carry a step out and write it down; return it, or what came of it instead.
+
+    The loop then stands at ``after`` where the step may never be carried out, and at ``again``
+    where it failed in another way.
+    """
     try:
         if number is not None:
             hands.act(step, number)
     except (NotBlessed, NotFound, ConfigError) as error:
-        after = Situation(
-            since=now, trained_at=step.situation.trained_at, champion=step.situation.champion
-        )
-        steps[-1] = Step(action="reject", reason=f"{step.action}: {error}", situation=after)
+        step = Step(action="reject", reason=f"{step.action}: {error}", situation=after)
     except Exception as error:
         told = f"{step.action} of version {number} is tried again: {error}"
-        return *steps[:-1], Step(action="fail", reason=told, situation=situation)
-    steps[-1] = _recorded(hands, steps[-1], number)
-    return tuple(steps)
+        return Step(action="fail", reason=told, situation=again)
+    return _recorded(hands, step, number)
+
+
+def _unread(error: Exception, situation: Situation) -> Step:
+    told = f"the release cannot be read, which is tried again: {error}"
+    return Step(action="fail", reason=told, situation=situation)
 
 
 def _recorded(hands: Hands, step: Step, number: int | None) -> Step:
@@ -269,7 +298,7 @@ def keep(
         steps: tuple[Step, ...] = ()
         if report:
             steps = tend(
-                situation, report, hands, policy=policy, trial=trial, now=now,
+                situation, report, hands, policy=policy, trial=trial, clock=clock,
                 begun=lambda begun: remember(path, begun),
             )  # fmt: skip
         events = [*news(before, report, at=now)]
@@ -280,8 +309,9 @@ def keep(
                 say(f"{name}: {step.detail}")
             if step.action != "wait":
                 number = step.situation.number or number
+                at = max(now, step.situation.since)
                 events.append(
-                    Event(kind=step.action, model=name, reason=step.reason, at=now, number=number)
+                    Event(kind=step.action, model=name, reason=step.reason, at=at, number=number)
                 )
         remember(path, situation)
         before = report or before
@@ -293,30 +323,6 @@ def keep(
             for untold in tell(event, config.events):
                 say(f"{name}: an event could not be told: {untold}")
         time.sleep(pause)
-
-
-def recall(path: Path) -> Situation:
-    """Return the situation kept in a file; a training that was cut off is begun no second time.
-
-    What cannot be read counts as none.
-    """
-    try:
-        kept = from_record(Situation, json.loads(path.read_text()))
-    except (OSError, ValueError):
-        return Situation()
-    cut = kept.stage == "training" and kept.number is None
-    return replace(kept, stage="watching") if cut else kept
-
-
-def remember(path: Path, situation: Situation) -> None:
-    """Keep the situation in a file, replaced as a whole."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    stage = path.with_suffix(f".{os.getpid()}.tmp")
-    with stage.open("w") as file:
-        json.dump(as_record(situation), file)
-        file.flush()
-        os.fsync(file.fileno())
-    stage.replace(path)
 
 
 def beside(

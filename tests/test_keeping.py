@@ -13,7 +13,7 @@ import pytest
 from raymm import keeping, lifecycle
 from raymm.artifacts import Release
 from raymm.config import parse
-from raymm.errors import DataError, NotBlessed, RegistryError, ServingError
+from raymm.errors import DataError, NotBlessed, NotFound, RegistryError, ServingError
 from raymm.monitoring.loop import Situation, Step
 from raymm.monitoring.triggers import Policy
 from raymm.monitoring.verdict import Trial
@@ -49,6 +49,11 @@ def report(new: float = 0.9) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def at(now: float) -> Any:
+    """Return a clock that stands still."""
+    return lambda: now
+
+
 class Hands:
     """Keeps what it is asked to do."""
 
@@ -78,7 +83,7 @@ class Hands:
 def test_a_trigger_leads_to_a_champion_step_by_step() -> None:
     hands, situation = Hands(), Situation()
     for now in (1.0, 2.0, 3.0):
-        steps = keeping.tend(situation, report(), hands, policy=POLICY, trial=TRIAL, now=now)
+        steps = keeping.tend(situation, report(), hands, policy=POLICY, trial=TRIAL, clock=at(now))
         situation = steps[-1].situation
     assert hands.done == [("shadow", 2), ("canary", 2), ("promote", 2)]
     assert situation.stage == "watching"
@@ -87,13 +92,13 @@ def test_a_trigger_leads_to_a_champion_step_by_step() -> None:
 def test_a_worse_challenger_is_taken_out() -> None:
     hands = Hands(served=[("canary", 2)])
     tried = Situation(stage="canary", number=2, since=0.0)
-    keeping.tend(tried, report(0.7), hands, policy=POLICY, trial=TRIAL, now=1.0)
+    keeping.tend(tried, report(0.7), hands, policy=POLICY, trial=TRIAL, clock=at(1.0))
     assert hands.done == [("canary", 2), ("reject", 2)]
 
 
 def test_what_fails_leaves_everything_as_it_was() -> None:
     hands = Hands(DataError("the table is gone."))
-    steps = keeping.tend(Situation(), report(), hands, policy=POLICY, trial=TRIAL, now=1.0)
+    steps = keeping.tend(Situation(), report(), hands, policy=POLICY, trial=TRIAL, clock=at(1.0))
     assert [step.action for step in steps] == ["train", "reject"]
     # What goes to webhooks may hold no value of a row; what is said here may.
     assert "DataError" in steps[-1].reason
@@ -142,7 +147,7 @@ def test_what_called_for_a_training_is_written_down_before_it_and_its_end_after(
     seeing = Seeing(
         name="m", storage=str(tmp_path), source="", changes={}, share=0.1, notify=lambda _: None
     )
-    steps = keeping.tend(Situation(), report(), seeing, policy=POLICY, trial=TRIAL, now=1.0)
+    steps = keeping.tend(Situation(), report(), seeing, policy=POLICY, trial=TRIAL, clock=at(1.0))
     assert [step.action for step in steps] == ["train", "reject"]
     told = [(one.action, one.reason) for one in decisions.all()]
     assert told[0] == ("train", "x drifted for 1 windows in a row.")
@@ -155,14 +160,61 @@ def test_a_step_that_cannot_be_written_down_is_done_all_the_same() -> None:
             raise RegistryError("storage is full.")
 
     hands = Forgetful()
-    steps = keeping.tend(Situation(), report(), hands, policy=POLICY, trial=TRIAL, now=1.0)
+    steps = keeping.tend(Situation(), report(), hands, policy=POLICY, trial=TRIAL, clock=at(1.0))
     assert hands.done == [("shadow", 2)]
     assert "storage is full" in steps[-1].detail
 
 
+def test_a_trial_begins_when_its_training_ends_and_against_who_reigns_then() -> None:
+    class Slow(Hands):
+        now, champion = 1000.0, 1
+
+        def train(self, reason: str) -> tuple[int | None, str]:
+            self.now += 500.0
+            self.champion = 3
+            return super().train(reason)
+
+        def release(self) -> Release:
+            return Release(name="m", champion=self.champion)
+
+    hands = Slow()
+    steps = keeping.tend(
+        Situation(), report(), hands, policy=POLICY, trial=TRIAL, clock=lambda: hands.now
+    )
+    tried = steps[-1].situation
+    assert (tried.stage, tried.since, tried.trained_at) == ("shadow", 1500.0, 1000.0)
+    assert tried.champion == 3
+
+
+def test_what_was_trained_while_the_registry_went_away_is_tried_later() -> None:
+    class Leaving(Hands):
+        away = False
+
+        def train(self, reason: str) -> tuple[int | None, str]:
+            self.away = True
+            return super().train(reason)
+
+        def release(self) -> Release:
+            if self.away:
+                raise RegistryError("storage is away.")
+            return super().release()
+
+    hands, begun = Leaving(), []
+    steps = keeping.tend(
+        Situation(), report(), hands, policy=POLICY, trial=TRIAL, clock=at(1.0), begun=begun.append
+    )
+    assert [step.action for step in steps] == ["train", "fail"]
+    assert begun[-1] == steps[-1].situation
+    hands.away = False
+    steps = keeping.tend(begun[-1], report(), hands, policy=POLICY, trial=TRIAL, clock=at(2.0))
+    assert (steps[-1].action, hands.done) == ("shadow", [("shadow", 2)])
+
+
 def test_a_training_may_fail_in_any_way() -> None:
     for error in (ValueError("no numbers"), MemoryError()):
-        steps = keeping.tend(Situation(), report(), Hands(error), policy=POLICY, trial=TRIAL, now=1)
+        steps = keeping.tend(
+            Situation(), report(), Hands(error), policy=POLICY, trial=TRIAL, clock=at(1)
+        )
         assert "training failed" in steps[-1].reason
 
 
@@ -179,11 +231,11 @@ def test_a_step_that_fails_for_storage_is_tried_again(stage: Any, new: float) ->
     hands = Away(served=[(stage, 2)])
     tried = Situation(stage=stage, number=None if stage == "watching" else 2)
     for now in (1.0, 2.0):
-        steps = keeping.tend(tried, report(new), hands, policy=POLICY, trial=TRIAL, now=now)
+        steps = keeping.tend(tried, report(new), hands, policy=POLICY, trial=TRIAL, clock=at(now))
         assert steps[-1].action == "fail"
         tried = steps[-1].situation
     hands.away = False
-    steps = keeping.tend(tried, report(new), hands, policy=POLICY, trial=TRIAL, now=3.0)
+    steps = keeping.tend(tried, report(new), hands, policy=POLICY, trial=TRIAL, clock=at(3.0))
     assert hands.done == [(stage, 2), (steps[-1].action, 2)]
 
 
@@ -192,7 +244,9 @@ def test_what_may_never_be_released_is_given_up() -> None:
         def act(self, step: Any, number: int) -> None:
             raise NotBlessed("it did not pass.")
 
-    steps = keeping.tend(Situation(), report(), Refused(), policy=POLICY, trial=TRIAL, now=1.0)
+    steps = keeping.tend(
+        Situation(), report(), Refused(), policy=POLICY, trial=TRIAL, clock=at(1.0)
+    )
     assert (steps[-1].action, steps[-1].situation.stage) == ("reject", "watching")
 
 
@@ -207,7 +261,7 @@ def test_who_watches_ends_what_the_loop_brought_in_and_nothing_else(tmp_path: Pa
     releases.promote(1)
     releases.shadow(2, who="policy")
     releases.canary(3, 0.1, who="somebody")
-    keeping.tend(Situation(), {}, hands, policy=POLICY, trial=TRIAL, now=1.0)
+    keeping.tend(Situation(), {}, hands, policy=POLICY, trial=TRIAL, clock=at(1.0))
     assert (releases.current().shadow, releases.current().canary) == (None, 3)
 
 
@@ -239,14 +293,6 @@ def test_a_monitor_that_is_away_is_asked_again(tmp_path: Path) -> None:
         say=said.append, pauses=(0.0, 0.0),
     )  # fmt: skip
     assert len(said) == 2
-
-
-def test_a_training_that_was_cut_off_is_not_waited_for(tmp_path: Path) -> None:
-    path = tmp_path / "at.json"
-    keeping.remember(path, Situation(stage="training", since=1.0, trained_at=1.0))
-    assert keeping.recall(path) == Situation(stage="watching", since=1.0, trained_at=1.0)
-    path.write_text("{")
-    assert keeping.recall(path) == Situation()
 
 
 @pytest.mark.slow
@@ -310,7 +356,7 @@ def test_a_new_champion_that_is_worse_is_taken_back_and_the_history_says_why(
 
     def round_(seen: dict[str, Any], now: float) -> str:
         nonlocal situation
-        steps = keeping.tend(situation, seen, hands, policy=Policy(), trial=TRIAL, now=now)
+        steps = keeping.tend(situation, seen, hands, policy=Policy(), trial=TRIAL, clock=at(now))
         situation = steps[-1].situation
         return steps[-1].action
 
@@ -343,7 +389,7 @@ def test_what_was_promoted_by_force_is_left_alone_and_a_persons_shadow_too(tmp_p
     assert releases.current().shadow == 3
     releases.promote(4, force=True, reason="I know")
     known = Situation(champion=2)
-    steps = keeping.tend(known, compared(-0.1), hands, policy=Policy(), trial=TRIAL, now=1.0)
+    steps = keeping.tend(known, compared(-0.1), hands, policy=Policy(), trial=TRIAL, clock=at(1.0))
     assert (steps[-1].action, steps[-1].situation.champion) == ("reject", 4)
     assert "left alone" in steps[-1].reason
     assert releases.current().champion == 4
@@ -356,8 +402,46 @@ def test_a_version_that_a_person_brought_back_is_not_taken_back_again(tmp_path: 
     back = Step(action="rollback", reason="worse", situation=Situation())
     hands.act(back, 2)
     assert releases.current().champion == 1
-    hands.act(back, 2)  # it reigns no more
+    with pytest.raises(NotFound, match="no champion"):
+        hands.act(back, 2)  # it reigns no more
     assert releases.current().champion == 1
+
+
+def test_a_version_that_was_gone_back_to_is_guarded_once_and_left_alone(tmp_path: Path) -> None:
+    releases, hands = served(tmp_path, 3)
+    for number in (1, 2, 3):
+        releases.promote(number)
+    releases.rollback(reason="version 3 was no good", who="somebody")
+    situation, actions = Situation(champion=1), []
+    for now in (1.0, 2.0, 3.0):
+        steps = keeping.tend(
+            situation, compared(-0.1), hands, policy=Policy(), trial=TRIAL, clock=at(now)
+        )
+        situation = steps[-1].situation
+        actions.append(steps[-1].action)
+    assert actions == ["reject", "wait", "wait"]
+    assert situation.champion == 2
+    assert len(releases.changes()) == 4
+
+
+def test_a_rollback_that_changes_nothing_is_no_rollback_and_is_not_done_again(
+    tmp_path: Path,
+) -> None:
+    """While version 2 was compared, somebody promoted version 3 and went back to version 2."""
+    releases, hands = served(tmp_path, 3)
+    for number in (1, 2, 3):
+        releases.promote(number)
+    releases.rollback(who="somebody")
+    situation = Situation(stage="probation", number=2, champion=2, earlier=1)
+    actions = []
+    for now in (1.0, 2.0, 3.0):
+        steps = keeping.tend(
+            situation, compared(-0.1), hands, policy=Policy(), trial=TRIAL, clock=at(now)
+        )
+        situation = steps[-1].situation
+        actions.append(steps[-1].action)
+    assert actions == ["reject", "wait", "wait"]
+    assert releases.current().champion == 2
 
 
 def test_two_that_keep_one_model_do_not_both_act(

@@ -36,7 +36,7 @@ class Situation:
     what the version had answered when the stage began, and ``labels`` what it had labels of when
     the trial or the probation began. ``champion`` is the champion of a trial; while watching, the
     last one known; ``earlier`` the one before a champion on probation. ``settled`` says whether
-    labelled rows let a canary go on from shadow.
+    labelled rows let a canary go on from shadow. ``version`` is that of the format.
     """
 
     stage: Stage = "watching"
@@ -48,6 +48,7 @@ class Situation:
     champion: int | None = None
     earlier: int | None = None
     settled: bool = False
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,35 @@
+"""Where the loop that keeps a model good stands, in a file, so that one that ends goes on there."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from raymm.artifacts import as_record, from_record
+from raymm.monitoring.loop import Situation
+
+
+def recall(path: Path) -> Situation:
+    """Return the situation kept in a file; a training that was cut off is begun no second time.
+
+    What cannot be read counts as none.
+    """
+    try:
+        kept = from_record(Situation, json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError, AttributeError):
+        return Situation()
+    cut = kept.stage == "training" and kept.number is None
+    return replace(kept, stage="watching") if cut else kept
+
+
+def remember(path: Path, situation: Situation) -> None:
+    """Keep the situation in a file, replaced as a whole."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    stage = path.with_suffix(f".{os.getpid()}.tmp")
+    with stage.open("w") as file:
+        json.dump(as_record(situation), file)
+        file.flush()
+        os.fsync(file.fileno())
+    stage.replace(path)

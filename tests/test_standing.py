@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from raymm.monitoring.loop import Situation
+from raymm.standing import recall, remember
+
+# Written by a raymm whose situations had no format version.
+FIRST = (
+    '{"stage": "canary", "since": 40.0, "number": 2, "trained_at": 9.0, "requests": 1000, '
+    '"labels": 900, "champion": 1, "earlier": null, "settled": true}'
+)
+
+
+def test_a_training_that_was_cut_off_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "at.json"
+    remember(path, Situation(stage="training", since=1.0, trained_at=1.0))
+    assert recall(path) == Situation(stage="watching", since=1.0, trained_at=1.0)
+    path.write_text("{")
+    assert recall(path) == Situation()
+
+
+def test_a_situation_comes_back_as_it_was(tmp_path: Path) -> None:
+    known = Situation(stage="probation", number=2, champion=2, earlier=1)
+    remember(tmp_path / "at.json", known)
+    assert json.loads((tmp_path / "at.json").read_text())["version"] == 1
+    assert recall(tmp_path / "at.json") == known
+
+
+def test_a_file_without_a_format_version_is_gone_on_from(tmp_path: Path) -> None:
+    path = tmp_path / "at.json"
+    path.write_text(FIRST)
+    assert recall(path) == Situation(
+        stage="canary", since=40.0, number=2, trained_at=9.0, requests=1000, labels=900,
+        champion=1, settled=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", json.dumps({"version": 2, "stage": "canary"})])
+def test_what_cannot_be_read_counts_as_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "at.json"
+    path.write_text(text)
+    assert recall(path) == Situation()
