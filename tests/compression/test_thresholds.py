@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raymm.compression import thresholds
 from raymm.compression.grove import Grove, reach
 from raymm.compression.thresholds import allotted, coarsened, joined, shortened
 from raymm.models import trees
@@ -72,8 +73,16 @@ def test_thresholds_go_where_joining_costs_least_whichever_the_feature(seed, mos
     gone = [one[: len(one) + 1 - kept] for one, kept in zip(rising, left, strict=True)]
     kept = [one[len(one) + 1 - held :] for one, held in zip(rising, left, strict=True)]
     assert np.concatenate(gone).max(initial=0) <= np.concatenate(kept).min(initial=np.inf)
-    # No threshold goes that could stay, but for joinings that cost the same.
-    assert sum(map(len, prices)) + 5 <= 5 * most or sum(left) > 5 * most - 20
+    # No threshold goes that could stay; features with one have no place for others.
+    able = sum(len(one) > 0 for one in prices)
+    assert sum(left) == 5 + min(sum(map(len, prices)), able * (most - 1))
+
+
+def test_features_with_one_threshold_give_no_places_away_and_ties_do_not_all_go():
+    some = np.arange(1.0, 10.0)
+    assert allotted([some] + [np.empty(0)] * 100, 3) == [3] + [1] * 100
+    assert allotted([np.ones(4), np.ones(4)], 3) == [1, 5]
+    assert allotted([], 3) == []
 
 
 def grove(random, strict):
@@ -108,6 +117,26 @@ def test_trees_keep_their_number_and_their_answers_about(seed, strict):
         assert sum(map(len, used)) <= 2 * most
         after = made.value[reach(made, x), 0].sum(axis=0)
         assert np.corrcoef(before, after)[0, 1] > correlation
+
+
+def test_columns_of_sets_stay_as_they_are_and_leave_others_no_more_room(monkeypatch):
+    random = np.random.default_rng(2)
+    whole = grove(random, False)
+    feature, threshold = whole.feature.copy(), whole.threshold.copy()
+    feature[whole.roots], threshold[whole.roots] = 2 + np.arange(30), 0.5
+    whole = replace(whole, feature=feature, threshold=threshold)
+    x = np.hstack([random.normal(size=(300, 2)), random.random((300, 30)) < 0.5])
+    looked, found = [], thresholds.shortened
+    monkeypatch.setattr(
+        thresholds, "shortened", lambda *one, **how: looked.append(one) or found(*one, **how)
+    )
+    made = coarsened(whole, x.astype(np.float32), 10)
+    splits = made.left >= 0
+    used = [np.unique(made.threshold[splits & (made.feature == one)]) for one in (0, 1)]
+    assert 2 < sum(map(len, used)) <= 2 * 10
+    assert len(looked) == 2
+    assert (made.threshold[splits & (made.feature >= 2)] == 0.5).all()
+    assert len(np.unique(made.feature[splits])) == 32
 
 
 def test_splits_that_no_row_can_pass_go():
