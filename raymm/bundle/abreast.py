@@ -37,8 +37,9 @@ def abreast(graph: bytes) -> bytes:
     Returns
     -------
     bytes
-        The same bytes where nothing can be done together, and where the graph is not as it should
-        be, which onnxruntime will say. The same graph gives the same bytes.
+        The same bytes where nothing can be done together, where it would take more than
+        `raymm.bundle.lanes.MOST_PARTS`, and where the graph is not as it should be, which
+        onnxruntime will say. The same graph gives the same bytes.
     """
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -47,7 +48,8 @@ def abreast(graph: bytes) -> bytes:
         model = onnx.ModelProto.FromString(graph)
         if not _joined(model.graph):
             return graph
-    except (DecodeError, ValueError, TypeError, IndexError, RecursionError):
+    # onnx raises any of these on tensors that are not as they should be.
+    except (DecodeError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return graph
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -55,6 +57,10 @@ def abreast(graph: bytes) -> bytes:
 def _joined(graph: Any) -> bool:
     """Put columns together; return whether any were."""
     if any(one.HasField("g") or one.graphs for node in graph.node for one in node.attribute):
+        return False
+    names = [value.name for value in graph.input]
+    names += [name for node in graph.node for name in node.output if name]
+    if len(set(names)) < len(names):
         return False
     reader = Reader(graph)
     concats = reader.concats()
@@ -181,7 +187,7 @@ class _Writer:
                 starts[tensor] = total
                 total += self._widths.get(tensor, count)
             places.extend(range(starts[tensor] + at, starts[tensor] + at + count))
-        if places == list(range(total)):
+        if len(places) == total and places == list(range(total)):
             self._nodes.append(make_node("Concat", list(starts), [result], axis=1))
             return
         made = next(iter(starts)) if len(starts) == 1 else self._node("Concat", [*starts], axis=1)

@@ -26,6 +26,10 @@ ELEMENTWISE = frozenset(
 )
 LINE = "line"
 _CHAIN = ("Sub", "Max", "Min", "MatMul")
+MOST_PARTS = 100_000
+"""Parts of all Concats together: some that read each other twice have 2^n."""
+WIDEST = 1_000_000
+"""Columns of all Concats together that are put in order; a constant may claim more than it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +85,40 @@ class Reader:
         self._outputs = {value.name for value in graph.output}
         self._widths: dict[str, int | None] = {value.name: 1 for value in graph.input}
         self._read: dict[str, Array | None] = {}
+        self._parts = 0
 
     def concats(self) -> dict[str, list[str]]:
-        """Return the parts of each outermost Concat of known widths, by its result."""
-        found = {}
+        """Return the parts of each outermost Concat of known widths, by its result.
+
+        Those that would make more than `WIDEST` columns are left out.
+
+        Raises
+        ------
+        ValueError
+            When there are more than `MOST_PARTS` parts.
+        """
+        found, total = {}, 0
         for node in self._nodes:
             if joins(node) and not any(map(joins, self._readers(node.output[0]))):
-                parts = self._flat(node)
-                if all(self.width(part) is not None for part in parts):
+                parts: list[str] = []
+                self._flatten(node, parts)
+                widths = [self.width(part) for part in parts]
+                width = sum(one or 0 for one in widths)
+                if None not in widths and total + width <= WIDEST:
                     found[node.output[0]] = parts
+                    total += width
         return found
 
-    def _flat(self, concat: Any) -> list[str]:
-        parts: list[str] = []
+    def _flatten(self, concat: Any, parts: list[str]) -> None:
         for name in concat.input:
+            self._parts += 1
+            if self._parts > MOST_PARTS:
+                raise ValueError(f"Concats must have {MOST_PARTS:,} parts at most, but have more.")
             maker = self._makers.get(name)
-            inner = maker is not None and joins(maker)
-            parts.extend(self._flat(maker) if inner else [name])
-        return parts
+            if maker is not None and joins(maker):
+                self._flatten(maker, parts)
+            else:
+                parts.append(name)
 
     def lanes(self, concats: Mapping[str, list[str]]) -> list[Lane]:
         """Return the columns whose every step is known and ends in one of these Concats."""
@@ -195,10 +215,14 @@ class Reader:
         return self._read[name]
 
     def width(self, name: str) -> int | None:
-        """Return how many columns a matrix has; None where that is not seen at once."""
+        """Return how many columns a matrix has; None where that is not seen at once.
+
+        None too where they are more than `WIDEST`, or fewer than none.
+        """
         if name not in self._widths:
             self._widths[name] = None
-            self._widths[name] = self._measured(name)
+            found = self._measured(name)
+            self._widths[name] = found if found is not None and 0 <= found <= WIDEST else None
         return self._widths[name]
 
     def _measured(self, name: str) -> int | None:

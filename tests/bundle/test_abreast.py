@@ -109,6 +109,36 @@ def test_what_cannot_be_read_is_left_to_the_runtime():
     assert abreast(graph) == graph
 
 
+def crafted(doubled=0, columns=1, kind=None):
+    """Return a graph of Concats that read each other twice, and of constants that are not so."""
+    builder = GraphBuilder()
+    names = [builder.input(f"x{number}", FLOAT) for number in range(2)]
+    builder.reserve("out")
+    shift, wide = builder.constant(2.0), builder.constant([[1.0]])
+    made = [builder.node("Add", [x, shift]) for x in names]
+    deep = builder.node("Concat", [*made, wide], axis=1)
+    for _ in range(doubled):
+        deep = builder.node("Concat", [deep, deep], axis=1)
+    model = builder.model([(deep, "out", FLOAT, ["n", None])])
+    for tensor in model.graph.initializer:
+        if tensor.name == wide:
+            tensor.dims[-1] = columns
+        elif kind is not None:
+            tensor.data_type = kind
+    return model
+
+
+def test_a_crafted_graph_is_left_as_it_is():
+    plain = crafted(doubled=3).SerializeToString()
+    assert abreast(plain) != plain
+    twice = crafted()
+    twice.graph.node.append(twice.graph.node[-2])
+    wide, none = crafted(columns=3_000_000), crafted(columns=-1)
+    for model in (crafted(doubled=18), wide, none, crafted(kind=999), twice):
+        graph = model.SerializeToString()
+        assert abreast(graph) == graph
+
+
 def test_sweep_takes_out_what_leads_nowhere():
     builder = GraphBuilder()
     x = builder.input("x", FLOAT)

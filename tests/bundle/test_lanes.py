@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from raymm.bundle import lanes
 from raymm.bundle.lanes import LINE, Reader
 from raymm.onnx_builder import FLOAT, GraphBuilder
 
@@ -79,3 +80,23 @@ def test_widths_are_those_of_the_matrices():
     (parts,) = reader.concats().values()
     assert [reader.width(part) for part in parts] == [3, 1, 1, 1]
     assert reader.width("nothing of this name") is None
+
+
+def test_parts_and_columns_are_bounded_in_all_concats_together(monkeypatch):
+    def build(builder, names):
+        wide = builder.constant(np.ones((1, 40)))
+        made = [
+            builder.node("Abs", [builder.node("Concat", [wide, name], axis=1)])
+            for name in (*names, *names)
+        ]
+        return builder.node("Add", made[:2])
+
+    assert len(read(build)[0].concats()) == 4
+    monkeypatch.setattr(lanes, "WIDEST", 100)
+    reader, _ = read(build)
+    assert len(reader.concats()) == 2
+    monkeypatch.setattr(lanes, "MOST_PARTS", 8)
+    read(build)
+    monkeypatch.setattr(lanes, "MOST_PARTS", 7)
+    with pytest.raises(ValueError, match="7 parts at most"):
+        read(build)
