@@ -165,9 +165,13 @@ class Judged:
         truth, rows = self._truth[chosen], self._rows[chosen]
         return (truth.astype(np.int64), rows) if classes else (truth, rows[:, 0])
 
-    def keys(self, count: int) -> npt.NDArray[np.int64]:
-        """Return what names each of `rows`, shape (n,); see `raymm.monitoring.labels.Pair`."""
-        return self._keys[self._newest(min(count, self.most))]
+    def keys(self, count: int, since: int = 0) -> npt.NDArray[np.int64]:
+        """Return what names each of `rows`, shape (n,); see `raymm.monitoring.labels.Pair`.
+
+        Predictions before the one numbered ``since`` have 0, which is no name.
+        """
+        chosen = self._newest(min(count, self.most))
+        return np.where(self._numbers[chosen] >= since, self._keys[chosen], np.int64(0))
 
     def report(self) -> dict[str, Any]:
         """Return the metric's value, interval and rows; of the newest rows too; and lateness.

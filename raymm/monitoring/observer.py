@@ -60,6 +60,7 @@ class Observer:
         self._clock = clock
         self._lock = threading.Lock()
         self._champion: int | None = None
+        self._reigns_since = 0  # predictions told before the champion was another
         self._versions: dict[int, Watched] = {}
         self._sequences: dict[str, int] = {}
         self._labels = Labels(most=config.labels)
@@ -70,7 +71,7 @@ class Observer:
                 self._restore(path.read_bytes())
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 path.replace(path.with_suffix(".damaged"))
-                self._versions, self._champion = {}, None
+                self._versions, self._champion, self._reigns_since = {}, None, 0
                 self._labels = Labels(most=config.labels)
                 self._note = f"The state was damaged and is begun anew: {error}"
 
@@ -110,8 +111,9 @@ class Observer:
                 made = self._made(version, known.statistics, target)
                 self._versions[version] = made.restore(known.state())
             self._versions[version].heard = self._clock()
-            if champion and (take_over or self._champion is None):
+            if champion and version != self._champion and (take_over or self._champion is None):
                 self._champion = version
+                self._reigns_since = self._labels.counts["predictions"]
             self._forget()
 
     def _forget(self) -> None:
@@ -204,8 +206,8 @@ class Observer:
 
         "labels" counts what became of labels, of all versions together; a challenger's "champion"
         is the champion's quality on as many of its newest rows as the challenger's has, and its
-        "paired" what it gains over the champion on the rows that both answered. Empty before
-        `watch`.
+        "paired" what it gains over the champion on the rows that both answered since that one
+        reigns. Empty before `watch`.
         """
         with self._lock:
             if self._champion is None:
@@ -219,7 +221,9 @@ class Observer:
                 rows = one.get("quality", {}).get("recent", {}).get("n", 0)
                 if rows and number != str(self._champion):
                     one["champion"] = champion.newest(rows)
-                    one["paired"] = self._versions[int(number)].against(champion)
+                    one["paired"] = self._versions[int(number)].against(
+                        champion, since=self._reigns_since
+                    )
             report: dict[str, Any] = dict(versions[str(self._champion)])
             report["labels"] = {**self._labels.counts, "orphaned": self._labels.orphaned}
             report["versions"] = versions
@@ -242,6 +246,7 @@ class Observer:
                 return
             content = {
                 "champion": self._champion,
+                "reigns_since": self._reigns_since,
                 "versions": {str(n): one.state() for n, one in sorted(self._versions.items())},
                 "sequences": dict(self._sequences),
                 "labels": self._labels.state(),
@@ -270,6 +275,7 @@ class Observer:
         if content["labels"] is not None:
             self._labels.restore(content["labels"])
         self._versions, self._champion = versions, champion
+        self._reigns_since = int(content.get("reigns_since", 0))  # which older states lack
         self._sequences = content["sequences"]
 
 

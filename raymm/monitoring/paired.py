@@ -23,8 +23,10 @@ _REACH = 4
 """Times as many of each version's newest rows as are wanted are looked through."""
 
 
-def paired(old: Judged, new: Judged, *, count: int) -> dict[str, Any] | None:
+def paired(old: Judged, new: Judged, *, count: int, since: int = 0) -> dict[str, Any] | None:
     """Compare two versions on the newest labelled rows that both answered, ``count`` at most.
+
+    Predictions before the one numbered ``since`` (see `raymm.monitoring.labels.Pair`) are left out.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def paired(old: Judged, new: Judged, *, count: int) -> dict[str, Any] | None:
     if old.target.classes != new.target.classes or old.target.task != new.target.task:
         return None
     reach = _REACH * count
-    ours, theirs = _same(new.keys(reach), old.keys(reach), count)
+    ours, theirs = _same(new.keys(reach, since), old.keys(reach, since), count)
     if not len(ours):
         return None
     truth, rows = new.rows(reach)

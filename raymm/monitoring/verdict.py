@@ -77,14 +77,13 @@ class _Gain:
     """What a version gains over another by labels, in the metric's unit; above 0 it is better.
 
     ``seen`` are the labelled rows that count; ``scale`` the older one's value where less is better,
-    else 1; ``paired`` says whether both answered the same rows.
+    else 1.
     """
 
     gain: float
     deviation: float
     seen: int
     scale: float
-    paired: bool
     told: str
 
 
@@ -139,7 +138,8 @@ def judge(
         return Judgement(verdict="worse", reason=slow)
     first, full = _needed(challenger, trial)
     known = challenger.get("champion") or champion.get("quality", {}).get("recent", {})
-    found = _gain(challenger.get("paired"), known, challenger, labels, first)
+    found = _together(challenger.get("paired"), labels, first)
+    found = found or _apart(known, challenger, labels, first)
     if found is not None:
         margin = trial.margin * found.scale
         if found.gain < -_HARM * found.deviation - margin:
@@ -147,7 +147,8 @@ def judge(
         if found.seen >= full or late:
             reach = _SURE * found.deviation
             told = f"{found.told}: a gain of {found.gain:.4g}, at least {found.gain - reach:.4g}"
-            good = found.gain + reach >= 0 if settled else found.gain - reach > -margin
+            most = found.gain + reach
+            good = most >= -margin if settled else found.gain - reach > -margin
             return Judgement(verdict="good" if good else "worse", reason=told, labelled=True)
     if not late:
         return Judgement(verdict="unknown", reason="labels of its answers are still too few")
@@ -167,8 +168,8 @@ def judge_again(
 ) -> Judgement:
     """Compare a new champion with the one before it: "worse" where it is to be taken back.
 
-    It keeps its place unless it surely fails oftener, is slower, or answers worse: by the rows
-    that both answered since; where there are none, as both saw other times, only by `_HARM`.
+    It keeps its place unless it surely fails oftener, is slower, or answers worse by more than the
+    margin on rows that both answered since. Rows of its own are of other times, and say nothing.
     Parameters are as in `judge`, ``before`` counted when it became champion.
     """
     late = waited > trial.patience
@@ -181,19 +182,19 @@ def judge_again(
         slow = _slow(earlier, champion, trial.slower)
         if slow:
             return Judgement(verdict="worse", reason=slow)
-    known = earlier.get("quality", {}).get("recent", {})
-    found = _gain(_turned(earlier.get("paired")), known, champion, labels, first)
+    found = _together(_turned(earlier.get("paired")), labels, first)
     if found is not None:
         most = found.gain + _SURELY * found.deviation
+        margin = trial.margin * found.scale
         told = f"{found.told}: a gain of {found.gain:.4g}, at most {most:.4g}"
-        decides = found.paired and (found.seen >= full or late)
-        if found.gain < -_HARM * found.deviation or (decides and most < 0):
+        decides = found.seen >= full or late
+        if found.gain < -_HARM * found.deviation - margin or (decides and most < -margin):
             return Judgement(verdict="worse", reason=told)
-        if found.seen >= full or late:
+        if decides:
             return Judgement(verdict="good", reason=told)
     if not late:
         return Judgement(verdict="unknown", reason="labels of its answers are still too few")
-    told = "it fails no oftener and is no slower; without labels its answers were not judged"
+    told = "it fails no oftener and is no slower; of rows that both answered too few have labels"
     return Judgement(verdict="good", reason=told)
 
 
@@ -253,29 +254,28 @@ def _turned(paired: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return {**paired, "gain": -paired["gain"], "old": paired["new"], "new": paired["old"]}
 
 
-def _gain(
-    paired: Mapping[str, Any] | None,
-    known: Mapping[str, Any],
-    version: Mapping[str, Any],
-    labels: int,
-    first: int,
-) -> _Gain | None:
-    """Return what labels say of a version; None where they are fewer than ``first``.
+def _together(paired: Mapping[str, Any] | None, labels: int, first: int) -> _Gain | None:
+    """Return what labels say of a version on rows that both answered.
 
-    ``paired`` is its comparison on the same rows, ``known`` the other's quality on rows of its own;
-    ``labels`` came for the version since.
+    None where they, or the ``labels`` that came for it since, are fewer than ``first``.
     """
-    if paired and paired.get("gain") is not None and min(paired["n"], labels) >= first:
-        old, new, rows = paired["old"], paired["new"], paired["n"]
-        return _Gain(
-            gain=paired["gain"],
-            deviation=paired["deviation"],
-            seen=min(rows, labels),
-            scale=_scale(paired["direction"], old),
-            paired=True,
-            told=f"{paired['metric']} is {new:.4g}, the other's {old:.4g} on the same {rows} "
-            "labelled rows",
-        )
+    if not paired or paired.get("gain") is None or min(paired["n"], labels) < first:
+        return None
+    old, new, rows = paired["old"], paired["new"], paired["n"]
+    return _Gain(
+        gain=paired["gain"],
+        deviation=paired["deviation"],
+        seen=min(rows, labels),
+        scale=_scale(paired["direction"], old),
+        told=f"{paired['metric']} is {new:.4g}, the other's {old:.4g} on the same {rows} "
+        "labelled rows",
+    )
+
+
+def _apart(
+    known: Mapping[str, Any], version: Mapping[str, Any], labels: int, first: int
+) -> _Gain | None:
+    """Return the same by rows of its own, where ``known`` is the other's quality on its own."""
     other = version.get("quality", {}).get("recent", {})
     ends = [side.get(key) for side in (known, other) for key in ("value", "low", "high")]
     seen = min(known.get("n", 0), other.get("n", 0), labels)
@@ -288,7 +288,6 @@ def _gain(
         deviation=math.hypot(*widths),
         seen=seen,
         scale=_scale(other["direction"], known["value"]),
-        paired=False,
         told=f"{other['metric']} is {other['value']:.4g} on {other['n']} labelled rows, the "
         f"other's {known['value']:.4g} on {known['n']}",
     )

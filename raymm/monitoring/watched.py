@@ -102,14 +102,16 @@ class Watched:
         """Return the quality of so many of the newest labelled rows; None without a target."""
         return None if self._judged is None else self._judged.newest(count)
 
-    def against(self, other: Watched) -> dict[str, Any] | None:
+    def against(self, other: Watched, *, since: int = 0) -> dict[str, Any] | None:
         """Return what it gains over another on rows that both answered; None where none are known.
+
+        Predictions before the one numbered ``since`` are left out.
 
         See `raymm.monitoring.paired.paired`.
         """
         if self._judged is None or other._judged is None:
             return None
-        return paired(other._judged, self._judged, count=self._config.window)
+        return paired(other._judged, self._judged, count=self._config.window, since=since)
 
     def report(self, waiting: int) -> dict[str, Any]:
         """Return the reports of all monitors, laid over each other, and the quality.

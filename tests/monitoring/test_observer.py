@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -197,6 +198,51 @@ def test_the_figures_are_those_that_prometheus_reads(tmp_path: Path, clock: Any)
     assert samples["raymm_monitored_latency_seconds_sum", None] == pytest.approx(0.4)
     assert samples["raymm_drift_psi", "x"] >= 0
     assert samples["raymm_missing_ratio", "x"] == 0
+
+
+def test_rows_that_both_answered_before_the_champion_changed_are_left_out(
+    tmp_path: Path, clock: Any
+) -> None:
+    """Version 2 was right in the trial before it took over, and is wrong since."""
+    watched = observer(tmp_path, clock)
+    target = as_record(Target(task="binary", classes=("no", "yes"), metric="accuracy"))
+    for number in (1, 2):
+        watched.watch(number, RECORD, target=target, champion=number == 1)
+
+    def both_answer(ids: tuple[str, ...], right: int) -> None:
+        for number in (1, 2):
+            answers = np.array([[0, 1] if number == right else [1, 0]] * len(ids), np.float32)
+            batch = Batch(
+                rows=len(ids), version=number, seconds=0.1, predictions=answers, ids=ids,
+            )  # fmt: skip
+            watched.tell([batch])
+
+    before, after = (tuple(f"{kind}{n}" for n in range(40)) for kind in "ab")
+    both_answer(before, right=2)
+    watched.watch(2, RECORD, target=target)
+    both_answer(after, right=1)
+    watched.watch(2, RECORD, target=target)  # it reigns already
+    watched.flush()
+    for seen in (watched, observer(tmp_path, clock)):
+        seen.tell([], feedback=[Feedback(ids=before + after, labels=("yes",) * 80)])
+        found = seen.report()["versions"]["1"]["paired"]
+        assert (found["n"], found["gain"]) == (40, 1.0)
+
+
+def test_a_state_that_does_not_say_since_when_the_champion_reigns_is_gone_on_from(
+    tmp_path: Path, clock: Any
+) -> None:
+    first = observer(tmp_path, clock)
+    first.watch(1, RECORD)
+    first.flush()
+    head, body = (tmp_path / "state.json").read_bytes().split(b"\n")
+    content = json.loads(body)
+    del content["reigns_since"]
+    body = json.dumps(content).encode()
+    head = json.dumps({**json.loads(head), "sha256": hashlib.sha256(body).hexdigest()}).encode()
+    (tmp_path / "state.json").write_bytes(head + b"\n" + body)
+    report = observer(tmp_path, clock).report()
+    assert (report["version"], "note" in report) == (1, False)
 
 
 def test_a_challenger_is_compared_on_the_rows_that_the_champion_answered_too(

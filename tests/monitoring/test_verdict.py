@@ -137,7 +137,9 @@ def test_of_smaller_errors_the_margin_is_a_share() -> None:
         (0.80, 0.85, 800, 0, "good"),
         (0.80, 0.77, 500, 0, "unknown"),
         (0.80, 0.77, 300, 1001, "worse"),
-        (0.80, 0.75, 300, 0, "worse"),  # surely harm
+        (0.80, 0.74, 300, 0, "worse"),  # surely harm
+        (0.80, 0.755, 300, 0, "unknown"),  # by more than chance, and not by more than the margin
+        (0.80, 0.775, 800, 0, "good"),  # at most 0.0054 worse: the margin is 0.01
         (0.80, 0.70, 100, 0, "unknown"),
         (0.80, 0.70, 100, 1001, "good"),  # labels are too few to take it back
     ],
@@ -151,11 +153,10 @@ def test_a_new_champion_is_taken_back_only_where_it_is_surely_worse(
     assert found.reason
 
 
-def test_a_new_champion_is_not_judged_by_other_times_unless_they_are_far_apart() -> None:
-    """Their deviations are 0.02 / 1.96; 4 of the difference's are 0.058."""
-    earlier = version(0.8, 800)
-    assert judge_again(earlier, version(0.75, 800), TRIAL, waited=0).verdict == "good"
-    assert judge_again(earlier, version(0.7, 800), TRIAL, waited=0).verdict == "worse"
+def test_a_new_champion_is_not_judged_by_other_times_however_far_apart_they_are() -> None:
+    earlier, champion = version(0.9, 800), version(0.5, 800)
+    for waited, verdict in ((0, "unknown"), (1001, "good")):
+        assert judge_again(earlier, champion, TRIAL, waited=waited).verdict == verdict
 
 
 def test_a_new_champion_that_fails_or_is_slow_is_taken_back() -> None:
@@ -177,7 +178,7 @@ def test_the_trial_is_as_configured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("new", "verdict"), [(0.82, "good"), (0.80, "good"), (0.79, "good"), (0.78, "worse")]
+    ("new", "verdict"), [(0.82, "good"), (0.80, "good"), (0.78, "good"), (0.77, "worse")]
 )
 def test_what_labels_have_settled_is_taken_back_only_where_it_is_surely_worse(
     new: float, verdict: str
@@ -185,4 +186,7 @@ def test_what_labels_have_settled_is_taken_back_only_where_it_is_surely_worse(
     challenger = version(new, 800, paired=pair(0.8, new, 800))
     found = judge(version(0.8, 800), challenger, TRIAL, waited=0, settled=True)
     assert (found.verdict, found.labelled) == (verdict, True)
+    same = version(0.8, 800, paired=pair(0.8, 0.8, 800, deviation=0.0))
+    bare = Trial(labels=200, requests=100, margin=0.0)
+    assert judge(version(0.8, 800), same, bare, waited=0, settled=True).verdict == "good"
     assert not judge(version(), version(), TRIAL, waited=1001).labelled
