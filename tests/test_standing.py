@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from raymm.monitoring.loop import Situation
+from raymm.monitoring.verdict import Usual
 from raymm.standing import recall, remember
 
 # Written by a raymm whose situations had no format version.
@@ -24,7 +25,8 @@ def test_a_training_that_was_cut_off_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_situation_comes_back_as_it_was(tmp_path: Path) -> None:
-    known = Situation(stage="probation", number=2, champion=2, earlier=1)
+    usual = Usual(requests=1000, failed=3, p99=0.01, already=1)
+    known = Situation(stage="probation", number=2, champion=2, earlier=1, usual=usual)
     remember(tmp_path / "at.json", known)
     assert json.loads((tmp_path / "at.json").read_text())["version"] == 1
     assert recall(tmp_path / "at.json") == known

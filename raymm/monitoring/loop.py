@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from raymm.artifacts import Release
 from raymm.monitoring.triggers import Policy, decide
-from raymm.monitoring.verdict import Trial, heard, judge, judge_again
+from raymm.monitoring.verdict import Trial, Usual, heard, judge, judge_again
 
 Stage = Literal["watching", "training", "shadow", "canary", "probation"]
 Action = Literal[
@@ -36,7 +36,8 @@ class Situation:
     what the version had answered when the stage began, and ``labels`` what it had labels of when
     the trial or the probation began. ``champion`` is the champion of a trial; while watching, the
     last one known; ``earlier`` the one before a champion on probation. ``settled`` says whether
-    labelled rows let a canary go on from shadow. ``version`` is that of the format.
+    labelled rows let a canary go on from shadow. ``usual`` is how the earlier one answered until
+    the probation began. ``version`` is that of the format.
     """
 
     stage: Stage = "watching"
@@ -48,6 +49,7 @@ class Situation:
     champion: int | None = None
     earlier: int | None = None
     settled: bool = False
+    usual: Usual | None = None
     version: int = 1
 
 
@@ -170,10 +172,12 @@ def _gone(situation: Situation, release: Release) -> str:
 def _guarded(situation: Situation, report: Mapping[str, Any], now: float, release: Release) -> Step:
     """Return the step that puts a new champion on probation."""
     number, earlier = release.champion, situation.champion
-    requests, labels = heard(report.get("versions", {}).get(str(number), {}))
+    known, champion = (report.get("versions", {}).get(str(one), {}) for one in (earlier, number))
+    requests, labels = heard(champion)
     onward = Situation(
         stage="probation", since=now, number=number, trained_at=situation.trained_at,
         requests=requests, labels=labels, champion=number, earlier=earlier,
+        usual=Usual.of(known, champion),
     )  # fmt: skip
     told = f"version {earlier} is compared with version {number}, which took its place"
     return Step(action="guard", reason=told, situation=onward)
@@ -202,6 +206,7 @@ def _probation(
         trial,
         waited=now - situation.since,
         before=(situation.requests, situation.labels),
+        usual=situation.usual,
     )
     if found.verdict == "unknown":
         return Step(action="wait", reason=found.reason, situation=situation)

@@ -73,6 +73,40 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Usual:
+    """How a champion answered until another took its place.
+
+    What one in shadow takes is computation alone, and what one that answers takes is all of a
+    request: only figures of when both answered compare.
+
+    Attributes
+    ----------
+    requests, failed : int
+        That it was asked, and that it failed.
+    p99 : float or None
+        Seconds that 99 % of its answers took at most; None where it is not known.
+    already : int
+        Requests that the one after it had failed by then.
+    """
+
+    requests: int = 0
+    failed: int = 0
+    p99: float | None = None
+    already: int = 0
+
+    @classmethod
+    def of(cls, earlier: Mapping[str, Any], champion: Mapping[str, Any]) -> Usual:
+        """Return what the monitor's reports say of both now."""
+        failed, requests = _failures(earlier)
+        return cls(
+            requests=requests,
+            failed=failed,
+            p99=earlier.get("latency", {}).get("p99"),
+            already=_failures(champion)[0],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Gain:
     """What a version gains over another by labels, in the metric's unit; above 0 it is better.
 
@@ -127,13 +161,13 @@ def judge(
     """
     late = waited > trial.patience
     requests, labels = _since(challenger, before)
-    failing = _failing(champion, challenger)
+    failing = _failing(_failures(champion), _failures(challenger))
     if failing:
         return Judgement(verdict="worse", reason=failing)
     if requests < trial.requests:
         told = f"it has answered {requests} of {trial.requests} requests"
         return Judgement(verdict="worse" if late else "unknown", reason=told)
-    slow = _slow(champion, challenger, trial.slower)
+    slow = _slow(champion.get("latency", {}).get("p99"), challenger, trial.slower)
     if slow:
         return Judgement(verdict="worse", reason=slow)
     first, full = _needed(challenger, trial)
@@ -165,21 +199,25 @@ def judge_again(
     *,
     waited: float,
     before: tuple[int, int] = (0, 0),
+    usual: Usual | None = None,
 ) -> Judgement:
     """Compare a new champion with the one before it: "worse" where it is to be taken back.
 
     It keeps its place unless it surely fails oftener, is slower, or answers worse by more than the
     margin on rows that both answered since. Rows of its own are of other times, and say nothing.
-    Parameters are as in `judge`, ``before`` counted when it became champion.
+    Parameters are as in `judge`, ``before`` counted when it became champion, and ``usual`` is how
+    the other answered until then; without it, what is known of it now.
     """
     late = waited > trial.patience
     requests, labels = _since(champion, before)
-    failing = _failing(earlier, champion)
+    usual = usual or Usual.of(earlier, {})
+    failed = max(_failures(champion)[0] - usual.already, 0)
+    failing = _failing((usual.failed, usual.requests), (failed, requests))
     if failing:
         return Judgement(verdict="worse", reason=failing)
     first, full = _needed(champion, trial)
     if requests >= trial.requests:
-        slow = _slow(earlier, champion, trial.slower)
+        slow = _slow(usual.p99, champion, trial.slower)
         if slow:
             return Judgement(verdict="worse", reason=slow)
     found = _together(_turned(earlier.get("paired")), labels, first)
@@ -217,31 +255,30 @@ def _needed(version: Mapping[str, Any], trial: Trial) -> tuple[int, int]:
     return min(trial.labels, window), min(4 * trial.labels, window)
 
 
-def _failing(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> str:
-    """Return that the second surely fails oftener; empty where it does not."""
-    rates, counts = [], []
-    for report in (champion, challenger):
-        requests = int(report.get("requests", 0))
-        failed = sum(
-            count
-            for error, count in report.get("errors", {}).items()
-            if error in ("ServingError", "BundleError", "Exception")
-        )
-        counts.append((failed, requests))
-        rates.append(failed / requests if requests else 0.0)
-    (old, all_old), (new, all_new) = counts
-    if not new:
+def _failures(version: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many requests a version failed, whoever asked, and how many it was asked."""
+    errors = version.get("errors", {})
+    failed = sum(int(errors.get(kind, 0)) for kind in ("ServingError", "BundleError", "Exception"))
+    return failed, int(version.get("requests", 0))
+
+
+def _failing(other: tuple[int, int], version: tuple[int, int]) -> str:
+    """Return that the second surely fails oftener, of `_failures` of both; else empty.
+
+    It is looked at often, so it takes `_HARM`.
+    """
+    (old, all_old), (new, all_new) = other, version
+    if new < 3 or new > all_new:
         return ""
     pooled = (old + new) / (all_old + all_new)
     spread = math.sqrt(max(pooled * (1 - pooled), 1e-12) * (1 / max(all_old, 1) + 1 / all_new))
-    if rates[1] - rates[0] > max(_SURE * spread, 1 / all_new) and new >= 3:
+    if new / all_new - old / max(all_old, 1) > max(_HARM * spread, 1 / all_new):
         return f"it failed {new} of {all_new} requests, the other {old} of {all_old}"
     return ""
 
 
-def _slow(champion: Mapping[str, Any], challenger: Mapping[str, Any], slower: float) -> str:
-    usual = champion.get("latency", {}).get("p99")
-    seen = challenger.get("latency", {}).get("p99")
+def _slow(usual: float | None, version: Mapping[str, Any], slower: float) -> str:
+    seen = version.get("latency", {}).get("p99")
     if not usual or not seen or seen <= slower * usual:
         return ""
     return f"99 % of its answers take up to {1e3 * seen:.3g} ms, the other's {1e3 * usual:.3g} ms"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy.typing as npt
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -169,6 +170,8 @@ class Service:
                 if isinstance(made, _Turn):
                     made = await self._try(served, small, made)
                 served, content, given, tensors, predictions, identity, read = made
+        except ClientDisconnect:  # nobody failed
+            raise
         except Exception as error:
             self._tell_failure(served, start, error)
             if not isinstance(error, RaymmError) or error.http_status == 500:

@@ -191,3 +191,21 @@ def test_labels_that_let_a_challenger_go_on_settle_it_and_patience_does_not() ->
     tried = Situation(stage="canary", number=2, since=0.0, settled=True)
     seen = report(version(0.8, 900), version(0.8, 900))
     assert advance(tried, seen, policy=POLICY, trial=TRIAL, now=1.0).action == "promote"
+
+
+def test_what_a_champion_took_while_it_answered_is_what_the_next_may_take() -> None:
+    release = Release(name="m", champion=2, earlier=(1,), shadow=1)
+    slow = {"latency": {"p99": 0.03}, "errors": {"Exception": 20}}
+    seen = {**report(version(**slow), version(**slow, requests=500)), "version": 2}
+    begun = advance(
+        Situation(champion=1), seen, policy=POLICY, trial=TRIAL, now=1.0, release=release
+    )
+    assert begun.action == "guard"
+    # In shadow it has computed 9,000 answers since, without the time that requests take to come.
+    seen = {**report(version(requests=10_000), version(**slow)), "version": 2}
+    step = advance(begun.situation, seen, policy=POLICY, trial=TRIAL, now=2.0, release=release)
+    assert (step.action, step.situation.stage) == ("wait", "probation")
+    slower = version(latency={"p99": 0.07})
+    seen = {**report(version(requests=10_000), slower), "version": 2}
+    step = advance(begun.situation, seen, policy=POLICY, trial=TRIAL, now=3.0, release=release)
+    assert step.action == "rollback"

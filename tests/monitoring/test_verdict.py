@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raymm.monitoring.verdict import Trial, judge, judge_again
+from raymm.monitoring.verdict import Trial, Usual, judge, judge_again
 from raymm.sections import MonitoringConfig
 
 TRIAL = Trial(labels=200, requests=100, patience=1000.0)
@@ -168,6 +168,30 @@ def test_a_new_champion_that_fails_or_is_slow_is_taken_back() -> None:
         assert words in found.reason
     assert judge_again(version(), version(), TRIAL, waited=0).verdict == "unknown"
     assert judge_again(version(), version(), TRIAL, waited=1001).verdict == "good"
+
+
+@pytest.mark.parametrize(
+    ("usual", "verdict"),
+    [
+        (Usual(requests=1000, failed=50, p99=0.03), "unknown"),  # it failed as much, and as slowly
+        (Usual(requests=1000, failed=0, p99=0.03, already=50), "unknown"),  # in its trial
+        (Usual(requests=1000, failed=0, p99=0.03), "worse"),
+        (Usual(requests=1000, failed=50, p99=0.01), "worse"),
+    ],
+)
+def test_a_new_champion_is_compared_with_what_the_other_did_while_it_answered(
+    usual: Usual, verdict: str
+) -> None:
+    """The other, in shadow since, only computes: it takes less time and fails less."""
+    champion = version(errors={"Exception": 50}, latency={"p99": 0.03})
+    assert judge_again(version(), champion, TRIAL, waited=0, usual=usual).verdict == verdict
+
+
+def test_a_few_failures_more_are_chance_to_who_looks_often() -> None:
+    """20 of 1,000 and 8 of 1,000 are 2.3 deviations apart."""
+    some, more = version(errors={"Exception": 8}), version(errors={"Exception": 20})
+    assert judge_again(some, more, TRIAL, waited=0).verdict == "unknown"
+    assert judge(some, more, TRIAL, waited=0).verdict == "unknown"
 
 
 def test_the_trial_is_as_configured() -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import gc
 import io
 import threading
@@ -251,3 +252,27 @@ def test_a_refused_body_is_not_held(make_client):
     finally:
         gc.enable()
     assert not held
+
+
+def test_a_client_that_leaves_is_nobodys_failure(make_served):
+    app, told = released(make_served(), make_served(number=2))
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"5")]
+    path = "/v1/models/churn/predict"
+    scope = {
+        "type": "http", "method": "POST", "path": path, "raw_path": path.encode(),
+        "query_string": b"", "root_path": "", "scheme": "http", "http_version": "1.1",
+        "headers": headers, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8000),
+    }  # fmt: skip
+    sent = []
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["status"] == 499
+    assert told.batches == []
+    tally = app.state.models.get("churn").tally
+    assert (tally.requests, tally.errors) == (0, 0)
