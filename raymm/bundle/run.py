@@ -27,7 +27,8 @@ _DTYPE: dict[Kind, np.dtype[Any]] = {
 _CELLS = 4_000_000
 """Rows in one call times characters of the longest text, and times the longest side of the graph's
 matrices: texts are cut into words at once, where a row takes as many places as the longest row has
-words, and a model that compares each row with others has a place for each of them."""
+words, and a model that compares each row with others has a place for each of them. Sets of
+categories count as one matrix."""
 _ROWS = 16_384
 """Rows in one call at most: the graph makes every feature of all of them before it predicts."""
 

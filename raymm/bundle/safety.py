@@ -30,7 +30,8 @@ def require_safe(graph: bytes) -> int:
     -------
     int
         The longest side of any matrix in it, at least 1: a row may take as many places while the
-        graph runs, as with a model that compares each row with thousands of others.
+        graph runs, as with a model that compares each row with thousands of others. Or the columns
+        of all sets of categories, which stand side by side, where they are more.
 
     Raises
     ------
@@ -57,7 +58,7 @@ def require_safe(graph: bytes) -> int:
     for node in _nodes(model):
         if (node.domain, node.op_type) not in KNOWN:
             _require_domain(node.domain, f"operator {node.op_type}")
-    longest = 1
+    longest = max(1, sum(map(_set_columns, _graphs(model))))
     for tensor in _tensors(model):
         if len(tensor.dims) > 1:
             longest = max(longest, *tensor.dims)
@@ -95,6 +96,18 @@ def _attributes(graph: Any) -> Iterator[Any]:
     for node in graph.node:
         yield from node.attribute
     yield from getattr(graph, "attribute_proto", ())
+
+
+def _set_columns(graph: Any) -> int:
+    """Return how many columns a graph's sets of categories take: each has a place in a mask.
+
+    See `raymm.models.sets`, whose BitwiseAnd reads a mask of shape (1, sets) second.
+    """
+    sides = {one.name: one.dims[-1] for one in getattr(graph, "initializer", ()) if one.dims}
+    masks = [
+        node.input[1] for node in graph.node if node.op_type == "BitwiseAnd" and node.input[1:]
+    ]
+    return sum(max(0, sides.get(name, 0)) for name in masks)
 
 
 def _nodes(model: Any) -> Iterator[Any]:

@@ -116,6 +116,20 @@ def test_the_longest_side_of_a_matrix_is_told():
     assert require_safe(model([constant(PLAIN)], [wide, long]).SerializeToString()) == 70
 
 
+def test_sets_of_several_features_count_together():
+    widths = {"few": 40, "many": 70}
+    masks = [
+        numpy_helper.from_array(np.ones((1, width), np.uint8), name)
+        for name, width in widths.items()
+    ]
+    sets = [
+        helper.make_node("BitwiseAnd", [f"x{number}", name], [f"y{number}"])
+        for number, name in enumerate(("few", "many", "few", "computed"))
+    ]
+    assert require_safe(model(sets, masks).SerializeToString()) == 150
+    assert require_safe(model(sets[:1], masks).SerializeToString()) == 70
+
+
 @pytest.mark.parametrize(
     ("operator", "domain", "passes"),
     [
