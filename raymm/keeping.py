@@ -98,6 +98,8 @@ class RegistryHands:
     def act(self, step: Step, number: int) -> None:
         """See `Hands.act`."""
         releases = Registry(self.storage).releases(self.name)
+        if step.action in ("shadow", "canary"):
+            self._require_free(releases, step.action, number)
         if step.action == "shadow":
             releases.shadow(number, reason=step.reason, who=WHO)
         elif step.action == "canary":
@@ -129,13 +131,27 @@ class RegistryHands:
         """See `Hands.settle`."""
         self._end(Registry(self.storage).releases(self.name), "the loop tends it no longer")
 
+    def _require_free(self, releases: Releases, role: str, number: int) -> None:
+        """Raise NotBlessed where a person put another version into the role, or this into one."""
+        history = releases.changes()
+        now = released(self.name, history)
+        for held in {getattr(now, role) or number, number}:
+            place = now.role(held)
+            if place in ("shadow", "canary") and not _ours(history, held):
+                raise NotBlessed(
+                    f"version {held} is in {place} by a person's wish, and stays there. When it is "
+                    f"needed no more: raymm {place} {self.name} --end"
+                )
+
     def _guard(self, releases: Releases, reason: str, number: int) -> None:
         """Let the champion before a version go on in shadow, where none is there."""
         history = releases.changes()
         now = released(self.name, history)
-        if _promotion(history, number).forced:
+        made = _promotion(history, number)
+        if made.forced or made.insisted:
             raise NotBlessed(f"version {number} was promoted by force, and is left alone")
-        if now.champion == number and now.earlier and now.shadow is None:
+        free = now.earlier and now.shadow is None and not now.role(now.earlier[0])
+        if now.champion == number and free:
             releases.shadow(now.earlier[0], reason=reason, force=True, who=WHO)
 
     def _end(self, releases: Releases, reason: str, only: int | None = None) -> None:
@@ -143,9 +159,14 @@ class RegistryHands:
         history = releases.changes()
         now = released(self.name, history)
         for number in (now.canary, now.shadow):
-            last = [one for one in history if one.number == number][-1:]
-            if number is not None and last and last[0].who == WHO and only in (None, number):
-                releases.refuse(number, since=last[0].sequence, reason=reason, who=WHO)
+            if number is not None and _ours(history, number) and only in (None, number):
+                since = history[-1].sequence
+                releases.refuse(number, since=since, reason=reason, who=WHO)
+
+
+def _ours(history: Sequence[Change], number: int) -> bool:
+    """Whether the loop made the last change of a version."""
+    return [one.who for one in history if one.number == number][-1:] == [WHO]
 
 
 def _promotion(history: Sequence[Change], number: int) -> Change:
@@ -224,7 +245,7 @@ def _carried(
     """Carry a step out and write it down; return it, or what came of it instead.
 
     The loop then stands at ``after`` where the step may never be carried out, and at ``again``
-    where it failed in another way.
+    where it failed in another way; one that cannot be guarded is watched without.
     """
     try:
         if number is not None:
@@ -233,6 +254,9 @@ def _carried(
         step = Step(action="reject", reason=f"{step.action}: {error}", situation=after)
     except Exception as error:
         told = f"{step.action} of version {number} is tried again: {error}"
+        if step.action == "guard":  # else nothing would ever be watched again
+            told = f"version {number} is not compared with the one before it: {error}"
+            again = replace(again, champion=number)
         return Step(action="fail", reason=told, situation=again)
     return _recorded(hands, step, number)
 

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 
 from raymm import keeping, lifecycle
-from raymm.artifacts import Release
+from raymm.artifacts import Release, as_record, from_record
 from raymm.config import parse
 from raymm.errors import DataError, NotBlessed, NotFound, RegistryError, ServingError
 from raymm.monitoring.loop import Situation, Step
 from raymm.monitoring.triggers import Policy
 from raymm.monitoring.verdict import Trial
+from raymm.registry.releases import Change
 from raymm.registry.versions import Registry
 from raymm.sections import EventsConfig, MonitoringConfig
 
@@ -393,6 +394,56 @@ def test_what_was_promoted_by_force_is_left_alone_and_a_persons_shadow_too(tmp_p
     assert (steps[-1].action, steps[-1].situation.champion) == ("reject", 4)
     assert "left alone" in steps[-1].reason
     assert releases.current().champion == 4
+
+
+def test_what_is_blessed_and_was_promoted_by_force_is_left_alone_too(tmp_path: Path) -> None:
+    releases, hands = served(tmp_path)
+    releases.promote(1)
+    assert releases.promote(2, force=True).insisted
+    steps = keeping.tend(
+        Situation(champion=1), compared(-0.1), hands, policy=Policy(), trial=TRIAL, clock=at(1.0)
+    )
+    assert "by force" in steps[-1].reason
+    assert releases.current().shadow is None
+    first = releases.changes()[0]
+    record = {key: value for key, value in as_record(first).items() if key != "insisted"}
+    assert from_record(Change, record) == first  # as older records have it
+
+
+def test_what_a_person_tries_is_not_put_out_of_its_place(tmp_path: Path) -> None:
+    releases, hands = served(tmp_path, 4)
+    releases.promote(1)
+    releases.canary(3, 0.2, who="somebody")
+    releases.shadow(4, who="somebody")
+    for action, number in (("shadow", 2), ("canary", 2), ("shadow", 3), ("canary", 4)):
+        with pytest.raises(NotBlessed, match="by a person's wish"):
+            hands.act(Step(action=action, reason="why", situation=Situation()), number)
+    now = releases.current()
+    assert (now.canary, now.share, now.shadow) == (3, 0.2, 4)
+    # Nor is the champion of before, which a person lets answer a share.
+    releases.end("shadow")
+    releases.promote(2)
+    releases.canary(1, 0.3, who="somebody")
+    hands.act(Step(action="guard", reason="why", situation=Situation()), 2)
+    assert (releases.current().canary, releases.current().shadow) == (1, None)
+
+
+def test_a_champion_that_cannot_be_guarded_is_watched_all_the_same() -> None:
+    class Damaged(Hands):
+        def act(self, step: Any, number: int) -> None:
+            if step.action == "guard":
+                raise RegistryError("the bundle of version 0 is damaged.")
+            super().act(step, number)
+
+        def release(self) -> Release:
+            return Release(name="m", champion=1, earlier=(0,))
+
+    hands, situation, actions = Damaged(), Situation(champion=0), []
+    for now in (1.0, 2.0):
+        steps = keeping.tend(situation, report(), hands, policy=POLICY, trial=TRIAL, clock=at(now))
+        situation = steps[-1].situation
+        actions += [step.action for step in steps]
+    assert actions == ["fail", "train", "shadow"]
 
 
 def test_a_version_that_a_person_brought_back_is_not_taken_back_again(tmp_path: Path) -> None:

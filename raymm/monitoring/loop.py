@@ -196,6 +196,9 @@ def _probation(
     if release is not None and (release.champion, release.earlier[:1]) != (number, (earlier,)):
         told = f"somebody changed the release: it is version {release.champion} that answers now"
         return Step(action="wait", reason=told, situation=watching)
+    if not trial.rollback:
+        told = f"version {number} stays: monitoring.trial.rollback is off"
+        return Step(action="confirm", reason=told, situation=watching)
     if report.get("version") != number:
         told = f"the monitor does not yet take version {number} for the champion"
         return Step(action="wait", reason=told, situation=situation)

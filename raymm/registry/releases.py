@@ -42,6 +42,9 @@ class Change:
         "promote" or "rollback", which make a champion; "canary"; "shadow"; or "end".
     forced : bool
         Whether the version was not blessed and was released all the same.
+    insisted : bool
+        Whether its promotion was asked for with force, be it blessed or not; False in records of
+        before.
     share : float
         Of the requests that a canary answers; else 0.
     who : str
@@ -60,6 +63,7 @@ class Change:
     created: str
     share: float = 0.0
     who: str = ""
+    insisted: bool = False
     version: int = 2
 
 
@@ -183,7 +187,8 @@ class Releases:
         reason : str
             Kept in the record; required with ``force``.
         force : bool
-            Promote although the version is not blessed.
+            Promote although the version is not blessed, and whatever the loop that keeps the
+            model thinks of it.
         who : str
             Kept in the record; empty is this user on this machine.
 
@@ -203,9 +208,8 @@ class Releases:
         def decide(now: Release, _: Sequence[Change]) -> Decision:
             return None if now.champion == number else ("promote", number, 0.0)
 
-        return self._change(decide, reason, forced=forced, who=who) or self._last(
-            number, ("promote", "rollback")
-        )
+        made = self._change(decide, reason, forced=forced, insisted=force, who=who)
+        return made or self._last(number, ("promote", "rollback"))
 
     def rollback(self, *, reason: str = "", who: str = "") -> Change:
         """Make the champion before the reigning one the champion again.
@@ -334,6 +338,7 @@ class Releases:
         reason: str,
         *,
         forced: bool = False,
+        insisted: bool = False,
         who: str = "",
     ) -> Change | None:
         """Add the change decided on in view of all before it; returns it, or None for none."""
@@ -352,6 +357,7 @@ class Releases:
                 action=decision[0],
                 reason=reason,
                 forced=forced,
+                insisted=insisted,
                 created=self._now(),
                 share=decision[2],
                 who=who or _user(),

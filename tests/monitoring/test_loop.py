@@ -209,3 +209,14 @@ def test_what_a_champion_took_while_it_answered_is_what_the_next_may_take() -> N
     seen = {**report(version(requests=10_000), slower), "version": 2}
     step = advance(begun.situation, seen, policy=POLICY, trial=TRIAL, now=3.0, release=release)
     assert step.action == "rollback"
+
+
+def test_a_probation_ends_where_rollback_is_off_since() -> None:
+    on = Situation(stage="probation", number=2, champion=2, earlier=1)
+    release = Release(name="m", champion=2, shadow=1, earlier=(1,))
+    failing = version(errors={"Exception": 900})
+    seen = {**report(version(), failing), "version": 2}
+    for rollback, action in ((True, "rollback"), (False, "confirm")):
+        trial = Trial(rollback=rollback)
+        step = advance(on, seen, policy=POLICY, trial=trial, now=1.0, release=release)
+        assert (step.action, step.situation.stage) == (action, "watching")
