@@ -97,6 +97,13 @@ class Compressor(ABC):
         """
         raise NotImplementedError(f"{self.name} does not open")
 
+    def bounded_moves(self, recipe: Config) -> bool:
+        """Return whether no row's answer can move far, as where weights are rounded alone.
+
+        What takes parts away moves few rows by much: of these a sample may hold none.
+        """
+        return False
+
     def foreseen(self, bundle: Bundle, rows: Rows) -> float:
         """Return the seconds that the first form takes more than what forms take anyway."""
         return 0.0

@@ -246,13 +246,17 @@ def _made(
     """Yield a technique's form of another, and that of its control where it has one."""
     name, technique = named
     joined, parameters = _joined(base.candidate, name, recipe)
-    form = judge.measured(joined, parameters, technique.apply(base.bundle, recipe, trained))
+    near = _bounded_moves(base.candidate, technique, recipe)
+    made = technique.apply(base.bundle, recipe, trained)
+    form = judge.measured(joined, parameters, made, bounded_moves=near)
     if not technique.control:
         yield form
         return
     control = compressors.get(technique.control)()
     joined, parameters = _joined(base.candidate, technique.control, recipe)
-    other = judge.measured(joined, parameters, control.apply(base.bundle, recipe, trained))
+    near = _bounded_moves(base.candidate, control, recipe)
+    made = control.apply(base.bundle, recipe, trained)
+    other = judge.measured(joined, parameters, made, bounded_moves=near)
     yield judge.compared(form, other)
     yield other
 
@@ -331,7 +335,8 @@ def _coarser(  # noqa: PLR0913  (what is made coarser, what judges it, and how f
                 break
             with plan.timed(joined):
                 made = technique.apply(base.bundle, recipe, trained)
-                form = judge.measured(joined, parameters, made)
+                near = _bounded_moves(base.candidate, technique, recipe)
+                form = judge.measured(joined, parameters, made, bounded_moves=near)
             gain = base.candidate.over_control
             found.append(replace(form, candidate=replace(form.candidate, over_control=gain)))
             yield found[-1]
@@ -349,6 +354,12 @@ def _coarser(  # noqa: PLR0913  (what is made coarser, what judges it, and how f
             place += step
         better = [one for one in found if judge.good(one.candidate)]
         base = min([base, *better], key=lambda one: one.candidate.bytes)
+
+
+def _bounded_moves(first: Candidate, technique: Compressor, recipe: Config) -> bool:
+    """Say whether no row can move far, neither by this technique nor by those before it."""
+    before = (compressors.get(name)().bounded_moves(held) for name, held in steps(first))
+    return technique.bounded_moves(recipe) and all(before)
 
 
 def _joined(first: Candidate, name: str, recipe: Config) -> tuple[str, Config]:

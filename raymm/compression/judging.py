@@ -40,7 +40,8 @@ class Form:
     losses : float64, shape (RESAMPLES,)
     hidden : float
         How many times as far as they are answers could be from the bundle's with nothing lost on
-        these rows; 0 where something is, or where they are the bundle's.
+        these rows, and 1 where a row may move far; 0 where something is lost, or where they are
+        the bundle's.
     """
 
     bundle: Bundle
@@ -96,11 +97,18 @@ class Judge:
         return self.max_loss * (1.0 if self.bounded else abs(self.score))
 
     def measured(
-        self, technique: str, parameters: Config, form: Bundle, runner: Runner | None = None
+        self,
+        technique: str,
+        parameters: Config,
+        form: Bundle,
+        runner: Runner | None = None,
+        *,
+        bounded_moves: bool = False,
     ) -> Form:
         """Measure a form; its loss is paired, row by row and resample by resample.
 
-        ``runner`` is given for the bundle as it is, which `whole` was predicted by.
+        ``runner`` is given for the bundle as it is, which `whole` was predicted by;
+        ``bounded_moves`` as `raymm.compression.compressor.Compressor.bounded_moves` says.
         """
         prediction, fault = self.whole, 0.0
         if runner is None:
@@ -111,7 +119,7 @@ class Judge:
                 prediction = np.broadcast_to(self.whole.mean(axis=0), self.whole.shape).copy()
                 fault = 1.0 + self.allowed + abs(self.score)
                 self.silent.add(told(technique, parameters))
-        score, loss, losses, hidden = self.lost(prediction)
+        score, loss, losses, hidden = self.lost(prediction, bounded_moves=bounded_moves)
         if fault:
             loss = self._told(loss.value + fault, loss.low + fault, loss.high + fault)
             losses, hidden = losses + fault, 0.0
@@ -130,7 +138,7 @@ class Judge:
         return Form(bundle=form, candidate=candidate, losses=losses, hidden=hidden)
 
     def lost(
-        self, prediction: npt.NDArray[Any]
+        self, prediction: npt.NDArray[Any], *, bounded_moves: bool = False
     ) -> tuple[float, Score, npt.NDArray[np.float64], float]:
         """Return a prediction's score, its loss, its losses on resamples, and `Form.hidden`."""
         score = float(self.metric(self.y, prediction))
@@ -144,7 +152,7 @@ class Judge:
         hidden = 0.0
         if self.bounded and len(known) and not known.any() and apart > BOUND:
             # A bootstrap of differences that are all 0 cannot know what other rows would lose.
-            hidden = self._hidden(prediction)
+            hidden = self._hidden(prediction) if bounded_moves else 1.0
             high = unseen(len(self.y), 1, LEVEL) / hidden
         value = sign * (self.score - score) + 0.0
         return score, self._told(value, low, high), losses, hidden
@@ -154,7 +162,8 @@ class Judge:
 
         A row loses where its answer is closer to another decision than it moves; as many rows lie
         within a small distance of one as the distance is long, so that answers which move a tenth
-        as far lose a tenth as often.
+        as far lose a tenth as often. That holds where all rows move about as far: rows of a rare
+        category that is cut off move by much, and none of them may be here.
         """
         for times in FARTHER:
             moved = self.whole + times * (prediction - self.whole)

@@ -93,6 +93,10 @@ class Quantize(Compressor):
         unread_sets.drop(model)
         return replace(bundle, graph=bytes(model.SerializeToString(deterministic=True)))
 
+    def bounded_moves(self, recipe: Config) -> bool:
+        """Return whether leaf values are rounded alone: rows then go where they went."""
+        return not recipe.get("thresholds")
+
     def _wholes(self, bundle: Bundle, nodes: Sequence[Any], rows: Rows) -> list[_Whole]:
         """Return the ensembles of a bundle; recipes for the same one follow each other."""
         known = self._known

@@ -64,6 +64,10 @@ class QuantizeNetwork(Compressor):
         tried = BITS if weights >= ENOUGH else BITS[:2]
         return tuple({"bits": one, "range": "rows"} if one <= 8 else {"bits": one} for one in tried)
 
+    def bounded_moves(self, recipe: Config) -> bool:
+        """Return whether weights are rounded alone: inputs beyond a range would be cut off."""
+        return recipe.get("bits") == 16
+
     def apply(self, bundle: Bundle, recipe: Config, rows: Rows) -> Bundle:
         """Return the bundle with smaller matrices in each network.
 

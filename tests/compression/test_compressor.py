@@ -15,5 +15,13 @@ def test_a_technique_needs_both_methods():
         Half()
 
 
+def test_rows_may_move_far_unless_a_technique_says_otherwise():
+    assert [
+        name
+        for name in compressors.names()
+        if compressors.get(name)().bounded_moves({"bits": 16, "size": 0.9, "keep": 0.9})
+    ] == ["quantize", "quantize_network"]
+
+
 def test_techniques_are_found_by_name():
     assert "truncate" in compressors.names()

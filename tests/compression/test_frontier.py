@@ -226,8 +226,13 @@ def test_the_bundle_itself_is_followed_in_any_case(explored, rounding):
 class Same(Compressor):
     """Changes answers by so little, in a part of the graph that no row's label depends on."""
 
+    near = True
+
     def recipes(self, bundle, rows):
         return [{"share": 1.0}, {"share": 1.0001}]
+
+    def bounded_moves(self, recipe):
+        return self.near
 
     def apply(self, bundle, recipe, rows):
         model, (node,) = tree_nodes(bundle)
@@ -236,19 +241,22 @@ class Same(Compressor):
         return replace(bundle, graph=model.SerializeToString(deterministic=True))
 
 
-@pytest.mark.parametrize("bounded", [True, False])
+@pytest.mark.parametrize(("bounded", "near"), [(True, True), (True, False), (False, True)])
 def test_where_nothing_was_lost_something_may_be_unless_answers_are_the_same(
-    explored, monkeypatch, bounded
+    explored, monkeypatch, bounded, near
 ):
     monkeypatch.setattr(compressors, "get", lambda name: Same)
+    monkeypatch.setattr(Same, "near", near)
     monkeypatch.setattr(WrongClass, "bounded", bounded, raising=False)
     found, *_ = explored("binary", metric=WrongClass(), techniques=("same",))
     rows = found.rows
     by_share = {one.parameters.get("share"): one.loss for one in found.candidates}
     assert {loss.value for loss in by_share.values()} == {0.0}
     assert by_share[1.0].high == 0.0
-    # Answers 32 times as far away would lose nothing either.
-    assert by_share[1.0001].high == pytest.approx(np.log(20) / rows / 32 if bounded else 0.0)
+    # Answers 32 times as far away would lose nothing either, which says little where rows may
+    # move far.
+    told = np.log(20) / rows / (32 if near else 1)
+    assert by_share[1.0001].high == pytest.approx(told if bounded else 0.0)
 
 
 @pytest.mark.slow
@@ -404,3 +412,21 @@ def test_three_techniques_keep_their_parameters_apart():
         technique, parameters = frontier._joined(first, name, recipe)
         first = replace(first, technique=technique, parameters=parameters)
     assert frontier.steps(first) == recipes
+
+
+def test_rows_stay_near_only_where_all_techniques_keep_them_near():
+    from raymm.artifacts import Candidate, Score
+
+    score = Score(metric="m", value=0, low=0, high=0)
+    whole = Candidate(
+        technique="none", parameters={}, score=0, loss=score, bytes=0, row_microseconds=0
+    )
+    rounded, recipe = compressors.get("quantize")(), {"bits": 8, "thresholds": 0}
+    assert frontier._bounded_moves(whole, rounded, recipe)
+    halved = replace(whole, technique="quantize_network", parameters={"bits": 16})
+    assert frontier._bounded_moves(halved, rounded, recipe)
+    pruned = replace(whole, technique="prune", parameters={"size": 0.5})
+    assert not frontier._bounded_moves(pruned, rounded, recipe)
+    both = {"prune.size": 0.5, "quantize_network.bits": 16}
+    chain = replace(whole, technique="prune+quantize_network", parameters=both)
+    assert not frontier._bounded_moves(chain, rounded, recipe)

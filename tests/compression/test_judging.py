@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raymm.bundle.run import Runner
-from raymm.compression import judging
+from raymm.compression import bounds, judging
 from raymm.compression.judging import Judge
 from raymm.compression.truncate import Truncate
 from raymm.evaluation.metrics import metric_for
@@ -157,8 +157,31 @@ def test_answers_that_are_far_from_losing_anything_are_trusted_the_more(measured
     whole = np.stack([1 - 0.9 * judge.y, 0.9 * judge.y], axis=1).astype(np.float64)
     one = dataclasses.replace(judge, metric=Decided(), whole=whole)
     one.__dict__.pop("score", None)
-    near, far = (one.lost(np.clip(whole + step * np.array([1, -1]), 0, 1)) for step in (0.001, 0.3))
+    moved = [np.clip(whole + step * np.array([1, -1]), 0, 1) for step in (0.001, 0.3)]
+    near, far = (one.lost(prediction, bounded_moves=True) for prediction in moved)
     assert near[0] == far[0] == 1.0
     assert near[3] == max(judging.FARTHER)
     assert far[3] == 1.0
     assert near[1].high == pytest.approx(far[1].high / max(judging.FARTHER))
+    # Where a row of those that are not here may move far, nearness here says nothing of it.
+    doubtful = one.lost(moved[0])
+    assert doubtful[3] == 1.0
+    assert doubtful[1].high == far[1].high == bounds.unseen(len(one.y), 1, judging.LEVEL)
+
+
+def test_a_form_that_errs_on_few_rows_that_are_not_here_is_not_taken_for_safe(measured):
+    judge, *_ = measured
+    # One row in a hundred is wrong. Of 100 rows none is one of these with a chance of 37 %.
+    random, rows, share = np.random.default_rng(0), 100, 0.01
+    metric = metric_for("accuracy", "binary")
+    broken, tries = 0, 100
+    for _ in range(tries):
+        y = random.integers(0, 2, rows)
+        whole = np.stack([0.9 - 0.8 * y, 0.1 + 0.8 * y], axis=1)
+        made = whole + 1e-3 * random.normal(size=rows)[:, None] * np.array([1, -1])
+        wrong = random.random(rows) < share
+        made[wrong] = whole[wrong, ::-1]
+        one = dataclasses.replace(judge, metric=metric, y=y, whole=whole, max_loss=share / 2)
+        broken += one.within(one.lost(made)[1])
+    # The promise is 5 %; three standard deviations of that share in so many tries.
+    assert broken <= tries * 0.05 + 3 * np.sqrt(tries * 0.05 * 0.95)

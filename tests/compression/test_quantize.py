@@ -123,6 +123,12 @@ def test_without_rows_values_are_rounded_as_they_are(case):
     assert np.array_equal(np.unique(found.threshold), np.unique(before.threshold))
 
 
+def test_rows_stay_near_where_leaves_are_rounded_alone():
+    bounded = [Quantize().bounded_moves(one) for one in ({"bits": 9}, {"bits": 9, "thresholds": 0})]
+    assert bounded == [True, True]
+    assert not Quantize().bounded_moves({"bits": 16, "thresholds": 511})
+
+
 def test_a_step_of_zero_leaves_values_of_zero(case):
     bundle, data, _ = case("binary")
     (trees,) = ensembles(bundle)

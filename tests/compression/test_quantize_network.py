@@ -121,6 +121,11 @@ def test_other_recipes_are_refused(case, recipe):
         QuantizeNetwork().apply(bundle, recipe, rows)
 
 
+def test_rows_stay_near_where_no_input_is_cut_off():
+    assert QuantizeNetwork().bounded_moves({"bits": 16})
+    assert not QuantizeNetwork().bounded_moves({"bits": 8, "range": "rows"})
+
+
 def test_a_range_needs_rows(case):
     _, bundle, rows = case("binary")
     nothing = Rows(tensors={}, y=np.empty(0), metric=rows.metric)
