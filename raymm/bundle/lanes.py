@@ -86,11 +86,18 @@ class Reader:
         self._widths: dict[str, int | None] = {value.name: 1 for value in graph.input}
         self._read: dict[str, Array | None] = {}
         self._parts = 0
+        joined = [node.output[0] for node in self._nodes if joins(node)]
+        self._inner = {name for name in joined if self._read_by_concats_alone(name)}
+
+    def _read_by_concats_alone(self, name: str) -> bool:
+        readers = self._readers(name)
+        return bool(readers) and name not in self._outputs and all(map(joins, readers))
 
     def concats(self) -> dict[str, list[str]]:
-        """Return the parts of each outermost Concat of known widths, by its result.
+        """Return the parts of each Concat of known widths, by its result.
 
-        Those that would make more than `WIDEST` columns are left out.
+        One that other Concats alone read counts as its parts in them, and one that others read
+        too is a part. Those that would make more than `WIDEST` columns are left out.
 
         Raises
         ------
@@ -99,7 +106,7 @@ class Reader:
         """
         found, total = {}, 0
         for node in self._nodes:
-            if joins(node) and not any(map(joins, self._readers(node.output[0]))):
+            if joins(node) and node.output[0] not in self._inner:
                 parts: list[str] = []
                 self._flatten(node, parts)
                 widths = [self.width(part) for part in parts]
@@ -114,9 +121,8 @@ class Reader:
             self._parts += 1
             if self._parts > MOST_PARTS:
                 raise ValueError(f"Concats must have {MOST_PARTS:,} parts at most, but have more.")
-            maker = self._makers.get(name)
-            if maker is not None and joins(maker):
-                self._flatten(maker, parts)
+            if name in self._inner:
+                self._flatten(self._makers[name], parts)
             else:
                 parts.append(name)
 
@@ -238,7 +244,7 @@ class Reader:
         known = [self.width(one) for one in node.input]
         if joins(node):
             return None if None in known else sum(one or 0 for one in known)
-        if node.op_type in ELEMENTWISE | {"LabelEncoder", "Equal", "Identity"}:
+        if node.op_type in ELEMENTWISE | {"BitwiseAnd", "Equal", "Identity", "LabelEncoder"}:
             return None if None in known else max(one or 0 for one in known)
         return None
 

@@ -10,6 +10,7 @@ from raymm.bundle.abreast import abreast, sweep
 from raymm.features.number import Number
 from raymm.features.onehot_category import OneHotCategory
 from raymm.features.scaled_number import ScaledNumber
+from raymm.models.sets import Sets
 from raymm.onnx_builder import FLOAT, STRING, GraphBuilder
 
 ROWS = 400
@@ -52,9 +53,13 @@ def graph_of(kind, columns=14):
     return model.SerializeToString(deterministic=True), feed
 
 
-def run(graph, feed):
+def every(graph, feed):
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    return session.run(None, feed)[0]
+    return session.run(None, feed)
+
+
+def run(graph, feed):
+    return every(graph, feed)[0]
 
 
 def nodes(graph):
@@ -94,6 +99,40 @@ def test_a_column_that_something_else_reads_is_left_there():
     made = abreast(graph)
     assert made != graph
     np.testing.assert_array_equal(run(made, feed), run(graph, feed))
+
+
+def sets_beside_a_network(columns=14):
+    """Return a graph where trees read sets of categories, and a network scaled numbers."""
+    values, builder = table(columns), GraphBuilder()
+    names = [builder.input(f"x{number}", FLOAT) for number in range(columns)]
+    for name in ("trees", "network"):
+        builder.reserve(name)
+    features = []
+    for kind in (Number, ScaledNumber):
+        made = [
+            kind(Column(name=name, kind="number", role="feature"))
+            .fit(value, np.arange(ROWS) % 2)
+            .to_onnx(builder, name)
+            for name, value in zip(names, values, strict=True)
+        ]
+        features.append(builder.node("Concat", made, axis=1))
+    sets = Sets(width=columns, places=(2, 4))
+    for feature, words in ((0, [0b101]), (0, [0b10]), (1, [0b10])):
+        sets.column(columns + feature, words)
+    outputs = [sets.to_onnx(builder, features[0]), builder.node("Abs", [features[1]])]
+    kinds = [(outputs[0], "trees", FLOAT, ["n", None]), (outputs[1], "network", FLOAT, ["n", None])]
+    model = builder.model(kinds)
+    return model.SerializeToString(), {f"x{k}": value[:, None] for k, value in enumerate(values)}
+
+
+def test_columns_that_sets_of_categories_stand_behind_are_prepared_together():
+    graph, feed = sets_beside_a_network()
+    made = abreast(graph)
+    held = onnx.ModelProto.FromString(made).graph.node
+    assert [node.op_type for node in held if "x6" in node.input] == ["Concat"]
+    assert nodes(made) < 0.7 * nodes(graph)
+    for before, after in zip(every(graph, feed), every(made, feed), strict=True):
+        np.testing.assert_allclose(after, before, rtol=2e-7, atol=1e-7)
 
 
 def test_what_cannot_be_read_is_left_to_the_runtime():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 from raymm.bundle import lanes
 from raymm.bundle.lanes import LINE, Reader
@@ -74,11 +75,15 @@ def test_widths_are_those_of_the_matrices():
         pair = builder.node("Concat", names, axis=1)
         wide = builder.node("MatMul", [pair, builder.constant(np.ones((2, 5)))])
         picked = builder.node("Gather", [wide, builder.constant([0, 2, 4], np.int64)], axis=1)
-        return builder.node("Concat", [picked, names[0], pair], axis=1)
+        inner = builder.node("Concat", [names[1], picked], axis=1)
+        bits = builder.node("Cast", [wide], to=TensorProto.UINT8)
+        bits = builder.node("BitwiseAnd", [bits, builder.constant(np.ones((1, 5)), np.uint8)])
+        return builder.node("Concat", [inner, names[0], pair, bits], axis=1)
 
     reader, _ = read(build)
-    (parts,) = reader.concats().values()
-    assert [reader.width(part) for part in parts] == [3, 1, 1, 1]
+    widths = [[reader.width(part) for part in parts] for parts in reader.concats().values()]
+    # A Concat that others read too stands alone and is a part; `inner` is as its two parts.
+    assert widths == [[1, 1], [1, 3, 1, 2, 5]]
     assert reader.width("nothing of this name") is None
 
 
