@@ -248,13 +248,13 @@ class TrialConfig(Section):
     """What a challenger must show before it takes over, and a new champion to stay.
 
     In shadow it is compared with the champion on the same rows, once there are four times
-    ``labels`` labelled ones, or as many as ``monitoring.window``; after ``patience`` from
-    ``labels`` on, and without any by errors and time alone. It goes on where it is surely at most
-    ``margin`` worse (where less is better, that share of the champion's value). As a canary it
-    answers ``share`` of the requests. In each stage it must answer ``requests``, and be at most
-    ``slower`` times as slow. With ``rollback`` "auto" a new champion is compared in the same way
-    with the one before it, which goes on in shadow, and is taken back where it is surely worse;
-    one that was promoted by force is left alone.
+    ``labels`` labelled ones, as many as ``monitoring.window`` or half of ``monitoring.labels``;
+    after ``patience`` from ``labels`` on, and without any by errors and time alone. It goes on
+    where it is surely at most ``margin`` worse (where less is better, that share of the champion's
+    value). As a canary it answers ``share`` of the requests. In each stage it must answer
+    ``requests``, and be at most ``slower`` times as slow. With ``rollback`` "auto" a new champion
+    is compared in the same way with the one before it, which goes on in shadow, and is taken back
+    where it is surely more than ``margin`` worse; one that was promoted by force is left alone.
     """
 
     labels: int = Field(default=200, ge=30)

@@ -22,7 +22,8 @@ class Trial:
     ----------
     labels : int
         Labelled rows of the challenger in a stage: quality decides once there are four times as
-        many, or as many as the monitor's window, and after the patience at this many.
+        many, as many as the monitor's window, or half of what is kept; after the patience at this
+        many.
     margin : float
         What the challenger may be worse by, in the metric's own unit; where less is better, in
         shares of the champion's value. It goes on where its gain is surely (one-sided, 5 %) above
@@ -38,6 +39,9 @@ class Trial:
         Times as slow as the champion, at the 99th percentile, that it may be.
     rollback : bool
         Whether a new champion is compared with the one before it, and taken back where it is worse.
+    kept : int
+        Labelled rows of a version that the monitor keeps. Two versions seldom have all of them in
+        common.
     """
 
     labels: int = 200
@@ -47,6 +51,7 @@ class Trial:
     share: float = 0.1
     slower: float = 2.0
     rollback: bool = True
+    kept: int = 50_000
 
     @classmethod
     def of(cls, config: MonitoringConfig) -> Trial:
@@ -60,6 +65,7 @@ class Trial:
             share=asked.share,
             slower=asked.slower,
             rollback=asked.rollback == "auto",
+            kept=config.labels,
         )
 
 
@@ -252,6 +258,7 @@ def _since(version: Mapping[str, Any], before: tuple[int, int]) -> tuple[int, in
 def _needed(version: Mapping[str, Any], trial: Trial) -> tuple[int, int]:
     """Return without how many labelled rows nothing is said, and how many decide."""
     window = int(version.get("window", {}).get("rows", 4 * trial.labels))
+    window = min(window, trial.kept // 2)
     return min(trial.labels, window), min(4 * trial.labels, window)
 
 

@@ -194,6 +194,14 @@ def test_a_few_failures_more_are_chance_to_who_looks_often() -> None:
     assert judge(some, more, TRIAL, waited=0).verdict == "unknown"
 
 
+def test_labels_decide_where_few_are_kept() -> None:
+    trial = Trial.of(MonitoringConfig(labels=300))
+    assert trial.kept == 300
+    for n, verdict in ((149, "unknown"), (150, "good"), (300, "good")):
+        challenger = version(0.9, n, paired=pair(0.8, 0.9, n), window={"rows": 1000})
+        assert judge(version(0.8, n), challenger, trial, waited=0).verdict == verdict
+
+
 def test_the_trial_is_as_configured() -> None:
     asked = {"labels": 50, "patience": "2d", "share": 0.3, "rollback": "off"}
     trial = Trial.of(MonitoringConfig.model_validate({"trial": asked}))
