@@ -19,6 +19,8 @@ from raymm.monitoring.judged import Judged, metric_of
 from raymm.plugins import metrics
 
 _DRAWS = 200
+_CELLS = 5_000_000
+"""Rows of all resamples of both sides at most; 20 resamples are drawn in any case."""
 _REACH = 4
 """Times as many of each version's newest rows as are wanted are looked through."""
 
@@ -86,8 +88,9 @@ def _deviation(metric: Any, truth: npt.NDArray[Any], sides: list[npt.NDArray[Any
         n = len(truth) + 2
         p, q = (won + 1) / n, (lost + 1) / n
         return math.sqrt((p + q - (p - q) ** 2) / n)
+    count = int(np.clip(_CELLS // (2 * len(truth)), 20, _DRAWS))
     drawn = bootstrap.replicates(
-        metric, truth, sides, count=_DRAWS, generator=np.random.default_rng(0)
+        metric, truth, sides, count=count, generator=np.random.default_rng(0)
     )
     gains = drawn[:, 1] - drawn[:, 0]
     known = gains[np.isfinite(gains)]

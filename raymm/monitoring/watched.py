@@ -58,6 +58,7 @@ class Watched:
             name: monitors.get(name)(read, config=config, clock=clock) for name in monitors.names()
         }
         self._aim = None if target is None else from_record(Target, target)
+        self._compared: tuple[tuple[int, ...], dict[str, Any] | None] | None = None
         self._judged = self._estimate = None
         if self._aim is not None:
             self._judged = Judged(self._aim, most=config.labels, recent=config.window)
@@ -105,13 +106,20 @@ class Watched:
     def against(self, other: Watched, *, since: int = 0) -> dict[str, Any] | None:
         """Return what it gains over another on rows that both answered; None where none are known.
 
-        Predictions before the one numbered ``since`` are left out.
+        Predictions before the one numbered ``since`` are left out. It is reckoned anew only where
+        labels have come.
 
         See `raymm.monitoring.paired.paired`.
         """
         if self._judged is None or other._judged is None:
             return None
-        return paired(other._judged, self._judged, count=self._config.window, since=since)
+        key = other.number, other._judged.joined, self._judged.joined, since
+        if self._compared is None or self._compared[0] != key:
+            count = self._config.window
+            found = paired(other._judged, self._judged, count=count, since=since)
+            self._compared = key, found
+        made = self._compared[1]
+        return None if made is None else dict(made)
 
     def report(self, waiting: int) -> dict[str, Any]:
         """Return the reports of all monitors, laid over each other, and the quality.

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 
+from raymm import bootstrap
 from raymm.artifacts import Target
 from raymm.monitoring.judged import Judged
 from raymm.monitoring.labels import Pair
@@ -111,3 +113,21 @@ def test_what_cannot_be_compared_is_not() -> None:
     # One class alone has no area under the curve.
     alone = judged(truth, rows, np.arange(1, 6), "roc_auc")
     assert paired(alone, alone, count=9)["gain"] is None  # type: ignore[index]
+
+
+def test_of_many_rows_few_resamples_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    made = bootstrap.replicates
+
+    def watching(*given: Any, count: int, **how: Any) -> Any:
+        drawn.append(count)
+        return made(*given, count=count, **how)
+
+    monkeypatch.setattr(bootstrap, "replicates", watching)
+    rng = np.random.default_rng(0)
+    for rows, cells, count in ((50, 10_000, 100), (50, 10, 20), (50, 10**9, 200)):
+        monkeypatch.setattr("raymm.monitoring.paired._CELLS", cells)
+        truth = rng.normal(size=rows)
+        one, other = (judged(truth, rng.normal(size=rows), np.arange(1, 51), "rmse") for _ in "ab")
+        assert paired(one, other, count=rows) is not None
+        assert drawn.pop() == count

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from raymm.artifacts import Batch, ColumnStatistics, Feedback, Statistics, Target, as_record
 from raymm.monitoring.observer import Observer
+from raymm.monitoring.paired import paired
 from raymm.plugins import metrics
 from raymm.sections import MonitoringConfig
 
@@ -97,3 +99,28 @@ def test_other_reports_lie_beside_it(tmp_path: Path, clock: Any) -> None:
     report = watched.report()
     assert report["features"]["x"]["missing"] == 0
     assert report["quality"]["n"] == 0
+
+
+def test_versions_are_compared_anew_only_where_labels_have_come(
+    tmp_path: Path, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[int] = []
+
+    def counting(*given: Any, **how: Any) -> Any:
+        compared.append(1)
+        return paired(*given, **how)
+
+    monkeypatch.setattr("raymm.monitoring.watched.paired", counting)
+    watched = observer(tmp_path, clock)
+    rows = np.eye(3, dtype=np.float32)
+    for version in (1, 2):
+        watched.watch(version, RECORD, target=TARGET, champion=version == 1)
+        ids = ("x", "y", "z")
+        batch = Batch(rows=3, version=version, seconds=0.1, predictions=rows, ids=ids)
+        watched.tell([batch])
+    for labels in (("x",), ("y", "z")):
+        watched.tell([], feedback=[Feedback(ids=labels, labels=("a",) * len(labels))])
+        first, second = (watched.report()["versions"]["2"]["paired"] for _ in range(2))
+        assert first == second
+    assert first["n"] == 3
+    assert len(compared) == 2
