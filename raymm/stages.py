@@ -154,7 +154,8 @@ def build(life: Life, recipe: Recipe) -> Built:
         dataset = life.dataset
         rows = trained_rows(dataset, dataset.train, life.metric, life.config.seed)
         valid = dataset.rows(dataset.folds[0].valid)
-        bundle, frontier = compressing.applied(full, _explore(life, recipe, full), rows, valid)
+        found, limits = _explore(life, recipe, full), life.config.goal.limits
+        bundle, frontier = compressing.applied(full, found, rows, valid, limits)
         _require_parity(life, blend, bundle, chosen(frontier))
         stored = life.registry.store.put_blob(bundle.to_bytes())
         # Packing takes seconds for some thousand trees, and is proven by unpacking again.

@@ -135,3 +135,23 @@ def test_soft_labels_are_those_of_the_lineage_s_recipe(monkeypatch):
     assert rows.soft(SimpleNamespace(trial=trial, recipe={}), np.arange(2)).shape == (2, 2)
     assert asked["recipe"].members[0].trial.family == "linear"
     assert (asked["rows"].tolist(), asked["seed"]) == (list(range(2, 9)), 3)
+
+
+def test_a_form_that_takes_the_place_of_the_chosen_one_has_the_goal_s_limits(life, monkeypatch):
+    class Known(Exception):
+        pass
+
+    def applied(bundle, found, rows, tensors, limits):
+        raise Known(limits.bundle_mb)
+
+    life.config = parse({"data": {"source": "a", "target": "y"}}, {"goal.limits.bundle_mb": 0.25})
+    life.dataset = SimpleNamespace(
+        train=None, folds=[SimpleNamespace(valid=None)], rows=lambda rows: {}
+    )
+    life.metric = None
+    monkeypatch.setattr(stages, "fitted", lambda life, recipe: (None, None))
+    monkeypatch.setattr(stages, "trained_rows", lambda *_: None)
+    monkeypatch.setattr(stages, "_explore", lambda *_: None)
+    monkeypatch.setattr(stages.compressing, "applied", applied)
+    with pytest.raises(Known, match=r"0\.25"):
+        stages.build(life, SimpleNamespace(deciding=dict))

@@ -13,6 +13,7 @@ from raymm.bundle.run import Runner
 from raymm.compression.compressor import Rows
 from raymm.compression.judging import NONE
 from raymm.plugins import compressors
+from raymm.sections import Limits
 
 JOINED = "+"
 """Between the names of techniques that follow one another."""
@@ -32,11 +33,16 @@ def apply(bundle: Bundle, candidate: Candidate, trained: Rows) -> Bundle:
 
 
 def applied(
-    bundle: Bundle, found: Frontier, trained: Rows, tensors: Tensors
+    bundle: Bundle,
+    found: Frontier,
+    trained: Rows,
+    tensors: Tensors,
+    limits: Limits | None = None,
 ) -> tuple[Bundle, Frontier]:
     """Compress a bundle as was chosen; where its answers for rows are not finite, the next way.
 
-    The next are larger forms that surely lose as little, then the bundle as it is.
+    The next are larger forms that surely lose as little and surely are better than their control,
+    where they have one, and the bundle as it is: those within the limits first, smaller ones first.
 
     Returns
     -------
@@ -47,13 +53,28 @@ def applied(
     (first,) = [one for one in found.candidates if one.chosen]
     allowed = max(first.loss.high, first.loss.value)
     others = [one for one in found.candidates[1:] if not one.chosen and one.bytes >= first.bytes]
-    others = [one for one in others if max(one.loss.high, one.loss.value) <= allowed]
-    for way in (first, *sorted(others, key=lambda one: one.bytes), found.candidates[0]):
+    others = [
+        one
+        for one in others
+        if max(one.loss.high, one.loss.value) <= allowed
+        and (one.over_control is None or one.over_control.low > 0)
+    ]
+    held = limits or Limits()
+    rest = [*others, found.candidates[0]]
+    rest.sort(key=lambda one: (not within_limits(one, held), one.bytes))
+    for way in (first, *rest):
         made = apply(bundle, way, trained)
         if way.technique == NONE or np.isfinite(Runner(made).judge(tensors)).all():
             break
     marked = tuple(replace(one, chosen=one is way) for one in found.candidates)
     return made, replace(found, candidates=marked)
+
+
+def within_limits(candidate: Candidate, limits: Limits) -> bool:
+    """Whether a candidate's file and its slow rows are within the limits."""
+    small = limits.bundle_mb is None or candidate.bytes <= limits.bundle_mb * 1e6
+    slow = limits.latency_p99_ms
+    return small and (slow is None or candidate.slow_microseconds <= slow * 1000)
 
 
 def steps(candidate: Candidate) -> tuple[tuple[str, Config], ...]:

@@ -20,7 +20,7 @@ from raymm.artifacts import Candidate, Config, Frontier, MetricLike, Tensors
 from raymm.bundle.blend import decided
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
-from raymm.compression.applying import JOINED, applied, apply, steps
+from raymm.compression.applying import JOINED, applied, apply, steps, within_limits
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.judging import NONE, Form, Judge
 from raymm.compression.schedule import Schedule, told
@@ -375,7 +375,7 @@ def _joined(first: Candidate, name: str, recipe: Config) -> tuple[str, Config]:
 
 def _choose(candidates: Sequence[Candidate], judge: Judge, limits: Limits) -> tuple[Candidate, ...]:
     """Mark one candidate, as `explore` says; ties go to the first."""
-    within = [index for index, one in enumerate(candidates) if _within(one, limits)]
+    within = [index for index, one in enumerate(candidates) if within_limits(one, limits)]
     good = [index for index, one in enumerate(candidates) if judge.good(one)]
     both = [index for index in within if index in good]
     known = [told(one.technique, one.parameters) not in judge.silent for one in candidates]
@@ -385,9 +385,3 @@ def _choose(candidates: Sequence[Candidate], judge: Judge, limits: Limits) -> tu
     else:
         best = min(lossy, key=lambda index: (candidates[index].loss.value, index))
     return tuple(replace(one, chosen=index == best) for index, one in enumerate(candidates))
-
-
-def _within(candidate: Candidate, limits: Limits) -> bool:
-    small = limits.bundle_mb is None or candidate.bytes <= limits.bundle_mb * 1e6
-    slow = limits.latency_p99_ms
-    return small and (slow is None or candidate.slow_microseconds <= slow * 1000)

@@ -13,6 +13,7 @@ from raymm.compression.tap import tree_nodes
 from raymm.evaluation.metrics import metric_for
 from raymm.models.trees import TreeEnsemble
 from raymm.plugins import compressors
+from raymm.sections import Limits
 
 
 class Constant(Compressor):
@@ -28,7 +29,7 @@ class Constant(Compressor):
         return replace(bundle, graph=model.SerializeToString(deterministic=True))
 
 
-def candidate(value, size, high=0.0, chosen=False):
+def candidate(value, size, high=0.0, chosen=False, slow=0.0, gain=None):
     return Candidate(
         technique="none" if value is None else "constant",
         parameters={} if value is None else {"value": value},
@@ -37,6 +38,8 @@ def candidate(value, size, high=0.0, chosen=False):
         bytes=size,
         row_microseconds=1.0,
         chosen=chosen,
+        slow_microseconds=slow,
+        over_control=None if gain is None else Score(metric="m", value=0.0, low=gain, high=1.0),
     )
 
 
@@ -48,9 +51,9 @@ def case(dataset, trained, monkeypatch):
     metric = metric_for("rmse", "regression")
     rows = Rows(tensors=data.rows(data.train), y=data.y[data.train], metric=metric)
 
-    def run(*candidates):
+    def run(*candidates, **how):
         found = Frontier(candidates=candidates, metric="m", max_loss=0.1, rows=10)
-        made, after = applied(bundle, found, rows, data.rows(data.test))
+        made, after = applied(bundle, found, rows, data.rows(data.test), **how)
         assert np.isfinite(Runner(made).predict(data.rows(data.test))).all()
         return [one.chosen for one in after.candidates], made is bundle
 
@@ -68,6 +71,28 @@ def test_else_the_next_larger_one_that_loses_as_little(case):
     worse, good = candidate(1.0, 6, high=0.5), candidate(2.0, 7)
     assert case(*ways, worse, good, candidate(3.0, 8))[0] == [False] * 4 + [True, False]
     assert case(*ways, worse) == ([True, False, False, False], True)
+
+
+def test_the_next_one_keeps_the_limits_where_one_does(case):
+    nan, limits = float("nan"), Limits(latency_p99_ms=0.1, bundle_mb=1.0)
+    ways = candidate(None, 9, slow=500.0), candidate(nan, 5, chosen=True)
+    slow, fast = candidate(1.0, 6, slow=200.0), candidate(2.0, 7, slow=100.0)
+    assert case(*ways, slow, fast, limits=limits)[0] == [False, False, False, True]
+    assert case(*ways, slow, fast)[0] == [False, False, True, False]
+    # Where none does, any is better than one without answers, the smallest first.
+    assert case(*ways, slow, limits=limits)[0] == [False, False, True]
+    large = candidate(None, 2_000_000), candidate(nan, 5, chosen=True), candidate(1.0, 1_500_000)
+    assert case(*large, candidate(2.0, 1_000_000), limits=limits)[0] == [False] * 3 + [True]
+    # The bundle itself comes before forms that are too slow.
+    within = candidate(None, 9, slow=50.0), candidate(nan, 5, chosen=True), slow
+    assert case(*within, limits=limits) == ([True, False, False], True)
+
+
+def test_the_next_one_surely_is_better_than_its_control(case):
+    ways = candidate(None, 9), candidate(float("nan"), 5, chosen=True)
+    doubtful, sure = candidate(1.0, 6, gain=-0.1), candidate(2.0, 7, gain=0.1)
+    assert case(*ways, doubtful, sure)[0] == [False, False, False, True]
+    assert case(*ways, doubtful, candidate(1.0, 6, gain=0.0)) == ([True, False, False, False], True)
 
 
 def test_a_candidate_of_several_steps_names_the_parameters_of_each():
