@@ -107,42 +107,41 @@ class Methods:
                 self._guard.admit(header)
             except Unauthorized as error:
                 raise Failed("UNAUTHENTICATED", str(error)) from error
-        made: Callable[[Any, bytes | None], Any] = getattr(self, f"_{method}")
+        made: Callable[[Any, bytes | None, int], Any] = getattr(self, f"_{method}")
         try:
             request = await at_ease(len(data), read_message, f"{method}Request", data)
-            answer = await made(request, header)
+            return await made(request, header, len(data))
         except InputError as error:
             raise Failed("INVALID_ARGUMENT", str(error)) from error
-        return Wire(answer.SerializeToString())
 
-    async def _ServerLive(self, request: Any, token: bytes | None) -> Any:  # noqa: N802
+    async def _ServerLive(self, request: Any, token: bytes | None, size: int) -> Wire:  # noqa: N802
         status, _ = await self._ask("GET", "/v2/health/live", token)
-        return message("ServerLiveResponse")(live=status == 200)
+        return _wire(message("ServerLiveResponse")(live=status == 200))
 
-    async def _ServerReady(self, request: Any, token: bytes | None) -> Any:  # noqa: N802
+    async def _ServerReady(self, request: Any, token: bytes | None, size: int) -> Wire:  # noqa: N802
         status, _ = await self._ask("GET", "/v2/health/ready", token)
-        return message("ServerReadyResponse")(ready=status == 200)
+        return _wire(message("ServerReadyResponse")(ready=status == 200))
 
-    async def _ModelReady(self, request: Any, token: bytes | None) -> Any:  # noqa: N802
+    async def _ModelReady(self, request: Any, token: bytes | None, size: int) -> Wire:  # noqa: N802
         path = _path(request.name, request.version)
         status, _ = await self._ask("GET", f"{path}/ready", token)
-        return message("ModelReadyResponse")(ready=status == 200)
+        return _wire(message("ModelReadyResponse")(ready=status == 200))
 
-    async def _ServerMetadata(self, request: Any, token: bytes | None) -> Any:  # noqa: N802
-        return message("ServerMetadataResponse")(**await self._told("GET", "/v2", token))
+    async def _ServerMetadata(self, request: Any, token: bytes | None, size: int) -> Wire:  # noqa: N802
+        return _wire(message("ServerMetadataResponse")(**await self._told("GET", "/v2", token)))
 
-    async def _ModelMetadata(self, request: Any, token: bytes | None) -> Any:  # noqa: N802
+    async def _ModelMetadata(self, request: Any, token: bytes | None, size: int) -> Wire:  # noqa: N802
         path = _path(request.name, request.version)
-        return message("ModelMetadataResponse")(**await self._told("GET", path, token))
+        return _wire(message("ModelMetadataResponse")(**await self._told("GET", path, token)))
 
-    async def _ModelInfer(self, request: Any, token: bytes | None) -> Any:  # noqa: N802
+    async def _ModelInfer(self, request: Any, token: bytes | None, size: int) -> Wire:  # noqa: N802
         path = _path(request.model_name, request.model_version)
         # Made when the application asks for it: with a token, within the rate, and in its room.
         status, answer = await self._ask(
-            "POST", f"{path}/infer", token, lambda: _body(request), request.ByteSize()
+            "POST", f"{path}/infer", token, lambda: _body(request), size
         )
         raw = bool(request.raw_input_contents)
-        return await at_ease(len(answer), lambda: response(_read(status, answer), raw=raw))
+        return await at_ease(len(answer), lambda: _wire(response(_read(status, answer), raw=raw)))
 
     async def _told(self, method: str, path: str, token: bytes | None) -> dict[str, Any]:
         return _read(*await self._ask(method, path, token))
@@ -195,6 +194,10 @@ class Methods:
         }
         await self._app(scope, receive, send)
         return status, b"".join(pieces)
+
+
+def _wire(answer: Any) -> Wire:
+    return Wire(answer.SerializeToString())
 
 
 def _read(status: int, answer: bytes) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import threading
 
 import numpy as np
 import pytest
@@ -176,6 +177,28 @@ def test_nothing_is_unpacked_for_whom_there_is_no_room_or_whose_shape_is_wrong(c
     with pytest.raises(Failed, match="no more are accepted") as failed:
         call("ModelInfer", request(), full=True)
     assert failed.value.code == "UNAVAILABLE"
+
+
+def test_large_messages_are_measured_and_written_off_the_event_loop(call, monkeypatch):
+    from raymm.serving import grpc_service
+
+    class Watched:
+        def __init__(self, made):
+            self._made = made
+
+        def __getattr__(self, name):
+            if name in ("ByteSize", "SerializeToString"):
+                assert threading.current_thread() is not threading.main_thread()
+            return getattr(self._made, name)
+
+    read, response = grpc_service.read_message, grpc_service.response
+    watched = {
+        "read_message": lambda *given: Watched(read(*given)),
+        "response": lambda *given, **how: Watched(response(*given, **how)),
+    }
+    for name, made in watched.items():
+        monkeypatch.setattr(grpc_service, name, made)
+    assert call("ModelInfer", request(rows=900)).outputs[0].shape[0] == 900
 
 
 def test_tritons_own_client_works_unchanged(make_client):
