@@ -202,6 +202,9 @@ class Judge:
     ) -> tuple[Candidate, ...]:
         """Return the candidates with bounds of their losses that hold for all of them at once.
 
+        Where a loss is within what is allowed only once others that are widen its bounds no more,
+        no more is known of it than that: its bound is what is allowed.
+
         ``unmade`` holds the losses of forms that were looked at and not made, as `Form.losses`.
         Those that are far too bad to have been taken for good widen no other's bounds (Hansen 2005,
         "A test for superior predictive ability", section 2.4).
@@ -226,7 +229,10 @@ class Judge:
     def _bounds(
         self, values: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], counted: Any
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Return bounds, step by step: those that are within what is allowed widen no others'.
+        """Return bounds, of one step, and who is within what is allowed, in as many as it takes.
+
+        Those that are within it are left out of the next step, which says of the others only
+        whether they are, too: its narrower intervals do not hold for all at once.
 
         Source: Romano & Wolf 2005, "Stepwise multiple testing as formalized data snooping",
         algorithm 4.1.
@@ -237,8 +243,8 @@ class Judge:
             if not counted.any():
                 break
             rest = np.flatnonzero(counted)
-            least, most = together(values, losses, LEVEL, counted)
-            low[rest], high[rest] = least[rest], most[rest]
+            most = together(values, losses, LEVEL, counted)[1][rest]
+            high[rest] = np.where(most <= self.allowed, self.allowed, high[rest])
         return low, high
 
     def _far(self, losses: npt.NDArray[np.float64]) -> bool:

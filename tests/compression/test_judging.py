@@ -126,9 +126,10 @@ def test_resamples_without_a_class_hide_no_unknown_loss(measured):
     assert loss.high > 0
 
 
-def test_what_is_surely_within_or_far_beyond_what_is_allowed_widens_no_bounds(measured):
-    judge, whole, large, _ = measured
-    random = np.random.default_rng(0)
+@pytest.fixture
+def formed(measured):
+    """Return a function that makes forms with losses drawn about a value."""
+    large, random = measured[2], np.random.default_rng(0)
 
     def form(value, spread):
         score = dataclasses.replace(large.candidate.loss, value=value)
@@ -137,12 +138,33 @@ def test_what_is_surely_within_or_far_beyond_what_is_allowed_widens_no_bounds(me
             large, candidate=dataclasses.replace(large.candidate, loss=score), losses=losses
         )
 
-    doubtful, good, bad = form(0.02, 0.01), form(0.0, 0.001), form(0.5, 0.01)
-    alone = judge.together([whole, doubtful])[1].loss
-    beside = judge.together([whole, doubtful, good, bad])[1].loss
-    assert (beside.low, beside.high) == pytest.approx((alone.low, alone.high))
+    return form
+
+
+def test_what_is_surely_within_or_far_beyond_what_is_allowed_holds_no_other_back(measured, formed):
+    judge, whole, *_ = measured
+    # Within 0.03 by 1.8 errors: enough for one alone, not for two at once (1.65 and 1.95).
+    doubtful, good, bad = formed(0.012, 0.01), formed(0.0, 0.001), formed(0.5, 0.01)
+    alone, same = judge.together([whole, doubtful]), judge.together([whole, doubtful, bad])
+    assert alone[1].loss.high < judge.allowed
+    assert same[1].loss == alone[1].loss
+    beside = judge.together([whole, doubtful, good, bad])[1]
+    assert judge.good(beside)
+    # That it is within what is allowed is all that is known.
+    assert beside.loss.high == judge.allowed
     # Another that is doubtful does.
-    assert judge.together([whole, doubtful, form(0.025, 0.01)])[1].loss.high > alone.high
+    assert not judge.good(judge.together([whole, doubtful, formed(0.025, 0.01)])[1])
+
+
+def test_a_form_that_stays_doubtful_is_told_by_bounds_that_hold_for_all(measured, formed):
+    judge, whole, *_ = measured
+    doubtful, good = formed(0.02, 0.01), formed(0.0, 0.001)
+    values, losses = np.array([0.02, 0.0]), np.stack([doubtful.losses, good.losses], axis=1)
+    low, high = bounds.together(values, losses, judging.LEVEL)
+    told = [one.loss for one in judge.together([whole, doubtful, good])[1:]]
+    assert [one.low for one in told] == low.tolist()
+    assert [one.high for one in told] == high.tolist()
+    assert told[0].high > judge.together([whole, doubtful])[1].loss.high
 
 
 def test_answers_that_are_far_from_losing_anything_are_trusted_the_more(measured):
