@@ -165,12 +165,12 @@ class Judge:
         as far lose a tenth as often. That holds where all rows move about as far: rows of a rare
         category that is cut off move by much, and none of them may be here.
         """
-        for times in FARTHER:
-            moved = self.whole + times * (prediction - self.whole)
+        for factor in FARTHER:
+            moved = self.whole + factor * (prediction - self.whole)
             if float(self.metric(self.y, moved)) == self.score:
                 found = self.resamples(moved) - self.resampled
                 if not found[np.isfinite(found)].any():
-                    return times
+                    return factor
         return 1.0
 
     def compared(self, form: Form, control: Form) -> Form:

@@ -59,7 +59,7 @@ class _Whole:
 
 @compressor("quantize")
 class Quantize(Compressor):
-    """Leaf values in so many ``bits``, and at most ``thresholds`` a feature (0: as they are)."""
+    """Leaf values in ``bits`` bits, ``thresholds`` a feature at most in the mean (0: as they are)."""
 
     def __init__(self) -> None:
         self._known: tuple[bytes, Rows, list[_Whole]] | None = None
