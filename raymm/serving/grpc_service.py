@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ from starlette.types import Message
 from raymm.errors import InputError, Unauthorized
 from raymm.serving.grpc_protocol import Wire, message
 from raymm.serving.grpc_reading import at_ease, read_message
-from raymm.serving.raw_tensors import DTYPES, plain, require_count, unpacked
+from raymm.serving.protocol import check_rows
+from raymm.serving.raw_tensors import DTYPES, plain, raw, require_count
 from raymm.serving.tokens import Guard
 
 _CONTENTS: Mapping[str, str] = {
@@ -66,16 +67,17 @@ class Methods:
     ----------
     app : ASGI application
         From `raymm.serving.app.create_app`.
-    max_bytes : int
+    max_bytes, max_rows : int
         Of a request.
     guard : Guard or None
         Asked before a request is read; the application asks again, and counts.
     """
 
-    def __init__(self, app: Any, *, max_bytes: int, guard: Guard | None) -> None:
+    def __init__(self, app: Any, *, max_bytes: int, max_rows: int, guard: Guard | None) -> None:
         self._app = app
         self._guard = guard
         self._most = max_bytes
+        self._rows = max_rows
 
     async def call(self, method: str, data: bytes, metadata: Iterable[tuple[str, Any]]) -> Wire:
         """Answer a call.
@@ -107,7 +109,7 @@ class Methods:
                 self._guard.admit(header)
             except Unauthorized as error:
                 raise Failed("UNAUTHENTICATED", str(error)) from error
-        made: Callable[[Any, bytes | None, int], Any] = getattr(self, f"_{method}")
+        made: Callable[[Any, bytes | None, int], Awaitable[Wire]] = getattr(self, f"_{method}")
         try:
             request = await at_ease(len(data), read_message, f"{method}Request", data)
             return await made(request, header, len(data))
@@ -138,10 +140,12 @@ class Methods:
         path = _path(request.model_name, request.model_version)
         # Made when the application asks for it: with a token, within the rate, and in its room.
         status, answer = await self._ask(
-            "POST", f"{path}/infer", token, lambda: _body(request), size
+            "POST", f"{path}/infer", token, lambda: _body(request, self._rows), size
         )
-        raw = bool(request.raw_input_contents)
-        return await at_ease(len(answer), lambda: _wire(response(_read(status, answer), raw=raw)))
+        as_bytes = bool(request.raw_input_contents)
+        return await at_ease(
+            len(answer), lambda: _wire(response(_read(status, answer), raw=as_bytes))
+        )
 
     async def _told(self, method: str, path: str, token: bytes | None) -> dict[str, Any]:
         return _read(*await self._ask(method, path, token))
@@ -213,23 +217,25 @@ def _path(name: str, version: str) -> str:
     return f"/v2/models/{name}" + (f"/versions/{version}" if version else "")
 
 
-def _body(request: Any) -> bytes:
-    return json.dumps(document(request), allow_nan=False).encode()
+def _body(request: Any, max_rows: int) -> bytes:
+    return json.dumps(document(request, max_rows), allow_nan=False).encode()
 
 
-def document(request: Any) -> dict[str, Any]:
+def document(request: Any, max_rows: int) -> dict[str, Any]:
     """Return a ModelInferRequest as the document of the protocol's JSON form.
 
     Raises
     ------
     InputError
         When the contents of a tensor do not fit its datatype and shape.
+    TooLarge
+        When a tensor has more than ``max_rows`` values, before they are read.
     """
-    raw = request.raw_input_contents
-    if raw and len(raw) != len(request.inputs):
+    given = request.raw_input_contents
+    if given and len(given) != len(request.inputs):
         raise InputError(
             field="raw_input_contents",
-            observed=f"{len(raw)} contents",
+            observed=f"{len(given)} contents",
             allowed=f"one for each of the {len(request.inputs)} inputs",
         )
     if len(request.outputs) > _OUTPUTS:
@@ -238,19 +244,22 @@ def document(request: Any) -> dict[str, Any]:
     inputs = []
     for position, tensor in enumerate(request.inputs):
         field = f"inputs.{tensor.name[:60]}"
-        if raw:
-            data = unpacked(tensor.datatype, raw[position], field, tensor.shape)
+        if given:
+            unread = raw(tensor.datatype, given[position], field, tensor.shape)
+            check_rows(unread.count, max_rows)
+            data = unread.values()
         else:
             contents = _CONTENTS.get(tensor.datatype)
             found = getattr(tensor.contents, contents) if contents else ()
             require_count(len(found), tensor.shape, field)
-            data = list(found)
+            check_rows(len(found), max_rows)
+            data = plain(tensor.datatype, list(found), field)
         inputs.append(
             {
                 "name": tensor.name,
                 "datatype": tensor.datatype,
                 "shape": list(tensor.shape),
-                "data": plain(tensor.datatype, data, field),
+                "data": data,
             }
         )
     made: dict[str, Any] = {"inputs": inputs}
@@ -320,7 +329,13 @@ class Inference:
 
         state = self.app.app.state
         try:
-            methods = Methods(self.app, max_bytes=state.service.max_bytes, guard=state.guard)
+            service = state.service
+            methods = Methods(
+                self.app,
+                max_bytes=service.max_bytes,
+                max_rows=service.config.max_rows,
+                guard=state.guard,
+            )
             return await methods.call(method, request, context.invocation_metadata())
         except Failed as error:
             context.set_code(grpc.StatusCode[error.code])

@@ -21,6 +21,7 @@ from raymm.artifacts import Column, Kind, Schema
 from raymm.errors import InputError
 from raymm.serving.columns import Misfit, reader, shown
 from raymm.serving.protocol import check_rows, nearest
+from raymm.serving.raw_tensors import Raw
 
 _WHOLE = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
 _DATATYPES: Mapping[Kind, tuple[str, ...]] = {
@@ -153,6 +154,8 @@ def _values(column: Column, tensor: Mapping[str, Any], rows: int) -> Sequence[An
             allowed=f"the {rows} rows of the first input",
         )
     data = tensor.get("data")
+    if isinstance(data, Raw):  # of as many values as rows, which are few enough
+        data = data.values()
     if type(data) is list and data and all(type(item) is list for item in data):
         wide = next((item for item in data if len(item) != 1), None)
         if wide is not None:

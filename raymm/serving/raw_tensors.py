@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -35,7 +36,7 @@ _DIMENSIONS = 8
 
 
 def document_of(body: bytes, headers: Headers) -> Any:
-    """Return a request's JSON document, with the data of tensors that came behind it.
+    """Return a request's JSON document, in which data that came behind it is `Raw`.
 
     Raises
     ------
@@ -74,7 +75,7 @@ def document_of(body: bytes, headers: Headers) -> Any:
     return made
 
 
-def _data(tensor: Mapping[str, Any], data: bytes, field: str) -> list[Any]:
+def _data(tensor: Mapping[str, Any], data: bytes, field: str) -> Raw:
     datatype, shape = tensor.get("datatype"), tensor.get("shape")
     if type(datatype) is not str:
         raise InputError(
@@ -82,7 +83,7 @@ def _data(tensor: Mapping[str, Any], data: bytes, field: str) -> list[Any]:
         )
     if type(shape) is not list or not all(type(size) is int for size in shape[: _DIMENSIONS + 1]):
         raise InputError(field=f"{field}.shape", observed=shown(shape), allowed="[n] or [n, 1]")
-    return plain(datatype, unpacked(datatype, data, field, shape), field)
+    return raw(datatype, data, field, shape)
 
 
 def plain(datatype: str, data: list[Any], field: str) -> list[Any]:
@@ -115,35 +116,68 @@ def require_count(count: int, shape: Iterable[int], field: str) -> None:
         )
 
 
-def unpacked(datatype: str, data: bytes, field: str, shape: Iterable[int]) -> list[Any]:
-    """Return the values of a raw tensor: little-endian, or each text after its length.
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A tensor's bytes, as many values as its shape says; they take up to fifty times the room.
+
+    Parameters
+    ----------
+    datatype : str
+        "BYTES" or one of `DTYPES`.
+    data : bytes
+        Little-endian values, or each text after its length.
+    field : str
+        What errors call the tensor.
+    count : int
+        Its values.
+    """
+
+    datatype: str
+    data: bytes
+    field: str
+    count: int
+
+    def values(self) -> list[Any]:
+        """Return the values as JSON has them; raises InputError as `plain` does."""
+        if self.datatype == "BYTES":
+            data = [self.data[start:end] for start, end in _texts(self.data, self.field)]
+        else:
+            data = np.frombuffer(self.data, DTYPES[self.datatype]).tolist()
+        return plain(self.datatype, data, self.field)
+
+
+def raw(datatype: str, data: bytes, field: str, shape: Iterable[int]) -> Raw:
+    """Return a raw tensor whose values are counted and not yet read.
 
     Raises InputError where the bytes do not fit the datatype and the shape.
     """
-    if datatype == "BYTES":
-        values, place = [], 0
-        while place < len(data):
-            (size,) = struct.unpack_from("<I", data, place) if place + 4 <= len(data) else (-1,)
-            place += 4 + size
-            if size < 0 or place > len(data):
-                raise InputError(
-                    field=f"{field}.data", observed="a cut text", allowed="whole texts"
-                )
-            values.append(data[place - size : place])
-        require_count(len(values), shape, field)
-        return values
     dtype = DTYPES.get(datatype)
-    if dtype is None:
+    if datatype == "BYTES":
+        count = sum(1 for _ in _texts(data, field))
+    elif dtype is None:
         raise InputError(
             field=f"{field}.datatype",
             observed=datatype[:40],
             allowed=" or ".join(["BYTES", *DTYPES]),
         )
-    if len(data) % dtype.itemsize:
+    elif len(data) % dtype.itemsize:
         raise InputError(
             field=f"{field}.data",
             observed=f"{len(data)} bytes",
             allowed=f"a multiple of {dtype.itemsize}",
         )
-    require_count(len(data) // dtype.itemsize, shape, field)
-    return list(np.frombuffer(data, dtype).tolist())
+    else:
+        count = len(data) // dtype.itemsize
+    require_count(count, shape, field)
+    return Raw(datatype, data, field, count)
+
+
+def _texts(data: bytes, field: str) -> Iterator[tuple[int, int]]:
+    """Yield where each text begins and ends; raises InputError where one is cut."""
+    place = 0
+    while place < len(data):
+        (size,) = struct.unpack_from("<I", data, place) if place + 4 <= len(data) else (-1,)
+        place += 4 + size
+        if size < 0 or place > len(data):
+            raise InputError(field=f"{field}.data", observed="a cut text", allowed="whole texts")
+        yield place - size, place

@@ -45,7 +45,8 @@ def call(make_client):
         app = make_client(**how).app
         if full:
             app.state.service._room.held = app.state.service._room.places
-        methods = Methods(app, max_bytes=max_bytes, guard=app.state.guard)
+        rows = app.state.service.config.max_rows
+        methods = Methods(app, max_bytes=max_bytes, max_rows=rows, guard=app.state.guard)
         data = b"" if asked is None else asked
         data = data if isinstance(data, bytes) else data.SerializeToString()
         answer = asyncio.run(methods.call(method, data, metadata))
@@ -199,6 +200,16 @@ def test_large_messages_are_measured_and_written_off_the_event_loop(call, monkey
     for name, made in watched.items():
         monkeypatch.setattr(grpc_service, name, made)
     assert call("ModelInfer", request(rows=900)).outputs[0].shape[0] == 900
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_rows_are_bounded_before_values_are_read(call, monkeypatch, raw):
+    from raymm.serving import grpc_service, raw_tensors
+
+    monkeypatch.setattr(raw_tensors.Raw, "values", None)
+    monkeypatch.setattr(grpc_service, "plain", None)
+    with pytest.raises(Failed, match="2 rows at most"):
+        call("ModelInfer", request(rows=3, raw=raw), max_rows=2)
 
 
 def test_tritons_own_client_works_unchanged(make_client):

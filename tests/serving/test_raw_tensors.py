@@ -6,6 +6,7 @@ import json
 import struct
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -97,6 +98,24 @@ def test_without_the_header_it_is_json():
     assert document_of(b"[1]", {}) == [1]
     with pytest.raises(InputError):
         document_of(b"[1]x", {})
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "BOOL", "BYTES"])
+def test_rows_are_bounded_before_values_are_read(make_client, datatype):
+    tail = bytes(400_000)
+    rows = len(tail) // {"FP16": 2, "BOOL": 1, "BYTES": 4}[datatype]
+    tensor = {"name": "age", "datatype": datatype, "shape": [rows]}
+    document = {"inputs": [tensor | {"parameters": {"binary_data_size": len(tail)}}]}
+    head = json.dumps(document).encode()
+    tracemalloc.start()
+    try:
+        made = document_of(head + tail, {HEADER.lower().encode(): b"%d" % len(head)})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * len(tail)  # the body, and the tensor's part of it
+    assert made["inputs"][0]["data"].count == rows
+    assert sent(make_client(), document, tail).status_code == 413
 
 
 def test_tritons_own_client_works_unchanged(make_client):
