@@ -59,7 +59,7 @@ class _Whole:
 
 @compressor("quantize")
 class Quantize(Compressor):
-    """Leaf values in ``bits`` bits, ``thresholds`` a feature at most in the mean (0: as they are)."""
+    """Leaves of so many ``bits``, and in the mean at most ``thresholds`` a feature (0: all)."""
 
     def __init__(self) -> None:
         self._known: tuple[bytes, Rows, list[_Whole]] | None = None
