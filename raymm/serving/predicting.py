@@ -170,12 +170,11 @@ class Service:
                 if isinstance(made, _Turn):
                     made = await self._try(served, small, made)
                 served, content, given, tensors, predictions, identity, read = made
-        except ClientDisconnect:  # nobody failed
-            raise
         except Exception as error:
-            self._tell_failure(served, start, error)
-            if not isinstance(error, RaymmError) or error.http_status == 500:
-                served.tally.failed()
+            if not isinstance(error, ClientDisconnect):  # where one leaves, nobody failed
+                self._tell_failure(served, start, error)
+                if not isinstance(error, RaymmError) or error.http_status == 500:
+                    served.tally.failed()
             raise
         rows, seconds = len(predictions), time.perf_counter() - start
         self.telemetry.answered(served.name, served.number, rows, seconds)
