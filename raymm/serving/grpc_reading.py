@@ -11,11 +11,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from raymm.errors import InputError
+from raymm.errors import InputError, Overloaded
 from raymm.serving.grpc_protocol import message
 
 LARGE = 16_384
 """Bytes of a message, or of an answer in JSON, from which on it is handled in the thread."""
+WAITING = 16
+"""Pieces of work on which the thread is, or for which it is asked, when no call is begun any more.
+They take some 3 s, far less than a body may, so that a call that is begun is also read."""
 FIELDS = 50_000
 """Fields of a message and one level below; a tensor has six of them."""
 _NESTED = (4, 5, 6)
@@ -26,6 +29,19 @@ _FIXED = {1: 8, 3: 0, 4: 0, 5: 4}
 Made = TypeVar("Made")
 
 _thread = ThreadPoolExecutor(1, thread_name_prefix="raymm-grpc")
+_asked: set[asyncio.Future[Any]] = set()
+
+
+def require_thread(size: int) -> None:
+    """Raise Overloaded where a call of so many bytes would wait too long for the thread.
+
+    To be asked before a call is begun, and not again: work on those that are begun is not lost.
+    """
+    if size >= LARGE and len(_asked) >= WAITING:
+        raise Overloaded(
+            f"{len(_asked)} large messages wait to be read, and no more are accepted. Try again "
+            "in a second, send fewer rows, or raise serving.replicas."
+        )
 
 
 async def at_ease(size: int, work: Callable[..., Made], *given: Any) -> Made:
@@ -35,7 +51,10 @@ async def at_ease(size: int, work: Callable[..., Made], *given: Any) -> Made:
     """
     if size < LARGE:
         return work(*given)
-    return await asyncio.get_running_loop().run_in_executor(_thread, work, *given)
+    made = asyncio.get_running_loop().run_in_executor(_thread, work, *given)
+    _asked.add(made)
+    made.add_done_callback(_asked.discard)
+    return await made
 
 
 def read_message(name: str, data: bytes) -> Any:

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from starlette.types import Message
 
-from raymm.errors import InputError, Unauthorized
+from raymm.errors import InputError, Overloaded, Unauthorized
 from raymm.serving.grpc_protocol import Wire, message
-from raymm.serving.grpc_reading import at_ease, read_message
+from raymm.serving.grpc_reading import at_ease, read_message, require_thread
 from raymm.serving.protocol import check_rows
 from raymm.serving.raw_tensors import DTYPES, plain, raw, require_count
 from raymm.serving.tokens import Guard
@@ -111,10 +111,13 @@ class Methods:
                 raise Failed("UNAUTHENTICATED", str(error)) from error
         made: Callable[[Any, bytes | None, int], Awaitable[Wire]] = getattr(self, f"_{method}")
         try:
+            require_thread(len(data))
             request = await at_ease(len(data), read_message, f"{method}Request", data)
             return await made(request, header, len(data))
         except InputError as error:
             raise Failed("INVALID_ARGUMENT", str(error)) from error
+        except Overloaded as error:
+            raise Failed("UNAVAILABLE", str(error)) from error
 
     async def _ServerLive(self, request: Any, token: bytes | None, size: int) -> Wire:  # noqa: N802
         status, _ = await self._ask("GET", "/v2/health/live", token)

@@ -212,6 +212,34 @@ def test_rows_are_bounded_before_values_are_read(call, monkeypatch, raw):
         call("ModelInfer", request(rows=3, raw=raw), max_rows=2)
 
 
+def test_more_large_calls_than_the_thread_can_do_soon_are_turned_away(make_client):
+    from raymm.serving.grpc_reading import LARGE, WAITING, at_ease
+
+    app = make_client().app
+    methods = Methods(app, max_bytes=2**20, max_rows=1000, guard=None)
+    large, small = (request(rows=rows).SerializeToString() for rows in (900, 1))
+    assert len(small) < LARGE < len(large)
+
+    async def scenario():
+        free = threading.Event()
+        busy = [asyncio.ensure_future(at_ease(LARGE, free.wait)) for _ in range(WAITING - 1)]
+        await asyncio.sleep(0)
+        begun = asyncio.ensure_future(methods.call("ModelInfer", large, ()))
+        await asyncio.sleep(0)
+        try:
+            with pytest.raises(Failed, match="16 large messages wait") as failed:
+                await asyncio.wait_for(methods.call("ModelInfer", large, ()), 5)
+            assert failed.value.code == "UNAVAILABLE"
+            assert await methods.call("ModelInfer", small, ())
+        finally:
+            free.set()
+        await asyncio.gather(*busy)
+        assert await begun
+        assert await methods.call("ModelInfer", large, ())
+
+    asyncio.run(scenario())
+
+
 def test_tritons_own_client_works_unchanged(make_client):
     """The client of NVIDIA Triton, against a plain gRPC server on loopback."""
     pytest.importorskip("tritonclient")
