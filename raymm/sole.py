@@ -35,7 +35,10 @@ def sole(path: Path, what: str) -> Iterator[None]:
         file.truncate(0)
         json.dump({"pid": os.getpid(), "since": time.time()}, file)
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            file.truncate(0)  # while the lock is held: later it may be another's
 
 
 def _taken(text: str, what: str) -> str:

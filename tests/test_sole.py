@@ -47,10 +47,15 @@ def test_the_second_is_told_who_holds_it_and_a_killed_one_holds_nothing(tmp_path
         assert path.stat().st_mode & 0o077 == 0
 
 
-def test_a_lock_that_was_let_go_is_free(tmp_path: Path) -> None:
+def test_a_lock_that_was_let_go_is_free_and_its_file_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "m.lock"
     for _ in range(2):
-        with sole(tmp_path / "m.lock", "it"):
-            pass
+        with sole(path, "it"):
+            assert path.stat().st_size
+        assert path.read_bytes() == b""
+    with pytest.raises(ZeroDivisionError), sole(path, "it"):
+        raise ZeroDivisionError
+    assert path.read_bytes() == b""
 
 
 def test_a_holder_that_cannot_be_read_is_no_error_of_its_own(tmp_path: Path) -> None:
