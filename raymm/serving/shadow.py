@@ -17,6 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from raymm.artifacts import Batch, Tensors
+from raymm.errors import RaymmError
 from raymm.serving.sources import Served
 
 Read = Callable[[Served], Tensors]
@@ -90,7 +91,8 @@ class Shadows:
             predictions = served.runner.predict(tensors)
             self.answered += 1
         except Exception as failure:  # a shadow that fails is a figure, not an error
-            error = type(failure).__name__
+            # Named as a champion's are, so that they count alike.
+            error = type(failure).__name__ if isinstance(failure, RaymmError) else "Exception"
             self.failed += 1
             _log.debug("shadow %s@%s failed", served.name, served.number, exc_info=True)
         batch = Batch(
