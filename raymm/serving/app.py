@@ -18,7 +18,8 @@ FastAPI's own reading and checking of a body would cost more than the model.
     GET  /v2/health/live, /v2/health/ready, /v2/models/NAME[/versions/N][/ready]
     POST /v2/models/NAME[/versions/N]/infer    Open Inference Protocol, JSON tensors
 
-Every error is ``{"error": {"type", "message", …}}`` with the error tree's HTTP status. With
+Every error is ``{"error": {"type", "message", …}}`` with the error tree's HTTP status; under
+``/v2``, where the protocol has text, ``{"error": message, "type", …}``. With
 tokens given, all but ``/``, ``/assets``, ``/docs`` and the health routes need one.
 """
 
@@ -190,7 +191,7 @@ def _endpoint(handler: Handler, gate: Gate | None) -> Handler:
         except RaymmError as error:
             if _log.isEnabledFor(logging.INFO):
                 _log.info(*refusal(request.scope, error))
-            return _closing(request, failure(error))
+            return _closing(request, failure(error, request.scope))
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as error:
@@ -199,7 +200,7 @@ def _endpoint(handler: Handler, gate: Gate | None) -> Handler:
             _log.error("%s %r failed: %s\n%s", *told)  # the error's text may hold a user's value
             kind = type(error).__name__
             failed = ServingError(f"the service failed: {kind}. See the replica's log.")
-            return _closing(request, failure(failed))
+            return _closing(request, failure(failed, request.scope))
 
     return endpoint
 
@@ -211,8 +212,8 @@ def _closing(request: Request, answer: Response) -> Response:
     return answer
 
 
-def failure(error: RaymmError) -> Response:
-    """Return an error's answer: its HTTP status and ``{"error": {"type", "message", …}}``."""
+def failure(error: RaymmError, scope: Mapping[str, Any]) -> Response:
+    """Return an error's answer to a request: its HTTP status and document."""
     from starlette.responses import Response
 
     told = {"type": type(error).__name__, "message": str(error)}
@@ -228,11 +229,22 @@ def failure(error: RaymmError) -> Response:
     if isinstance(error, TooLarge | TooSlow | Unsupported | Unauthorized):
         headers["connection"] = "close"  # the rest of the body is not read
     return Response(
-        encode({"error": told}),
+        encode(_told(told, scope)),
         status_code=error.http_status,
         headers=headers,
         media_type="application/json",
     )
+
+
+def _told(error: dict[str, str], scope: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an error's document; the Open Inference Protocol has text where ours has an object.
+
+    Source: "Inference Response JSON Error Object" of the protocol's inference_rest.md.
+    """
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    if path != "/v2" and not path.startswith("/v2/"):
+        return {"error": error}
+    return {"error": error.pop("message"), **error}
 
 
 async def _unrouted(request: Request, error: Exception) -> Response:
@@ -248,7 +260,7 @@ async def _unrouted(request: Request, error: Exception) -> Response:
         message = f"{path} does not take {request.method}. See /docs."
     told = {"type": "NotFound" if status == 404 else "MethodNotAllowed", "message": message}
     answer = Response(
-        encode({"error": told}),
+        encode(_told(told, request.scope)),
         status_code=status,
         headers=getattr(error, "headers", None),
         media_type="application/json",

@@ -210,7 +210,7 @@ def _wire(answer: Any) -> Wire:
 def _read(status: int, answer: bytes) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(answer)
     if status != 200:
-        raise Failed(_CODES.get(status, "INTERNAL"), told["error"]["message"])
+        raise Failed(_CODES.get(status, "INTERNAL"), told["error"])
     return told
 
 

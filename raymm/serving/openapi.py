@@ -46,6 +46,10 @@ def document(
     }
     for served in models:
         paths |= _model_paths(served, max_rows, max_explained)
+    for path, operations in paths.items():
+        if path.startswith("/v2/"):
+            for operation in operations.values():
+                operation["responses"]["default"]["content"] = _json_of(_refers("InferenceError"))
     made: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
@@ -54,7 +58,7 @@ def document(
             "description": "Predictions of the models that raymm serves.",
         },
         "paths": paths,
-        "components": {"schemas": {"Error": _error_schema()}},
+        "components": {"schemas": _error_schemas()},
     }
     if secured:
         made["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
@@ -177,7 +181,7 @@ def _json_of(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _operation(summary: str, answer: str, *, open_: bool = False) -> dict[str, Any]:
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    error = _json_of(_refers("Error"))
     made: dict[str, Any] = {
         "summary": summary,
         "responses": {
@@ -188,11 +192,20 @@ def _operation(summary: str, answer: str, *, open_: bool = False) -> dict[str, A
     return made | {"security": []} if open_ else made
 
 
-def _error_schema() -> dict[str, Any]:
+def _refers(schema: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{schema}"}
+
+
+def _error_schemas() -> dict[str, Any]:
+    """Return the schemas of errors: ours, and that of the Open Inference Protocol."""
     text = {"type": "string"}
     fields = dict.fromkeys(("type", "message", "field", "observed", "allowed"), text)
     error = {"type": "object", "properties": fields, "required": ["type", "message"]}
-    return {"type": "object", "properties": {"error": error}, "required": ["error"]}
+    flat = dict.fromkeys(("error", "type", "field", "observed", "allowed"), text)
+    return {
+        "Error": {"type": "object", "properties": {"error": error}, "required": ["error"]},
+        "InferenceError": {"type": "object", "properties": flat, "required": ["error"]},
+    }
 
 
 def request_schema(schema: Schema, max_rows: int) -> dict[str, Any]:

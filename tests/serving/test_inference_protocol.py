@@ -1,3 +1,5 @@
+import functools
+
 import pytest
 
 from raymm.serving.inference_protocol import metadata, tensors
@@ -82,7 +84,7 @@ def test_shapes_of_one_column(schema, data, shape):
 )  # fmt: skip
 def test_wrong_requests_name_the_field(make_client, post, body, field):
     status, answer = post(make_client(), body, PATH)
-    assert (status, answer["error"]["field"]) == (422, field)
+    assert (status, answer["field"]) == (422, field)
 
 
 def test_rows_are_bounded(make_client, post):
@@ -103,3 +105,26 @@ def test_versions_and_outputs(make_client, make_served, post):
 def test_regression_has_one_output(make_served):
     schema = make_served(task="regression").schema
     assert [o["name"] for o in metadata("m", 1, schema)["outputs"]] == ["prediction"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v2/models/churn/infer", 422),
+        ("/v2/models/other/infer", 404),
+        ("/v2/models/churn/ready", 405),
+        ("/v2/nothing", 404),
+    ],
+)
+def test_errors_are_text_as_the_protocol_says(make_client, path, status):
+    client = make_client()
+    answer = client.post(path, json={})
+    assert answer.status_code == status
+    told = answer.json()
+    assert type(told["error"]) is str
+    described = client.get("/openapi.json").json()
+    infer = described["paths"]["/v2/models/churn/infer"]["post"]["responses"]["default"]
+    named = infer["content"]["application/json"]["schema"]["$ref"].removeprefix("#/")
+    schema = functools.reduce(dict.__getitem__, named.split("/"), described)
+    assert schema["properties"]["error"] == {"type": "string"}
+    assert set(schema["required"]) <= set(told) <= set(schema["properties"])

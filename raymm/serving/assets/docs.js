@@ -71,7 +71,7 @@ function showDocument(told) {
   const paths = Object.entries(told.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, one]) => shown(method, path, one)));
   by("paths").replaceChildren(...paths);
   const token = told.security ? "Send the token as the header “Authorization: Bearer TOKEN”. " : "";
-  tell(by("about"), `${token}Every error is {"error": {"type", "message"}} with its HTTP status.`);
+  tell(by("about"), `${token}Every error is {"error": {"type", "message"}} with its HTTP status; under /v2 it is {"error": message}.`);
   show(by("ask"), false);
   show(by("docs"), true);
   show(by("notice"), false);
