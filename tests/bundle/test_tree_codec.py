@@ -134,7 +134,7 @@ def boosted(rows=3000, columns=8, rounds=40, leaves=31, classes=2):
         parameters |= {"objective": "multiclass", "num_class": classes}
     booster = lgb.train(parameters, lgb.Dataset(x, y), rounds)
     head = SimpleNamespace(outputs=1 if classes == 2 else classes)
-    return boosting.ensemble(SimpleNamespace(booster=booster, head=head))
+    return boosting.ensemble(SimpleNamespace(booster=booster, head=head, places=()))
 
 
 @pytest.mark.slow
