@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from raymm.artifacts import Task
 from raymm.models.family import Fitting
@@ -58,7 +59,9 @@ class Head:
             values: npt.NDArray[np.float64] = raw[:, 0] * self.deviation + self.mean
             return values
         if self.task == "binary":
-            raw = np.hstack([-raw / 2, raw / 2])
+            # Each side by its own sigmoid: 1 - p would lose the digits of a small probability.
+            sides: npt.NDArray[np.float64] = expit(np.hstack([-raw, raw]))
+            return sides
         power = np.exp(raw - raw.max(axis=1, keepdims=True))
         probabilities: npt.NDArray[np.float64] = power / power.sum(axis=1, keepdims=True)
         return probabilities
@@ -70,7 +73,6 @@ class Head:
             return builder.node("Add", [scaled, builder.constant([self.mean])])
         if self.task == "multiclass":
             return builder.node("Softmax", [margins], axis=1)
-        # Each side by its own sigmoid: 1 - p would lose the digits of a small probability.
         negative = builder.node("Sigmoid", [builder.node("Neg", [margins])])
         positive = builder.node("Sigmoid", [margins])
         return builder.node("Concat", [negative, positive], axis=1)
