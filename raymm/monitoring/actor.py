@@ -26,7 +26,7 @@ from ray.util import metrics
 from raymm.artifacts import Batch, Feedback, Statistics, Target, as_record
 from raymm.config import NAME_PATTERN
 from raymm.errors import ConfigError, NotFound, RegistryError, ServingError
-from raymm.monitoring.merging import merge
+from raymm.monitoring.merging import Gathering, merge
 from raymm.monitoring.observer import Observer
 from raymm.sections import MonitoringConfig
 
@@ -250,7 +250,7 @@ class ActorWatcher:
         self._refresh = refresh
         self._client = uuid.uuid4().hex
         self._lock = threading.Lock()
-        self._buffer: deque[Batch] = deque()
+        self._buffer = Gathering()
         self._feedback: deque[Feedback] = deque()
         self._rows = self._labels = 0
         self._dropped = self._dropped_labels = 0
@@ -294,7 +294,7 @@ class ActorWatcher:
             if self._rows + rows > MOST_ROWS:
                 self._dropped += 1
                 return
-            self._buffer.append(batch)
+            self._buffer.add(batch)
             self._rows += rows
         self._begin()
 
@@ -351,8 +351,7 @@ class ActorWatcher:
         self._say_what_is_served()
         if not any(self._sending):
             with self._lock:
-                taken, learned = list(self._buffer), list(self._feedback)
-                self._buffer.clear()
+                taken, learned = self._buffer.take(), list(self._feedback)
                 self._feedback.clear()
                 self._rows = self._labels = 0
             if taken or learned:

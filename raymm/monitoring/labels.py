@@ -172,13 +172,17 @@ class Labels:
 
     def _drop_predictions(self) -> None:
         excess = sum(map(len, self._waiting.values())) - self.most
+        if excess <= 0:
+            return
+        self.counts["dropped"] += excess
+        held = [waiting for waiting in self._waiting.values() if waiting]
         for _ in range(excess):
-            fullest = min(
-                (waiting for waiting in self._waiting.values() if waiting),
-                key=lambda waiting: next(iter(waiting.values())).number,
-            )
-            fullest.popitem(last=False)
-            self.counts["dropped"] += 1
+            oldest = held[0]
+            if len(held) > 1:
+                oldest = min(held, key=lambda waiting: next(iter(waiting.values())).number)
+            oldest.popitem(last=False)
+            if not oldest:
+                held = [waiting for waiting in held if waiting]
 
     def state(self) -> dict[str, Any]:
         """Return everything needed to go on after a restart, as plain JSON values."""

@@ -139,6 +139,7 @@ class Latencies:
 
     ERROR = 0.01
     _GAMMA = (1 + ERROR) / (1 - ERROR)
+    _WIDTH = math.log(_GAMMA)
     _SHORTEST, _LONGEST = 1e-6, 1e5
 
     def __init__(self) -> None:
@@ -155,7 +156,7 @@ class Latencies:
         if not math.isfinite(seconds):
             return
         bounded = min(max(seconds, self._SHORTEST), self._LONGEST)
-        bucket = math.ceil(math.log(bounded) / math.log(self._GAMMA))
+        bucket = math.ceil(math.log(bounded) / self._WIDTH)
         self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
         self.sum += max(seconds, 0.0)
 

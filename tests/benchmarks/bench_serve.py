@@ -163,28 +163,32 @@ class Beside:
     """A watcher whose thread sends merged batches to an observer's process, twice a second."""
 
     def __init__(self, folder):
+        from raymm.monitoring.merging import Gathering
+
         command = [sys.executable, __file__, "observer", str(folder)]
         self.pipe = subprocess.Popen(command, stdin=subprocess.PIPE).stdin
-        self.waiting = []
+        self.said, self.waiting, self.lock = [], Gathering(), threading.Lock()
         threading.Thread(target=self._send, daemon=True).start()
 
     def watch(self, version, statistics, *, target=None, champion=True):
         from raymm.artifacts import as_record
 
         about = None if target is None else as_record(target)
-        self.waiting.append((version, as_record(statistics), about, champion))
+        self.said.append((version, as_record(statistics), about, champion))
 
     def tell(self, batch):
-        self.waiting.append(batch)
+        with self.lock:
+            self.waiting.add(batch)
 
     def _send(self):
         from raymm.monitoring.merging import merge
 
         while True:
             time.sleep(0.5)
-            taken, self.waiting = self.waiting, []
-            said = [one for one in taken if type(one) is tuple]
-            pickle.dump((said, merge([one for one in taken if type(one) is not tuple])), self.pipe)
+            with self.lock:
+                taken = self.waiting.take()
+            said, self.said = self.said, []
+            pickle.dump((said, merge(taken)), self.pipe)
             self.pipe.flush()
 
     def report(self):
