@@ -59,6 +59,7 @@ class Observer:
         self._path = path
         self._clock = clock
         self._lock = threading.Lock()
+        self._flushing = threading.Lock()  # one state at a time is written, the newer one last
         self._champion: int | None = None
         self._reigns_since = 0  # predictions told before the champion was another
         self._versions: dict[int, Watched] = {}
@@ -239,7 +240,14 @@ class Observer:
         return metrics_text(self.name, report) if report else ""
 
     def flush(self) -> None:
-        """Write the state where it has changed; raises RegistryError when that is not possible."""
+        """Write the state where it has changed; raises RegistryError when that is not possible.
+
+        When it returns, what was told before it was called is written, whoever wrote it.
+        """
+        with self._flushing:
+            self._flush()
+
+    def _flush(self) -> None:
         with self._lock:
             self._forget()
             if not self._changed:

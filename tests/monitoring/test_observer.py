@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from raymm.artifacts import Batch, ColumnStatistics, Feedback, Statistics, Target, as_record
 from raymm.errors import RegistryError
+from raymm.monitoring import observer as module
 from raymm.monitoring.observer import FORGOTTEN_AFTER, MOST_VERSIONS, Observer
 from raymm.sections import MonitoringConfig
 
@@ -169,6 +171,37 @@ def test_the_state_is_private_and_whole(tmp_path: Path, clock: Any) -> None:
     watched.flush()
     assert os.listdir(tmp_path / "new") == ["state.json"]
     assert stat.S_IMODE((tmp_path / "new" / "state.json").stat().st_mode) == 0o600
+
+
+def test_two_flushes_at_once_write_one_after_the_other(
+    tmp_path: Path, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They share a staging file: the second waits, and what it has is written last."""
+    watched = observer(tmp_path, clock)
+    watched.watch(1, RECORD)
+    order: list[str] = []
+    first_writes, goes_on = threading.Event(), threading.Event()
+    replace = module._replace
+
+    def slow(path: Path, data: bytes) -> None:
+        order.append("begin")
+        first_writes.set()
+        goes_on.wait(10)
+        replace(path, data)
+        order.append("end")
+
+    monkeypatch.setattr(module, "_replace", slow)
+    threads = [threading.Thread(target=watched.flush) for _ in range(2)]
+    threads[0].start()
+    assert first_writes.wait(10)
+    watched.tell([told()])
+    threads[1].start()
+    threads[1].join(0.05)  # it would begin in this time, were it not held back
+    goes_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert order == ["begin", "end", "begin", "end"]
+    assert observer(tmp_path, clock).report()["requests"] == 1
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, clock: Any) -> None:
