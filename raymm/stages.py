@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
@@ -50,7 +51,7 @@ from raymm.compression.truncate import kept_rounds
 from raymm.config import RunConfig
 from raymm.evaluation.metrics import Metric
 from raymm.explanation import attribution
-from raymm.idle import idle_cpus
+from raymm.idle import cpus, idle_cpus
 from raymm.oof import PARTS, crossed
 from raymm.registry.versions import Registry
 from raymm.search.ledger import Ledger
@@ -119,13 +120,15 @@ def kept(life: Life, stage: str, deciding: Any, kind: type[Kept], make: Callable
 
 
 def threads(config: RunConfig) -> int:
-    """Return how many threads a fit in this process may use: one in deterministic mode."""
+    """Return how many threads a fit in this process may use: one in deterministic mode.
+
+    Else ``ray.cpus``, or what this process is given: a container's limit counts.
+    """
     if config.search.parallel == 1:
         return 1
     if config.ray.cpus:
         return config.ray.cpus
-    given = getattr(os, "sched_getaffinity", None)  # Linux alone has it
-    return len(given(0)) if given else os.cpu_count() or 1
+    return cpus()
 
 
 def free_threads(config: RunConfig) -> int:
@@ -155,8 +158,8 @@ def build(life: Life, recipe: Recipe) -> Built:
         rows = trained_rows(dataset, dataset.train, life.metric, life.config.seed)
         valid = dataset.rows(dataset.folds[0].valid)
         found, limits = _explore(life, recipe, full), life.config.goal.limits
-        bundle, frontier = compressing.applied(full, found, rows, valid, limits)
-        _require_parity(life, blend, bundle, chosen(frontier))
+        proven = partial(_require_parity, life, blend)
+        bundle, frontier = compressing.applied(full, found, rows, valid, limits, proven)
         stored = life.registry.store.put_blob(bundle.to_bytes())
         # Packing takes seconds for some thousand trees, and is proven by unpacking again.
         whole = stored if bundle is full else life.registry.store.put_blob(full.to_bytes())

@@ -35,6 +35,8 @@ def test_one_worker_means_one_thread(monkeypatch):
     raw = {"data": {"source": "a", "target": "y"}}
     assert stages.threads(parse(raw, {"search.parallel": 1, "ray.cpus": 8})) == 1
     assert stages.threads(parse(raw, {"ray.cpus": 8})) == 8
+    monkeypatch.setattr(stages, "cpus", lambda: 3)
+    assert stages.threads(parse(raw)) == 3
 
 
 def test_lineage_holds_no_clock_and_no_folder(finished):
