@@ -18,6 +18,7 @@ import pandas as pd
 
 from raymm.artifacts import NO_TIME, Column, Kind, Written
 from raymm.data.guesses import Guess, Typed
+from raymm.data.prose import is_text
 from raymm.features.clock import durations
 from raymm.features.columns import (
     SIGNS,
@@ -242,7 +243,7 @@ def _of_words(
     lasting = _as_durations(words, rows)
     if lasting is not None:
         return _with_values(plain, lasting, "duration")
-    return replace(plain, kind="text") if _is_text(words, rows) else plain
+    return replace(plain, kind="text") if is_text(words, rows) else plain
 
 
 def _with_values(plain: Guess, values: npt.NDArray[np.float64], style: str | None) -> Guess:
@@ -373,19 +374,3 @@ def _real_times(seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     real = seconds.astype(np.float64)
     real[seconds == NO_TIME] = np.nan
     return real
-
-
-def _is_text(words: list[str], rows: npt.NDArray[np.int64]) -> bool:
-    """Whether the words are sentences rather than names of groups.
-
-    Text is long (more than 50 characters on average, in several words), or is nearly always
-    another text in each row and consists of several words.
-    """
-    several = sum(len(word.split()) for word in words) / len(words)
-    length = sum(map(len, words)) / len(words)
-    different = len(words) / int(rows.sum())
-    if several < 1.5:
-        return False
-    if len(words) > 20 and length > 50:
-        return True
-    return len(words) >= 10 and different > 0.5 and (several >= 2 or different > 0.9)

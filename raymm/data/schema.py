@@ -7,6 +7,7 @@ import difflib
 import heapq
 import re
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 
@@ -186,10 +187,16 @@ def _useless(name: str, found: Guess, counts: ColumnStatistics) -> str:
 
 
 def _spared(columns: list[Column]) -> list[Column]:
-    """Take a lone running number as a feature after all where there is no other."""
+    """Take columns as features after all where there is no other.
+
+    Words of which each row has its own, such as links, domains or formulas, are read as text,
+    unless they are named like a key; where there are none, a running number is taken.
+    """
+    left = [one for one in columns if one.reason.startswith("id:")]
+    texts = [one.name for one in left if one.kind == "category" and not is_key(one.name)]
+    chosen = texts or [one.name for one in left if "numbers the rows" in one.reason]
+    read: dict[str, Any] = {"kind": "text", "categories": ()} if texts else {}
     return [
-        dataclasses.replace(column, role="feature", reason="")
-        if column.reason.startswith("id: numbers the rows")
-        else column
-        for column in columns
+        dataclasses.replace(one, role="feature", reason="", **read) if one.name in chosen else one
+        for one in columns
     ]

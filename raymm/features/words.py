@@ -23,10 +23,12 @@ _GAPS = (
 """Control characters, spaces and marks without width: they part words and are none."""
 _SIGNS = (
     r"!-/:-@\[-`{-~\xa1-\xbf\xd7\xf7"
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
     "\u2010-\u2027\u2030-\u205e\u20a0-\u20cf\u2190-\u2bff\u3001-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\U0001f000-\U0001faff"
 )
-"""Punctuation, currencies, symbols, and what is written without spaces (Chinese, Japanese)."""
+"""Punctuation, currencies, symbols, and what is written without spaces (Chinese, Japanese,
+Thai, Lao, Burmese, Khmer)."""
 START = "\x01"
 """Put before every text in the graph, so that an empty one still has a word."""
 WORD = f"[^{_GAPS}{_SIGNS}]+|[{_SIGNS}]|{START}"

@@ -90,6 +90,25 @@ def test_a_lone_counter_is_a_feature(made: Maker) -> None:
     assert [column.name for column in only.schema.features] == ["x"]
 
 
+LONE = {
+    "link": [f"https://www.site{i}.example/{'offer' if i % 2 else 'news'}/a" for i in range(N)],
+    "smiles": [f"CC(=O)N{i}c1ccccc1O" for i in range(N)],
+    "password": [f"s3cret{i:03d}" for i in range(N)],
+}
+
+
+@pytest.mark.parametrize("name", LONE)
+def test_words_of_their_own_are_text_where_nothing_else_is_there(name: str, made: Maker) -> None:
+    counter = {"n": [str(i) for i in range(N)]}
+    columns = {**counter, "order_id": [f"K-{i:05d}" for i in range(N)], name: LONE[name]}
+    target = {"y": repeat("no", "yes")}
+    (text,) = made({**columns, **target}).schema.features
+    assert (text.name, text.kind, text.categories, text.reason) == (name, "text", (), "")
+    with_others = made(plain(**columns)).schema
+    assert {one.name for one in with_others.features} == {"x"}
+    assert not made({"order_id": columns["order_id"], **target}).schema.features
+
+
 def test_roles_given_by_the_configuration(made: Maker) -> None:
     columns = plain(
         day=repeat("2020-01-01", "2020-01-02"), who=repeat("a", "b", "c"), z=repeat(1, 2)

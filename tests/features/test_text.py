@@ -34,6 +34,28 @@ def test_graph_equals_transform_for_any_text(run_graph, kind, train, values):
     np.testing.assert_array_equal(run_graph(part, array(values)), expected)
 
 
+UNSPACED = {
+    "Chinese": ("房间很{}，早餐还可以。", "干净", "太脏"),
+    "Japanese": ("この店は{}です。", "親切", "高い"),
+    "Thai": ("ห้องนี้{}มาก", "สะอาด", "แพง"),
+    "Khmer": ("បន្ទប់{}ណាស់", "ស្អាត", "ថ្លៃ"),
+    "links": ("https://www.{}.example/a?b", "shop", "news"),
+    "formulas": ("CC(=O)N({})c1ccccc1O", "F", "Br"),
+}
+
+
+@pytest.mark.parametrize("kind", [Text, ScaledText])
+@pytest.mark.parametrize("script", UNSPACED)
+def test_graph_equals_transform_and_tells_apart_what_has_no_blanks(run_graph, kind, script):
+    form, *ends = UNSPACED[script]
+    y = np.arange(40) % 2
+    texts = array([f"{form.format(ends[label])}/{i // 2}" for i, label in enumerate(y)])
+    part = kind(COLUMN).fit(texts, y)
+    made = part.transform(texts)
+    np.testing.assert_array_equal(run_graph(part, texts), made)
+    assert max(abs(np.corrcoef(c, y)[0, 1]) for c in made.T if np.ptp(c)) > 0.99
+
+
 def test_words_that_tell_classes_apart_are_kept_first():
     generator = np.random.default_rng(0)
     noise = [f"noise{i}" for i in range(LARGEST + 200)]
