@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from raymm import keeping, lifecycle
 from raymm.artifacts import Release, as_record, from_record
 from raymm.config import parse
-from raymm.errors import DataError, NotBlessed, NotFound, RegistryError, ServingError
+from raymm.errors import DataError, NotBlessed, RegistryError, ServingError
+from raymm.hands import RegistryHands
 from raymm.monitoring.loop import Situation, Step
 from raymm.monitoring.triggers import Policy
 from raymm.monitoring.verdict import Trial
@@ -140,7 +140,7 @@ def test_what_called_for_a_training_is_written_down_before_it_and_its_end_after(
     releases.promote(1)
     decisions = Registry(str(tmp_path)).decisions("m")
 
-    class Seeing(keeping.RegistryHands):
+    class Seeing(RegistryHands):
         def train(self, reason: str) -> tuple[int | None, str]:
             assert [one.action for one in decisions.all()] == ["train"]
             return None, "version 2 is not blessed: it is too slow"
@@ -256,7 +256,7 @@ def test_who_watches_ends_what_the_loop_brought_in_and_nothing_else(tmp_path: Pa
     for n in range(3):
         registry.register("m", b"%d" % n, run=f"r{n}", blessed=True, summary={}, parts={})
     releases = registry.releases("m")
-    hands = keeping.RegistryHands(
+    hands = RegistryHands(
         name="m", storage=str(tmp_path), source="", changes={}, share=0.1, notify=lambda _: None
     )
     releases.promote(1)
@@ -296,40 +296,25 @@ def test_a_monitor_that_is_away_is_asked_again(tmp_path: Path) -> None:
     assert len(said) == 2
 
 
-@pytest.mark.slow
-def test_the_loop_of_a_registered_model(
-    tmp_path: Path, searching_here: None, loans_csv: Path
-) -> None:
-    """A real champion, a real run on the same table with new rows, a real release."""
-    config = parse({
-        "name": "loans", "data": {"source": str(loans_csv), "target": "approved"},
-        "search": {"trials": 2, "families": "linear"}, "storage": str(tmp_path / "home"),
-    })  # fmt: skip
-    first = lifecycle.run(config)
-    assert first.promoted
-    newer = tmp_path / "newer.csv"
-    pd.read_csv(loans_csv).sample(frac=0.9, random_state=0).to_csv(newer, index=False)
-    hands = keeping.RegistryHands(
-        name="loans", storage=config.storage, source=str(newer), changes={"search.trials": 2},
-        share=0.1, notify=lambda _: None,
+@pytest.mark.parametrize(("age", "steps"), [(keeping.OLDEST, 1), (keeping.OLDEST + 1, 0)])
+def test_nothing_is_done_by_a_report_that_is_old(tmp_path: Path, age: float, steps: int) -> None:
+    said: list[str] = []
+    hands = Hands()
+    config = MonitoringConfig(retrain="drift", windows=1, trial=QUICK)
+    keeping.keep(
+        "m", lambda: {**report(), "age": age}, hands, config=config, path=tmp_path / "at.json",
+        say=said.append, pauses=(0.0,),
     )  # fmt: skip
-    number, reason = hands.train("x drifted.")
-    registry = Registry(config.storage)
-    assert registry.champion("loans").number == first.version.number  # nothing took over by itself
-    assert number is None or "roc_auc" in reason
-    if number is not None:
-        for action, role in (("shadow", "shadow"), ("canary", "canary"), ("reject", "")):
-            hands.act(Step(action=action, reason="why", situation=Situation()), number)
-            assert registry.releases("loans").current().role(number) == role
-        assert registry.releases("loans").changes()[-1].who == "policy"
+    assert len(hands.done) == steps
+    assert any("31 s old" in line for line in said) is not bool(steps)
 
 
-def served(storage: Path, versions: int = 2) -> tuple[Any, keeping.RegistryHands]:
+def served(storage: Path, versions: int = 2) -> tuple[Any, RegistryHands]:
     """Register versions of a model; returns its releases and the hands that change them."""
     registry = Registry(str(storage))
     for n in range(versions):
         registry.register("m", b"%d" % n, run=f"r{n}", blessed=True, summary={}, parts={})
-    hands = keeping.RegistryHands(
+    hands = RegistryHands(
         name="m", storage=str(storage), source="", changes={}, share=0.1, notify=lambda _: None
     )
     return registry.releases("m"), hands
@@ -410,24 +395,6 @@ def test_what_is_blessed_and_was_promoted_by_force_is_left_alone_too(tmp_path: P
     assert from_record(Change, record) == first  # as older records have it
 
 
-def test_what_a_person_tries_is_not_put_out_of_its_place(tmp_path: Path) -> None:
-    releases, hands = served(tmp_path, 4)
-    releases.promote(1)
-    releases.canary(3, 0.2, who="somebody")
-    releases.shadow(4, who="somebody")
-    for action, number in (("shadow", 2), ("canary", 2), ("shadow", 3), ("canary", 4)):
-        with pytest.raises(NotBlessed, match="by a person's wish"):
-            hands.act(Step(action=action, reason="why", situation=Situation()), number)
-    now = releases.current()
-    assert (now.canary, now.share, now.shadow) == (3, 0.2, 4)
-    # Nor is the champion of before, which a person lets answer a share.
-    releases.end("shadow")
-    releases.promote(2)
-    releases.canary(1, 0.3, who="somebody")
-    hands.act(Step(action="guard", reason="why", situation=Situation()), 2)
-    assert (releases.current().canary, releases.current().shadow) == (1, None)
-
-
 def test_a_champion_that_cannot_be_guarded_is_watched_all_the_same() -> None:
     class Damaged(Hands):
         def act(self, step: Any, number: int) -> None:
@@ -444,18 +411,6 @@ def test_a_champion_that_cannot_be_guarded_is_watched_all_the_same() -> None:
         situation = steps[-1].situation
         actions += [step.action for step in steps]
     assert actions == ["fail", "train", "shadow"]
-
-
-def test_a_version_that_a_person_brought_back_is_not_taken_back_again(tmp_path: Path) -> None:
-    releases, hands = served(tmp_path)
-    releases.promote(1)
-    releases.promote(2)
-    back = Step(action="rollback", reason="worse", situation=Situation())
-    hands.act(back, 2)
-    assert releases.current().champion == 1
-    with pytest.raises(NotFound, match="no champion"):
-        hands.act(back, 2)  # it reigns no more
-    assert releases.current().champion == 1
 
 
 def test_a_version_that_was_gone_back_to_is_guarded_once_and_left_alone(tmp_path: Path) -> None:

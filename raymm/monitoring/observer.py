@@ -45,8 +45,8 @@ class Observer:
         The model's name.
     config : MonitoringConfig
     path : Path
-        Where the state is kept. One that is there is gone on from; one that is damaged is put
-        aside as ``….damaged``, and the report says so.
+        Where the state is kept. One that is there is gone on from; one that is damaged or cannot
+        be read is put aside as ``….damaged``, and the report says so.
     clock : function to float
         Seconds since 1970 UTC.
     """
@@ -67,14 +67,21 @@ class Observer:
         self._labels = Labels(most=config.labels)
         self._changed = True
         self._note = ""
-        if path.exists():
-            try:
+        try:
+            if path.exists():
                 self._restore(path.read_bytes())
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                path.replace(path.with_suffix(".damaged"))
-                self._versions, self._champion, self._reigns_since = {}, None, 0
-                self._labels = Labels(most=config.labels)
-                self._note = f"The state was damaged and is begun anew: {error}"
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            self._begin_anew(error)
+
+    def _begin_anew(self, error: Exception) -> None:
+        """Put a state that cannot be gone on from aside, and watch nothing yet."""
+        self._versions, self._champion, self._reigns_since = {}, None, 0
+        self._labels = Labels(most=self._config.labels)
+        self._note = f"The state was damaged and is begun anew: {error}"
+        try:
+            self._path.replace(self._path.with_suffix(".damaged"))
+        except OSError as kept:
+            self._note += f" It could not be put aside: {kept}"
 
     @property
     def version(self) -> int | None:

@@ -40,7 +40,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from raymm import keeping, lifecycle, recipes, searching
+from raymm import hands, keeping, lifecycle, recipes, searching
 from raymm.artifacts import Batch, Feedback, Release, Target, as_record
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
@@ -66,7 +66,7 @@ class Clock:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hands(keeping.RegistryHands):
+class Hands(hands.RegistryHands):
     """Writes the newest labelled rows down before it trains, and keeps what it trained on."""
 
     newest: Any
@@ -199,7 +199,7 @@ def alone(frame: pd.DataFrame, home: str, given: Any, exclude: tuple[str, ...]) 
 def play(frame: pd.DataFrame, home: str, given: Any) -> tuple[float, list[str], Any]:
     """Return the loop's accuracy, what it said, and what each training was of."""
     stream = Stream(frame, home, given)
-    hands = Hands(
+    playing = Hands(
         name=NAME, storage=home, source=str(Path(home) / "newest.csv"), share=0.5,
         changes={"search.trials": max(given.trials // 5, 1)}, notify=lambda _: None, kept=[],
         newest=stream.newest,
@@ -212,10 +212,10 @@ def play(frame: pd.DataFrame, home: str, given: Any) -> tuple[float, list[str], 
             print(f"  day {stream.day:>3}  {text[:170]}", flush=True)
 
     keeping.keep(
-        NAME, stream.observer.report, hands, config=stream.config, path=Path(home) / "loop.json",
+        NAME, stream.observer.report, playing, config=stream.config, path=Path(home) / "loop.json",
         say=say, pauses=stream.days(), clock=stream.clock,
     )  # fmt: skip
-    return stream.right / ((stream.day + 1) * DAY), said, hands.kept
+    return stream.right / ((stream.day + 1) * DAY), said, playing.kept
 
 
 class _Searched(Exception):

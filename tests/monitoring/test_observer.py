@@ -164,6 +164,24 @@ def test_a_damaged_state_is_put_aside_and_told(
     assert (tmp_path / "state.damaged").exists()
 
 
+def test_a_state_that_cannot_be_read_is_told_and_nothing_fails(
+    tmp_path: Path, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = observer(tmp_path, clock)
+    first.watch(1, RECORD)
+    first.flush()
+
+    def refused(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    for name in ("read_bytes", "exists", "replace"):  # the file, its folder, and to put it aside
+        monkeypatch.setattr(Path, name, refused)
+        second = observer(tmp_path, clock)
+        assert second.version is None
+        second.watch(2, RECORD)
+        assert "Permission denied" in second.report()["note"]
+
+
 def test_the_state_is_private_and_whole(tmp_path: Path, clock: Any) -> None:
     watched = observer(tmp_path / "new", clock)
     watched.watch(1, RECORD)

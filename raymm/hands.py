@@ -1,0 +1,169 @@
+"""What carries the steps out of the loop that keeps a model good: it trains, and it releases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from raymm import lifecycle
+from raymm.artifacts import Notify, Release
+from raymm.errors import NotBlessed, NotFound
+from raymm.monitoring.loop import Step
+from raymm.registry.releases import Change, Releases, released
+from raymm.registry.versions import Registry
+
+WHO = "policy"
+"""Who changed the release, in the registry's history."""
+_REACHED = ("promote", "rollback")
+"""Changes that make a champion."""
+
+
+class Hands(Protocol):
+    """Carries steps out; each call may raise a RaymmError."""
+
+    def train(self, reason: str) -> tuple[int | None, str]:
+        """Train on the newest data; return the blessed version, or None and why there is none."""
+        ...
+
+    def act(self, step: Step, number: int) -> None:
+        """Carry out a step with a version, for the step's reason.
+
+        It becomes shadow, canary or champion, or is taken out; as a champion it is guarded (the
+        one before goes on in shadow), confirmed (that shadow ends), or rolled back.
+        """
+        ...
+
+    def record(self, step: Step, number: int | None) -> None:
+        """Write down a step, and the version that it is about, with its reason."""
+        ...
+
+    def release(self) -> Release:
+        """Return what is served now."""
+        ...
+
+    def settle(self) -> None:
+        """End every canary and shadow that the loop brought in: it tends none."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistryHands:
+    """Trains with the champion's configuration and changes the registry's release.
+
+    Attributes
+    ----------
+    source : str
+        Where the newest data is, read anew at each training.
+    changes : mapping of dotted key to value
+        As in `raymm.config.load`, for the trainings.
+    share : float
+        Of the requests that a canary answers.
+    """
+
+    name: str
+    storage: str
+    source: str
+    changes: Mapping[str, Any]
+    share: float
+    notify: Notify
+
+    def train(self, reason: str) -> tuple[int | None, str]:
+        """See `Hands.train`; it begins with what the runs before found."""
+        config = lifecycle.again(self.name, self.source, {**self.changes, "storage": self.storage})
+        run = lifecycle.run(config, notify=self.notify, promote=False)
+        name = f"version {run.version.number}"
+        champion = Registry(self.storage).champion(self.name)
+        if champion is not None and champion.number == run.version.number:
+            return None, f"{name} is the champion: the data has not changed"
+        if not run.blessing.blessed:
+            failed = " ".join(one.statement for one in run.blessing.checks if not one.passed)
+            return None, f"{name} is not blessed: {failed}"
+        score = run.evaluation.score
+        return run.version.number, f"{reason} {name} has {score.metric} {score.value:.4g}"
+
+    def act(self, step: Step, number: int) -> None:
+        """See `Hands.act`."""
+        releases = Registry(self.storage).releases(self.name)
+        if step.action in ("shadow", "canary"):
+            self._require_free(releases, step.action, number)
+        if step.action == "shadow":
+            releases.shadow(number, reason=step.reason, who=WHO)
+        elif step.action == "canary":
+            releases.canary(number, self.share, reason=step.reason, who=WHO)
+        elif step.action == "promote":
+            releases.promote(number, reason=step.reason, who=WHO)
+        elif step.action == "reject":
+            self._end(releases, step.reason, number)
+        elif step.action == "guard":
+            self._guard(releases, step.reason, number)
+        elif step.action == "confirm":
+            self._end(releases, step.reason)
+        elif step.action == "rollback":
+            since = _promotion(releases.changes(), number).sequence
+            if releases.refuse(number, since=since, reason=step.reason, who=WHO) is None:
+                raise NotFound(f"version {number} is no champion with one before it any more")
+
+    def record(self, step: Step, number: int | None) -> None:
+        """See `Hands.record`: in the registry, beside the history of what is served."""
+        Registry(self.storage).decisions(self.name).add(
+            step.action, reason=step.reason, number=number
+        )
+
+    def release(self) -> Release:
+        """See `Hands.release`."""
+        return Registry(self.storage).releases(self.name).current()
+
+    def settle(self) -> None:
+        """See `Hands.settle`."""
+        self._end(Registry(self.storage).releases(self.name), "the loop tends it no longer")
+
+    def _require_free(self, releases: Releases, role: str, number: int) -> None:
+        """Raise NotBlessed where a person put another version into the role, or this into one."""
+        history = releases.changes()
+        now = released(self.name, history)
+        for held in {getattr(now, role) or number, number}:
+            place = now.role(held)
+            if place in ("shadow", "canary") and not _ours(history, held):
+                raise NotBlessed(
+                    f"version {held} is in {place} by a person's wish, and stays there. When it is "
+                    f"needed no more: raymm {place} {self.name} --end"
+                )
+
+    def _guard(self, releases: Releases, reason: str, number: int) -> None:
+        """Let the champion before a version go on in shadow, where none is there."""
+        history = releases.changes()
+        now = released(self.name, history)
+        made = _promotion(history, number)
+        if made.forced or made.insisted:
+            raise NotBlessed(f"version {number} was promoted by force, and is left alone")
+        free = now.earlier and now.shadow is None and not now.role(now.earlier[0])
+        if now.champion == number and free:
+            releases.shadow(now.earlier[0], reason=reason, force=True, who=WHO)
+
+    def _end(self, releases: Releases, reason: str, only: int | None = None) -> None:
+        """End the canary and the shadow, or ``only`` one; what a person brought in stays."""
+        history = releases.changes()
+        now = released(self.name, history)
+        for number in (now.canary, now.shadow):
+            if number is not None and _ours(history, number) and only in (None, number):
+                since = history[-1].sequence
+                releases.refuse(number, since=since, reason=reason, who=WHO)
+
+
+def _ours(history: Sequence[Change], number: int) -> bool:
+    """Whether the loop made the last change of a version."""
+    return [one.who for one in history if one.number == number][-1:] == [WHO]
+
+
+def _promotion(history: Sequence[Change], number: int) -> Change:
+    """Return the promotion that made a version champion last.
+
+    Raises NotFound where none did, and NotBlessed where somebody went back to it since.
+    """
+    made = [one for one in history if one.number == number and one.action in _REACHED]
+    if not made:
+        raise NotFound(f"version {number} was never promoted")
+    if made[-1].action == "rollback":
+        raise NotBlessed(f"version {number} was gone back to, and is left alone")
+    return made[-1]
