@@ -15,6 +15,8 @@ from raymm.registry.versions import Registry
 
 WHO = "policy"
 """Who changed the release, in the registry's history."""
+UNTENDED = "the loop tends it no longer"
+"""Why a role ends of which nobody knows any more: that says nothing of the version."""
 _REACHED = ("promote", "rollback")
 """Changes that make a champion."""
 
@@ -69,13 +71,22 @@ class RegistryHands:
     notify: Notify
 
     def train(self, reason: str) -> tuple[int | None, str]:
-        """See `Hands.train`; it begins with what the runs before found."""
+        """See `Hands.train`; it begins with what the runs before found.
+
+        A version that was tried before and taken out is tried no second time, as a judgement by
+        chance would then let any through at some time.
+        """
         config = lifecycle.again(self.name, self.source, {**self.changes, "storage": self.storage})
         run = lifecycle.run(config, notify=self.notify, promote=False)
         name = f"version {run.version.number}"
         champion = Registry(self.storage).champion(self.name)
         if champion is not None and champion.number == run.version.number:
             return None, f"{name} is the champion: the data has not changed"
+        if _tried(Registry(self.storage).releases(self.name).changes(), run.version.number):
+            return None, (
+                f"{name} was tried before and taken out: the data has not changed. To try it all "
+                f"the same: raymm shadow {self.name} {run.version.number}"
+            )
         if not run.blessing.blessed:
             failed = " ".join(one.statement for one in run.blessing.checks if not one.passed)
             return None, f"{name} is not blessed: {failed}"
@@ -116,7 +127,7 @@ class RegistryHands:
 
     def settle(self) -> None:
         """See `Hands.settle`."""
-        self._end(Registry(self.storage).releases(self.name), "the loop tends it no longer")
+        self._end(Registry(self.storage).releases(self.name), UNTENDED)
 
     def _require_free(self, releases: Releases, role: str, number: int) -> None:
         """Raise NotBlessed where a person put another version into the role, or this into one."""
@@ -154,6 +165,14 @@ class RegistryHands:
 def _ours(history: Sequence[Change], number: int) -> bool:
     """Whether the loop made the last change of a version."""
     return [one.who for one in history if one.number == number][-1:] == [WHO]
+
+
+def _tried(history: Sequence[Change], number: int) -> bool:
+    """Return whether a version, which does not reign, reigned before or was taken out of a role."""
+    own = [one for one in history if one.number == number]
+    if any(one.action in _REACHED for one in own):
+        return True
+    return bool(own) and own[-1].action == "end" and own[-1].reason != UNTENDED
 
 
 def _promotion(history: Sequence[Change], number: int) -> Change:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -83,3 +84,41 @@ def test_a_version_that_a_person_brought_back_is_not_taken_back_again(tmp_path: 
     with pytest.raises(NotFound, match="no champion"):
         hands.act(back, 2)  # it reigns no more
     assert releases.current().champion == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "tried"),
+    [
+        ("", False),
+        ("shadow reject", True),
+        ("shadow canary reject", True),
+        ("shadow promote back", True),
+        ("shadow settle", False),  # the loop ended in its trial: nothing was found out
+        ("shadow reject shadow settle", False),
+    ],
+)
+def test_what_was_tried_and_taken_out_is_not_tried_again_on_the_same_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, tried: bool
+) -> None:
+    releases, hands = served(tmp_path)
+    releases.promote(1)
+    registry = Registry(str(tmp_path))
+    run = SimpleNamespace(
+        version=registry.version("m", 2), blessing=SimpleNamespace(blessed=True),
+        evaluation=SimpleNamespace(score=SimpleNamespace(metric="accuracy", value=0.9)),
+    )  # fmt: skip
+    monkeypatch.setattr(lifecycle, "again", lambda *_: None)
+    monkeypatch.setattr(lifecycle, "run", lambda *_, **__: run)
+    for action in before.split():
+        if action == "settle":
+            hands.settle()
+        elif action == "back":
+            releases.rollback()
+        else:
+            hands.act(Step(action=action, reason="worse", situation=Situation()), 2)
+    number, reason = hands.train("x drifted.")
+    assert number == (None if tried else 2)
+    assert ("was tried before and taken out" in reason) is tried
+    if not tried:  # once it reigns there is nothing to try
+        releases.promote(2)
+        assert "is the champion" in hands.train("x drifted.")[1]
