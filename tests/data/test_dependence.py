@@ -52,6 +52,23 @@ def test_numbers_of_entities_count_where_they_are_named_so(made: Callable[..., A
     assert found(made(columns)) == set()
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        *(("subject#", True), ("userId", True), ("patient", True)),
+        *(("vehicle_year", False), ("Customers", False), ("store_id", False), ("street", False)),
+    ],
+)
+def test_entities_of_many_rows_are_told_where_the_name_says_no_more(
+    name: str, told: bool, made: Callable[..., Any]
+) -> None:
+    rng = np.random.default_rng(0)
+    owner = rng.integers(0, 25, 2000)
+    y = rng.normal(size=25)[owner] + rng.normal(size=2000, scale=0.3)
+    columns = {"x": rng.normal(size=2000), name: 10 + owner, "y": y}
+    assert found(made(columns)) == ({("suspected group leak", name)} if told else set())
+
+
 def test_a_column_kept_as_codes_is_told_the_same(made: Callable[..., Any]) -> None:
     columns = entities("user_id", 1.0)
     coded = {**columns, "user_id": pd.Categorical(columns["user_id"])}
