@@ -199,10 +199,11 @@ def _dataset(
     if known is not None:
         columns = known
     elif config.data.schema_file:
-        columns = schema.read(config.data.schema_file)
+        columns = split.agreed(schema.read(config.data.schema_file), config.data, table.frame)
     else:
         columns = schema.infer(table, described, config.data, guessed)
-    anomalies = validation.validate(table, columns, described)
+    parted = any(split.parting(columns, config.data))
+    anomalies = validation.validate(table, columns, described, parted=parted)
     validation.require_valid(anomalies)
     dataset = split.split(table, columns, config.data, seed=config.seed)
     fewer = enough.told(table, dataset, config.data)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from raymm.cli import options, printing
 from raymm.errors import ConfigError, DataError, NotBlessed
+
+if TYPE_CHECKING:
+    from raymm.artifacts import Schema, Statistics, Table
+    from raymm.config import RunConfig
 
 
 @click.command()
@@ -90,30 +94,37 @@ def demo(as_json: bool) -> None:
 @click.option("--target", default=None, help="Column to predict.")
 @click.option("--schema", "schema_file", default=None, help="Schema file to hold the table to.")
 @click.option("-o", "--output", default=None, help="Where to write the schema (YAML).")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a configuration key, such as data.time, data.group or data.exclude.",
+)
 @options.json_option
 def validate(
-    source: str, target: str | None, schema_file: str | None, output: str | None, as_json: bool
+    source: str,
+    target: str | None,
+    schema_file: str | None,
+    output: str | None,
+    settings: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Show statistics, schema and anomalies of SOURCE, and write the schema to edit.
 
-    Give an edited schema back with --schema FILE here, and to raymm run with
-    --set data.schema=FILE.
+    Rows are split as a run would, to tell where the parts differ; name the columns that order or
+    group them with --set data.time=COLUMN or data.group=COLUMN, as in a run. Give an edited
+    schema back with --schema FILE here, and to raymm run with --set data.schema=FILE.
     """
     from raymm.artifacts import as_record
-    from raymm.config import parse
     from raymm.data import ingest, schema, skew, split, statistics, validation
 
     table = ingest.read(source)
     described = statistics.describe(table)
-    if schema_file:
-        columns = schema.read(schema_file)
-    else:
-        if target is None:
-            raise ConfigError("validate needs --target COLUMN, or --schema FILE.")
-        config = parse({"data": {"source": source, "target": target}})
-        columns = schema.infer(table, described, config.data)
-    anomalies = validation.validate(table, columns, described)
-    if not schema_file and all(anomaly.severity != "error" for anomaly in anomalies):
+    columns, config = _held(table, described, target, schema_file, settings)
+    parted = any(split.parting(columns, config.data))
+    anomalies = validation.validate(table, columns, described, parted=parted)
+    if all(anomaly.severity != "error" for anomaly in anomalies):
         dataset = split.split(table, columns, config.data, seed=config.seed)
         anomalies = (*anomalies, *skew.skew(dataset))
     if output:
@@ -121,7 +132,7 @@ def validate(
     found = {"statistics": described, "schema": columns, "anomalies": anomalies, "written": output}
     if not as_json:
         printing.validation(table, described, columns, anomalies)
-        printing.say(_next(source, columns.target, schema_file, output))
+        printing.say(_next(source, columns.target, config.data.schema_file, output, settings))
     try:
         validation.require_valid(anomalies)
     except DataError as error:
@@ -131,12 +142,48 @@ def validate(
         printing.as_json(found)
 
 
-def _next(source: str, target: str, schema_file: str | None, output: str | None) -> str:
+def _held(
+    table: Table,
+    described: Statistics,
+    target: str | None,
+    schema_file: str | None,
+    settings: tuple[str, ...],
+) -> tuple[Schema, RunConfig]:
+    """Return the schema that a table is held to, read or inferred, and the configuration."""
+    from raymm.config import parse
+    from raymm.data import schema, split
+
+    given = {"data.target": target, "data.schema": schema_file}
+    changed = {
+        **{key: value for key, value in given.items() if value is not None},
+        **options.changes({}, settings),
+    }
+    columns = schema.read(changed["data.schema"]) if "data.schema" in changed else None
+    if columns is not None:
+        changed.setdefault("data.target", columns.target)
+    if "data.target" not in changed:
+        raise ConfigError("validate needs --target COLUMN, or --schema FILE.")
+    config = parse({"data": {"source": table.source}}, changed)
+    if columns is None:
+        return schema.infer(table, described, config.data), config
+    return split.agreed(columns, config.data, table.frame), config
+
+
+def _next(
+    source: str,
+    target: str,
+    schema_file: str | None,
+    output: str | None,
+    settings: tuple[str, ...],
+) -> str:
     """Return what to do with the schema: write it, edit it, hold a run to it."""
     import shlex
 
     known = output or schema_file
     call = f"raymm run {shlex.quote(source)} --target {shlex.quote(target)}"
+    for setting in settings:
+        if setting.partition("=")[0].strip() not in ("data.schema", "data.target"):
+            call += f" --set {shlex.quote(setting)}"
     if known is None:
         return (
             f"next: {call}\nto correct a kind, role or range: write the schema with -o schema.yaml"

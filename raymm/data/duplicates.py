@@ -102,8 +102,13 @@ def by_chance(tensors: Tensors, made: Keys) -> bool:
     return chance * rows * (rows - 1) >= 0.1 * pairs
 
 
-def duplicates(frame: pd.DataFrame, schema: Schema, tensors: Tensors) -> Iterator[Anomaly]:
-    """Yield a warning where rows repeat another in features, target, time and group."""
+def duplicates(
+    frame: pd.DataFrame, schema: Schema, tensors: Tensors, *, parted: bool = False
+) -> Iterator[Anomaly]:
+    """Yield a warning where rows repeat another in features, target, time and group.
+
+    ``parted`` says that rows are split by time or group though no column has that role.
+    """
     if not tensors:
         return
     others = [c for c in schema.columns if c.role in ("target", "time", "group")]
@@ -113,10 +118,11 @@ def duplicates(frame: pd.DataFrame, schema: Schema, tensors: Tensors) -> Iterato
     twice = int(pd.Series(whole).duplicated().sum())
     if not twice:
         return
-    if any(column.role in ("time", "group") for column in others):
+    if parted or any(column.role in ("time", "group") for column in others):
         remedy = (
-            "They are split by data.time or data.group as they are. If they are one observation "
-            "written twice, drop them: a copy among the test rows makes scores too good."
+            "They are split by data.time, data.group or the schema's roles as they are. If they "
+            "are one observation written twice, drop them: a copy among the test rows makes scores "
+            "too good."
         )
     elif by_chance(tensors, made):
         remedy = (

@@ -30,18 +30,19 @@ LEAST = 50
 _LEVELS = 64
 
 
-def leaks(evidence: Evidence) -> Iterator[Anomaly]:
+def leaks(evidence: Evidence, *, parted: bool = False) -> Iterator[Anomaly]:
     """Yield a warning for each way in which the target seems to be given away.
 
     These are features that predict it almost perfectly by themselves (`alone`), are missing or
     filled by it (`raymm.data.absence`), add up to it (`raymm.data.totals`) or were computed with
     the test rows' help (`raymm.data.encodings`), and rows that foretell each other through an
-    entity or through time (`raymm.data.dependence`). A feature is told of once a rule.
+    entity or through time (`raymm.data.dependence`; not where ``parted`` says that rows are split
+    by time or group though no column has that role). A feature is told of once a rule.
     """
     if evidence.known.sum() < LEAST:
         return
     told = set()
-    for find in (alone, absences, encodings, totals, dependences):
+    for find in (alone, absences, encodings, totals, *(() if parted else (dependences,))):
         for found in find(evidence):
             if (found.rule, found.column) not in told:
                 told.add((found.rule, found.column))

@@ -30,16 +30,17 @@ def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dat
 
     The test rows are those of scikit-learn's ``train_test_split(test_size=config.test,
     random_state=seed, stratify=y)`` (no stratification for regression), so that scores compare
-    with what everyone computes; with ``config.time`` the latest rows, with ``config.group`` whole
-    groups. Rows whose features are equal are then moved to the side of the first of them, unless
-    they are alike by chance or a side would lack a class or half of its rows for it; this changes
-    nothing where no row repeats another. Folds are made of the training rows only: five below
-    5,000 of them, three below 12,000, else one that validates on a fifth; with ``config.time``
-    three below 12,000, on the latest fifth and on the two before it, each foretold from what lies
-    before, else the latest. There are fewer folds where one of two classes has too few rows to be
-    in each. Every class that the training rows hold is in every fold's training part, unless time
-    or groups part them. What ``config`` excludes is no feature, whatever the schema says. Of a
-    very large table a sample is taken first, see `raymm.data.enough`.
+    with what everyone computes; with ``config.time``, or a column of that role in the schema, the
+    latest rows, with ``config.group`` whole groups (see `parting`). Rows whose features are equal
+    are then moved to the side of the first of them, unless they are alike by chance or a side would
+    lack a class or half of its rows for it; this changes nothing where no row repeats another.
+    Folds are made of the training rows only: five below 5,000 of them, three below 12,000, else one
+    that validates on a fifth; with ``config.time`` three below 12,000, on the latest fifth and on
+    the two before it, each foretold from what lies before, else the latest. There are fewer folds
+    where one of two classes has too few rows to be in each. Every class that the training rows hold
+    is in every fold's training part, unless time or groups part them. What ``config`` excludes is
+    no feature, whatever the schema says. Of a very large table a sample is taken first, see
+    `raymm.data.enough`.
 
     Raises
     ------
@@ -47,12 +48,9 @@ def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dat
         When the rows are too few, there are not two groups to part, or schema and configuration
         contradict each other.
     """
-    if config.time and config.group:
-        raise DataError(
-            f'data.time "{config.time}" and data.group "{config.group}" cannot be used together. '
-            "Leave one of them out."
-        )
-    schema = _agreed(schema, config, table.frame)
+    time, group = parting(schema, config)
+    config = config.model_copy(update={"time": time, "group": group})
+    schema = agreed(schema, config, table.frame)
     table = enough.thinned(table, schema, config, seed=seed)
     y, known = encode_target(table.frame, schema)
     # A frame of every row is shared rather than copied: pandas copies on writing only.
@@ -86,8 +84,49 @@ def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dat
     )
 
 
-def _agreed(schema: Schema, config: DataConfig, frame: pd.DataFrame) -> Schema:
-    """Return the schema without the features that the configuration excludes."""
+def parting(schema: Schema, config: DataConfig) -> tuple[str | None, str | None]:
+    """Return the column that orders the rows and the one whose rows stay together, or None.
+
+    They are ``config.time`` and ``config.group`` or, where the configuration names none, the
+    schema's columns of these roles.
+
+    Raises
+    ------
+    DataError
+        When there are two of one role, both roles, or other columns in the configuration.
+    """
+    found: dict[str, str] = {}
+    for role, given in (("time", config.time), ("group", config.group)):
+        named = [column.name for column in schema.columns if column.role == role]
+        if len(named) > 1:
+            raise DataError(
+                f"One column at most can have the role {role} in the schema, but "
+                f"{', '.join(named)} have it. Give all but one the role ignored."
+            )
+        if given and named and named != [given]:
+            raise DataError(
+                f'data.{role} is "{given}", but the schema gives the role {role} to '
+                f'"{named[0]}". Change one of them.'
+            )
+        if given or named:
+            found[role] = given or named[0]
+    if len(found) == 2:
+        raise DataError(
+            f'Rows cannot be ordered by the time "{found["time"]}" and parted by the group '
+            f'"{found["group"]}" together. Leave one of them out, in data.time and data.group or '
+            "in the schema's roles."
+        )
+    return found.get("time"), found.get("group")
+
+
+def agreed(schema: Schema, config: DataConfig, frame: pd.DataFrame) -> Schema:
+    """Return the schema without the features that the configuration excludes.
+
+    Raises
+    ------
+    DataError
+        When the configuration has another target or task, or names a column that is not there.
+    """
     if schema.target != config.target:
         raise DataError(
             f'data.target is "{config.target}", but the schema\'s target is "{schema.target}". '
@@ -107,6 +146,8 @@ def _agreed(schema: Schema, config: DataConfig, frame: pd.DataFrame) -> Schema:
             near = nearest(name, names)
             hint = f' Did you mean "{near}"?' if near and near != name else ""
             raise DataError(f'data.{key} "{name}" must be in the table and its schema.{hint}')
+        if name == schema.target:
+            raise DataError(f'data.{key} must not be the target "{name}". Name another column.')
     columns = tuple(
         dataclasses.replace(column, role="ignored", reason="excluded by data.exclude")
         if column.role == "feature" and column.name in config.exclude
@@ -231,8 +272,9 @@ def _by_time(
     column = schema.column(str(config.time))
     if column.kind not in ("number", "datetime"):
         raise DataError(
-            f'data.time "{column.name}" must be of kind number or datetime, but is of kind '
-            f"{column.kind}. Name another column, or mend its kind in the schema."
+            f'data.time, or the role time, "{column.name}" must be of kind number or '
+            f"datetime, but is of kind {column.kind}. Name another column, or mend its "
+            "kind in the schema."
         )
     # As float64: 20240115 and 20240116 are one number in float32.
     read: Any = numbers if column.kind == "number" else times
@@ -277,8 +319,9 @@ def _by_group(
     groups = pd.factorize(pd.Series(spelled, dtype=object))[0]
     if len(np.unique(groups)) < 3:
         raise DataError(
-            f'data.group "{column.name}" must hold at least three groups, to train, validate and '
-            f"test on, but holds {len(np.unique(groups))}. Name another column, or none."
+            f'data.group, or the role group, "{column.name}" must hold at least three '
+            f"groups, to train, validate and test on, but holds "
+            f"{len(np.unique(groups))}. Name another column, or none."
         )
 
     def part(rows: Indices, share: float) -> tuple[Indices, Indices]:

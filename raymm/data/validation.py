@@ -22,7 +22,9 @@ from raymm.errors import DataError
 from raymm.features.columns import distinct, spell, tensor
 
 
-def validate(table: Table, schema: Schema, statistics: Statistics) -> tuple[Anomaly, ...]:
+def validate(
+    table: Table, schema: Schema, statistics: Statistics, *, parted: bool = False
+) -> tuple[Anomaly, ...]:
     """Return every anomaly of a table, errors first.
 
     Parameters
@@ -33,13 +35,15 @@ def validate(table: Table, schema: Schema, statistics: Statistics) -> tuple[Anom
         Inferred from this table, or given by hand.
     statistics : Statistics
         As `raymm.data.statistics.describe` gives them.
+    parted : bool
+        Whether the configuration parts the rows by time or group, whatever the schema's roles.
     """
     frame = table.frame
     # Read once for all checks, which would otherwise parse every column again.
     here = [column for column in schema.features if column.name in frame.columns]
     tensors = {column.name: tensor(frame[column.name], column) for column in here}
     found = [*table.anomalies, *_columns(frame, schema), *few_rows(len(frame), schema)]
-    found += duplicates(frame, schema, tensors)
+    found += duplicates(frame, schema, tensors, parted=parted)
     found += doubts(table, schema)
     told = list(personal(frame, schema, tensors))
     found += told
@@ -59,7 +63,7 @@ def validate(table: Table, schema: Schema, statistics: Statistics) -> tuple[Anom
         found += _target(frame[schema.target], schema, evidence.y, evidence.known)
         found += few_of_a_class(schema, evidence.y, evidence.known)
         found += contradictions(evidence)
-        found += leaks(evidence)
+        found += leaks(evidence, parted=parted)
     return tuple(sorted(found, key=lambda anomaly: anomaly.severity))
 
 

@@ -218,6 +218,35 @@ def test_validate_writes_a_schema_that_can_be_given_back(raymm, finished, tmp_pa
     assert {column["name"]: column["kind"] for column in columns}["income"] == "number"
 
 
+def test_validate_splits_as_a_run_would_with_a_schema_and_without(raymm, tmp_path):
+    rng = np.random.default_rng(0)
+    when = np.arange(400)
+    frame = pd.DataFrame(
+        {
+            "when": when,
+            "x": np.where(when < 300, 0.0, 9.0) + rng.normal(size=400),
+            "y": rng.choice(["a", "b"], 400),
+        }
+    )
+    schema = tmp_path / "schema.yaml"
+    source = tmp_path / "a.csv"
+    frame.sample(frac=1, random_state=0).to_csv(source, index=False)
+    timed = "data.time=when"
+    plain = raymm("validate", source, "--target", "y", "-o", schema)
+    assert "skew" not in plain.out
+    done = raymm("validate", source, "--target", "y", "--set", timed)
+    assert "skew" in done.out
+    assert f"--set {timed}" in done.out
+    held = raymm("validate", source, "--schema", schema, "--set", timed)
+    assert "skew" in held.out
+    text = schema.read_text().replace("role: feature", "role: time", 1)
+    write(schema, text)
+    by_role = raymm("validate", source, "--schema", schema)
+    assert "skew" in by_role.out
+    wrong = raymm("validate", source, "--schema", schema, "--set", "data.time=x")
+    assert (wrong.code, "Change one of them" in wrong.err) == (3, True)
+
+
 def test_validate_tells_of_personal_data_and_shows_none(raymm, tmp_path):
     rows = "".join(f"user{n}@mail.example,{n % 7},{n % 2}\n" for n in range(60))
     (tmp_path / "people.csv").write_text("contact,size,y\n" + rows)

@@ -72,6 +72,10 @@ def test_duplicates_are_told_with_what_was_done(made: Callable[..., Any]) -> Non
     assert (found.observed[:8], "one side" in found.remedy) == ("100 rows", True)
     (timed,) = observed(made({"x": x, "y": y, "t": list(range(100)) * 2}, time="t"), duplicates)
     assert "data.time" in timed.remedy
+    plain = made({"x": x, "y": y})
+    tensors = Evidence.of(plain.table.frame, plain.schema).tensors
+    (held,) = duplicates(plain.table.frame, plain.schema, tensors, parted=True)
+    assert held.remedy == timed.remedy
     assert observed(made({"x": x, "y": y, "t": list(range(200))}, time="t"), duplicates) == []
     (few,) = observed(made({"x": [1, 2, 3, 4] * 50, "y": y}), duplicates)
     assert "by chance" in few.remedy

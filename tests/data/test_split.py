@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from raymm.artifacts import Dataset
+from raymm.artifacts import Dataset, Schema
 from raymm.data import split
 from raymm.errors import ConfigError, DataError
 
@@ -236,6 +237,7 @@ def test_what_is_excluded_is_no_feature_whatever_the_schema_says(made: Maker) ->
         ({"time": "X"}, 'Did you mean "x"'),
         ({"group": "zz"}, "data.group"),
         ({"time": "g"}, "kind number or datetime"),
+        ({"group": "y"}, "must not be the target"),
     ],
 )
 def test_a_schema_and_a_configuration_that_contradict_are_refused(
@@ -244,6 +246,55 @@ def test_a_schema_and_a_configuration_that_contradict_are_refused(
     plain = made(columns(100))
     with pytest.raises(DataError, match=words):
         split.split(plain.table, plain.schema, plain.config.model_copy(update=update), seed=0)
+
+
+def edited(schema: Schema, **roles: Any) -> Schema:
+    changed = tuple(
+        dataclasses.replace(column, role=roles.get(column.name, column.role))
+        for column in schema.columns
+    )
+    return dataclasses.replace(schema, columns=changed)
+
+
+def test_a_role_given_by_hand_parts_the_rows_as_the_configuration_would(made: Maker) -> None:
+    table = columns(300) | {"t": np.random.default_rng(1).permutation(300)}
+    for role, name in (("group", "g"), ("time", "t")):
+        plain, named = made(table), made(table, **{role: name})
+        data = split.split(plain.table, edited(plain.schema, **{name: role}), plain.config, seed=0)
+        expected = named.dataset()
+        assert name not in data.tensors
+        assert data.test.tolist() == expected.test.tolist()
+        assert [fold.valid.tolist() for fold in data.folds] == [
+            fold.valid.tolist() for fold in expected.folds
+        ]
+        assert data.test.tolist() != plain.dataset().test.tolist()
+
+
+def test_a_feature_that_the_configuration_names_parts_the_rows_and_stays_one(made: Maker) -> None:
+    plain = made(columns(300))
+    config = plain.config.model_copy(update={"group": "g"})
+    data = split.split(plain.table, plain.schema, config, seed=0)
+    assert "g" in data.tensors
+    assert not set(data.frame["g"][data.train]) & set(data.frame["g"][data.test])
+
+
+@pytest.mark.parametrize(
+    ("roles", "update", "words"),
+    [
+        ({"g": "group"}, {"group": "h"}, "Change one of them"),
+        ({"x": "time"}, {"group": "g"}, "together"),
+        ({"x": "time", "g": "group"}, {}, "together"),
+        ({"g": "group", "h": "group"}, {}, "One column at most"),
+        ({"g": "time"}, {}, "kind number or datetime"),
+    ],
+)
+def test_roles_that_contradict_are_refused(
+    roles: dict[str, str], update: dict[str, str], words: str, made: Maker
+) -> None:
+    plain = made(columns(100) | {"h": ["a", "b", "c", "d"] * 25})
+    config = plain.config.model_copy(update=update)
+    with pytest.raises(DataError, match=words):
+        split.split(plain.table, edited(plain.schema, **roles), config, seed=0)
 
 
 def test_what_cannot_be_split_is_a_data_error(made: Maker) -> None:
