@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 from raymm import lifecycle
@@ -44,6 +45,10 @@ class Hands(Protocol):
         """Return what is served now."""
         ...
 
+    def reason(self, number: int) -> str | None:
+        """Return why the loop changed a version's role last; None where the loop did not."""
+        ...
+
     def settle(self) -> None:
         """End every canary and shadow that the loop brought in: it tends none."""
         ...
@@ -79,10 +84,10 @@ class RegistryHands:
         config = lifecycle.again(self.name, self.source, {**self.changes, "storage": self.storage})
         run = lifecycle.run(config, notify=self.notify, promote=False)
         name = f"version {run.version.number}"
-        champion = Registry(self.storage).champion(self.name)
+        champion = _registry(self.storage).champion(self.name)
         if champion is not None and champion.number == run.version.number:
             return None, f"{name} is the champion: the data has not changed"
-        if _tried(Registry(self.storage).releases(self.name).changes(), run.version.number):
+        if _tried(self._releases().changes(), run.version.number):
             return None, (
                 f"{name} was tried before and taken out: the data has not changed. To try it all "
                 f"the same: raymm shadow {self.name} {run.version.number}"
@@ -95,7 +100,7 @@ class RegistryHands:
 
     def act(self, step: Step, number: int) -> None:
         """See `Hands.act`."""
-        releases = Registry(self.storage).releases(self.name)
+        releases = self._releases()
         if step.action in ("shadow", "canary"):
             self._require_free(releases, step.action, number)
         if step.action == "shadow":
@@ -117,17 +122,25 @@ class RegistryHands:
 
     def record(self, step: Step, number: int | None) -> None:
         """See `Hands.record`: in the registry, beside the history of what is served."""
-        Registry(self.storage).decisions(self.name).add(
+        _registry(self.storage).decisions(self.name).add(
             step.action, reason=step.reason, number=number
         )
 
     def release(self) -> Release:
         """See `Hands.release`."""
-        return Registry(self.storage).releases(self.name).current()
+        return self._releases().current()
+
+    def reason(self, number: int) -> str | None:
+        """See `Hands.reason`: of what the registry's history says."""
+        own = [one for one in self._releases().changes() if one.number == number]
+        return own[-1].reason if own and own[-1].who == WHO else None
 
     def settle(self) -> None:
         """See `Hands.settle`."""
-        self._end(Registry(self.storage).releases(self.name), UNTENDED)
+        self._end(self._releases(), UNTENDED)
+
+    def _releases(self) -> Releases:
+        return _registry(self.storage).releases(self.name)
 
     def _require_free(self, releases: Releases, role: str, number: int) -> None:
         """Raise NotBlessed where a person put another version into the role, or this into one."""
@@ -162,6 +175,11 @@ class RegistryHands:
                 releases.refuse(number, since=since, reason=reason, who=WHO)
 
 
+@lru_cache(8)
+def _registry(storage: str) -> Registry:
+    return Registry(storage)  # which remembers the records that it has read
+
+
 def _ours(history: Sequence[Change], number: int) -> bool:
     """Whether the loop made the last change of a version."""
     return [one.who for one in history if one.number == number][-1:] == [WHO]
@@ -170,9 +188,9 @@ def _ours(history: Sequence[Change], number: int) -> bool:
 def _tried(history: Sequence[Change], number: int) -> bool:
     """Return whether a version, which does not reign, reigned before or was taken out of a role."""
     own = [one for one in history if one.number == number]
-    if any(one.action in _REACHED for one in own):
-        return True
-    return bool(own) and own[-1].action == "end" and own[-1].reason != UNTENDED
+    return any(
+        one.action in _REACHED or (one.action == "end" and one.reason != UNTENDED) for one in own
+    )
 
 
 def _promotion(history: Sequence[Change], number: int) -> Change:

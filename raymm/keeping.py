@@ -54,11 +54,13 @@ def tend(
         if situation.stage == "watching":
             hands.settle()
         release = hands.release()
+        ours = hands.reason(situation.number) if situation.number is not None else None
     except Exception as error:
         return (_unread(error, situation),)
     step = advance(
-        situation, report, policy=policy, trial=trial, now=now, asked=asked, release=release
-    )
+        situation, report, policy=policy, trial=trial, now=now, asked=asked, release=release,
+        ours=ours,
+    )  # fmt: skip
     steps = [step]
     number = step.situation.number if step.action == "guard" else situation.number
     if step.action == "train":

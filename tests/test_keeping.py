@@ -77,6 +77,9 @@ class Hands:
         roles = {step: n for step, n in self.done[-1:] if step in ("shadow", "canary")}
         return Release(name="m", champion=1, **roles)
 
+    def reason(self, number: int) -> str | None:
+        return None
+
     def settle(self) -> None:
         pass
 
@@ -362,6 +365,41 @@ def test_a_new_champion_that_is_worse_is_taken_back_and_the_history_says_why(
     decisions = Registry(str(tmp_path)).decisions("m").all()
     assert [(one.action, one.number) for one in decisions] == [("guard", 2), (action, 2)]
     assert decisions[-1].reason == last.reason
+
+
+def test_a_loop_that_is_killed_after_a_step_goes_on_from_it(tmp_path: Path) -> None:
+    """What it did is in the registry and not in its file: it is no change of somebody else's."""
+    releases, hands = served(tmp_path)
+    releases.promote(1)
+    for action, stage, then in (
+        ("shadow", "training", "shadow"),
+        ("canary", "shadow", "canary"),
+        ("promote", "canary", "watching"),
+    ):
+        hands.act(Step(action=action, reason="as good", situation=Situation()), 2)
+        before = Situation(stage=stage, number=2, champion=1)  # as its file has it
+        seen = {**report(), "features": {}}
+        seen["versions"]["2"]["requests"] = 0  # so that nothing is judged
+        trial = Trial(requests=10, patience=1e9)
+        steps = keeping.tend(before, seen, hands, policy=Policy(), trial=trial, clock=at(1.0))
+        assert steps[-1].action in ("wait", "shadow")
+        assert (steps[-1].situation.stage, steps[-1].situation.champion) == (then, 1)
+    assert [one.action for one in releases.changes()] == ["promote", "shadow", "canary", "promote"]
+
+
+def test_a_version_that_raymm_took_out_is_rejected_for_the_reason_that_is_recorded(
+    tmp_path: Path,
+) -> None:
+    releases, hands = served(tmp_path)
+    releases.promote(1)
+    for who, told in (("policy", "the canary is worse: it failed"), ("ann", "somebody changed")):
+        releases.canary(2, 0.1, who="policy")
+        releases.end("canary", reason="the canary is worse: it failed", who=who)
+        steps = keeping.tend(
+            Situation(stage="canary", number=2, champion=1), report(), hands,
+            policy=Policy(), trial=TRIAL, clock=at(1.0),
+        )  # fmt: skip
+        assert (steps[-1].action, steps[-1].reason[: len(told)]) == ("reject", told)
 
 
 def test_what_was_promoted_by_force_is_left_alone_and_a_persons_shadow_too(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def advance(
     now: float,
     asked: str = "",
     release: Release | None = None,
+    ours: str | None = None,
 ) -> Step:
     """Return the next step.
 
@@ -88,6 +89,9 @@ def advance(
         Who asks for training, where a person does.
     release : Release or None
         What the registry says is served; a trial ends where that is not what it is a trial of.
+    ours : str or None
+        Why the loop itself changed the role of the situation's version last; None where it did not.
+        A loop that ended between a step and its remembrance goes on from that step.
 
     While a training runs there is nothing to do but wait; `trained` says how it ended.
     """
@@ -111,7 +115,7 @@ def advance(
             return Step(action="wait", reason=decision.reason, situation=situation)
         begun = replace(situation, stage="training", since=now, trained_at=now)
         return Step(action="train", reason=decision.reason, situation=begun)
-    return _tried(situation, report, trial, now, release)
+    return _tried(situation, report, trial, now, release, ours)
 
 
 def _tried(
@@ -120,19 +124,25 @@ def _tried(
     trial: Trial,
     now: float,
     release: Release | None,
+    ours: str | None,
 ) -> Step:
     """Return the next step of a trial, with parameters as of `advance`."""
     watching = Situation(since=now, trained_at=situation.trained_at, champion=situation.champion)
     versions = report.get("versions", {})
-    if report.get("version") == situation.number:
+    reigning = report.get("version") if release is None else release.champion
+    if situation.number in (reigning, report.get("version")):
         told = f"version {situation.number} is the champion already"
         return Step(action="wait", reason=told, situation=watching)
-    if release is not None and (gone := _gone(situation, release)):
+    if release is not None and (gone := _gone(situation, release, ours)):
         return Step(action="reject", reason=gone, situation=watching)
+    challenger = versions.get(str(situation.number), {})
+    onward = replace(situation, stage="canary", since=now, requests=heard(challenger)[0])
+    if release is not None and release.role(situation.number or 0) != situation.stage:
+        told = f"version {situation.number} is in canary already: {ours}"
+        return Step(action="wait", reason=told, situation=onward)
     if release is not None and report.get("version") != release.champion:
         told = f"the monitor does not yet take version {release.champion} for the champion"
         return Step(action="wait", reason=told, situation=situation)
-    challenger = versions.get(str(situation.number), {})
     found = judge(
         versions.get(str(report.get("version")), {}),
         challenger,
@@ -147,18 +157,21 @@ def _tried(
         return Step(action="reject", reason=found.reason, situation=watching)
     if situation.stage == "shadow":
         # Labels go on counting: those of answers in shadow may come now.
-        onward = replace(
-            situation, stage="canary", since=now, requests=heard(challenger)[0],
-            settled=found.labelled,
-        )  # fmt: skip
+        onward = replace(onward, settled=found.labelled)
         return Step(action="canary", reason=found.reason, situation=onward)
     return Step(action="promote", reason=found.reason, situation=watching)
 
 
-def _gone(situation: Situation, release: Release) -> str:
-    """Return why a trial's versions are not served as it needs; empty where they are."""
+def _gone(situation: Situation, release: Release, ours: str | None) -> str:
+    """Return why a trial's versions are not served as it needs; empty where they are.
+
+    Parameters are as of `advance`.
+    """
     role = release.role(situation.number or 0)
-    if role != situation.stage:
+    onward = ours is not None and (situation.stage, role) == ("shadow", "canary")
+    if not role and ours is not None:
+        return ours
+    if role != situation.stage and not onward:
         now = role or "without a role"
         return (
             f"somebody changed the release: version {situation.number}, in {situation.stage} "
