@@ -143,7 +143,7 @@ def test_a_form_that_takes_the_place_of_the_chosen_one_has_the_goal_s_limits(lif
     class Known(Exception):
         pass
 
-    def applied(bundle, found, rows, tensors, limits):
+    def applied(bundle, found, rows, tensors, limits, proven):
         raise Known(limits.bundle_mb)
 
     life.config = parse({"data": {"source": "a", "target": "y"}}, {"goal.limits.bundle_mb": 0.25})

@@ -20,7 +20,7 @@ from raymm.artifacts import Candidate, Config, Frontier, MetricLike, Tensors
 from raymm.bundle.blend import decided
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
-from raymm.compression.applying import JOINED, applied, apply, steps, within_limits
+from raymm.compression.applying import applied, apply, joined_recipe, steps, within_limits
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.judging import NONE, Form, Judge
 from raymm.compression.schedule import Schedule, told
@@ -49,6 +49,8 @@ FURTHER = 0.5
 that is measured widens the bounds of all."""
 BISECTED = 2
 """Recipes between one that is good and the next that are tried."""
+FAILURES = 2
+"""Forms of a technique that could not be made, after which no more of it are tried."""
 
 
 def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is allowed)
@@ -177,22 +179,34 @@ def _opened(
     of the loss that is allowed (`OPENING`).
     """
     for name, one in techniques.items():
-        recipes = one.recipes(whole.bundle, trained)
-        if not recipes:
-            continue
-        answer = one.foretold(whole.bundle, judge.tensors)
-        for recipe in recipes:
-            if plan.over:
-                plan.leave_out(name, recipe, "this form and all after it found no time")
-                break
-            prediction = decided(answer(recipe), whole.bundle.schema.decision)
-            _, loss, losses, _ = judge.lost(prediction)
-            if loss.high <= OPENING * judge.allowed and plan.allows(name, recipe):
-                made = one.apply(whole.bundle, recipe, trained)
-                with plan.timed(name):
-                    return [judge.measured(name, recipe, made)]
-            unmade.append(losses)
+        with plan.tried(name, {}):
+            recipes = one.recipes(whole.bundle, trained)
+            if not recipes:
+                continue
+            answer = one.foretold(whole.bundle, judge.tensors)
+            for recipe in recipes:
+                if plan.over:
+                    plan.leave_out(name, recipe, "this form and all after it found no time")
+                    break
+                prediction = decided(answer(recipe), whole.bundle.schema.decision)
+                _, loss, losses, _ = judge.lost(prediction)
+                if loss.high <= OPENING * judge.allowed and plan.allows(name, recipe):
+                    made = one.apply(whole.bundle, recipe, trained)
+                    with plan.timed(name):
+                        return [judge.measured(name, recipe, made)]
+                unmade.append(losses)
     return []
+
+
+def _recipes(
+    base: Form, named: tuple[str, Compressor], trained: Rows, plan: Schedule, most: int | None
+) -> list[Config]:
+    """Return the recipes of a technique for a form, as many as there is time for."""
+    name, technique = named
+    found: list[Config] = []
+    with plan.tried(name, {}):
+        found = list(plan.thinned(technique.recipes(base.bundle, trained), most))
+    return found
 
 
 def _alone(
@@ -211,11 +225,11 @@ def _alone(
         before: Form | None = None
         good: Config | None = None
         bisecting = False
-        recipes = list(plan.thinned(one.recipes(base.bundle, trained)))
+        recipes, failed = _recipes(base, (name, one), trained, plan, None), 0
         left = BISECTED if plan.most is None or plan.most > LEAST else 0
         while recipes:
             recipe = recipes.pop(0)
-            joined, parameters = _joined(base.candidate, name, recipe)
+            joined, parameters = joined_recipe(base.candidate, name, recipe)
             hopeless = before is not None and judge.hopeless(before.candidate)
             if before is not None and plan.bounded and hopeless and not bisecting:
                 which = told(name, before.candidate.parameters)
@@ -226,8 +240,14 @@ def _alone(
             due = place == 0 and before is None and not extra and not plan.over
             if not plan.allows(name, recipe, extra, due=due):
                 continue
-            with plan.timed(name, one.later if before is None else 1.0):
+            made: list[Form] = []
+            later = one.later if before is None else 1.0
+            with plan.tried(joined, parameters), plan.timed(name, later):
                 made = list(_made(base, (name, one), recipe, trained, judge))
+            if not made:
+                failed += 1
+                recipes = recipes if failed < FAILURES else []
+                continue
             before = made[0]
             yield from made
             if judge.good(before.candidate):
@@ -245,7 +265,7 @@ def _made(
 ) -> Iterator[Form]:
     """Yield a technique's form of another, and that of its control where it has one."""
     name, technique = named
-    joined, parameters = _joined(base.candidate, name, recipe)
+    joined, parameters = joined_recipe(base.candidate, name, recipe)
     near = _bounded_moves(base.candidate, technique, recipe)
     made = technique.apply(base.bundle, recipe, trained)
     form = judge.measured(joined, parameters, made, bounded_moves=near)
@@ -253,7 +273,7 @@ def _made(
         yield form
         return
     control = compressors.get(technique.control)()
-    joined, parameters = _joined(base.candidate, technique.control, recipe)
+    joined, parameters = joined_recipe(base.candidate, technique.control, recipe)
     near = _bounded_moves(base.candidate, control, recipe)
     made = control.apply(base.bundle, recipe, trained)
     other = judge.measured(joined, parameters, made, bounded_moves=near)
@@ -322,7 +342,7 @@ def _coarser(  # noqa: PLR0913  (what is made coarser, what judges it, and how f
     first of each technique is tried in any case.
     """
     for name, technique in following.items():
-        recipes = list(plan.thinned(technique.recipes(base.bundle, trained), most))
+        recipes = _recipes(base, (name, technique), trained, plan, most)
         place, step = len(recipes) // 2 if most is None else 0, 0
         if name in done:
             place, step = done[name] + 1, 1
@@ -330,18 +350,20 @@ def _coarser(  # noqa: PLR0913  (what is made coarser, what judges it, and how f
         found: list[Form] = []
         while 0 <= place < len(recipes):
             recipe = recipes[place]
-            joined, parameters = _joined(base.candidate, name, recipe)
+            joined, parameters = joined_recipe(base.candidate, name, recipe)
             if not plan.allows(joined, parameters, due=due and not found):
                 break
-            with plan.timed(joined):
+            form: Form | None = None
+            with plan.tried(joined, parameters), plan.timed(joined):
                 made = technique.apply(base.bundle, recipe, trained)
                 near = _bounded_moves(base.candidate, technique, recipe)
                 form = judge.measured(joined, parameters, made, bounded_moves=near)
-            gain = base.candidate.over_control
-            found.append(replace(form, candidate=replace(form.candidate, over_control=gain)))
-            yield found[-1]
+            if form is not None:
+                gain = base.candidate.over_control
+                found.append(replace(form, candidate=replace(form.candidate, over_control=gain)))
+                yield found[-1]
             held = judge.together([*beside, *found])[len(beside) :]
-            good = judge.good(held[-1])
+            good = form is not None and judge.good(held[-1])
             if good:
                 done[name] = max(place, done.get(name, 0))
             if step > 0 and not good and middle and not any(map(judge.good, held)):
@@ -360,17 +382,6 @@ def _bounded_moves(first: Candidate, technique: Compressor, recipe: Config) -> b
     """Say whether no row can move far, neither by this technique nor by those before it."""
     before = (compressors.get(name)().bounded_moves(held) for name, held in steps(first))
     return technique.bounded_moves(recipe) and all(before)
-
-
-def _joined(first: Candidate, name: str, recipe: Config) -> tuple[str, Config]:
-    """Return the name and the parameters of one technique after another."""
-    if first.technique == NONE:
-        return name, recipe
-    parameters = dict(first.parameters)
-    if JOINED not in first.technique:
-        parameters = {f"{first.technique}.{key}": value for key, value in parameters.items()}
-    parameters |= {f"{name}.{key}": value for key, value in recipe.items()}
-    return f"{first.technique}{JOINED}{name}", parameters
 
 
 def _choose(candidates: Sequence[Candidate], judge: Judge, limits: Limits) -> tuple[Candidate, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from raymm.artifacts import Config
+from raymm.errors import Interrupted
 
 LATER = 0.1
 """Part of the time that is kept for techniques that follow others; the first forms of these are due
@@ -86,9 +87,31 @@ class Schedule:
     def timed(self, name: str, later: float = 1.0) -> Iterator[None]:
         """Note how long a form of a technique takes; the next is likely to take ``later`` of it."""
         before = self.left() if self.left is not None else 0.0
-        yield
-        if self.left is not None:
-            self.took[name] = later * (before - self.left())
+        try:
+            yield
+        finally:
+            if self.left is not None:
+                self.took[name] = later * (before - self.left())
+
+    @contextmanager
+    def tried(self, name: str, recipe: Config) -> Iterator[None]:
+        """Note a form that cannot be made, whatever its technique or a library raises."""
+        try:
+            yield
+        except Interrupted:
+            raise
+        except Exception as error:  # of any library; the other forms are as good without this one
+            self.leave_out(name, recipe, f"it could not be made: {reason(error)}")
+
+
+def reason(error: Exception) -> str:
+    r"""Write what went wrong in a line.
+
+    >>> reason(ValueError("no rows\nat all"))
+    'ValueError: no rows'
+    """
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {first[:300]}".rstrip(": ")
 
 
 def told(name: str, recipe: Config) -> str:

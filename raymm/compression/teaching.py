@@ -79,16 +79,21 @@ def lesson_of(bundle: Bundle, rows: Rows) -> Lesson:
     else:
         soft = rows.soft(bundle.lineage, _chosen(rows, len(bundle.schema.classes)))
     shape = alone.target.shape
+    # Of classes they are probabilities; float32 sums of weights may be a step above 1.
+    ends = (0.0, 1.0) if bundle.schema.classes else (-np.inf, np.inf)
     generator = np.random.default_rng([rows.seed, 11])
     names = [column.name for column in bundle.schema.features]
     own = {name: alone.tensors[name] for name in names}
     made = mixtures(own, generator, min(MADE * len(alone.y), _most(shape[1])))
+    share = np.clip(np.asarray(soft, np.float64).reshape(shape), *ends)
+    told = runner.predict(made).astype(np.float64).reshape(-1, shape[1])
     return Lesson(
         tensors=alone.tensors,
         y=alone.y,
-        target=SOFT * np.asarray(soft, np.float64).reshape(shape) + (1 - SOFT) * alone.target,
+        # Twice, as 0.3 and 0.7 of 1 may add up to more.
+        target=np.clip(SOFT * share + (1 - SOFT) * alone.target, *ends),
         made=made,
-        made_target=runner.predict(made).astype(np.float64).reshape(-1, shape[1]),
+        made_target=np.clip(told, *ends),
     )
 
 

@@ -10,10 +10,13 @@ from raymm.bundle.run import Runner
 from raymm.compression.applying import applied, steps
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.tap import tree_nodes
+from raymm.errors import ParityError, SearchError
 from raymm.evaluation.metrics import metric_for
 from raymm.models.trees import TreeEnsemble
 from raymm.plugins import compressors
 from raymm.sections import Limits
+
+RAISES = 1e9
 
 
 class Constant(Compressor):
@@ -23,6 +26,8 @@ class Constant(Compressor):
         return ()
 
     def apply(self, bundle, recipe, rows):
+        if recipe["value"] is None:
+            raise SearchError("the network grew beyond bounds")
         model, (node,) = tree_nodes(bundle)
         trees = TreeEnsemble.from_node(node)
         node.CopyFrom(replace(trees, value=trees.value * 0 + recipe["value"]).to_node(node))
@@ -32,7 +37,7 @@ class Constant(Compressor):
 def candidate(value, size, high=0.0, chosen=False, slow=0.0, gain=None):
     return Candidate(
         technique="none" if value is None else "constant",
-        parameters={} if value is None else {"value": value},
+        parameters={} if value is None else {"value": None if value == RAISES else value},
         score=0.0,
         loss=Score(metric="m", value=0.0, low=0.0, high=high),
         bytes=size,
@@ -54,6 +59,7 @@ def case(dataset, trained, monkeypatch):
     def run(*candidates, **how):
         found = Frontier(candidates=candidates, metric="m", max_loss=0.1, rows=10)
         made, after = applied(bundle, found, rows, data.rows(data.test), **how)
+        run.left_out = after.left_out
         assert np.isfinite(Runner(made).predict(data.rows(data.test))).all()
         return [one.chosen for one in after.candidates], made is bundle
 
@@ -71,6 +77,27 @@ def test_else_the_next_larger_one_that_loses_as_little(case):
     worse, good = candidate(1.0, 6, high=0.5), candidate(2.0, 7)
     assert case(*ways, worse, good, candidate(3.0, 8))[0] == [False] * 4 + [True, False]
     assert case(*ways, worse) == ([True, False, False, False], True)
+
+
+def test_a_technique_that_raises_is_passed_over(case):
+    ways = candidate(None, 9), candidate(RAISES, 5, chosen=True), candidate(1.0, 6)
+    assert case(*ways)[0] == [False, False, True]
+    (told,) = case.left_out
+    assert told.startswith(
+        "constant value=None, of the final bundle: SearchError: the network grew"
+    )
+    assert case(*ways[:2]) == ([True, False], True)
+
+
+def test_what_is_not_proven_is_passed_over(case):
+    def proven(made, way):
+        if way.parameters["value"] < 2:
+            raise ParityError("the graph is another")
+
+    ways = candidate(None, 9), candidate(1.0, 5, chosen=True), candidate(2.0, 6)
+    assert case(*ways, proven=proven)[0] == [False, False, True]
+    assert "ParityError: the graph is another" in case.left_out[0]
+    assert case(*ways[:2], proven=proven) == ([True, False], True)
 
 
 def test_the_next_one_keeps_the_limits_where_one_does(case):

@@ -409,7 +409,7 @@ def test_three_techniques_keep_their_parameters_apart():
     )
     recipes = (("members", {"kept": "1"}), ("prune", {"size": 0.1}), ("quantize", {"bits": 8}))
     for name, recipe in recipes:
-        technique, parameters = frontier._joined(first, name, recipe)
+        technique, parameters = frontier.joined_recipe(first, name, recipe)
         first = replace(first, technique=technique, parameters=parameters)
     assert frontier.steps(first) == recipes
 
@@ -430,3 +430,36 @@ def test_rows_stay_near_only_where_all_techniques_keep_them_near():
     both = {"prune.size": 0.5, "quantize_network.bits": 16}
     chain = replace(whole, technique="prune+quantize_network", parameters=both)
     assert not frontier._bounded_moves(chain, rounded, recipe)
+
+
+class Faulty(Losing):
+    """A technique, and one that follows others, of which one form cannot be made."""
+
+    def recipes(self, bundle, rows):
+        if self.broken is None:
+            raise ValueError("no recipe")
+        return [{"size": size} for size in (2.0, 1.5, 1.2)]
+
+    def between(self, good, bad):
+        return None
+
+    def apply(self, bundle, recipe, rows):
+        if recipe["size"] in self.broken:
+            raise RuntimeError("a library gave up")
+        return super().apply(bundle, recipe, rows)
+
+
+@pytest.mark.parametrize("name", ["faulty", "quantize_faulty"])
+@pytest.mark.parametrize("broken", [(2.0,), (1.5,), (2.0, 1.5, 1.2), None])
+def test_a_technique_that_raises_leaves_the_others_their_place(explored, monkeypatch, name, broken):
+    get = compressors.get
+    monkeypatch.setattr(compressors, "get", lambda n: Faulty if n == name else get(n))
+    monkeypatch.setattr(Faulty, "broken", broken, raising=False)
+    found, *_ = explored("binary", techniques=("truncate", name), max_loss=0.5, rounds=10)
+    made = {one.parameters.get("size") for one in found.candidates if one.technique == name}
+    assert {one.technique for one in found.candidates} >= {"none", "truncate"}
+    assert not made & set(broken or made)
+    assert any("RuntimeError: a library gave up" in one for one in found.left_out) or not broken
+    assert broken or any("ValueError: no recipe" in one for one in found.left_out)
+    if broken == (2.0,) and name == "faulty":
+        assert made == {1.5, 1.2}

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from raymm.compression.schedule import LATER, Schedule
+from raymm.errors import Interrupted
 
 
 class Clock:
@@ -84,3 +87,15 @@ def test_a_first_form_may_foretell_that_the_next_takes_less():
         clock.now -= 8.0
     assert plan.took == {"prune": 2.0}
     assert plan.allows("prune", {})
+
+
+def test_what_raises_is_left_out_with_its_reason_and_its_time():
+    clock = Clock(10.0)
+    plan = Schedule(left=clock)
+    with plan.tried("distill", {"rounds": 8}), plan.timed("distill"):
+        clock.now -= 3.0
+        raise ValueError("no rows\nat all")
+    assert plan.left_out == ["distill rounds=8: it could not be made: ValueError: no rows"]
+    assert plan.took == {"distill": 3.0}
+    with pytest.raises(Interrupted), plan.tried("distill", {}):
+        raise Interrupted("stop")

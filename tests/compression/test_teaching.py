@@ -49,6 +49,17 @@ def test_soft_labels_are_those_of_models_that_did_not_see_the_rows(dataset, trai
     assert lesson.target[:, 0] == pytest.approx(SOFT * 7.0 + (1 - SOFT) * rows.y)
 
 
+def test_what_is_a_step_above_1_is_no_target(dataset, trained, monkeypatch):
+    data = dataset("binary")
+    bundle, _ = trained(data, rounds=5)
+    above = np.array([-1e-7, 1 + 1e-7])
+    soft = lambda lineage, chosen: np.eye(2)[data.y[data.train]] * np.ptp(above) + above[0]  # noqa: E731
+    monkeypatch.setattr(Runner, "predict", lambda self, made: np.tile(above, (len(made["f0"]), 1)))
+    lesson = lesson_of(bundle, rows_of(data, soft=soft))
+    for target in (lesson.target, lesson.made_target):
+        assert (target.min(), target.max()) == (0.0, 1.0)
+
+
 def test_no_more_rows_than_the_limit_are_learned_from(dataset, monkeypatch):
     data = dataset("binary")
     monkeypatch.setattr(teaching, "MOST_ROWS", 50)
