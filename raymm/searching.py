@@ -130,7 +130,7 @@ def _families(life: Life) -> dict[str, Any]:
     chosen = life.config.search.families
     if chosen != "auto":
         return {name: plugins.families.get(name)() for name in chosen}
-    task, shape = life.dataset.schema.task, _shape(life.dataset)
+    task, shape = life.dataset.schema.task, _shape(life.dataset, life.metric.name)
     made = [plugins.families.get(name)() for name in plugins.families.names()]
     fitting = [family for family in made if family.suits(task, shape)]
     wordy = any(column.kind == "text" for column in life.dataset.schema.features)
@@ -138,7 +138,7 @@ def _families(life: Life) -> dict[str, Any]:
     return {family.name: family for family in fitting}
 
 
-def _shape(dataset: Dataset) -> Shape:
+def _shape(dataset: Dataset, metric: str = "") -> Shape:
     """Return a table's sizes; a text counts for the words that trees are given of it."""
     features = dataset.schema.features
     return Shape(
@@ -146,12 +146,13 @@ def _shape(dataset: Dataset) -> Shape:
         features=sum(COUNTED if column.kind == "text" else 1 for column in features),
         classes=len(dataset.schema.classes),
         nominal=len(nominal_columns(dataset)),
+        metric=metric,
     )
 
 
 def _space(life: Life, families: Mapping[str, Any]) -> tuple[Space, list[dict[str, Any]]]:
     """Join the families' spaces, and line up their strong configurations, best known first."""
-    task, shape = life.dataset.schema.task, _shape(life.dataset)
+    task, shape = life.dataset.schema.task, _shape(life.dataset, life.metric.name)
     space = join({name: family.space(task, shape) for name, family in families.items()})
     lists = {name: list(family.portfolio(task, shape)) for name, family in families.items()}
     longest = max((len(items) for items in lists.values()), default=0)
@@ -174,7 +175,8 @@ def _budgets(life: Life, families: Mapping[str, Any]) -> dict[str, float]:
     Where the configuration names none, that is the first rung of the halving, and the most that
     any family thinks worth it for one of its configurations.
     """
-    task, shape, settings = life.dataset.schema.task, _shape(life.dataset), life.config.search
+    task, settings = life.dataset.schema.task, life.config.search
+    shape = _shape(life.dataset, life.metric.name)
     generator = np.random.default_rng(0)
     most = 1
     for family in families.values():

@@ -191,7 +191,32 @@ def test_a_text_counts_for_its_words_and_is_first_tried_by_a_quick_family(kinds,
         schema=schema, train=np.arange(500), y=np.zeros(500), tensors=words, folds=()
     )
     life = SimpleNamespace(
-        dataset=dataset, config=SimpleNamespace(search=SimpleNamespace(families="auto"))
+        dataset=dataset,
+        config=SimpleNamespace(search=SimpleNamespace(families="auto")),
+        metric=SimpleNamespace(name="roc_auc"),
     )
     assert next(iter(searching._families(life))) == first
     assert searching._shape(dataset).features == features
+
+
+@pytest.mark.parametrize(("metric", "switched"), [("rmse", False), ("mae", True), ("mape", True)])
+def test_boosters_learn_of_a_metric_of_absolute_errors(metric, switched):
+    schema = SimpleNamespace(
+        task="regression", features=(Column(name="a", kind="number"),), classes=()
+    )
+    dataset = SimpleNamespace(
+        schema=schema,
+        train=np.arange(50),
+        y=np.linspace(-1, 1, 50),
+        tensors={"a": np.zeros(50, np.float32)},
+        folds=(SimpleNamespace(train=np.arange(40), valid=np.arange(40, 50)),),
+    )
+    life = SimpleNamespace(
+        dataset=dataset, config=SimpleNamespace(seed=0), metric=SimpleNamespace(name=metric)
+    )
+    named = {name: families.get(name)() for name in ("lightgbm", "xgboost", "linear")}
+    space, first = searching._space(life, named)
+    assert {name for name in space if name.endswith(".absolute")} == (
+        {"lightgbm.absolute", "xgboost.absolute"} if switched else set()
+    )
+    assert all(contains(space, one) for one in first)

@@ -232,12 +232,14 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """Sizes that a model family's search space may depend on.
+    """What a model family's search space may depend on: sizes, and what is judged by.
 
-    ``nominal`` counts the features whose categories, or days, can be split into sets.
+    ``nominal`` counts the features whose categories, or days, can be split into sets. ``metric``
+    names the metric of the search; empty where it is not known.
     """
 
     rows: int
     features: int
     classes: int
     nominal: int = 0
+    metric: str = ""

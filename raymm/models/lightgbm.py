@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from raymm.artifacts import Categorical, Config, Float, Int, Shape, Space, Task
 from raymm.errors import BundleError
-from raymm.models import trees
+from raymm.models import losses, trees
 from raymm.models.family import Family, Fitting, Matrix
 from raymm.models.heads import Head
 from raymm.models.sets import Sets, announce, appended, gathered
@@ -26,6 +26,7 @@ from raymm.onnx_builder import GraphBuilder
 from raymm.plugins import family
 
 OBJECTIVES = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}
+ABSOLUTE = "regression_l1"
 SMALL = 10_000
 """Rows under which small trees are tried first."""
 BINS = (63, 255, 511)
@@ -87,6 +88,7 @@ class LightGBM(Family):
             "max_bin": Categorical(BINS),
             "extra_trees": Categorical((False, True)),
             **sets,
+            **losses.choices(task, shape),
         }
 
     def portfolio(self, task: Task, shape: Shape) -> Sequence[Config]:
@@ -94,6 +96,7 @@ class LightGBM(Family):
 
         Small trees come before the default where rows are few. Where there are categories of many
         levels, the large trees are tried with sets of them too, each with all features at hand.
+        See `raymm.models.losses.both` for metrics of absolute errors.
         """
         space = self.space(task, shape)
         plain: dict[str, Any] = {
@@ -119,11 +122,11 @@ class LightGBM(Family):
         in_order = [plain, {**plain, **large}, {**plain, **small}]
         if shape.rows < SMALL:
             in_order = [{**plain, **small}, plain, {**plain, **large}]
-        if not shape.nominal:
-            return in_order
-        sets = {**plain, **large, "feature_fraction": 1.0, "sets": True}
-        in_order = [{**one, "sets": False} for one in in_order]
-        return [in_order[0], sets, *in_order[1:]]
+        if shape.nominal:
+            sets = {**plain, **large, "feature_fraction": 1.0, "sets": True}
+            in_order = [{**one, "sets": False} for one in in_order]
+            in_order = [in_order[0], sets, *in_order[1:]]
+        return losses.both(in_order, task, shape)
 
     def max_rounds(self, config: Config) -> int:
         """Return 3,000 at the slowest learning rate, and fewer in proportion to a faster one."""
@@ -232,12 +235,13 @@ def repeats(x: npt.NDArray[np.float32]) -> bool:
 
 def _parameters(config: Config, how: Fitting, *, repetitive: bool) -> dict[str, Any]:
     """Return what LightGBM is told of a fit; ``repetitive`` as `repeats` says."""
-    own = {key: value for key, value in config.items() if key != "sets"}
+    own = {key: value for key, value in losses.plain(config).items() if key != "sets"}
+    absolute = how.task == "regression" and config.get(losses.KEY)
     parameters = {
         **own,
         **(SETS if config.get("sets") else {}),
         **_binning(config),
-        "objective": OBJECTIVES[how.task],
+        "objective": ABSOLUTE if absolute else OBJECTIVES[how.task],
         "bagging_freq": 1 if float(config.get("bagging_fraction") or 1.0) < 1 else 0,
         "num_threads": how.threads,
         "seed": how.seed,

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Categorical, Config, Float, Int, Shape, Space, Task
-from raymm.models import trees
+from raymm.models import losses, trees
 from raymm.models.family import Family, Fitting, Matrix
 from raymm.models.heads import Head
 from raymm.models.shared import Margins, derived, reading
@@ -28,6 +28,7 @@ OBJECTIVES = {
     "multiclass": "multi:softprob",
     "regression": "reg:squarederror",
 }
+ABSOLUTE = "reg:absoluteerror"
 SMALL = 10_000
 """Rows under which shallow trees are tried first."""
 BINS = (64, 256, 512)
@@ -65,12 +66,14 @@ class XGBoost(Family):
             "reg_alpha": Float(1e-4, 10.0, log=True),
             "reg_lambda": Float(1e-3, 10.0, log=True),
             "max_bin": Categorical(BINS),
+            **losses.choices(task, shape),
         }
 
     def portfolio(self, task: Task, shape: Shape) -> Sequence[Config]:
         """Return XGBoost's own defaults, slower and with sampling; deep trees; shallow ones.
 
-        Shallow trees come before the default where rows are few.
+        Shallow trees come before the default where rows are few. See `raymm.models.losses.both` for
+        metrics of absolute errors.
         """
         plain: dict[str, Any] = {
             "learning_rate": 0.05,
@@ -96,9 +99,10 @@ class XGBoost(Family):
             "colsample_bytree": 0.5,
             "reg_lambda": 10.0,
         }
+        in_order = [plain, {**plain, **deep}, {**plain, **shallow}]
         if shape.rows < SMALL:
-            return {**plain, **shallow}, plain, {**plain, **deep}
-        return plain, {**plain, **deep}, {**plain, **shallow}
+            in_order = [{**plain, **shallow}, plain, {**plain, **deep}]
+        return losses.both(in_order, task, shape)
 
     def max_rounds(self, config: Config) -> int:
         """Return 3,000 at the slowest learning rate, and fewer in proportion to a faster one."""
@@ -165,9 +169,10 @@ class XGBoost(Family):
 
 
 def _parameters(config: Config, train: Matrix, how: Fitting) -> dict[str, Any]:
+    absolute = how.task == "regression" and config.get(losses.KEY)
     parameters = {
-        **config,
-        "objective": OBJECTIVES[how.task],
+        **losses.plain(config),
+        "objective": ABSOLUTE if absolute else OBJECTIVES[how.task],
         "tree_method": "hist",
         "nthread": how.threads,
         "seed": how.seed,
