@@ -1,6 +1,8 @@
-"""ray job submit --working-dir . -- python jobs/monitor.py NAME DATA [--set key=value …].
+"""ray job submit --working-dir . -- python jobs/monitor.py NAME DATA --url URL [--set key=value …].
 
-Runs beside the service of NAME until it is stopped, and trains on DATA when that is called for.
+Runs beside the service of NAME at URL until it is stopped, and trains on DATA when that is called
+for. The service's token comes from RAYMM_TOKEN or --token; without --url it is the service that
+this machine has a record of.
 """
 
 import sys

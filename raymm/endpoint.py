@@ -6,6 +6,7 @@ its owner alone: it holds the token), where HOME is RAYMM_HOME or ``~/.raymm``.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -159,7 +160,27 @@ def ask(
         with urllib.request.urlopen(request, timeout=timeout, context=context) as answer:  # noqa: S310
             return json.loads(answer.read())
     except urllib.error.HTTPError as error:
-        told = error.read().decode(errors="replace")
+        told = _read(error)
         raise ServingError(f"{service.url}{path} answered {error.code}: {told}") from error
-    except (OSError, ValueError) as error:
-        raise ServingError(f"{service.url}{path} does not answer: {error}") from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        why = str(error) or type(error).__name__
+        raise ServingError(f"{service.url}{path} does not answer: {why}") from error
+
+
+def _read(error: urllib.error.HTTPError) -> str:
+    try:
+        return error.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return "the rest was cut off"
+
+
+def monitored(service: Service, name: str) -> Mapping[str, Any]:
+    """Return what a service's monitor reports of a model; raises ServingError as `ask` does.
+
+    Empty before its first report.
+    """
+    told = ask(service, f"/v1/models/{name}/monitor")
+    report = told.get("report") if isinstance(told, Mapping) else None
+    if not isinstance(report, Mapping):
+        raise ServingError(f"{service.url} sent no report of {name}: it is no service of raymm's.")
+    return report

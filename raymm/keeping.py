@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from raymm import lifecycle
+from raymm import endpoint, lifecycle
 from raymm.artifacts import Notify
 from raymm.errors import ConfigError, NotBlessed, NotFound, RaymmError
 from raymm.hands import Hands, RegistryHands
@@ -221,8 +221,15 @@ def beside(
     say: Callable[[str], None],
     notify: Notify,
     pauses: Iterable[float] = itertools.repeat(10.0),
+    there: endpoint.Service | None = None,
 ) -> None:
-    """Keep the model of a service that runs here, as its run's ``monitoring`` section says.
+    """Keep the model of a service, as its run's ``monitoring`` section says.
+
+    Parameters
+    ----------
+    there : Service or None
+        One that runs elsewhere; without it, the one that is recorded here is looked up each round,
+        as it has another token once it is deployed anew.
 
     Raises
     ------
@@ -231,12 +238,10 @@ def beside(
     ServingError
         When another process keeps it already.
     """
-    from raymm import endpoint
     from raymm.config import home_folder
 
-    found = endpoint.find(name)
-    if found is None:
-        raise NotFound(f"no service of {name} is recorded here. Start one: raymm deploy {name}")
+    if there is None:
+        _here(name)  # raises before anything is begun
     config = lifecycle.again(name, source, {**changes, "storage": storage}).monitoring
     share = config.trial.share
     hands = RegistryHands(
@@ -246,10 +251,21 @@ def beside(
     with sole(path.with_suffix(".lock"), f"raymm keep of {name}"):
         keep(
             name,
-            lambda: endpoint.ask(found, f"/v1/models/{name}/monitor")["report"],
+            lambda: endpoint.monitored(there or _here(name), name),
             hands,
             config=config,
             path=path,
             say=say,
             pauses=pauses,
         )
+
+
+def _here(name: str) -> endpoint.Service:
+    """Return where a model is served from here; raises NotFound where that is not known."""
+    found = endpoint.find(name)
+    if found is None:
+        raise NotFound(
+            f"no service of {name} is recorded here. Start one: raymm deploy {name}, or name one "
+            "that runs elsewhere with --url and --token."
+        )
+    return found

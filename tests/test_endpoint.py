@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -80,3 +81,41 @@ def test_asking_sends_the_token_and_tells_refusals(answering):
         endpoint.ask(asked, "/bad")
     with pytest.raises(ServingError, match="does not answer"):
         endpoint.ask(made(), "/good")
+
+
+@pytest.fixture
+def cut_off():
+    """Return a function that serves one answer whose head promises more than its body has."""
+    servers = []
+
+    def serve(status):
+        server = socket.create_server(("127.0.0.1", 0))
+        servers.append(server)
+
+        def answer():
+            connection, _ = server.accept()
+            connection.recv(65_536)
+            connection.sendall(f"HTTP/1.1 {status} X\r\ncontent-length: 100\r\n\r\n{{".encode())
+            connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+    yield serve
+    for server in servers:
+        server.close()
+
+
+@pytest.mark.parametrize(("status", "told"), [(200, "does not answer"), (500, "answered 500")])
+def test_an_answer_that_is_cut_off_is_no_answer(cut_off, status, told):
+    with pytest.raises(ServingError, match=told):
+        endpoint.ask(made(url=cut_off(status)), "/good")
+
+
+def test_what_is_no_report_is_refused(answering, monkeypatch):
+    with pytest.raises(ServingError, match="answered 422"):
+        endpoint.monitored(made(url=answering), "loans")
+    for told in ([], {"report": 3}, {}):
+        monkeypatch.setattr(endpoint, "ask", lambda *_, told=told: told)
+        with pytest.raises(ServingError, match="sent no report of loans"):
+            endpoint.monitored(made(), "loans")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from raymm import keeping, lifecycle
+from raymm import endpoint, keeping, lifecycle
 from raymm.artifacts import Release, as_record, from_record
 from raymm.config import parse
 from raymm.errors import DataError, NotBlessed, RegistryError, ServingError
@@ -491,8 +491,6 @@ def test_a_rollback_that_changes_nothing_is_no_rollback_and_is_not_done_again(
 def test_two_that_keep_one_model_do_not_both_act(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from raymm import endpoint
-
     monkeypatch.setenv("RAYMM_HOME", str(tmp_path))
     monkeypatch.setattr(endpoint, "find", lambda _: object())
     monkeypatch.setattr(
@@ -519,3 +517,32 @@ def test_two_that_keep_one_model_do_not_both_act(
         other.kill()
         other.wait()
     keeping.beside("m", "x", str(tmp_path), changes={}, say=print, notify=lambda _: None, pauses=())
+
+
+def test_the_service_is_looked_up_each_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deployed anew it has another token; taken away meanwhile, it is waited for."""
+    monkeypatch.setenv("RAYMM_HOME", str(tmp_path))
+    monkeypatch.setattr(
+        lifecycle, "again", lambda *_: parse({"data": {"source": "x", "target": "y"}})
+    )
+    asked: list[str] = []
+    monkeypatch.setattr(endpoint, "ask", lambda to, _: asked.append(to.token) or {"report": {}})
+    endpoint.record(endpoint.Service(name="m", url="http://h:1", token="a", storage=""))
+
+    def rounds() -> Any:
+        yield 0.0
+        endpoint.path_of("m").unlink()
+        yield 0.0
+        endpoint.record(endpoint.Service(name="m", url="http://h:1", token="b", storage=""))
+        yield 0.0
+
+    said: list[str] = []
+    given: Any = {"changes": {}, "say": said.append, "notify": lambda _: None}
+    keeping.beside("m", "x", str(tmp_path), pauses=rounds(), **given)
+    assert asked == ["a", "b"]
+    assert ["no service of m is recorded" in line for line in said] == [True]
+    there = endpoint.elsewhere("m", "http://there:8000", "c")
+    keeping.beside("m", "x", str(tmp_path), pauses=(0.0,), **given, there=there)
+    assert asked[-1] == "c"

@@ -17,15 +17,19 @@ _ROWS = 30
 @click.argument("name")
 @click.argument("source")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set any key.")
+@click.option("--url", default="", help="Address of the service, where it runs elsewhere.")
+@click.option("--token", envvar="RAYMM_TOKEN", default="", help="Its token; default RAYMM_TOKEN.")
 @options.storage_option
-def keep(name: str, source: str, settings: tuple[str, ...], storage: str | None) -> None:
+def keep(
+    name: str, source: str, settings: tuple[str, ...], url: str, token: str, storage: str | None
+) -> None:
     """Keep the model NAME good beside its service, training on SOURCE when it is called for.
 
     What calls for it is set in monitoring.retrain: drift, quality, age or schedule. A challenger
     is tried in shadow, then as a canary, then promoted or taken out; raymm release NAME shows each
     step and its reason. It goes on until Ctrl-C, and from where it was when called again.
     """
-    from raymm import keeping
+    from raymm import endpoint, keeping
 
     with printing.progress(quiet=True) as notify:
         keeping.beside(
@@ -35,6 +39,7 @@ def keep(name: str, source: str, settings: tuple[str, ...], storage: str | None)
             changes=options.changes({}, settings),
             say=lambda text: click.echo(text, err=True),
             notify=notify,
+            there=endpoint.elsewhere(name, url, token) if url else None,
         )
 
 

@@ -58,3 +58,15 @@ def test_keep_needs_a_service(monkeypatch, tmp_path):
     monkeypatch.setenv("RAYMM_HOME", str(tmp_path))
     result = CliRunner().invoke(watching.keep, ["loans", "loans.csv"])
     assert isinstance(result.exception, NotFound)
+
+
+def test_keep_takes_the_address_of_a_service_elsewhere(monkeypatch):
+    from click.testing import CliRunner
+
+    from raymm import keeping
+
+    told = {}
+    monkeypatch.setattr(keeping, "beside", lambda *_, **given: told.update(given))
+    command = ["loans", "loans.csv", "--url", "http://there:8000"]
+    CliRunner().invoke(watching.keep, command, env={"RAYMM_TOKEN": "secret"})
+    assert (told["there"].url, told["there"].token) == ("http://there:8000", "secret")
