@@ -12,6 +12,10 @@ _REMEDY = "Name the columns in the header, each by another name."
 
 _KEY = re.compile(r"(^|[_\W])(id|ids|uuid|guid|key|index|idx|rowid|row|no|nr|pk|unnamed)([_\W]|$)")
 
+_REFERENCE = re.compile(r"(number|code|(^|[_\W])(num|account|acct|mrn|ssn))[_\W]*$")
+_PLACE = re.compile(r"(zip|post|postal|area)[_\W]*(number|num|code)")
+_GIVEN = re.compile(r"column_\d+")
+
 
 def is_key(name: str) -> bool:
     """Return whether a column is named like one that tells rows or entities apart.
@@ -20,6 +24,30 @@ def is_key(name: str) -> bool:
     (True, True, False)
     """
     return _KEY.search(parted(name)) is not None
+
+
+def is_reference(name: str) -> bool:
+    """Return whether a column's name may mean a number that something is filed under.
+
+    It may be a measure as well; numbers of places, which lie near where they are alike, are none.
+
+    >>> is_reference("EmployeeNumber"), is_reference("number of rooms"), is_reference("zip_code")
+    (True, False, False)
+    """
+    name = parted(name)
+    return _REFERENCE.search(name) is not None and _PLACE.search(name) is None
+
+
+def nameless(names: Sequence[str]) -> frozenset[str]:
+    """Return the columns that `named` gave a name, where most others had one.
+
+    Of a table without a header none are returned: its columns lack names for no reason of theirs.
+
+    >>> sorted(nameless(["column_1", "width", "height"])), sorted(nameless(["column_1", "y"]))
+    (['column_1'], [])
+    """
+    given = frozenset(name for name in names if _GIVEN.fullmatch(name))
+    return given if 2 * len(given) < len(names) else frozenset()
 
 
 def parted(name: str) -> str:

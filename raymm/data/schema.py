@@ -10,11 +10,12 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from raymm.artifacts import Column, ColumnStatistics, Kind, Role, Schema, Statistics, Table
 from raymm.data.guessed import Guessed
 from raymm.data.guesses import Guess
-from raymm.data.naming import is_key
+from raymm.data.naming import is_key, is_reference, nameless
 from raymm.data.schema_file import read, write
 from raymm.data.target import target_of
 from raymm.errors import DataError
@@ -24,6 +25,9 @@ __all__ = ["infer", "nearest", "read", "write"]
 
 CATEGORIES = 1000
 """The most categories that a schema lists; the most frequent ones."""
+
+_GAPS = 4
+"""How many numbers a numbering of rows may span for each row that is there."""
 
 _EPOCH = re.compile(r"timestamp|epoch|unix_?time|(^|_)ts($|_)")
 
@@ -70,12 +74,15 @@ def infer(
     guessed = guessed or Guessed(table)
     target, task, classes = target_of(guessed.target(config.target), config, statistics.rows)
     counts = {column.name: column for column in statistics.columns}
+    unnamed = nameless(names)
     columns = []
     for name in names:
         if name == config.target:
             columns.append(target)
             continue
-        columns.append(_column(name, guessed[name], counts[name], roles.get(name), config))
+        bare = name in unnamed
+        given = roles.get(name)
+        columns.append(_column(name, guessed[name], counts[name], given, config, unnamed=bare))
     if not any(column.role == "feature" for column in columns):
         columns = _spared(columns)
     return Schema(columns=tuple(columns), target=config.target, task=task, classes=classes)
@@ -96,7 +103,13 @@ def _absent(key: str, name: str, names: list[str]) -> str:
 
 
 def _column(
-    name: str, found: Guess, counts: ColumnStatistics, given: str | None, config: DataConfig
+    name: str,
+    found: Guess,
+    counts: ColumnStatistics,
+    given: str | None,
+    config: DataConfig,
+    *,
+    unnamed: bool,
 ) -> Column:
     kind: Kind = found.kind
     style = found.format
@@ -117,18 +130,11 @@ def _column(
     elif name in config.exclude:
         role, reason = "ignored", "excluded by data.exclude"
     else:
-        reason = _useless(name, found, counts)
+        reason = _useless(name, found, counts, unnamed=unnamed)
         role = "ignored" if reason else "feature"
     bounds = found.bounds
     if bounds and epoch == "epoch ms":
         bounds = bounds[0] // 1000, bounds[1] // 1000
-    categories = found.pair
-    if kind == "category":
-        words, rows = found.words, found.rows
-        first = heapq.nsmallest(
-            CATEGORIES, range(len(words)), key=lambda i: (-int(rows[i]), words[i])
-        )
-        categories = tuple(words[i] for i in first)
     return Column(
         name=name,
         kind=kind,
@@ -136,11 +142,17 @@ def _column(
         missing=found.missing,
         minimum=bounds[0] if bounds else None,
         maximum=bounds[1] if bounds else None,
-        categories=categories,
+        categories=_categories(found) if kind == "category" else found.pair,
         format=style,
         reason=reason,
         example=_example(found, kind),
     )
+
+
+def _categories(found: Guess) -> tuple[str, ...]:
+    words, rows = found.words, found.rows
+    order = heapq.nsmallest(CATEGORIES, range(len(words)), key=lambda i: (-int(rows[i]), words[i]))
+    return tuple(words[i] for i in order)
 
 
 def _example(found: Guess, kind: Kind) -> str | float | bool | None:
@@ -164,7 +176,7 @@ def _epoch(name: str, found: Guess) -> str:
     return "epoch ms" if low > 3e11 and high < 4.2e12 else ""
 
 
-def _useless(name: str, found: Guess, counts: ColumnStatistics) -> str:
+def _useless(name: str, found: Guess, counts: ColumnStatistics, *, unnamed: bool) -> str:
     """Return why a column can teach nothing, or an empty string."""
     rows, known, distinct = found.length, found.known, found.distinct
     if known == 0:
@@ -178,12 +190,28 @@ def _useless(name: str, found: Guess, counts: ColumnStatistics) -> str:
         if distinct >= least * known and distinct >= 10:
             return f"id: {distinct} different values in {known} rows"
     if found.whole and known >= 10 and distinct == known == rows:
-        if is_key(name):
-            return "id: whole numbers without repetition, named like a key"
         values = found.cells
+        if is_key(name) or (is_reference(name) and _filed(values)):
+            return "id: whole numbers without repetition, named like a key"
+        if unnamed:
+            return "id: whole numbers without repetition in a column without a name"
         if values[0] in (0.0, 1.0) and np.all(np.diff(values) == 1.0):
             return f"id: numbers the rows from {values[0]:.0f} to {values[-1]:.0f}"
     return ""
+
+
+def _filed(values: npt.NDArray[np.float64]) -> bool:
+    """Return whether different whole numbers look given out, not measured: at least 20 of them.
+
+    They are in order, or leave few gaps, or are all of one length of five digits or more.
+    """
+    if len(values) < 20:
+        return False
+    low, high = values.min(), values.max()
+    steps = np.diff(values)
+    if np.all(steps > 0) or np.all(steps < 0) or high - low < _GAPS * len(values):
+        return True
+    return bool(low >= 1e4 and np.floor(np.log10(low)) == np.floor(np.log10(high)))
 
 
 def _spared(columns: list[Column]) -> list[Column]:

@@ -90,6 +90,47 @@ def test_a_lone_counter_is_a_feature(made: Maker) -> None:
     assert [column.name for column in only.schema.features] == ["x"]
 
 
+IDENTIFIERS = {
+    "EmployeeNumber": np.sort(RNG.permutation(10**4)[:N]),
+    "account": 10**7 + RNG.permutation(10**6)[:N],
+    "MRN": RNG.permutation(2 * N)[:N],
+    "item code": N - np.arange(N),
+    "column_1": RNG.permutation(10**6)[:N],
+}
+MEASURES = {
+    "number of rooms": np.arange(N)[::-1],
+    "num_pages": RNG.permutation(2 * N)[:N],
+    "zip_code": 10_000 + RNG.permutation(10**4)[:N],
+    "Reynolds number": RNG.permutation(np.unique((10 ** RNG.uniform(2, 6, 2 * N)).astype(int)))[:N],
+    "room number": 100 + RNG.permutation(N) // 2,
+    "account_balance": RNG.permutation(10**6)[:N],
+}
+
+
+@pytest.mark.parametrize("name", IDENTIFIERS)
+def test_numbers_given_out_to_each_row_are_ignored(name: str, made: Maker) -> None:
+    column = made(plain(**{name: IDENTIFIERS[name].astype(str)})).schema.column(name)
+    assert (column.role, column.reason[:3]) == ("ignored", "id:")
+    assert made(plain(**{name: IDENTIFIERS[name]})).schema.column(name).role == "ignored"
+    # Of what repeats a number it is not known that it names a row.
+    again = np.append(IDENTIFIERS[name][:-1], IDENTIFIERS[name][0])
+    assert made(plain(**{name: again})).schema.column(name).role == "feature"
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_numbers_that_may_measure_stay_features(name: str, made: Maker) -> None:
+    for target in (np.tile(["no", "yes"], N // 2), RNG.normal(size=N)):
+        columns = plain(**{name: MEASURES[name], "y": target})
+        assert made(columns).schema.column(name).role == "feature"
+    few = made({"x": range(12), "room number": 100 + RNG.permutation(12), "y": list("ab" * 6)})
+    assert few.schema.column("room number").role == "feature"
+
+
+def test_columns_of_a_table_without_a_header_stay_features(made: Maker) -> None:
+    columns = {"column_1": RNG.permutation(10**6)[:N], "column_2": repeat("no", "yes")}
+    assert made(columns, target="column_2").schema.column("column_1").role == "feature"
+
+
 LONE = {
     "link": [f"https://www.site{i}.example/{'offer' if i % 2 else 'news'}/a" for i in range(N)],
     "smiles": [f"CC(=O)N{i}c1ccccc1O" for i in range(N)],
