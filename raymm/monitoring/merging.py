@@ -56,11 +56,15 @@ class Gathering:
         self._blocks: list[Batch] = []
 
     def add(self, batch: Batch) -> None:
-        """Take in a request."""
-        self._fresh.append(batch)
-        if len(self._fresh) >= TOGETHER or batch.rows > TOGETHER:
+        """Take in a request; one of many rows is a block of its own, and is not copied here."""
+        alone = batch.rows > TOGETHER
+        if not alone:
+            self._fresh.append(batch)
+        if alone or len(self._fresh) >= TOGETHER:
             self._blocks += merge(self._fresh)
             self._fresh = []
+        if alone:
+            self._blocks.append(batch)
 
     def take(self) -> list[Batch]:
         """Hand over what waits, to be merged, and wait anew with nothing."""

@@ -124,3 +124,17 @@ def test_few_wait_one_by_one():
         rows = np.zeros(1, np.float32)
         gathering.add(Batch(rows=1, version=1, seconds=0.1, tensors={"x": rows}, predictions=rows))
     assert [batch.rows for batch in gathering.take()] == [TOGETHER] * 10 + [1]
+
+
+def test_a_request_of_many_rows_is_not_copied_as_it_comes_and_keeps_its_place():
+    def told(rows, value):
+        values = np.full(rows, value, np.float32)
+        return Batch(rows=rows, version=1, seconds=0.1, tensors={"x": values}, predictions=values)
+
+    gathering, large = Gathering(), told(TOGETHER + 1, 3)
+    for batch in (told(1, 1), told(1, 2), large, told(1, 4)):
+        gathering.add(batch)
+    taken = gathering.take()
+    assert taken[1] is large
+    assert [batch.rows for batch in taken] == [2, TOGETHER + 1, 1]
+    assert merge(taken)[0].tensors["x"].tolist() == [1, 2, *[3] * (TOGETHER + 1), 4]
