@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from raymm.artifacts import Config, Dataset, Encoding, Indices, Schema, Task, Tensors
 from raymm.errors import ConfigError, SearchError
-from raymm.features.nominal import nominal_columns
+from raymm.features.nominal import crowded_columns, nominal_columns
 from raymm.features.pipeline import Features, fit_features
 from raymm.models import targets
 from raymm.models.family import Family, Fitting, Matrix
@@ -94,7 +94,7 @@ class Bench:
 
     def __init__(self, dataset: Dataset, rows: Indices) -> None:
         self.schema = dataset.schema
-        self._nominal = nominal_columns(dataset)
+        self._nominal, self._crowded = nominal_columns(dataset), crowded_columns(dataset)
         self._tensors, self._y = dataset.rows(rows), dataset.y[rows]
         self._y.setflags(write=False)  # what families derive of it may then be shared
         self._made: dict[Encoding, tuple[Features, Matrix]] = {}
@@ -115,6 +115,7 @@ class Bench:
                 encoding,
                 crossed=True,
                 nominal=self._nominal,
+                crowded=self._crowded,
             )
             x = features.training(self._tensors, self._y)
             x.setflags(write=False)

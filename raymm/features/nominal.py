@@ -1,6 +1,6 @@
-"""Which columns have categories, or days, that trees may split into any two sets.
+"""Which categories are statistics of the target, and which, or which days, trees split into sets.
 
-It is decided once for a table, so that what a trial learnt from folds is what the final model
+Both are decided once for a table, so that what a trial learnt from folds is what the final model
 learns from all training rows.
 """
 
@@ -24,23 +24,43 @@ RECURRING = 0.5
 """Share of validation rows whose day training rows must know: later days are in no set."""
 DAY = 86_400
 
-_last: list[tuple[Any, Any, frozenset[str]]] = []
+_last: list[tuple[Any, Any, tuple[frozenset[str], frozenset[str]]]] = []
 
 
 def nominal_columns(dataset: Dataset) -> frozenset[str]:
-    """Return the names of such columns, looking at training rows alone."""
-    for y, train, names in _last:
+    """Return the names of columns that are split into sets, looking at training rows alone."""
+    return _decided(dataset)[1]
+
+
+def crowded_columns(dataset: Dataset) -> frozenset[str]:
+    """Return the names of categories of many levels with few training rows each.
+
+    They become statistics of the target in each fold and in the final model, whatever the number
+    of rows that these are trained on.
+    """
+    return _decided(dataset)[0]
+
+
+def _decided(dataset: Dataset) -> tuple[frozenset[str], frozenset[str]]:
+    """Return crowded and nominal columns; of the table that was asked of last, as found then."""
+    for y, train, known in _last:
         if y() is dataset.y and train() is dataset.train:
-            return names
-    found = frozenset(column.name for column in dataset.schema.features if _suits(dataset, column))
+            return known
+    columns = dataset.schema.features
+    crowded = frozenset(
+        column.name
+        for column in columns
+        if column.kind == "category" and suits(dataset.tensors[column.name][dataset.train])
+    )
+    rest = [column for column in columns if column.name not in crowded]
+    found = crowded, frozenset(column.name for column in rest if _splits(dataset, column))
     _last[:] = [(weakref.ref(dataset.y), weakref.ref(dataset.train), found)]
     return found
 
 
-def _suits(dataset: Dataset, column: Column) -> bool:
+def _splits(dataset: Dataset, column: Column) -> bool:
     if column.kind == "category":
-        values = dataset.tensors[column.name][dataset.train]
-        return not suits(values) and _common(values) + 1 in LEVELS
+        return _common(dataset.tensors[column.name][dataset.train]) + 1 in LEVELS
     if column.kind == "datetime" and dataset.folds:
         return _recurs(dataset, np.asarray(dataset.tensors[column.name], dtype=np.int64))
     return False

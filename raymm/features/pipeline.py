@@ -124,6 +124,7 @@ def fit_features(
     *,
     crossed: bool = False,
     nominal: Collection[str] = (),
+    crowded: Collection[str] | None = None,
 ) -> Features:
     """Fit a transform on each feature column, and one on each pair of a few date columns.
 
@@ -141,6 +142,9 @@ def fit_features(
         makes of the same rows. Only then may features be statistics of the target.
     nominal : collection of str
         Columns whose categories or days may be split into sets; see `raymm.features.nominal`.
+    crowded : collection of str, optional
+        Categories to make statistics of the target, where ``crossed`` allows it; see
+        `raymm.features.nominal`. Decided by these rows where it is not given.
 
     Returns
     -------
@@ -162,7 +166,10 @@ def fit_features(
     fitted: list[Transform] = []
     kept: list[npt.NDArray[np.int64]] = []
     most = _most(schema, len(y))
-    for part in _parts(tensors, schema, encoding, crossed):
+    if crowded is None:
+        categories = [column for column in schema.features if column.kind == "category"]
+        crowded = [column.name for column in categories if crossed and suits(tensors[column.name])]
+    for part in _parts(tensors, schema, encoding, crowded if crossed else ()):
         values = part.take(tensors)
         part.fit(values, y)
         varying = _varying(part.training(values, y), most)
@@ -179,11 +186,11 @@ def fit_features(
 
 
 def _parts(
-    tensors: Tensors, schema: Schema, encoding: Encoding, crossed: bool
+    tensors: Tensors, schema: Schema, encoding: Encoding, crowded: Collection[str]
 ) -> Iterator[Transform]:
     """Yield the transforms to fit: the columns', then those of dates whose difference varies."""
     for column in schema.features:
-        many = crossed and column.kind == "category" and suits(tensors[column.name])
+        many = column.kind == "category" and column.name in crowded
         name = MANY_LEVELS[encoding] if many else TRANSFORMS[encoding][column.kind]
         yield transforms.get(name)(column)
     number = transforms.get(TRANSFORMS[encoding]["number"])

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from raymm.bundle.pipeline import family_config, fit
+from raymm.artifacts import Column, Dataset, Fold, Schema
+from raymm.bundle.pipeline import Bench, family_config, fit
 from raymm.errors import ConfigError, SearchError
 from raymm.plugins import families
 
@@ -100,3 +102,36 @@ def test_another_error_is_raised_at_once(make_dataset, monkeypatch):
     with pytest.raises(ValueError, match="boom"):
         fit(dataset, dataset.train, given, rounds=1, seed=0, threads=1)
     assert len(calls) == 1
+
+
+def levels_of(rows, levels):
+    """A category of so many levels, of which all rows but the last tenth are for training."""
+    words = np.array([f"w{k % levels}" for k in range(rows)], dtype=object)
+    train, test = np.arange(rows * 9 // 10), np.arange(rows * 9 // 10, rows)
+    cut = len(train) * 4 // 5
+    return Dataset(
+        tensors={"word": words, "number": np.arange(rows, dtype=np.float32)},
+        y=(np.arange(rows) // levels + np.arange(rows) % 3) % 2,
+        frame=pd.DataFrame({"word": words}),
+        schema=Schema(
+            columns=(Column(name="word", kind="category"), Column(name="number", kind="number")),
+            target="y",
+            task="binary",
+            classes=("no", "yes"),
+        ),
+        train=train,
+        test=test,
+        folds=(Fold(train=train[:cut], valid=train[cut:]),),
+        sha256="0" * 64,
+        source="words.csv",
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ordinal", "dense"])
+def test_folds_and_the_final_model_make_a_category_into_the_same(encoding):
+    # 25 levels: 5,400 training rows are enough for their order, the 4,320 of the fold are not.
+    dataset = levels_of(6000, 25)
+    fold, whole = Bench(dataset, dataset.folds[0].train), Bench(dataset, dataset.train)
+    made = [type(bench.features(encoding)[0].transforms[0]) for bench in (fold, whole)]
+    assert made[0] is made[1]
+    assert "target" not in made[0].name

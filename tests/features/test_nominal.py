@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from raymm.artifacts import NO_TIME, Column
-from raymm.features.nominal import nominal_columns
+from raymm.features.nominal import crowded_columns, nominal_columns
 
 ROWS = 3000
 
@@ -34,6 +34,13 @@ def words(levels):
 )
 def test_categories_are_nominal_where_an_order_does_not_tell_all(levels, chosen):
     assert nominal_columns(dataset("category", words(levels))) == ({"c"} if chosen else set())
+
+
+@pytest.mark.parametrize(("levels", "chosen"), [(12, False), (20, False), (30, True), (900, True)])
+def test_categories_of_many_levels_are_crowded_and_then_not_nominal(levels, chosen):
+    made = dataset("category", words(levels))
+    assert crowded_columns(made) == ({"c"} if chosen else set())
+    assert not chosen or not nominal_columns(made)
 
 
 def test_categories_that_are_all_rare_are_not():
