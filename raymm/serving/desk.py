@@ -129,18 +129,24 @@ class Desk:
         return total(found)
 
     def _judge(self, model: str, canary: int) -> None:
-        """End a canary that is worse; looked at when its requests have doubled."""
-        standings = [one[model] for one in self._replicas.values() if model in one]
-        champion = next((one["champion"] for one in standings if one["canary"] == canary), None)
-        if champion is None or self._refuse is None:
+        """End a canary that is worse; looked at when its requests have doubled.
+
+        What replicas counted that live no more counts for nothing: others took their place.
+        """
+        if self._refuse is None or not self._due(model, canary):
             return
+        try:
+            standings = list(self._living(model).values())
+        except Exception as error:  # the next report asks again
+            _log.error("%s: nobody says which replicas live: %s", model, error)
+            return
+        newest = max(standings, key=lambda one: int(one["sequence"]), default=None)
+        if newest is None or newest["canary"] != canary or newest["champion"] is None:
+            return
+        if not self._due(model, canary):
+            return
+        champion = newest["champion"]
         theirs = self._counts(model, canary)
-        due = self._looks.get((model, canary), FIRST_LOOK)
-        if theirs.requests < due // 4:  # it has begun again
-            due = FIRST_LOOK
-        self._looks[model, canary] = due
-        if theirs.requests < due:
-            return
         self._looks[model, canary] = 2 * theirs.requests
         why = verdict(self._counts(model, int(champion)), theirs, slowdown=self._slowdown)
         if not why and self._opinion is not None:
@@ -156,6 +162,15 @@ class Desk:
             self._refuse(model, canary, since=since, reason=f"the canary is worse: {why}")
         except Exception as error:
             _log.error("%s: the end of canary %d cannot be recorded: %s", model, canary, error)
+
+    def _due(self, model: str, canary: int) -> bool:
+        """Whether a canary has answered enough since it was looked at last."""
+        requests = self._counts(model, canary).requests
+        due = self._looks.get((model, canary), FIRST_LOOK)
+        if requests < due // 4:  # it has begun again
+            due = FIRST_LOOK
+        self._looks[model, canary] = due
+        return requests >= due
 
     def _note(self, model: str, number: str, refusal: Mapping[str, Any]) -> None:
         known = self._refused.setdefault(model, {})

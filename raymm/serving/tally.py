@@ -14,6 +14,8 @@ _LEAST = 1e-4
 _BUCKETS = 80
 FIRST_LOOK = 50
 """Requests of a canary before it is judged first; then at each doubling of them."""
+LEAST_KNOWN = 100
+"""Answers of a champion without which its 99th percentile is not known, and no time is judged."""
 _ALPHA = 5e-4
 """Of each test: two of them at ten doublings (50 to 25,600 requests) stay below 1 % together."""
 
@@ -116,7 +118,7 @@ def verdict(champion: Counts, canary: Counts, *, slowdown: float) -> str:
     Errors: given the errors of both together, those of the canary are binomial with its share of
     the requests if both fail alike. Time: if the canary were at most ``slowdown`` times as slow,
     one in a hundred of its answers would take longer than that times the champion's 99th
-    percentile.
+    percentile, which is asked once the champion has `LEAST_KNOWN` answers.
 
     Parameters
     ----------
@@ -134,7 +136,8 @@ def verdict(champion: Counts, canary: Counts, *, slowdown: float) -> str:
         )
     usual, answers = champion.quantile(0.99), sum(canary.within)
     slow = canary.slower_than(slowdown * usual)
-    if usual and slow and tail(slow, answers, 0.01) < _ALPHA:
+    known = sum(champion.within) >= LEAST_KNOWN
+    if known and slow and tail(slow, answers, 0.01) < _ALPHA:
         return (
             f"{slow} of its {answers} answers took over {slowdown:g} times the champion's 99th "
             f"percentile of {usual * 1e3:.3g} ms"

@@ -63,6 +63,40 @@ def test_a_desk_that_was_started_again_waits_to_hear_of_all():
     assert desk.standing("m")["switched"] == 3
 
 
+def test_what_a_dead_replica_counted_condemns_nobody():
+    alive, refused = {"a", "b"}, []
+    desk = Desk(alive=lambda: alive, refuse=lambda *what, **how: refused.append(what))
+    alive.remove("b")  # killed while it failed, and never heard of again
+    bad = {"1": tally(400), "2": tally(0, errors=80)}
+    desk._replicas["b"] = {"m": standing(5, canary=2, counts=bad)}
+    desk.report("a", "m", standing(5, canary=2, counts={"1": tally(400), "2": tally(60)}))
+    assert not refused
+    alive.add("b")
+    desk.report("b", "m", standing(5, canary=2, counts=bad))
+    assert refused == [("m", 2)]
+
+
+def test_a_replica_that_lags_behind_does_not_say_who_is_judged():
+    refused = []
+    desk = Desk(alive=lambda: {"a", "b"}, refuse=lambda *what, **how: refused.append(what))
+    counts = {"1": tally(400), "2": tally(20, errors=40), "3": tally(0, errors=400)}
+    desk.report("a", "m", {**standing(6, counts=counts), "champion": 3})  # its canary has ended
+    desk.report("b", "m", standing(5, canary=2, counts=counts))
+    assert not refused
+    # As failing as the champion that the newest release names, and not as the one before.
+    desk.report("a", "m", {**standing(6, canary=2, counts=counts), "champion": 3})
+    assert not refused
+
+
+def test_nobody_is_judged_while_it_is_not_known_who_lives():
+    def away():
+        raise OSError("no answer")
+
+    desk = Desk(alive=away, refuse=pytest.fail)
+    counts = {"1": tally(400), "2": tally(20, errors=40)}
+    desk.report("a", "m", standing(5, canary=2, counts=counts))
+
+
 def test_refusals_are_kept_after_the_replica_has_forgotten():
     desk = Desk(alive=lambda: {"a"})
     desk.report("a", "m", standing(3, refused={"7": {"sequence": 3, "reason": "not finite"}}))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from raymm.serving.tally import Counts, Tally, bounds, tail, total, verdict
+from raymm.serving.tally import LEAST_KNOWN, Counts, Tally, bounds, tail, total, verdict
 
 
 def counted(seconds, errors=0):
@@ -60,6 +60,14 @@ def test_a_canary_that_fails_or_is_slow_is_ended():
     assert not verdict(champion, counted([0.003] * 50), slowdown=2)
     assert not verdict(champion, counted([0.002] * 50), slowdown=2)
     assert not verdict(Counts(), Counts(), slowdown=2)
+
+
+def test_no_time_is_judged_before_the_champions_is_known():
+    """Its 99th percentile of a few answers is whatever those took."""
+    slow = counted([0.02] * 50)
+    assert not verdict(counted([0.002] * (LEAST_KNOWN - 1)), slow, slowdown=2)
+    assert "99th percentile" in verdict(counted([0.002] * LEAST_KNOWN), slow, slowdown=2)
+    assert "failed 50" in verdict(counted([0.002] * 20), counted([], 50), slowdown=2)
 
 
 def test_the_bounds_are_those_of_the_quantiles():
