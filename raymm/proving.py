@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,9 +14,11 @@ from raymm.artifacts import Blessing, Check, Evaluation, Version
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.evaluation import blessing as blessings
+from raymm.evaluation import compressed
 from raymm.evaluation import evaluate as evaluations
 from raymm.evaluation import slices as slicing
 from raymm.evaluation.metrics import baseline_prediction
+from raymm.features.groups import Group
 from raymm.stages import Built, Life, kept, load, runner
 
 
@@ -31,23 +34,72 @@ class Proof:
 def prove(life: Life, built: Built) -> Proof:
     """Evaluate and bless the compressed bundle; ship the full one where only that is blessed.
 
-    The test rows are read once: every bundle concerned predicts them in this one stage.
+    The compressed bundle is also held against the full one, see `raymm.evaluation.compressed`.
+    Where the full one ships, a check of its blessing, "compression", says why. The test rows are
+    read once: every bundle concerned predicts them in this one stage.
     """
     champion = _reigning(life, built)
     deciding = {
         "bundles": [built.bundle, built.full],
         "champion": champion.bundle if champion else "",
         "goal": life.config.goal.model_dump(mode="json"),
+        # Named where it is another, so that what was proven by the usual one is found again.
+        **life.config.compression.model_dump(
+            mode="json", include={"max_loss"}, exclude_defaults=True
+        ),
     }
 
     def make() -> Proof:
-        first = _prove_one(life, built, built.bundle, champion)
-        if first.blessing.blessed or built.bundle == built.full:
+        dataset = life.dataset
+        slices = slicing.slices(dataset.frame, dataset.schema, dataset.test)
+        first = _prove_one(life, built.bundle, champion, slices)
+        if built.bundle == built.full:
             return first
-        second = _prove_one(life, built, built.full, champion)
-        return second if second.blessing.blessed else first
+        if first.blessing.blessed:
+            first = _held(life, built, first, slices)
+        if first.blessing.blessed:
+            return first
+        second = _prove_one(life, built.full, champion, slices)
+        return _instead(first, second) if second.blessing.blessed else first
 
     return kept(life, "evaluate", deciding, Proof, make)
+
+
+def _held(life: Life, built: Built, proof: Proof, slices: Sequence[Group]) -> Proof:
+    """Hold the compressed bundle against the full one, unless that is beyond the goal's limits."""
+    rows = life.dataset.test
+    beyond = [one for one in _limits(life, built.full) if not one.passed]
+    if beyond:
+        # The form within them that loses least was chosen, whatever it loses.
+        text = "Before compression the bundle is beyond the goal's limits, so nothing is compared."
+        check = Check(name="compression", passed=True, statement=text)
+    else:
+        tensors = life.dataset.rows(rows)
+        pair = compressed.Pair(
+            truth=life.dataset.y[rows],
+            made=runner(life, built.bundle).predict(tensors),
+            full=runner(life, built.full).predict(tensors),
+            decision=load(life, built.full).schema.decision,
+            seed=life.config.seed,
+        )
+        check = compressed.compressed(
+            pair,
+            task=life.dataset.schema.task,
+            metric=life.metric,
+            max_loss=life.config.compression.max_loss,
+            slices=slices,
+        )
+    checks = (*proof.blessing.checks, check)
+    return replace(proof, blessing=Blessing(blessed=check.passed, checks=checks))
+
+
+def _instead(first: Proof, second: Proof) -> Proof:
+    """Return the full bundle's proof, saying why it takes the compressed one's place."""
+    failed = " ".join(one.statement for one in first.blessing.checks if not one.passed)
+    text = f"The bundle ships as it was before compression: the compressed one failed. {failed}"
+    check = Check(name="compression", passed=True, statement=text)
+    checks = (*second.blessing.checks, check)
+    return replace(second, blessing=replace(second.blessing, checks=checks))
 
 
 def _reigning(life: Life, built: Built) -> Version | None:
@@ -59,19 +111,27 @@ def _reigning(life: Life, built: Built) -> Version | None:
     return None
 
 
-def _prove_one(life: Life, built: Built, sha256: str, champion: Version | None) -> Proof:
-    evaluation, reason = _evaluation(life, sha256, champion)
-    limited = life.config.goal.limits.latency_p99_ms is not None
+def _prove_one(life: Life, sha256: str, champion: Version | None, slices: Sequence[Group]) -> Proof:
+    evaluation, reason = _evaluation(life, sha256, champion, slices)
+    size, slow = _sizes(life, sha256)
     blessing = blessings.bless(
-        evaluation,
-        life.config.goal,
-        bundle_bytes=len(life.registry.store.get_blob(sha256)),
-        row_microseconds=_slow_row(life, load(life, sha256)) if limited else None,
+        evaluation, life.config.goal, bundle_bytes=size, row_microseconds=slow
     )
     if reason:
         check = Check(name="champion", passed=False, statement=reason)
         blessing = Blessing(blessed=False, checks=(*blessing.checks, check))
     return Proof(bundle=sha256, evaluation=evaluation, blessing=blessing)
+
+
+def _limits(life: Life, sha256: str) -> list[Check]:
+    return blessings.limit_checks(life.config.goal, *_sizes(life, sha256))
+
+
+def _sizes(life: Life, sha256: str) -> tuple[int, float | None]:
+    """Return a bundle's bytes, and a slow row's microseconds where the goal limits them."""
+    limited = life.config.goal.limits.latency_p99_ms is not None
+    slow = _slow_row(life, load(life, sha256)) if limited else None
+    return len(life.registry.store.get_blob(sha256)), slow
 
 
 def _slow_row(life: Life, bundle: Bundle) -> float:
@@ -88,7 +148,9 @@ def _slow_row(life: Life, bundle: Bundle) -> float:
     return float(np.quantile(times[100:], 0.99) * 1e6)
 
 
-def _evaluation(life: Life, sha256: str, champion: Version | None) -> tuple[Evaluation, str]:
+def _evaluation(
+    life: Life, sha256: str, champion: Version | None, slices: Sequence[Group]
+) -> tuple[Evaluation, str]:
     """Return the evaluation on the test rows, and why there is no comparison where one is due."""
     dataset = life.dataset
     rows, truth = dataset.test, dataset.y[dataset.test]
@@ -104,7 +166,6 @@ def _evaluation(life: Life, sha256: str, champion: Version | None) -> tuple[Eval
     baseline = baseline_prediction(trained, classes, len(rows), metric=life.metric)
     bundle = load(life, sha256)
     predictions = runner(life, sha256).predict(dataset.rows(rows))
-    slices = slicing.slices(dataset.frame, dataset.schema, rows)
     judge = partial(judge, decisions=(bundle.schema.decision, ()))
     if champion is None:
         return judge(truth, predictions, baseline=baseline, slices=slices), ""

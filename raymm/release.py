@@ -56,6 +56,9 @@ def summary(life: Life, best: Trial, recipe: Recipe, built: Built, proof: Proof)
             for one in recipe.members
         ],
         "policy": {one.policy: one.kept for one in recipe.findings},
+        "compression": next(
+            (one.statement for one in proof.blessing.checks if one.name == "compression"), ""
+        ),
         "rows": len(life.dataset.y),
         "features": len(life.dataset.schema.features),
         "uncompressed_bytes": len(sizes.get_blob(built.full)),
@@ -89,6 +92,7 @@ def register(
     """
     trials, recipe = found
     best = trials.leaderboard[0]
+    built = _shipped(built, proof)
     page = _report(life, found, built, proof, explanation, audit, anomalies)
     records = {
         "trials": trials,
@@ -117,6 +121,15 @@ def register(
     )
     name = f"report-{version.number}.html" if picked else "report.html"
     return version, _written(life, html.numbered(page, version.number), name)
+
+
+def _shipped(built: Built, proof: Proof) -> Built:
+    """Mark the bundle as it was as the chosen form where that ships in a compressed one's place."""
+    if proof.bundle != built.full or built.bundle == built.full:
+        return built
+    whole, *others = (replace(one, chosen=False) for one in built.frontier.candidates)
+    candidates = (replace(whole, chosen=True), *others)
+    return replace(built, frontier=replace(built.frontier, candidates=candidates))
 
 
 def _report(

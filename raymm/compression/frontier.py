@@ -205,7 +205,7 @@ def _recipes(
     name, technique = named
     found: list[Config] = []
     with plan.tried(name, {}):
-        found = list(plan.thinned(technique.recipes(base.bundle, trained), most))
+        found += plan.thinned(technique.recipes(base.bundle, trained), most)
     return found
 
 

@@ -56,7 +56,7 @@ def bless(
         allowed = _allowed(evaluation, evaluation.champion_gain, made, margin)
         checks.append(_champion(evaluation, evaluation.champion_gain, allowed))
         checks.append(_slices(evaluation, allowed))
-    checks += _limits(goal, bundle_bytes, row_microseconds)
+    checks += limit_checks(goal, bundle_bytes, row_microseconds)
     return Blessing(blessed=all(check.passed for check in checks), checks=tuple(checks))
 
 
@@ -140,7 +140,8 @@ def _slices(evaluation: Evaluation, allowed: float) -> Check:
     return Check(name="slices", passed=False, statement=text)
 
 
-def _limits(goal: Goal, bundle_bytes: int, row_microseconds: float | None) -> list[Check]:
+def limit_checks(goal: Goal, bundle_bytes: int, row_microseconds: float | None) -> list[Check]:
+    """Check a file's bytes and a slow row's microseconds, where the goal limits them."""
     checks = []
     if goal.limits.bundle_mb is not None:
         size = bundle_bytes / 1e6

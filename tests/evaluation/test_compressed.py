@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raymm.evaluation import compressed as module
+from raymm.evaluation.compressed import Pair, compressed
+from raymm.evaluation.metrics import metric_for
+from raymm.features.groups import Group
+
+METRICS = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "rmse"}
+
+
+def told(task: str, rows: int = 2000, seed: int = 0) -> tuple[Any, Any]:
+    """Return truth and true probabilities, or values with noise."""
+    generator = np.random.default_rng(seed)
+    if task == "regression":
+        values = generator.normal(50, 10, rows)
+        return values + generator.normal(0, 3, rows), values
+    raw = generator.normal(0, 2, (rows, 2 if task == "binary" else 4))
+    share = np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True)
+    drawn = (share.cumsum(axis=1) < generator.random((rows, 1))).sum(axis=1)
+    return np.minimum(drawn, share.shape[1] - 1), share
+
+
+def check(task: str, truth: Any, made: Any, full: Any, **how: Any) -> Any:
+    metric = metric_for(how.pop("metric", METRICS[task]), task)
+    how = {"max_loss": 0.0005, **how}
+    return compressed(Pair(truth=truth, made=made, full=full), task=task, metric=metric, **how)
+
+
+def halves(rows: int, count: int = 20) -> list[Group]:
+    places = np.arange(rows)
+    return [Group(column="f", value=str(k), mask=places % count == k) for k in range(count)]
+
+
+@pytest.mark.parametrize("task", METRICS)
+def test_what_differs_by_chance_passes(task: str) -> None:
+    for seed in range(12):
+        truth, full = told(task, 500, seed)
+        noise = np.random.default_rng([seed, 1]).normal(0, 0.01, full.shape)
+        made = full + noise * (10 if task == "regression" else full * (1 - full))
+        if task != "regression":
+            made = made / made.sum(axis=1, keepdims=True)
+        found = check(task, truth, made, full, slices=halves(500), max_loss=0.005)
+        assert found.passed, found.statement
+        assert check(task, truth, full, full, slices=halves(500), max_loss=0.0).passed
+
+
+def test_probabilities_that_shrink_to_the_frequencies_are_refused() -> None:
+    truth, full = told("binary")
+    made = 0.5 + (full - 0.5) / 10
+    found = check("binary", truth, made, full)
+    assert not found.passed
+    assert "log_loss grows from" in found.statement
+    # The order of the rows, and so the goal's metric, is the same.
+    assert found.statement.startswith("roc_auc loses 0 by compression")
+
+
+def test_a_calibration_error_alone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, full = told("binary")
+    made = 0.5 + (full - 0.5) * 0.8
+    monkeypatch.setattr(module, "NATS", 1.0)
+    found = check("binary", truth, made, full)
+    assert not found.passed
+    assert "calibration_error grows" in found.statement
+
+
+def test_a_slice_that_is_given_up_is_refused() -> None:
+    truth, full = told("binary")
+    slices = halves(len(truth))
+    made = full.copy()
+    made[slices[3].mask] = full[slices[3].mask][:, ::-1]
+    found = check("binary", truth, made, full, slices=slices, max_loss=0.2)
+    assert not found.passed
+    assert "where f = 3 (100 rows)" in found.statement
+    assert check("binary", truth, made, full, max_loss=0.2).passed
+
+
+@pytest.mark.parametrize("task", METRICS)
+def test_a_loss_counts_where_it_surely_is_beyond_what_is_allowed(task: str) -> None:
+    truth, full = told(task)
+    flat = np.broadcast_to(full.mean(axis=0), full.shape)
+    made = 0.5 * full + 0.5 * np.random.default_rng(5).permutation(full)
+    assert not check(task, truth, made, full).passed
+    assert not check(task, truth, flat, full).passed
+    few = slice(0, 12)
+    assert check(task, truth[few], full[few] + 1e-9, full[few]).passed
+
+
+def test_metrics_of_labels_see_what_is_answered() -> None:
+    truth, full = told("binary")
+    moved = full / [1.0, 8.0]
+    moved /= moved.sum(axis=1, keepdims=True)
+    pair = Pair(truth=truth, made=full, full=moved, decision=(1.0, 8.0))
+    metric = metric_for("accuracy", "binary")
+    loss, score = pair.scores(metric)
+    assert score == metric(truth, full)
+    assert loss == pytest.approx(score - metric(truth, full * [1.0, 8.0]))
+
+
+def test_answers_that_are_not_finite_are_refused() -> None:
+    truth, full = told("binary", 50)
+    broken = full.copy()
+    broken[3] = np.nan
+    assert not check("binary", truth, broken, full).passed
+    assert check("binary", truth, full, broken).passed
+
+
+def test_the_same_seed_gives_the_same_statement() -> None:
+    truth, full = told("binary")
+    made = 0.9 * full + 0.05
+    assert check("binary", truth, made, full) == check("binary", truth, made, full)
