@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from raymm import proving, recipes, release, searching, stages
+from raymm import fallback, proving, recipes, release, searching, stages
 from raymm.artifacts import (
     Anomaly,
     Audit,
@@ -157,7 +157,7 @@ def run(
         _head(ledger, config, life.metric)
         trials = searching.search(life)
         recipe = recipes.compose(life, trials)
-        built = stages.build(life, recipe)
+        recipe, built = fallback.built(life, trials, recipe)
         proof = proving.prove(life, built)
         explanation = stages.explain(life, built, proof.bundle, recipe)
         audit = stages.audit(life, proof.bundle)
