@@ -33,6 +33,46 @@ def test_a_rare_class_is_answered_sooner(name):
     assert metric(fresh, decision.weigh(told, weights)) > metric(fresh, told) + 0.02
 
 
+def rare(seed: int, rows: int = 20_000):
+    """True probabilities of a class of which there is one row in 500."""
+    generator = np.random.default_rng(seed)
+    margin = 2.6 * generator.normal(size=rows) - 9.2
+    likely = 1 / (1 + np.exp(-margin))
+    truth = (generator.random(rows) < likely).astype(np.int64)
+    return truth, np.stack([1 - likely, likely], axis=1)
+
+
+@pytest.mark.parametrize("name", ["f1", "mcc"])
+def test_the_threshold_of_a_rare_class_is_found_among_its_own_rows(name):
+    """The best threshold of F1 for true probabilities is half of the F1 that it reaches."""
+    metric = metric_for(name, "binary")
+    fresh, told = rare(99, 100_000)
+    grid = np.quantile(told[:, 1], np.linspace(0.95, 0.9999, 200))
+    best = decision._scores(metric, fresh, told[:, 1], grid).max()
+    reached = []
+    for seed in range(6):
+        truth, likely = rare(seed)
+        assert 20 < truth.sum() < 80
+        weights = decision.choose(metric, truth, likely)
+        reached.append(metric(fresh, decision.weigh(told, weights)))
+    assert np.mean(reached) > 0.85 * best
+
+
+def test_a_rare_first_class_is_as_well_found():
+    metric = metric_for("balanced_accuracy", "binary")
+    truth, likely = rare(0)
+    one, other = (
+        decision.choose(metric, *both) for both in ((truth, likely), (1 - truth, likely[:, ::-1]))
+    )
+    np.testing.assert_allclose(one, other[::-1], rtol=0.2)
+
+
+def test_few_values_are_all_tried():
+    values = np.arange(1, 101) / 101
+    tried, window = decision._tried(np.zeros(100, np.int64), values)
+    assert (tried.tolist(), window) == (values.tolist(), decision.SMOOTH)
+
+
 def test_balanced_accuracy_wants_the_frequency_as_threshold():
     truth, likely = binary(50_000, 0.1)
     (threshold, _) = decision.choose(metric_for("balanced_accuracy", "binary"), truth, likely)
