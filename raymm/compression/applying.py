@@ -47,10 +47,12 @@ def applied(
 ) -> tuple[Bundle, Frontier]:
     """Compress a bundle as was chosen; where that fails, in the next way.
 
-    It fails where a technique raises, where answers for rows are not finite, and where ``proven``
-    raises. The next are larger forms that surely lose as little and surely are better than their
-    control, where they have one, and the bundle as it is: those within the limits first, smaller
-    ones first.
+    It fails where a technique raises, where answers for rows are not finite, where ``proven``
+    raises, and where the file is larger than the limits allow: it was measured with a bundle of
+    fewer rows. The next are larger forms that surely lose as little and surely are better than
+    their control, where they have one, and the bundle as it is: those within the limits first,
+    smaller ones first. After a file that was too large come smaller forms too, those that lose
+    least first, and what would grow beyond the limits as much as that one did comes last.
 
     Parameters
     ----------
@@ -62,29 +64,66 @@ def applied(
     Returns
     -------
     Bundle
+        The smallest one that did not fail otherwise, where all are too large.
     Frontier
         With the way that was taken marked as chosen, and those that failed among what was left out.
     """
+    held = limits or Limits()
     (first,) = [one for one in found.candidates if one.chosen]
+    ways = [first, *sorted(_next(found, first), key=lambda one: _rank(one, held))]
+    failed, large = [], list[tuple[int, Candidate, Bundle]]()
+    taken: tuple[Candidate, Bundle] | None = None
+    while ways and taken is None:
+        way = ways.pop(0)
+        made, fault = _tried(bundle, way, trained, tensors, proven)
+        if not fault and held.bundle_mb is not None:
+            size = len(made.to_bytes(proven=False))
+            if size > held.bundle_mb * 1e6:
+                fault = f"it takes {size / 1e6:.3g} MB of {held.bundle_mb:g}"
+                ways += [] if large else _smaller(found, first)
+                large.append((size, way, made))
+                growth = max(one[0] / max(1, one[1].bytes) for one in large)
+                ways.sort(key=lambda one: _rank(one, held, growth, first.bytes))
+        if fault:
+            failed.append(f"{told(way.technique, way.parameters)}, of the final bundle: {fault}")
+        else:
+            taken = way, made
+    if taken is None:
+        taken = min(large, key=lambda one: one[0])[1:]
+    marked = tuple(replace(one, chosen=one is taken[0]) for one in found.candidates)
+    return taken[1], replace(found, candidates=marked, left_out=(*found.left_out, *failed))
+
+
+def _next(found: Frontier, first: Candidate) -> list[Candidate]:
+    """Return larger forms that surely lose as little, and the bundle as it is."""
     allowed = max(first.loss.high, first.loss.value)
-    others = [one for one in found.candidates[1:] if not one.chosen and one.bytes >= first.bytes]
     others = [
         one
-        for one in others
-        if max(one.loss.high, one.loss.value) <= allowed
-        and (one.over_control is None or one.over_control.low > 0)
+        for one in found.candidates[1:]
+        if one is not first
+        and one.bytes >= first.bytes
+        and max(one.loss.high, one.loss.value) <= allowed
+        and _better(one)
     ]
-    held = limits or Limits()
-    rest = [*others, found.candidates[0]]
-    rest.sort(key=lambda one: (not within_limits(one, held), one.bytes))
-    failed = []
-    for way in (first, *rest):
-        made, fault = _tried(bundle, way, trained, tensors, proven)
-        if not fault:
-            break
-        failed.append(f"{told(way.technique, way.parameters)}, of the final bundle: {fault}")
-    marked = tuple(replace(one, chosen=one is way) for one in found.candidates)
-    return made, replace(found, candidates=marked, left_out=(*found.left_out, *failed))
+    return [*others, *([] if first.technique == NONE else found.candidates[:1])]
+
+
+def _smaller(found: Frontier, first: Candidate) -> list[Candidate]:
+    """Return the forms that are smaller, whatever they lose."""
+    known = [one for one in found.candidates[1:] if np.isfinite(one.loss.value) and _better(one)]
+    return [one for one in known if one.bytes < first.bytes]
+
+
+def _better(one: Candidate) -> bool:
+    """Whether a form surely is better than its control, where it has one."""
+    return one.over_control is None or one.over_control.low > 0
+
+
+def _rank(one: Candidate, limits: Limits, growth: float = 1.0, size: int = 0) -> tuple[Any, ...]:
+    """Return what forms are sorted by; of those below ``size`` bytes the loss counts."""
+    grown = replace(one, bytes=int(growth * one.bytes))
+    lost = one.loss.value if one.bytes < size else -np.inf
+    return not within_limits(grown, limits), lost, one.bytes
 
 
 def _tried(

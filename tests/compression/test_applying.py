@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from raymm.artifacts import Candidate, Frontier, Score
+from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.compression.applying import applied, steps
 from raymm.compression.compressor import Compressor, Rows
@@ -22,6 +24,8 @@ RAISES = 1e9
 class Constant(Compressor):
     """Leaves that all hold one value."""
 
+    sizes: ClassVar[dict] = {}
+
     def recipes(self, bundle, rows):
         return ()
 
@@ -34,12 +38,12 @@ class Constant(Compressor):
         return replace(bundle, graph=model.SerializeToString(deterministic=True))
 
 
-def candidate(value, size, high=0.0, chosen=False, slow=0.0, gain=None):
+def candidate(value, size, high=0.0, chosen=False, slow=0.0, gain=None, lost=0.0):
     return Candidate(
         technique="none" if value is None else "constant",
         parameters={} if value is None else {"value": None if value == RAISES else value},
         score=0.0,
-        loss=Score(metric="m", value=0.0, low=0.0, high=high),
+        loss=Score(metric="m", value=lost, low=lost, high=max(high, lost)),
         bytes=size,
         row_microseconds=1.0,
         chosen=chosen,
@@ -55,6 +59,17 @@ def case(dataset, trained, monkeypatch):
     bundle = trained(data, "lightgbm", 5)[0]
     metric = metric_for("rmse", "regression")
     rows = Rows(tensors=data.rows(data.train), y=data.y[data.train], metric=metric)
+
+    pack = Bundle.to_bytes
+
+    def sized(self, **how):
+        """Return a file of the size that is told of the leaves' value, where one is."""
+        value = None
+        if self is not bundle:
+            value = float(TreeEnsemble.from_node(tree_nodes(self)[1][0]).value[0])
+        return b"0" * Constant.sizes[value] if value in Constant.sizes else pack(self, **how)
+
+    monkeypatch.setattr(Bundle, "to_bytes", sized)
 
     def run(*candidates, **how):
         found = Frontier(candidates=candidates, metric="m", max_loss=0.1, rows=10)
@@ -113,6 +128,26 @@ def test_the_next_one_keeps_the_limits_where_one_does(case):
     # The bundle itself comes before forms that are too slow.
     within = candidate(None, 9, slow=50.0), candidate(nan, 5, chosen=True), slow
     assert case(*within, limits=limits) == ([True, False, False], True)
+
+
+def test_a_final_file_beyond_the_limit_gives_way_to_smaller_forms(case, monkeypatch):
+    """The probe's files are those of the candidates; the final ones are twice as large."""
+    sizes = {None: 2000, 1.0: 1200, 2.0: 700, 3.0: 900, 4.0: 1600}
+    monkeypatch.setattr(Constant, "sizes", sizes)
+    limits = Limits(bundle_mb=0.001)
+    first, large = candidate(1.0, 600, chosen=True), candidate(4.0, 800)
+    small, less = candidate(2.0, 350, lost=0.3), candidate(3.0, 450, lost=0.2)
+    ways = candidate(None, 1000), large, first
+    assert case(*ways, small, less, limits=limits)[0] == [False] * 4 + [True]
+    assert "it takes 0.0012 MB of 0.001" in case.left_out[0]
+    assert len(case.left_out) == 1
+    assert case(*ways, small, limits=limits)[0] == [False] * 3 + [True]
+    # One that is no better than its control is no way out; of what is too large the smallest is.
+    doubtful = candidate(3.0, 450, lost=0.2, gain=-0.1)
+    assert case(*ways, doubtful, small, limits=limits)[0] == [False] * 4 + [True]
+    assert case(*ways, doubtful, limits=limits)[0] == [False, False, True, False]
+    assert len(case.left_out) == 3
+    assert case(*ways, small, less)[0] == [False, False, True, False, False]
 
 
 def test_the_next_one_surely_is_better_than_its_control(case):
