@@ -16,7 +16,7 @@ from raymm.bundle.run import Runner
 from raymm.config import default_storage
 from raymm.data import ingest
 from raymm.errors import ConfigError, DataError, NotFound
-from raymm.features.columns import encode
+from raymm.features.columns import distinct, encode, gaps
 from raymm.registry.versions import Registry
 
 _OTHERS = {".parquet", ".xlsx", ".xls", ".json", ".feather", ".arrow", ".gz", ".zip"}
@@ -154,8 +154,10 @@ def unreadable(frame: pd.DataFrame, schema: Schema) -> tuple[str, ...]:
             continue
         gone = np.isnan(values) if values.dtype.kind == "f" else values == NO_TIME
         words = frame[column.name].astype(str).str.strip()
-        blank = frame[column.name].isna() | words.str.lower().isin(_BLANK | set(column.missing))
+        blank = frame[column.name].isna() | words.str.lower().isin(_BLANK)
         odd = np.flatnonzero(gone & ~blank.to_numpy(bool))
+        codes, found = distinct(frame[column.name].iloc[odd])
+        odd = odd[~gaps(found, column)[codes]]
         if len(odd):
             notes.append(
                 f"{column.name}: {len(odd):,} of {len(frame):,} values are no {column.kind} and "

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from raymm import prediction
+from raymm.artifacts import Column, Schema
 from raymm.errors import ConfigError, DataError, NotFound
 from raymm.registry.versions import Registry
 
@@ -69,6 +70,18 @@ def test_cells_that_cannot_be_read_are_told(finished, home, tmp_path):
     assert "income: 1 of 20" in notes[0]
     assert "'much' in row 4" in notes[0]
     assert "'some day' in row 5" in notes[1]
+
+
+def test_a_word_for_missing_is_told_by_its_value_too() -> None:
+    columns = (
+        Column(name="x", kind="number", missing=("-999", "None Given")),
+        Column(name="y", kind="number", role="target"),
+    )
+    schema = Schema(columns=columns, target="y", task="regression")
+    frame = pd.DataFrame({"x": [-999.0, "-999.00", "None Given", "odd", 3]})
+    (note,) = prediction.unreadable(frame, schema)
+    assert "1 of 5" in note
+    assert "'odd' in row 4" in note
 
 
 def test_only_csv_is_written(finished, home, tmp_path):

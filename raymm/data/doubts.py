@@ -73,13 +73,16 @@ def _sentinels(cells: pd.Series, column: Column) -> Iterator[Anomaly]:
         width = max(high - low, abs(high), abs(low)) if high > low else abs(high)
         outside = low - end if word == "smallest" else end - high
         if outside > 0.5 * width or (end < 0 <= low):
+            shown = f"{end:.0f}" if float(end).is_integer() else f"{end:g}"
+            if "decimal comma" in (column.format or ""):
+                shown = shown.replace(".", ",")
             yield Anomaly(
                 rule="number that may mean missing",
                 column=column.name,
-                observed=f"{end:g} in {count} of {len(values)} rows, far from all other values",
+                observed=f"{shown} in {count} of {len(values)} rows, far from all other values",
                 allowed="an empty cell where a value is missing",
-                remedy=f'If {end:g} means "missing", add "{end:g}" to the column\'s missing words '
-                "in the schema.",
+                remedy=f'If {shown} means "missing", add "{shown}" to the column\'s missing '
+                "words in the schema.",
                 severity="warning",
             )
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import difflib
 import typing
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from raymm.artifacts import Column, Kind, Role, Schema, Task, as_record
 from raymm.errors import DataError
+from raymm.features.columns import MARKS
 
 VERSION = 1
 
@@ -20,7 +23,7 @@ _HEAD = """\
 # The schema of a table, written by raymm. Edit it and name it in data.schema.
 # kind:     number, boolean, category, datetime or text
 # role:     feature, target, time (orders the rows), group (rows kept together) or ignored
-# missing:  words that mean "missing", besides the empty text
+# missing:  words that mean "missing", besides the empty text; "-999" is the number, too
 # format:   dates: a strptime format, ISO8601, epoch or epoch ms;
 #           numbers: decimal comma, thousands comma, signs (joined by ", "), or duration (h:m:s)
 # classes:  of the target, in the order of their codes; of two, the positive class is the last
@@ -147,9 +150,33 @@ def _column(record: Any, where: str) -> Column:
     if not isinstance(made.get("nullable", True), bool):
         raise DataError(f"{where}: nullable must be true or false, but got {made['nullable']!r}.")
     if made.get("format") is not None:
-        _text(made["format"], "format", where)
+        _require_format(_text(made["format"], "format", where), made["kind"], where)
     _text(made.get("reason", ""), "reason", where)
     return Column(**made)
+
+
+def _require_format(form: str, kind: str, where: str) -> None:
+    """Raise DataError where numbers or dates cannot be written in a format."""
+    if kind == "number":
+        for mark in form.split(", "):
+            if mark not in MARKS:
+                raise DataError(
+                    f'{where}: format of numbers holds "{mark}", which is not known.'
+                    f"{_near(mark, MARKS)}"
+                )
+    if kind != "datetime" or form in ("ISO8601", "epoch", "epoch ms"):
+        return
+    moment = datetime.datetime(2001, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
+    try:
+        read = datetime.datetime.strptime(moment.strftime(form), form)
+        pd.to_datetime(pd.Series(["x"]), format=form, errors="coerce")
+    except ValueError:
+        read = None
+    if read is None or "%" not in form:
+        raise DataError(
+            f'{where}: format "{form}" is none of dates. Write ISO8601, epoch, epoch ms or a '
+            "strptime format such as %d/%m/%Y."
+        )
 
 
 def _require_sound(schema: Schema, where: str) -> None:

@@ -19,7 +19,7 @@ from raymm.data.personal import personal
 from raymm.data.scarcity import few_of_a_class, few_rows, nearly_constant
 from raymm.data.schema import CATEGORIES
 from raymm.errors import DataError
-from raymm.features.columns import distinct, spell, tensor
+from raymm.features.columns import distinct, gaps, spell, tensor
 
 
 def validate(
@@ -56,7 +56,7 @@ def validate(
             values = frame[column.name]
             read = tensors[column.name] if column.name in tensors else tensor(values, column)
             found += _values(values, read, column)
-            found += _missing(column, statistics)
+            found += _missing(read, column)
             found += nearly_constant(column, statistics)
     if schema.target in frame.columns:
         evidence = Evidence.of(frame, schema, tensors)
@@ -136,8 +136,7 @@ def _values(values: pd.Series[Any], read: npt.NDArray[Any], column: Column) -> I
         rest = values[np.isnan(read) if lost is None else lost]
     codes, found = distinct(rest)
     rows = np.bincount(codes[codes >= 0], minlength=len(found))
-    absent = {"", *(word.strip() for word in column.missing)}
-    given = np.array([spell(value) not in absent for value in found], dtype=bool)
+    given = ~gaps(found, column)
     if not given.any():
         return
     if column.kind == "category":
@@ -205,19 +204,16 @@ def _unseen(
         )
 
 
-def _missing(column: Column, statistics: Statistics) -> Iterator[Anomaly]:
-    try:
-        counts = statistics.column(column.name)
-    except KeyError:
+def _missing(read: npt.NDArray[Any], column: Column) -> Iterator[Anomaly]:
+    missing = int((~there(read, column)).sum())
+    if not missing:
         return
-    if not counts.missing:
-        return
-    share = counts.missing / counts.rows
+    share = missing / len(read)
     if not column.nullable:
         yield anomaly(
             "missing values",
             column.name,
-            f"{counts.missing} missing values ({share:.1%})",
+            f"{missing} missing values ({share:.1%})",
             "none (nullable is false)",
             "Fill them, drop the rows, or set nullable to true in the schema.",
             "error",

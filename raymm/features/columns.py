@@ -9,6 +9,8 @@ and only those are parsed, which makes a table of 40,000 rows a matter of millis
 from __future__ import annotations
 
 import datetime
+import functools
+import re
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -20,8 +22,14 @@ from raymm.artifacts import NO_TIME, Column, Schema
 from raymm.errors import DataError
 from raymm.features.clock import durations
 
+MARKS = ("decimal comma", "thousands comma", "signs", "duration")
+"""The words that a number column's format may hold."""
+
 SIGNS = "$€£¥₹%"
-"""Currency and percent signs that the word ``signs`` in a number column's format takes away."""
+"""Currency and percent signs that the word ``signs`` in a number column's format takes away.
+
+It also reads brackets around a number, as in accounts, as its minus.
+"""
 
 
 def encode(frame: pd.DataFrame, schema: Schema) -> dict[str, npt.NDArray[Any]]:
@@ -31,7 +39,8 @@ def encode(frame: pd.DataFrame, schema: Schema) -> dict[str, npt.NDArray[Any]]:
     is what cannot be read as the column's kind. Infinite numbers, and numbers beyond the range of
     float32, are missing too: no model family takes infinities, and a tree that learnt from a
     clipped value would split on the clip. Surrounding blanks do not count. Dates without an
-    offset are UTC; fractions of a second are cut off.
+    offset are UTC; fractions of a second are cut off. Of numbers and dates, a word for missing
+    stands for its value, so that ``-999`` is missing as text, as -999.0 and as a whole number.
 
     Raises
     ------
@@ -133,16 +142,18 @@ def numbers(values: pd.Series[Any], column: Column) -> npt.NDArray[np.float64]:
     """Return a column as float64, shape (n,), NaN where missing or not a number.
 
     ``column.format`` may hold, joined by ", ": ``decimal comma`` (1.234,5), ``thousands comma``
-    (1,234.5), ``signs`` (currency or percent signs around the number) or ``duration`` (1:30:05, in
-    seconds; see `raymm.features.clock.durations`). Both kinds of thousands may be parted by blanks
-    or apostrophes instead.
+    (1,234.5, and 12,34,567 as in India), ``signs`` (currency or percent signs around the number, or
+    brackets for a minus) or ``duration`` (1:30:05, in seconds; see
+    `raymm.features.clock.durations`). Both kinds of thousands may be parted by blanks or
+    apostrophes instead.
     """
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         return np.full(len(values), np.nan)
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_complex_dtype(
         values.dtype
     ):
-        return np.array(values.to_numpy(dtype=np.float64, na_value=np.nan))
+        read = np.array(values.to_numpy(dtype=np.float64, na_value=np.nan))
+        return _without(read, column.missing, column.format)
     codes, found = distinct(values)
     return np.append(parse_numbers(found, column.missing, column.format), np.nan)[codes]
 
@@ -166,9 +177,32 @@ def parse_numbers(
             cell = _plain(cell, marks)
         cells.append(None if cell in absent else cell)
     if "duration" in marks:
-        return durations(cells)
+        return _without(durations(cells), missing, style)
     read = pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce")
-    return np.array(read.to_numpy(dtype=np.float64, na_value=np.nan))
+    return _without(np.array(read.to_numpy(dtype=np.float64, na_value=np.nan)), missing, style)
+
+
+@functools.lru_cache(maxsize=1024)
+def gone_numbers(missing: tuple[str, ...], style: str | None) -> npt.NDArray[np.float32]:
+    """Return the numbers that a column's words for missing stand for, as the graph takes them.
+
+    >>> gone_numbers(("-999", "n/a"), None).tolist()
+    [-999.0]
+    """
+    with np.errstate(over="ignore"):
+        read = parse_numbers(list(missing), (), style).astype(np.float32)
+    return read[np.isfinite(read)]
+
+
+def _without(
+    values: npt.NDArray[np.float64], missing: tuple[str, ...], style: str | None
+) -> npt.NDArray[np.float64]:
+    """Set NaN in place of the numbers that mean missing; they are compared as float32."""
+    gone = gone_numbers(missing, style) if missing else ()
+    if len(gone):
+        with np.errstate(over="ignore"):
+            values[np.isin(values.astype(np.float32), gone)] = np.nan
+    return values
 
 
 def _lasting(value: datetime.timedelta | datetime.time) -> float:
@@ -190,12 +224,28 @@ def _real(value: Any) -> float | None:
 def _plain(cell: str, marks: set[str]) -> str:
     if "signs" in marks:
         cell = cell.strip(SIGNS + " \u00a0")
+        if cell.startswith("(") and cell.endswith(")"):
+            cell = "-" + cell[1:-1].strip(SIGNS + " \u00a0")
         cell = "-" + cell[1:].lstrip(SIGNS + " ") if cell.startswith("-") else cell
-    if "decimal comma" in marks:
+    if "decimal comma" in marks and _DECIMAL.match(cell):
         return cell.translate(_SPACED).replace(".", "").replace(",", ".")
-    return cell.translate(_SPACED).replace(",", "") if "thousands comma" in marks else cell
+    if "thousands comma" in marks and _THOUSANDS.match(cell):
+        return cell.translate(_SPACED).replace(",", "")
+    return cell
 
 
+GROUPS = {
+    "decimal comma": r"[-+]?[ \u00a0]?([1-9][0-9]{0,2}([. '\u00a0\u202f][0-9]{3})+|[0-9]*)(,[0-9]*)?"
+    r"([eE][-+]?[0-9]+)?$",
+    "thousands comma": r"[-+]?[ \u00a0]?([1-9][0-9]{0,2}([, '\u00a0\u202f][0-9]{3})+"
+    r"|[1-9][0-9]?(,[0-9]{2})+,[0-9]{3}|[0-9]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?$",
+}
+"""Patterns, for `re` and RE2, of the cells whose marks of thousands and decimals each style reads.
+
+Any other cell is read as it stands, so that 12.5 among decimal commas is not taken for 125.
+"""
+_DECIMAL = re.compile(GROUPS["decimal comma"])
+_THOUSANDS = re.compile(GROUPS["thousands comma"])
 _SPACED = str.maketrans("", "", " \u00a0\u202f'")
 
 
@@ -253,10 +303,11 @@ def times(values: pd.Series[Any], column: Column) -> npt.NDArray[np.int64]:
     """Return a column as int64 seconds since 1970 UTC, shape (n,); `NO_TIME` where missing.
 
     ``column.format`` is a strptime format, ``ISO8601`` (also for None), ``epoch`` (seconds) or
-    ``epoch ms``. Text that does not follow the format is tried as ISO 8601.
+    ``epoch ms``. Text that does not follow the format is tried as ISO 8601. Whole numbers are read
+    as text where the format has digits alone, such as ``%Y%m%d``.
     """
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        return _seconds(values)
+        return _untimed(_seconds(values), column.missing, column.format)
     if column.format in ("epoch", "epoch ms") and pd.api.types.is_numeric_dtype(values.dtype):
         return _epochs(numbers(values, column), column.format)
     codes, found = distinct(values)
@@ -274,16 +325,62 @@ def parse_times(
     cells = [value.strip() if isinstance(value, str) else value for value in found]
     if style in ("epoch", "epoch ms"):
         seconds = _epochs(parse_numbers(cells, missing), style)
-    text = [
-        None if isinstance(cell, int | float | np.number) or str(cell) in absent else str(cell)
-        for cell in cells
-    ]
+    text = [None if spell(cell) in absent else _dated(cell, style) for cell in cells]
     for form in dict.fromkeys((style or "ISO8601", "ISO8601")):
         left = [i for i, cell in enumerate(text) if cell is not None and seconds[i] == NO_TIME]
         if left and not form.startswith("epoch"):
             column = pd.Series([text[i] for i in left], dtype=object)
             seconds[left] = _seconds(pd.to_datetime(column, format=form, utc=True, errors="coerce"))
-    return seconds
+    return _untimed(seconds, missing, style)
+
+
+def digits(style: str | None) -> int:
+    """Return how many digits a date has whose format has digits alone, else 0.
+
+    >>> digits("%Y%m%d"), digits("%d/%m/%Y")
+    (8, 0)
+    """
+    if not style or re.fullmatch("(%[YymdHMSj])+", style) is None:
+        return 0
+    return sum({"Y": 4, "j": 3}.get(mark, 2) for mark in style[1::2])
+
+
+def _dated(cell: Any, style: str | None) -> str | None:
+    """Return a cell as the text of a date, or None; a whole number may lack zeros before it."""
+    if not isinstance(cell, int | float | np.number):
+        return str(cell)
+    if not digits(style) or isinstance(cell, bool):
+        return None
+    whole = isinstance(cell, int | np.integer) or float(cell).is_integer()
+    return spell(cell).zfill(digits(style)) if whole else None
+
+
+@functools.lru_cache(maxsize=1024)
+def gone_times(missing: tuple[str, ...], style: str | None) -> npt.NDArray[np.int64]:
+    """Return the seconds since 1970 UTC that a column's words for missing stand for."""
+    read = parse_times(list(missing), (), style)
+    return np.array([one for one in read.tolist() if one != NO_TIME], dtype=np.int64)
+
+
+def _untimed(
+    seconds: npt.NDArray[np.int64], missing: tuple[str, ...], style: str | None
+) -> npt.NDArray[np.int64]:
+    gone = gone_times(missing, style) if missing else ()
+    return np.where(np.isin(seconds, gone), NO_TIME, seconds) if len(gone) else seconds
+
+
+def gaps(found: list[Any], column: Column) -> npt.NDArray[np.bool_]:
+    """Return which distinct values stand for "missing" in a column, shape (n,)."""
+    absent = {"", *(word.strip() for word in column.missing)}
+    read = np.array([spell(value) in absent for value in found], dtype=bool)
+    if column.kind == "number":
+        with np.errstate(over="ignore"):
+            values = parse_numbers(found, (), column.format).astype(np.float32)
+        read |= np.isin(values, gone_numbers(column.missing, column.format))
+    elif column.kind == "datetime":
+        seconds = parse_times(found, (), column.format)
+        read |= np.isin(seconds, gone_times(column.missing, column.format))
+    return read
 
 
 def _seconds(stamps: pd.Series[Any]) -> npt.NDArray[np.int64]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Column
-from raymm.serving.columns import LARGEST, NUMBERS, encodable, missing_words
+from raymm.serving.columns import LARGEST, NUMBERS, encodable, gone_values, missing_words
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Block = Callable[[Sequence[Any]], Arrays]
@@ -25,8 +25,12 @@ would, or nothing at all."""
 
 
 def blocks(columns: Sequence[Column]) -> tuple[Block, ...]:
-    """Return the blocks of a schema's columns; dates and booleans are in none."""
-    numbers = [column for column in columns if column.kind == "number"]
+    """Return the blocks of a schema's columns; dates and booleans are in none.
+
+    Neither are numbers of which some mean "missing".
+    """
+    # Whether a number means "missing" is left to its column's reader.
+    numbers = [c for c in columns if c.kind == "number" and not len(gone_values(c))]
     words = [column for column in columns if column.kind in ("category", "text")]
     made = []
     if numbers:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import NO_TIME, Column
-from raymm.features.columns import parse_times, spell
+from raymm.features.columns import digits, gone_numbers, gone_times, parse_times, spell
 
 Reader = Callable[[Sequence[Any]], npt.NDArray[Any]]
 
@@ -29,6 +29,7 @@ NUMBERS = frozenset({int, float})
 _TEXT = frozenset({str})
 _PLAIN = (str, bool, int, float)
 _BEYOND = 10**18
+_FILLED = "(this column allows no missing value)"
 _ENDLESS = (math.inf, -math.inf)
 """What JSON's numbers beyond float64 are read as."""
 EARLIEST = int(datetime.datetime(1, 1, 1, tzinfo=datetime.UTC).timestamp())
@@ -86,13 +87,14 @@ def reader(column: Column) -> Reader:
     seconds for dates, object for categories and text. It raises `Misfit` for the first value that
     does not fit.
 
-    Missing is null, the empty text and the schema's own words for missing; a column that is not
-    nullable refuses them all. Numbers are JSON numbers within float32; text is refused even where
-    it looks like a number. Booleans are true, false, 0, 1, or the schema's two words, capitals
-    not counting. Dates are ISO 8601 text, text in the schema's format, or seconds since 1970 UTC
-    (milliseconds where the training data had them); a date without an offset is UTC. Categories
-    are text, seen before or not; a number counts as its text. Whatever is taken gives the tensor
-    that `raymm.features.columns.encode` gave in training.
+    Missing is null, the empty text and the schema's own words for missing, also where a number or
+    date has the value of such a word; a column that is not nullable refuses them all. Numbers are
+    JSON numbers within float32; text is refused even where it looks like a number. Booleans are
+    true, false, 0, 1, or the schema's two words, capitals not counting. Dates are ISO 8601 text,
+    text in the schema's format, or seconds since 1970 UTC (milliseconds where the training data had
+    them; where the format has digits alone, a whole number that follows it is its date); a date
+    without an offset is UTC. Categories are text, seen before or not; a number counts as its text.
+    Whatever is taken gives the tensor that `raymm.features.columns.encode` gave in training.
     """
     makers: dict[str, Callable[[Column], Reader]] = {
         "number": _numbers,
@@ -105,13 +107,13 @@ def reader(column: Column) -> Reader:
 
 
 def _absent(column: Column) -> Callable[[int, Any, str], bool]:
-    missing = missing_words(column)
+    means = _meaning(column)
 
     def absent(row: int, value: Any, allowed: str) -> bool:
-        if value is not None and not (isinstance(value, str) and value.strip() in missing):
+        if value is not None and not means(value):
             return False
         if not column.nullable:
-            raise Misfit(row, value, f"{allowed} (this column allows no missing value)")
+            raise Misfit(row, value, f"{allowed} {_FILLED}")
         return True
 
     return absent
@@ -122,8 +124,36 @@ def missing_words(column: Column) -> frozenset[str]:
     return frozenset({"", *(word.strip() for word in column.missing)})
 
 
+def _meaning(column: Column) -> Callable[[Any], bool]:
+    """Return what tells whether a value that is there means "missing"."""
+    missing = missing_words(column)
+    gone = frozenset(gone_values(column).tolist())
+
+    def means(value: Any) -> bool:
+        if isinstance(value, str):
+            return value.strip() in missing
+        if column.kind == "number":
+            plain = type(value) in NUMBERS and -LARGEST <= value <= LARGEST
+            return bool(gone) and plain and float(np.float32(value)) in gone
+        return isinstance(value, _PLAIN) and value not in _ENDLESS and spell(value) in missing
+
+    return means
+
+
+def gone_values(column: Column) -> npt.NDArray[Any]:
+    """Return what a column's words for missing stand for in a tensor of numbers or dates.
+
+    These are float32, or seconds since 1970 UTC; none for the other kinds.
+    """
+    if column.kind == "datetime":
+        return gone_times(column.missing, column.format)
+    words = column.missing if column.kind == "number" else ()
+    return gone_numbers(words, column.format)
+
+
 def _numbers(column: Column) -> Reader:
     absent = _absent(column)
+    gone = gone_values(column)
     allowed = "a number"
 
     def one(row: int, value: Any) -> float:
@@ -139,7 +169,9 @@ def _numbers(column: Column) -> Reader:
     def read(values: Sequence[Any]) -> npt.NDArray[Any]:
         plain = NUMBERS.issuperset(map(type, values))
         if plain and min(values) >= -LARGEST and max(values) <= LARGEST:
-            return np.array(values, dtype=np.float32)
+            made = np.array(values, dtype=np.float32)
+            if not len(gone) or not np.isin(made, gone).any():
+                return made
         return np.array([one(row, value) for row, value in enumerate(values)], dtype=np.float32)
 
     return read
@@ -216,6 +248,7 @@ def encodable(text: str) -> bool:
 
 def _dates(column: Column) -> Reader:
     absent = _absent(column)
+    gone = frozenset(gone_values(column).tolist())
     form = column.format or "ISO8601"
     unit = "milliseconds" if form == "epoch ms" else "seconds"
     also = "" if form == "ISO8601" or form.startswith("epoch") else f", text in the format {form}"
@@ -228,10 +261,14 @@ def _dates(column: Column) -> Reader:
         if isinstance(value, str):
             seconds = _instant(value.strip(), column)
         elif type(value) in NUMBERS and abs(value) < _BEYOND:
-            seconds = math.floor(value / 1000 if form == "epoch ms" else value)
+            seconds = _counted(value, form)
         if seconds is None or not EARLIEST <= seconds <= LATEST:
             raise Misfit(row, value, allowed)
-        return seconds
+        if seconds not in gone:
+            return seconds
+        if not column.nullable:
+            raise Misfit(row, value, f"{allowed} {_FILLED}")
+        return NO_TIME
 
     def read(values: Sequence[Any]) -> npt.NDArray[Any]:
         return np.array([one(row, value) for row, value in enumerate(values)], dtype=np.int64)
@@ -240,8 +277,23 @@ def _dates(column: Column) -> Reader:
 
 
 def moment_of(seconds: int, column: Column) -> int:
-    """Return seconds since 1970 UTC as the number by which a date column's requests tell them."""
+    """Return seconds since 1970 UTC as the number by which a date column's requests tell them.
+
+    Where the column's format has digits alone, these are the number.
+    """
+    if digits(column.format) and EARLIEST <= seconds <= LATEST:
+        moment = _EPOCH + datetime.timedelta(seconds=seconds)
+        return int(moment.strftime(str(column.format)))
     return seconds * 1000 if column.format == "epoch ms" else seconds
+
+
+def _counted(value: float, form: str) -> int:
+    """Return a number's whole seconds since 1970 UTC, rounded down."""
+    if digits(form) and value >= 0 and value == math.floor(value):
+        with contextlib.suppress(ValueError):
+            moment = datetime.datetime.strptime(spell(value).zfill(digits(form)), form)
+            return (moment.replace(tzinfo=datetime.UTC) - _EPOCH) // datetime.timedelta(seconds=1)
+    return math.floor(value / 1000 if form == "epoch ms" else value)
 
 
 def _instant(text: str, column: Column) -> int | None:

@@ -21,7 +21,16 @@ from raymm.artifacts import NO_TIME, Column, Schema, Tensors
 from raymm.errors import InputError
 from raymm.features.columns import number, parse_numbers
 from raymm.serving.cells import TextRoom, encoded, is_text, reading
-from raymm.serving.columns import EARLIEST, LARGEST, LATEST, Misfit, missing_words, reader, shown
+from raymm.serving.columns import (
+    EARLIEST,
+    LARGEST,
+    LATEST,
+    Misfit,
+    gone_values,
+    missing_words,
+    reader,
+    shown,
+)
 from raymm.serving.protocol import nearest
 
 _TYPES = pa.types
@@ -142,6 +151,7 @@ class _Feature:
         self.column = column
         self._read = reader(column)
         self._missing = pa.array(sorted(missing_words(column)), pa.string())
+        self._gone = gone_values(column)
 
     def read(self, sheet: Sheet, chunks: Any) -> npt.NDArray[Any]:
         """Return a column's tensor; raises InputError and TooLarge."""
@@ -193,7 +203,8 @@ class _Feature:
         if given.dtype != np.float32:
             values = given.astype(np.float64, copy=False)
         if len(values) and values.min() >= -LARGEST and values.max() <= LARGEST:  # and none is NaN
-            return values.astype(np.float32)
+            narrow = values.astype(np.float32)
+            return self._filled(narrow) if len(self._gone) else narrow
         beyond = np.abs(values) > LARGEST
         if beyond.any():
             row = int(beyond.argmax())
@@ -203,7 +214,7 @@ class _Feature:
 
     def _filled(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Check that none is missing that may not be; all that are have one NaN's bits."""
-        absent = np.isnan(values)
+        absent = np.isnan(values) | np.isin(values, self._gone)
         if absent.any():
             self._require_there(absent)
             values[absent] = np.nan
@@ -243,7 +254,7 @@ class _Feature:
         if column.format is None:
             values = np.array([_number(word.strip(), missing) for word in words], np.float64)
         else:
-            values = parse_numbers(list(words), column.missing, column.format)
+            values = parse_numbers(list(words), (), column.format)
         for row in np.flatnonzero(~np.isfinite(values)).tolist():
             if words[row].strip() not in missing:
                 form = f", in the form {column.format}" if column.format else ""
@@ -253,12 +264,13 @@ class _Feature:
     def _times(self, array: Any) -> npt.NDArray[Any]:
         kind = array.type
         absent = array.is_null().to_numpy(zero_copy_only=False)
-        self._require_there(absent)
         if _TYPES.is_date32(kind):
             whole = array.cast(pa.int32()).fill_null(0).to_numpy().astype(np.int64) * _DAY
         else:
             unit = "ms" if _TYPES.is_date64(kind) else kind.unit
             whole = array.cast(pa.int64()).fill_null(0).to_numpy() // _PER_SECOND[unit]
+        absent |= np.isin(whole, self._gone)
+        self._require_there(absent)
         outside = (whole < EARLIEST) | (whole > LATEST)
         if outside.any():
             row = int(outside.argmax())

@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 
 from raymm.data.doubts import doubts
+from raymm.features.columns import encode
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,23 @@ def test_nines_far_from_all_other_numbers_are_a_hint(
     x[::20] = mark
     given = made({"x": x, "y": ["a", "b"] * 100})
     assert [a.column for a in doubts(given.table, given.schema)] == (["x"] if told else [])
+
+
+@pytest.mark.parametrize("end", [9999999, -99.9, -999])
+def test_the_word_that_is_advised_takes_the_numbers_away(
+    end: float, made: Callable[..., Any]
+) -> None:
+    rng = np.random.default_rng(0)
+    x = np.where(np.arange(300) % 20 == 0, end, rng.normal(20, 5, 300)).astype(np.float32)
+    written = [f"{value:.2f}".replace(".", ",") for value in x]
+    for values in (x, written):
+        known = made({"x": values, "y": ["a", "b", "b"] * 100})
+        (told,) = doubts(known.table, known.schema)
+        word = told.remedy.split('"')[3]
+        columns = tuple(
+            dataclasses.replace(column, missing=(word,)) if column.name == "x" else column
+            for column in known.schema.columns
+        )
+        schema = dataclasses.replace(known.schema, columns=columns)
+        assert list(doubts(known.table, schema)) == []
+        assert int(np.isnan(encode(known.table.frame, schema)["x"]).sum()) == 15

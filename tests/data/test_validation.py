@@ -111,6 +111,23 @@ def test_a_schema_edited_by_hand_is_obeyed(made: Maker) -> None:
         assert (rule, name) not in {(a, b) for a, b, _ in plain}
 
 
+def test_words_for_missing_given_by_hand_count_in_typed_columns(made: Maker) -> None:
+    low = np.where(np.arange(N) % 9 == 0, np.float32(-99.9), np.arange(N) % 70).astype(np.float32)
+    known = made(columns(low=low))
+    plain = {(a.rule, a.column) for a in validate(known.table, known.schema, known.statistics)}
+    assert ("number that may mean missing", "low") in plain
+    edited = tuple(
+        dataclasses.replace(column, missing=("-99.9",), nullable=False)
+        if column.name == "low"
+        else column
+        for column in known.schema.columns
+    )
+    schema = dataclasses.replace(known.schema, columns=edited)
+    found = {a.rule: a for a in validate(known.table, schema, known.statistics)}
+    assert not {"number that may mean missing", "unreadable values"} & set(found)
+    assert found["missing values"].observed.startswith(f"{-(-N // 9)} missing")
+
+
 def test_errors_raise_and_warnings_pass(made: Maker) -> None:
     known = made(columns(k=["same"] * N))
     found = validate(known.table, known.schema, known.statistics)

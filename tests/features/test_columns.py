@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from raymm.artifacts import NO_TIME, Column, Schema
 from raymm.errors import DataError
-from raymm.features.columns import encode, encode_target, tensor
+from raymm.features.columns import encode, encode_target, gaps, tensor
 
 
 def one(values: Any, kind: str, **more: Any) -> Any:
@@ -40,7 +40,7 @@ def test_numbers_as_people_write_them() -> None:
     nan = float("nan")
     cases: list[tuple[list[Any], dict[str, Any], list[float]]] = [
         (["1", "", " ", None, "x", "1e40", "inf"], {}, [1, nan, nan, nan, nan, nan, nan]),
-        (["-999", "5"], {"missing": ("-999",)}, [nan, 5]),
+        (["-999", "5", -999.0], {"missing": ("-999",)}, [nan, 5, nan]),
         (["1.234,5", "-7", "1 000,25"], {"format": "decimal comma"}, [1234.5, -7, 1000.25]),
         (["1,234.5", "12"], {"format": "thousands comma"}, [1234.5, 12]),
         (["$1,000", "-€5", "20 %"], {"format": "signs, thousands comma"}, [1000, -5, 20]),
@@ -104,6 +104,28 @@ def test_a_date_is_its_seconds_however_it_comes(stamps: list[datetime.datetime |
 def test_offsets_count_and_nonsense_is_no_time() -> None:
     read = one(["1970-01-01T01:00:00+01:00", "soon", "", "0000-99-99"], "datetime")
     assert read.tolist() == [0, NO_TIME, NO_TIME, NO_TIME]
+
+
+def test_whole_numbers_are_dates_where_the_format_has_digits_alone() -> None:
+    for form, values, expected in (
+        ("%Y%m%d", [20240229, 20241301], ["2024-02-29", None]),
+        ("%d%m%Y", [1022024, 31122024], ["2024-02-01", "2024-12-31"]),
+        ("%d/%m/%Y", [20240229], [None]),
+    ):
+        seconds = [NO_TIME if e is None else np.datetime64(e, "s").astype(int) for e in expected]
+        for dtype in ("int64", "float64", object):
+            read = one(pd.Series(values, dtype=dtype), "datetime", format=form)
+            assert read.tolist() == seconds
+
+
+def test_what_stands_for_missing_is_told_by_word_and_value() -> None:
+    number = Column(name="v", kind="number", missing=("-999", "none"))
+    assert (
+        gaps([-999.0, "-999.00", "none", " ", 9, "x"], number).tolist() == [True] * 4 + [False] * 2
+    )
+    day = Column(name="v", kind="datetime", missing=("1900-01-01",))
+    found = [pd.Timestamp("1900-01-01"), "1900-01-01T00:00", "2000-01-01"]
+    assert gaps(found, day).tolist() == [True, True, False]
 
 
 def test_categories_and_texts_are_words() -> None:
