@@ -110,7 +110,7 @@ class Explanation:
     Attributes
     ----------
     importance : tuple of Importance
-        By raw column, most important first.
+        By raw column, most important first; of a very wide table the leading columns alone.
     columns : tuple of str
         The raw columns, in the order of ``contributions``.
     contributions : tuple of tuple of float, shape (rows, columns)

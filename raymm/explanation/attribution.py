@@ -23,6 +23,9 @@ _CELLS = 4e9
 a minute to two for a graph that reads them all. A table of 1,500 columns would take ten times as
 long with all the rows that are asked for."""
 _LEAST_SHUFFLED, _LEAST_EXPLAINED = 200, 5
+_SHUFFLED_COLUMNS = 200
+"""Columns that are shuffled at most where all of them, on the least rows, would go beyond `_CELLS`:
+those that contribute most to the rows explained."""
 _RAW = {"binary": "log-odds of {}", "multiclass": "raw score of {}", "regression": "{}"}
 _TOLERANCE = 1e-3
 """Largest difference between the sum of exact contributions and the bundle's output, on the
@@ -76,27 +79,30 @@ def explain(  # noqa: PLR0913  (what is explained, and how the rows are named)
         bundle's output.
     shuffled : int
         Rows at most on which the importances are measured. Both numbers are smaller where the
-        table is so wide that it would take minutes.
+        table is so wide that it would take minutes; of some thousand columns, only those that
+        contribute most have an importance.
     """
     names = tuple(tensors)
-    shuffled = min(shuffled, max(_LEAST_SHUFFLED, int(_CELLS / (6 * len(names) ** 2))))
-    importance = permutation_importance(predict, tensors, y, metric, seed=seed, max_rows=shuffled)
     chosen = {name: values[:rows] for name, values in tensors.items()}
     parts = None if exact is None else _checked(exact, names, predict(chosen), task)
     if exact is not None and parts is not None:
         method, shown = f"{exact.method}, summed by raw column", _RAW[task].format(unit)
     else:
-        walked = 2 * _BACKGROUND * len(names) * (len(names) + 1)
-        most = max(_LEAST_EXPLAINED, int(_CELLS / walked))
-        chosen = {name: values[:most] for name, values in chosen.items()}
         generator = np.random.default_rng(seed)
-        picks = generator.choice(len(y), size=min(_BACKGROUND, len(y)), replace=False)
+        count, most = _walked(len(names))
+        picks = generator.choice(len(y), size=min(count, len(y)), replace=False)
+        chosen = {name: values[:most] for name, values in chosen.items()}
         background = {name: values[picks] for name, values in tensors.items()}
         parts = shapley(_output(predict), chosen, background, generator=generator)
         method = f"Shapley values sampled on the bundle, {len(picks)} background rows"
         shown = unit if task == "regression" else f"probability of {unit}"
     contributions, base = parts
     outputs = base + contributions.sum(axis=1)
+    most, columns = _shuffled(names, contributions)
+    shuffled = min(shuffled, most)
+    importance = permutation_importance(
+        predict, tensors, y, metric, seed=seed, max_rows=shuffled, columns=columns
+    )
     return Explanation(
         importance=importance,
         columns=names,
@@ -106,6 +112,25 @@ def explain(  # noqa: PLR0913  (what is explained, and how the rows are named)
         unit=shown,
         method=method,
     )
+
+
+def _walked(columns: int) -> tuple[int, int]:
+    """Return how many background rows to walk from, and how many rows to explain at most."""
+    cells = 2 * columns * (columns + 1)  # of one background row and one explained
+    background = int(np.clip(_CELLS / (cells * _LEAST_EXPLAINED), 1, _BACKGROUND))
+    return background, max(_LEAST_EXPLAINED, int(_CELLS / (cells * background)))
+
+
+def _shuffled(
+    names: Sequence[str], contributions: npt.NDArray[np.float64]
+) -> tuple[int, frozenset[str] | None]:
+    """Return how many rows to shuffle at most, and which columns; None for all of them."""
+    most = int(_CELLS / (6 * len(names) ** 2))
+    if most >= _LEAST_SHUFFLED:
+        return most, None
+    count = max(1, min(_SHUFFLED_COLUMNS, int(_CELLS / (6 * _LEAST_SHUFFLED * len(names)))))
+    order = np.argsort(-np.abs(contributions).mean(axis=0), kind="stable")
+    return _LEAST_SHUFFLED, frozenset(names[place] for place in order[:count])
 
 
 def shapley(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ def permutation_importance(
     seed: int,
     repeats: int = 5,
     max_rows: int = 2000,
+    columns: Collection[str] | None = None,
 ) -> tuple[Importance, ...]:
     """Shuffle each raw column and measure what the metric loses.
 
@@ -41,6 +42,8 @@ def permutation_importance(
         Shuffles a column; their mean is given.
     max_rows : int
         At most so many rows, drawn without replacement, are used.
+    columns : collection of str, optional
+        Which columns to shuffle; all of them where it is not given.
 
     Returns
     -------
@@ -61,7 +64,8 @@ def permutation_importance(
     truth, plain = y[rows], predict(kept)
     sign = 1.0 if metric.direction == "maximize" else -1.0
     found = []
-    for name, values in kept.items():
+    for name in kept if columns is None else [name for name in kept if name in columns]:
+        values = kept[name]
         orders = [generator.permutation(len(rows)) for _ in range(repeats)]
         shuffled = [predict({**kept, name: values[orders[0]]})]
         moved = int(np.count_nonzero(values[orders[0]] != values))

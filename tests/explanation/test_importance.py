@@ -88,3 +88,10 @@ def test_a_shuffle_that_happens_to_move_nothing_does_not_end_the_measuring() -> 
             repeats=40,
         )
         assert found[0].value > 0
+
+
+def test_columns_that_are_not_named_are_not_shuffled(tensors) -> None:
+    truth = linear(tensors)
+    found = permutation_importance(linear, tensors, truth, SquaredError(), seed=0, columns={"b"})
+    assert [one.column for one in found] == ["b"]
+    assert found[0].value > 0
