@@ -18,7 +18,7 @@ from raymm.artifacts import Notify
 from raymm.errors import ConfigError, NotBlessed, NotFound, RaymmError
 from raymm.hands import Hands, RegistryHands
 from raymm.monitoring.events import Event, news, tell
-from raymm.monitoring.loop import Situation, Step, advance, trained
+from raymm.monitoring.loop import Situation, Step, advance, marked, trained
 from raymm.monitoring.triggers import Policy
 from raymm.monitoring.verdict import Trial
 from raymm.sections import MonitoringConfig
@@ -169,6 +169,8 @@ def keep(
         now = clock()
         steps: tuple[Step, ...] = ()
         if report:
+            situation = marked(situation, report, now)
+            marks = situation.marks
             steps = tend(
                 situation, report, hands, policy=policy, trial=trial, clock=clock,
                 begun=lambda begun: remember(path, begun),
@@ -176,7 +178,7 @@ def keep(
         events = [*news(before, report, at=now)]
         number = situation.number
         for step in steps:
-            situation = step.situation
+            situation = replace(step.situation, marks=marks)
             if step.detail:
                 say(f"{name}: {step.detail}")
             if step.action != "wait":

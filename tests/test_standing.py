@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from raymm.monitoring.loop import Situation
-from raymm.monitoring.verdict import Usual
+from raymm.monitoring.answered import Answered
+from raymm.monitoring.loop import Mark, Situation
 from raymm.standing import recall, remember
 
 # Written by a raymm whose situations had no format version.
@@ -25,8 +25,11 @@ def test_a_training_that_was_cut_off_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_situation_comes_back_as_it_was(tmp_path: Path) -> None:
-    usual = Usual(requests=1000, failed=3, p99=0.01, already=1)
-    known = Situation(stage="probation", number=2, champion=2, earlier=1, usual=usual)
+    usual = Answered(requests=1000, failed=3, within=((-20, 990), (3, 7)))
+    known = Situation(
+        stage="probation", number=2, champion=2, earlier=1, usual=usual, counted=usual,
+        marks=(Mark(at=9.0, number=2, counted=usual),),
+    )  # fmt: skip
     remember(tmp_path / "at.json", known)
     assert json.loads((tmp_path / "at.json").read_text())["version"] == 1
     assert recall(tmp_path / "at.json") == known
@@ -39,6 +42,13 @@ def test_a_file_without_a_format_version_is_gone_on_from(tmp_path: Path) -> None
         stage="canary", since=40.0, number=2, trained_at=9.0, requests=1000, labels=900,
         champion=1, settled=True,
     )  # fmt: skip
+
+
+def test_what_was_usual_in_older_files_is_read_without_times(tmp_path: Path) -> None:
+    path = tmp_path / "at.json"
+    usual = {"requests": 1000, "failed": 3, "p99": 0.01, "already": 1}
+    path.write_text(json.dumps({"stage": "probation", "number": 2, "usual": usual, "version": 1}))
+    assert recall(path).usual == Answered(requests=1000, failed=3)
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null", json.dumps({"version": 2, "stage": "canary"})])

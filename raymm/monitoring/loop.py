@@ -19,13 +19,27 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from raymm.artifacts import Release
+from raymm.monitoring.answered import NOTHING, Answered
 from raymm.monitoring.triggers import Policy, decide
-from raymm.monitoring.verdict import Trial, Usual, heard, judge, judge_again
+from raymm.monitoring.verdict import Trial, heard, judge, judge_again
 
 Stage = Literal["watching", "training", "shadow", "canary", "probation"]
 Action = Literal[
     "wait", "train", "shadow", "canary", "promote", "reject", "fail", "guard", "confirm", "rollback"
 ]
+
+
+MARK_EVERY = 43200.0
+"""Seconds between marks of what a champion has answered: two of them are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What a version had answered in all at a time, in seconds since 1970 UTC."""
+
+    at: float
+    number: int
+    counted: Answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +50,10 @@ class Situation:
     what the version had answered when the stage began, and ``labels`` what it had labels of when
     the trial or the probation began. ``champion`` is the champion of a trial; while watching, the
     last one known; ``earlier`` the one before a champion on probation. ``settled`` says whether
-    labelled rows let a canary go on from shadow. ``usual`` is how the earlier one answered until
-    the probation began. ``version`` is that of the format.
+    labelled rows let a canary go on from shadow. ``usual`` is how the earlier one answered in the
+    day before the probation began. ``counted`` is what the version had answered when the stage
+    began, and ``other`` what the champion of its trial had. ``marks`` are of the champion known.
+    ``version`` is that of the format.
     """
 
     stage: Stage = "watching"
@@ -49,7 +65,10 @@ class Situation:
     champion: int | None = None
     earlier: int | None = None
     settled: bool = False
-    usual: Usual | None = None
+    usual: Answered | None = None
+    counted: Answered = NOTHING
+    other: Answered = NOTHING
+    marks: tuple[Mark, ...] = ()
     version: int = 1
 
 
@@ -136,7 +155,10 @@ def _tried(
     if release is not None and (gone := _gone(situation, release, ours)):
         return Step(action="reject", reason=gone, situation=watching)
     challenger = versions.get(str(situation.number), {})
-    onward = replace(situation, stage="canary", since=now, requests=heard(challenger)[0])
+    onward = replace(
+        situation, stage="canary", since=now, requests=heard(challenger)[0],
+        counted=Answered.of(challenger), other=_champion(report),
+    )  # fmt: skip
     if release is not None and release.role(situation.number or 0) != situation.stage:
         told = f"version {situation.number} is in canary already: {ours}"
         return Step(action="wait", reason=told, situation=onward)
@@ -150,6 +172,7 @@ def _tried(
         waited=now - situation.since,
         before=(situation.requests, situation.labels),
         settled=situation.settled,
+        then=(situation.other, situation.counted),
     )
     if found.verdict == "unknown":
         return Step(action="wait", reason=found.reason, situation=situation)
@@ -190,7 +213,7 @@ def _guarded(situation: Situation, report: Mapping[str, Any], now: float, releas
     onward = Situation(
         stage="probation", since=now, number=number, trained_at=situation.trained_at,
         requests=requests, labels=labels, champion=number, earlier=earlier,
-        usual=Usual.of(known, champion),
+        usual=_lately(situation, earlier, known), counted=Answered.of(champion),
     )  # fmt: skip
     told = f"version {earlier} is compared with version {number}, which took its place"
     return Step(action="guard", reason=told, situation=onward)
@@ -223,6 +246,7 @@ def _probation(
         waited=now - situation.since,
         before=(situation.requests, situation.labels),
         usual=situation.usual,
+        then=situation.counted,
     )
     if found.verdict == "unknown":
         return Step(action="wait", reason=found.reason, situation=situation)
@@ -231,6 +255,32 @@ def _probation(
         return Step(action="rollback", reason=told, situation=replace(watching, champion=earlier))
     told = f"version {number} is not worse than version {earlier} before it: {found.reason}"
     return Step(action="confirm", reason=told, situation=watching)
+
+
+def _champion(report: Mapping[str, Any]) -> Answered:
+    return Answered.of(report.get("versions", {}).get(str(report.get("version")), {}))
+
+
+def marked(situation: Situation, report: Mapping[str, Any], now: float) -> Situation:
+    """Return a situation with a mark of its champion where one is due.
+
+    It is from these that a champion that has gone answers for its last day alone: who asks, and
+    for what, changes over the life of a version.
+    """
+    number = situation.champion
+    known = report.get("versions", {}).get(str(number))
+    kept = tuple(one for one in situation.marks if one.number == number)
+    if known is None or number is None:
+        return replace(situation, marks=kept)
+    if not kept or now - kept[-1].at >= MARK_EVERY:
+        kept = (*kept[-1:], Mark(at=now, number=number, counted=Answered.of(known)))
+    return replace(situation, marks=kept)
+
+
+def _lately(situation: Situation, number: int | None, known: Mapping[str, Any]) -> Answered:
+    """Return what a version answered since its older mark; without one, all that is known."""
+    marks = [one.counted for one in situation.marks if one.number == number]
+    return Answered.of(known).since(marks[0]) if marks else Answered.of(known)
 
 
 def trained(
@@ -251,9 +301,11 @@ def trained(
     if number is None:
         after = Situation(since=now, trained_at=situation.trained_at, champion=champion)
         return Step(action="reject", reason=reason, situation=after)
-    requests, labels = heard((report or {}).get("versions", {}).get(str(number), {}))
+    known = (report or {}).get("versions", {}).get(str(number), {})
+    requests, labels = heard(known)
     after = Situation(
         stage="shadow", since=now, number=number, trained_at=situation.trained_at,
         requests=requests, labels=labels, champion=champion,
+        counted=Answered.of(known), other=_champion(report or {}),
     )  # fmt: skip
     return Step(action="shadow", reason=reason, situation=after)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -170,8 +170,16 @@ class Latencies:
         for bucket in sorted(self.buckets):
             passed += self.buckets[bucket]
             if passed > rank:
-                return float(2 * self._GAMMA**bucket / (self._GAMMA + 1))
+                return self._middle(bucket)
         return None
+
+    def each(self) -> Iterator[tuple[float, int]]:
+        """Yield each bucket's duration in seconds, off by `ERROR` at most, and its count."""
+        for bucket, count in sorted(self.buckets.items()):
+            yield self._middle(bucket), count
+
+    def _middle(self, bucket: int) -> float:
+        return float(2 * self._GAMMA**bucket / (self._GAMMA + 1))
 
     def state(self) -> dict[str, Any]:
         """Return the counts as plain JSON values."""

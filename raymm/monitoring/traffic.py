@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from raymm.artifacts import Batch, Statistics
+from raymm.monitoring.answered import bucket
 from raymm.monitoring.monitor import Monitor
 from raymm.monitoring.sketches import Latencies
 from raymm.plugins import monitor
@@ -30,15 +31,15 @@ class Traffic(Monitor):
         self._latencies = Latencies()
 
     def update(self, batch: Batch) -> None:
-        """Count requests; rows only where they were answered."""
+        """Count requests; rows and times only where they were answered."""
         told = batch.merged or (batch.seconds,)
         self._requests += len(told)
-        for seconds in told:
-            self._latencies.add(seconds)
         if batch.error:
             self._fail(batch.error, len(told))
-        else:
-            self._rows += batch.rows
+            return
+        self._rows += batch.rows
+        for seconds in told:
+            self._latencies.add(seconds)
 
     def _fail(self, error: str, count: int) -> None:
         if error not in self._errors and len(self._errors) >= MOST_ERRORS:
@@ -46,7 +47,10 @@ class Traffic(Monitor):
         self._errors[error] = self._errors.get(error, 0) + count
 
     def report(self) -> Mapping[str, Any]:
-        """Return requests, rows, errors, latency quantiles (seconds) and since when (seconds)."""
+        """Return requests, rows, errors, latency quantiles (seconds) and since when (seconds).
+
+        Under "latency", "within" counts answers by `raymm.monitoring.answered.bucket`.
+        """
         quantiles = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
         latency = {name: self._latencies.quantile(share) for name, share in quantiles.items()}
         return {
@@ -54,8 +58,20 @@ class Traffic(Monitor):
             "requests": self._requests,
             "rows": self._rows,
             "errors": dict(self._errors),
-            "latency": {**latency, "sum": self._latencies.sum, "count": self._latencies.count},
+            "latency": {
+                **latency,
+                "sum": self._latencies.sum,
+                "count": self._latencies.count,
+                "within": self._within(),
+            },
         }
+
+    def _within(self) -> dict[str, int]:
+        counts: dict[int, int] = {}
+        for seconds, count in self._latencies.each():
+            place = bucket(seconds)
+            counts[place] = counts.get(place, 0) + count
+        return {str(place): count for place, count in sorted(counts.items())}
 
     def state(self) -> Mapping[str, Any]:
         """Return the counts."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from raymm.monitoring.answered import NOTHING, Answered, failing, slow
 from raymm.sections import MonitoringConfig
 
 
@@ -36,7 +37,8 @@ class Trial:
     share : float
         Of the requests that a canary answers.
     slower : float
-        Times as slow as the champion, at the 99th percentile, that it may be.
+        Times as slow as the champion that it may be, at the 99th percentile of the answers since
+        the stage began.
     rollback : bool
         Whether a new champion is compared with the one before it, and taken back where it is worse.
     kept : int
@@ -79,40 +81,6 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usual:
-    """How a champion answered until another took its place.
-
-    What one in shadow takes is computation alone, and what one that answers takes is all of a
-    request: only figures of when both answered compare.
-
-    Attributes
-    ----------
-    requests, failed : int
-        That it was asked, and that it failed.
-    p99 : float or None
-        Seconds that 99 % of its answers took at most; None where it is not known.
-    already : int
-        Requests that the one after it had failed by then.
-    """
-
-    requests: int = 0
-    failed: int = 0
-    p99: float | None = None
-    already: int = 0
-
-    @classmethod
-    def of(cls, earlier: Mapping[str, Any], champion: Mapping[str, Any]) -> Usual:
-        """Return what the monitor's reports say of both now."""
-        failed, requests = _failures(earlier)
-        return cls(
-            requests=requests,
-            failed=failed,
-            p99=earlier.get("latency", {}).get("p99"),
-            already=_failures(champion)[0],
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Gain:
     """What a version gains over another by labels, in the metric's unit; above 0 it is better.
 
@@ -127,12 +95,14 @@ class _Gain:
     told: str
 
 
+Period = tuple[Answered, Answered]
+"""Of the older version and the newer one."""
 _SURE = 1.645
 """Deviations beyond which a challenger is surely worse: one-sided, 5 %."""
 _SURELY = 1.96
 """Deviations beyond which a champion is surely worse than the one before it: one-sided, 2.5 %."""
 _HARM = 4.0
-"""Deviations beyond which either is given up at any look: 3 in 100,000 by chance."""
+"""Deviations beyond which labels give either up at any look: 3 in 100,000 by chance."""
 
 
 def judge(
@@ -143,6 +113,7 @@ def judge(
     waited: float,
     before: tuple[int, int] = (0, 0),
     settled: bool = False,
+    then: Period = (NOTHING, NOTHING),
 ) -> Judgement:
     """Compare the monitors' reports of a champion and a challenger.
 
@@ -164,18 +135,19 @@ def judge(
     settled : bool
         Whether labels decided in an earlier stage: they are not asked again whether it is good
         enough, and speak only where it is surely worse.
+    then : Period
+        What champion and challenger had answered when the stage began: what came since is compared.
     """
     late = waited > trial.patience
     requests, labels = _since(challenger, before)
-    failing = _failing(_failures(champion), _failures(challenger))
-    if failing:
-        return Judgement(verdict="worse", reason=failing)
+    theirs, ours = Answered.of(champion).since(then[0]), Answered.of(challenger).since(then[1])
+    if told := failing(theirs, ours):
+        return Judgement(verdict="worse", reason=told)
     if requests < trial.requests:
         told = f"it has answered {requests} of {trial.requests} requests"
         return Judgement(verdict="worse" if late else "unknown", reason=told)
-    slow = _slow(champion.get("latency", {}).get("p99"), challenger, trial.slower)
-    if slow:
-        return Judgement(verdict="worse", reason=slow)
+    if told := slow(theirs, ours, trial.slower):
+        return Judgement(verdict="worse", reason=told)
     first, full = _needed(challenger, trial)
     known = challenger.get("champion") or champion.get("quality", {}).get("recent", {})
     found = _together(challenger.get("paired"), labels, first)
@@ -205,27 +177,26 @@ def judge_again(
     *,
     waited: float,
     before: tuple[int, int] = (0, 0),
-    usual: Usual | None = None,
+    usual: Answered | None = None,
+    then: Answered = NOTHING,
 ) -> Judgement:
     """Compare a new champion with the one before it: "worse" where it is to be taken back.
 
     It keeps its place unless it surely fails oftener, is slower, or answers worse by more than the
     margin on rows that both answered since. Rows of its own are of other times, and say nothing.
-    Parameters are as in `judge`, ``before`` counted when it became champion, and ``usual`` is how
-    the other answered until then; without it, what is known of it now.
+    Parameters are as in `judge`, ``before`` and ``then`` (its own alone) counted when it became
+    champion, and ``usual`` is how the other answered until then; without it, what is known of it
+    now. What one in shadow takes is computation alone, and what one that answers takes is all of a
+    request: only figures of when both answered compare.
     """
     late = waited > trial.patience
     requests, labels = _since(champion, before)
-    usual = usual or Usual.of(earlier, {})
-    failed = max(_failures(champion)[0] - usual.already, 0)
-    failing = _failing((usual.failed, usual.requests), (failed, requests))
-    if failing:
-        return Judgement(verdict="worse", reason=failing)
+    theirs, ours = usual or Answered.of(earlier), Answered.of(champion).since(then)
+    if told := failing(theirs, ours):
+        return Judgement(verdict="worse", reason=told)
     first, full = _needed(champion, trial)
-    if requests >= trial.requests:
-        slow = _slow(usual.p99, champion, trial.slower)
-        if slow:
-            return Judgement(verdict="worse", reason=slow)
+    if requests >= trial.requests and (told := slow(theirs, ours, trial.slower)):
+        return Judgement(verdict="worse", reason=told)
     found = _together(_turned(earlier.get("paired")), labels, first)
     if found is not None:
         most = found.gain + _SURELY * found.deviation
@@ -260,35 +231,6 @@ def _needed(version: Mapping[str, Any], trial: Trial) -> tuple[int, int]:
     window = int(version.get("window", {}).get("rows", 4 * trial.labels))
     window = min(window, trial.kept // 2)
     return min(trial.labels, window), min(4 * trial.labels, window)
-
-
-def _failures(version: Mapping[str, Any]) -> tuple[int, int]:
-    """Return how many requests a version failed, whoever asked, and how many it was asked."""
-    errors = version.get("errors", {})
-    failed = sum(int(errors.get(kind, 0)) for kind in ("ServingError", "BundleError", "Exception"))
-    return failed, int(version.get("requests", 0))
-
-
-def _failing(other: tuple[int, int], version: tuple[int, int]) -> str:
-    """Return that the second surely fails oftener, of `_failures` of both; else empty.
-
-    It is looked at often, so it takes `_HARM`.
-    """
-    (old, all_old), (new, all_new) = other, version
-    if new < 3 or new > all_new:
-        return ""
-    pooled = (old + new) / (all_old + all_new)
-    spread = math.sqrt(max(pooled * (1 - pooled), 1e-12) * (1 / max(all_old, 1) + 1 / all_new))
-    if new / all_new - old / max(all_old, 1) > max(_HARM * spread, 1 / all_new):
-        return f"it failed {new} of {all_new} requests, the other {old} of {all_old}"
-    return ""
-
-
-def _slow(usual: float | None, version: Mapping[str, Any], slower: float) -> str:
-    seen = version.get("latency", {}).get("p99")
-    if not usual or not seen or seen <= slower * usual:
-        return ""
-    return f"99 % of its answers take up to {1e3 * seen:.3g} ms, the other's {1e3 * usual:.3g} ms"
 
 
 def _turned(paired: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

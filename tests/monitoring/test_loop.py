@@ -7,12 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymm.artifacts import Release
-from raymm.monitoring.loop import Situation, advance, trained
+from raymm.monitoring.answered import Answered, bucket
+from raymm.monitoring.loop import MARK_EVERY, Situation, advance, marked, trained
 from raymm.monitoring.triggers import Policy
 from raymm.monitoring.verdict import Trial
 
 TRIAL = Trial(labels=200, requests=100, patience=1000.0)
 POLICY = Policy(on=("drift",), windows=1, pause=500.0)
+
+
+def took(seconds: float, requests: int = 1000) -> dict[str, Any]:
+    """Return a report's latency of so many answers that took as long."""
+    return {"within": {str(bucket(seconds)): requests}}
 
 
 def version(
@@ -24,7 +30,7 @@ def version(
     return {
         "requests": requests,
         "errors": {},
-        "latency": {"p99": 0.01},
+        "latency": took(0.01, requests),
         "quality": {"recent": recent, "joined": n},
         **more,
     }
@@ -195,7 +201,7 @@ def test_labels_that_let_a_challenger_go_on_settle_it_and_patience_does_not() ->
 
 def test_what_a_champion_took_while_it_answered_is_what_the_next_may_take() -> None:
     release = Release(name="m", champion=2, earlier=(1,), shadow=1)
-    slow = {"latency": {"p99": 0.03}, "errors": {"Exception": 20}}
+    slow = {"latency": took(0.03), "errors": {"Exception": 20}}
     seen = {**report(version(**slow), version(**slow, requests=500)), "version": 2}
     begun = advance(
         Situation(champion=1), seen, policy=POLICY, trial=TRIAL, now=1.0, release=release
@@ -205,10 +211,52 @@ def test_what_a_champion_took_while_it_answered_is_what_the_next_may_take() -> N
     seen = {**report(version(requests=10_000), version(**slow)), "version": 2}
     step = advance(begun.situation, seen, policy=POLICY, trial=TRIAL, now=2.0, release=release)
     assert (step.action, step.situation.stage) == ("wait", "probation")
-    slower = version(latency={"p99": 0.07})
+    slower = version(latency=took(0.07))
     seen = {**report(version(requests=10_000), slower), "version": 2}
     step = advance(begun.situation, seen, policy=POLICY, trial=TRIAL, now=3.0, release=release)
     assert step.action == "rollback"
+
+
+def test_a_champion_that_has_gone_answers_for_its_last_day_alone() -> None:
+    """It answered small requests for months; those of many rows have come for two days."""
+    situation, day = Situation(champion=1), 2 * MARK_EVERY
+    quick = {"-26": 1_000_000}
+    for hour in range(48):
+        within = {**quick, "-10": 100 * hour}
+        count = 1_000_000 + 100 * hour
+        seen = report(version(requests=count, latency={"within": within}))
+        situation = marked(situation, seen, hour * day / 24)
+    assert len(situation.marks) == 2
+    usual = version(requests=1_004_800, latency={"within": {**quick, "-10": 4800}})
+    now = {**report(usual, version(requests=0, latency={})), "version": 2}
+    release = Release(name="m", champion=2, earlier=(1,), shadow=1)
+    given: Any = {"policy": POLICY, "trial": TRIAL, "release": release}
+    begun = advance(situation, now, now=2 * day, **given).situation
+    assert set(dict(begun.usual.within)) == {-10}
+    assert 1200 <= begun.usual.requests <= 2500
+    now["versions"]["2"] = version(latency={"within": {"-10": 1000}})
+    assert advance(begun, now, now=2 * day, **given).action == "wait"
+    without = advance(Situation(champion=1), {**now, "version": 2}, now=0.0, **given).situation
+    assert without.usual.requests == 1_004_800  # without marks, all that is known
+    assert marked(situation, {}, 9e9).marks == situation.marks
+    assert marked(Situation(champion=2, marks=situation.marks), {}, 0.0).marks == ()
+
+
+def test_a_stage_is_judged_by_what_came_in_it() -> None:
+    """The challenger failed in an earlier trial; the champion was asked little rows for a year."""
+    old = version(requests=1_000_000, latency={"within": {"-26": 1_000_000}})
+    known = version(requests=50, errors={"Exception": 50}, latency={})
+    step = trained(Situation(), number=2, reason="", now=0.0, report=report(old, known), champion=1)
+    assert step.situation.counted == Answered(requests=50, failed=50)
+    old = version(requests=1_000_500, latency={"within": {"-26": 1_000_000, "-10": 500}})
+    new = version(requests=550, errors={"Exception": 50}, latency={"within": {"-10": 500}})
+    given: Any = {"policy": POLICY, "trial": TRIAL, "now": 9.0}
+    found = advance(step.situation, report(old, new), **given)
+    assert (found.action, found.reason) == ("wait", "labels of its answers are still too few")
+    onward = advance(step.situation, report(old, new), **{**given, "now": 2000.0}).situation
+    assert (onward.stage, onward.counted.requests, onward.other.requests) == (
+        "canary", 550, 1_000_500,
+    )  # fmt: skip
 
 
 def test_a_probation_ends_where_rollback_is_off_since() -> None:

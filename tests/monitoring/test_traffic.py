@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from raymm.artifacts import Batch, Statistics
+from raymm.monitoring.answered import bucket
 from raymm.monitoring.traffic import MOST_ERRORS, Traffic
 from raymm.sections import MonitoringConfig
 
@@ -25,8 +26,9 @@ def test_requests_rows_errors_and_times_are_counted(clock: Any) -> None:
     assert (report["requests"], report["rows"]) == (4, 10)
     assert report["errors"] == {"InputError": 1}
     assert report["since"] == clock.now
-    assert report["latency"]["count"] == 4
-    assert report["latency"]["sum"] == pytest.approx(1.0)
+    assert report["latency"]["count"] == 3  # one that failed says nothing of how long answers take
+    assert report["latency"]["sum"] == pytest.approx(0.6)
+    assert report["latency"]["within"] == {str(bucket(one)): 1 for one in (0.1, 0.2, 0.3)}
     assert report["latency"]["p50"] == pytest.approx(0.2, rel=0.01)
 
 

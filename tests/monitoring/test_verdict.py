@@ -5,10 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raymm.monitoring.verdict import Trial, Usual, judge, judge_again
+from raymm.monitoring.answered import Answered, bucket
+from raymm.monitoring.verdict import Trial, judge, judge_again
 from raymm.sections import MonitoringConfig
 
 TRIAL = Trial(labels=200, requests=100, patience=1000.0)
+
+
+def took(seconds: float, requests: int = 1000) -> dict[str, Any]:
+    """Return a report's latency of so many answers that took as long."""
+    return {"within": {str(bucket(seconds)): requests}}
 
 
 def version(
@@ -20,7 +26,7 @@ def version(
     return {
         "requests": requests,
         "errors": {},
-        "latency": {"p99": 0.01},
+        "latency": took(0.01, requests),
         "quality": {"recent": recent, "joined": n},
         **more,
     }
@@ -41,7 +47,7 @@ def version(
         (version(), version(), 1001, "good", "answers were not judged"),
         (version(), version(requests=99), 0, "unknown", "99 of 100"),
         (version(), version(requests=99), 1001, "worse", "99 of 100"),
-        (version(), version(0.9, 500, latency={"p99": 0.03}), 0, "worse", "30 ms"),
+        (version(), version(0.9, 500, latency=took(0.03)), 0, "worse", "up to 31.2 ms"),
         (version(0.8, 500), version(0.9, 500, errors={"BundleError": 50}), 0, "worse", "failed 50"),
         (version(0.8, 500), version(0.9, 500, errors={"InputError": 500}), 1001, "good", "0.9"),
     ],
@@ -161,8 +167,8 @@ def test_a_new_champion_is_not_judged_by_other_times_however_far_apart_they_are(
 
 def test_a_new_champion_that_fails_or_is_slow_is_taken_back() -> None:
     failing = version(errors={"BundleError": 50})
-    slow = version(latency={"p99": 0.03})
-    for one, words in ((failing, "failed 50"), (slow, "30 ms")):
+    slow = version(latency=took(0.03))
+    for one, words in ((failing, "failed 50"), (slow, "up to 31.2 ms")):
         found = judge_again(version(), one, TRIAL, waited=0)
         assert found.verdict == "worse"
         assert words in found.reason
@@ -170,21 +176,37 @@ def test_a_new_champion_that_fails_or_is_slow_is_taken_back() -> None:
     assert judge_again(version(), version(), TRIAL, waited=1001).verdict == "good"
 
 
+def known(requests: int = 1000, failed: int = 0, seconds: float = 0.01) -> Answered:
+    return Answered(requests=requests, failed=failed, within=((bucket(seconds), requests),))
+
+
 @pytest.mark.parametrize(
-    ("usual", "verdict"),
+    ("usual", "then", "verdict"),
     [
-        (Usual(requests=1000, failed=50, p99=0.03), "unknown"),  # it failed as much, and as slowly
-        (Usual(requests=1000, failed=0, p99=0.03, already=50), "unknown"),  # in its trial
-        (Usual(requests=1000, failed=0, p99=0.03), "worse"),
-        (Usual(requests=1000, failed=50, p99=0.01), "worse"),
+        (known(failed=50, seconds=0.03), Answered(), "unknown"),  # it failed as much, and as slowly
+        (known(seconds=0.03), Answered(failed=50, requests=60), "unknown"),  # in its trial
+        (known(seconds=0.03), Answered(), "worse"),
+        (known(failed=50, seconds=0.01), Answered(), "worse"),
+        (known(), Answered(failed=50, requests=1000, within=((-20, 1000),)), "unknown"),  # all then
     ],
 )
 def test_a_new_champion_is_compared_with_what_the_other_did_while_it_answered(
-    usual: Usual, verdict: str
+    usual: Answered, then: Answered, verdict: str
 ) -> None:
     """The other, in shadow since, only computes: it takes less time and fails less."""
-    champion = version(errors={"Exception": 50}, latency={"p99": 0.03})
-    assert judge_again(version(), champion, TRIAL, waited=0, usual=usual).verdict == verdict
+    champion = version(errors={"Exception": 50}, latency=took(0.03))
+    found = judge_again(version(), champion, TRIAL, waited=0, usual=usual, then=then)
+    assert found.verdict == verdict
+
+
+def test_what_was_before_the_stage_counts_for_nothing() -> None:
+    """The champion was fast for a year, and both answer requests of many rows since."""
+    before = known(1_000_000)
+    champion = version(requests=1_000_500, latency={"within": {"-26": 1_000_000, "-10": 500}})
+    challenger = version(requests=500, latency={"within": {"-10": 500}})
+    assert "up to 177 ms" in judge(champion, challenger, TRIAL, waited=0).reason
+    found = judge(champion, challenger, TRIAL, waited=0, then=(before, Answered()))
+    assert found.verdict == "unknown"
 
 
 def test_a_few_failures_more_are_chance_to_who_looks_often() -> None:
