@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from raymm.artifacts import Config, Dataset, Encoding, Indices, Schema, Task, Tensors
 from raymm.errors import ConfigError, SearchError
+from raymm.features.dealing import crossing
 from raymm.features.nominal import crowded_columns, nominal_columns
 from raymm.features.pipeline import Features, fit_features
 from raymm.models import targets
@@ -95,6 +96,7 @@ class Bench:
     def __init__(self, dataset: Dataset, rows: Indices) -> None:
         self.schema = dataset.schema
         self._nominal, self._crowded = nominal_columns(dataset), crowded_columns(dataset)
+        self._fold = crossing(dataset, rows)
         self._tensors, self._y = dataset.rows(rows), dataset.y[rows]
         self._y.setflags(write=False)  # what families derive of it may then be shared
         self._made: dict[Encoding, tuple[Features, Matrix]] = {}
@@ -116,6 +118,7 @@ class Bench:
                 crossed=True,
                 nominal=self._nominal,
                 crowded=self._crowded,
+                fold=self._fold,
             )
             x = features.training(self._tensors, self._y)
             x.setflags(write=False)

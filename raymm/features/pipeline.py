@@ -125,6 +125,7 @@ def fit_features(
     crossed: bool = False,
     nominal: Collection[str] = (),
     crowded: Collection[str] | None = None,
+    fold: npt.NDArray[np.int64] | None = None,
 ) -> Features:
     """Fit a transform on each feature column, and one on each pair of a few date columns.
 
@@ -145,6 +146,8 @@ def fit_features(
     crowded : collection of str, optional
         Categories to make statistics of the target, where ``crossed`` allows it; see
         `raymm.features.nominal`. Decided by these rows where it is not given.
+    fold : int64, shape (n,), optional
+        As `raymm.features.transform.Transform.fold`.
 
     Returns
     -------
@@ -171,6 +174,7 @@ def fit_features(
         crowded = [column.name for column in categories if crossed and suits(tensors[column.name])]
     for part in _parts(tensors, schema, encoding, crowded if crossed else ()):
         values = part.take(tensors)
+        part.fold = fold
         part.fit(values, y)
         varying = _varying(part.training(values, y), most)
         if varying.size:

@@ -21,6 +21,9 @@ class Transform(ABC):
     """
 
     name: ClassVar[str]
+    fold: npt.NDArray[np.int64] | None = None
+    """Set before `fit`: parts of the training rows, shape (n,), that must not tell each other's
+    target; None where rows may be dealt at random. See `raymm.features.dealing`."""
 
     def __init__(self, column: Column) -> None:
         self.column = column

@@ -98,6 +98,7 @@ def prepare(dataset: Dataset, families: Iterable[Family | type[Family]]) -> Prep
     ConfigError
         When no family is given, or the dataset has no folds.
     """
+    from raymm.features.dealing import crossing
     from raymm.features.nominal import crowded_columns, nominal_columns
     from raymm.features.pipeline import fit_features
     from raymm.models.family import Matrix
@@ -109,13 +110,19 @@ def prepare(dataset: Dataset, families: Iterable[Family | type[Family]]) -> Prep
             f"{len(encodings)} encodings and {len(dataset.folds)} folds."
         )
     made: dict[Encoding, tuple[tuple[Matrix, Matrix], ...]] = {}
-    decided = {"nominal": nominal_columns(dataset), "crowded": crowded_columns(dataset)}
+    decided: dict[str, Any] = {
+        "nominal": nominal_columns(dataset),
+        "crowded": crowded_columns(dataset),
+    }
     for encoding in encodings:
         pairs = []
         for fold in dataset.folds:
             y = _shared(dataset.y[fold.train])
             tensors = dataset.rows(fold.train)
-            features = fit_features(tensors, y, dataset.schema, encoding, crossed=True, **decided)
+            dealt = crossing(dataset, fold.train)
+            features = fit_features(
+                tensors, y, dataset.schema, encoding, crossed=True, fold=dealt, **decided
+            )
             names = tuple(features.safe_names)
             x_train = _matrix(features.training(tensors, y))
             train = Matrix(x=x_train, y=y, names=names, nominal=features.nominal)

@@ -141,7 +141,7 @@ def test_features_are_fitted_on_training_rows_alone(monkeypatch: pytest.MonkeyPa
     seen: list[tuple[Any, Any]] = []
 
     def fit_features(tensors: Any, y: Any, schema: Any, encoding: str, **others: Any) -> Any:
-        assert others == {"crossed": True, "nominal": {"a"}, "crowded": {"b"}}
+        assert others == {"crossed": True, "nominal": {"a"}, "crowded": {"b"}, "fold": "dealt"}
         seen.append((tensors["a"].tolist(), y.tolist()))
         return SimpleNamespace(
             safe_names=("a",),
@@ -153,6 +153,7 @@ def test_features_are_fitted_on_training_rows_alone(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("raymm.features.pipeline.fit_features", fit_features)
     monkeypatch.setattr("raymm.features.nominal.nominal_columns", lambda dataset: {"a"})
     monkeypatch.setattr("raymm.features.nominal.crowded_columns", lambda dataset: {"b"})
+    monkeypatch.setattr("raymm.features.dealing.crossing", lambda dataset, rows: "dealt")
     values = np.arange(6, dtype=np.float32)
     fold = SimpleNamespace(train=np.array([0, 2, 3]), valid=np.array([1]))
     dataset = SimpleNamespace(
