@@ -134,9 +134,11 @@ def _whole(
     """Return the files' rows in one frame, or None where their text is too large for that."""
     frames: list[pd.DataFrame] = []
     left = limit
+    room = int(available() * 0.6) if memory is None else memory
     for file in named_files:
         found.name = file.name if frames else ""
-        frame, size = _frame(file, left, found, memory)
+        # Joining takes what all frames take once more.
+        frame, size = _frame(file, left, found, room - 2 * sum(map(_bytes, frames)))
         if frame is None:
             return None
         left -= size
@@ -148,16 +150,13 @@ def _whole(
     return _joined(frames)
 
 
-def _frame(
-    file: Named, left: int, found: Findings, memory: int | None
-) -> tuple[pd.DataFrame | None, int]:
+def _frame(file: Named, left: int, found: Findings, room: int) -> tuple[pd.DataFrame | None, int]:
     """Return a file's rows and how many bytes it holds; None where it is large text."""
     head = file.head(8)
-    room = int(available() * 0.6) if memory is None else memory
     if head.startswith((columnar.PARQUET, columnar.ARROW)) and not file.packed:
         with file.stored() as opened:
             if head.startswith(columnar.ARROW):
-                return columnar.arrow(opened, file.name, found), file.size
+                return columnar.arrow(opened, file.name, found, room), file.size
             return columnar.parquet(opened, file.name, found, room), file.size
     data = file.read(min(left, LARGE))
     if len(data) > left:
@@ -169,9 +168,9 @@ def _frame(
     if head.startswith(columnar.PARQUET):
         return columnar.parquet(_opened(data), file.name, found, room), len(data)
     if head.startswith(columnar.ARROW):
-        return columnar.arrow(_opened(data), file.name, found), len(data)
+        return columnar.arrow(_opened(data), file.name, found, room), len(data)
     if _is_json(data[:64]):
-        return columnar.records(data, file.name, found), len(data)
+        return columnar.records(data, file.name, found, room), len(data)
     if len(data) > LARGE:
         return None, len(data)
     return parse(data, file.name, found)[0], len(data)
@@ -203,6 +202,10 @@ def _aligned(
     found.name = ""
     found.note(f"{name} has its columns in another order; they were put in the first file's")
     return frame[list(before[0].columns)]
+
+
+def _bytes(frame: pd.DataFrame) -> int:
+    return int(frame.memory_usage(index=False).sum())
 
 
 def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:

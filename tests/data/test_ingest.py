@@ -29,6 +29,16 @@ def test_parquet_keeps_types_and_drops_the_index(tmp_path: Path) -> None:
     assert table.frame["t"].dtype.kind == "M"
 
 
+def test_files_that_fit_alone_but_not_joined_are_refused(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"n": [i / 7 for i in range(10_000)]})
+    for name in ("a", "b", "c"):
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+    assert len(read(str(tmp_path / "a.parquet"), memory=200_000).frame) == 10_000
+    with pytest.raises(DataError, match=r"c\.parquet holds 10,000 rows"):
+        read(str(tmp_path), memory=370_000)
+    assert len(read(str(tmp_path), memory=900_000).frame) == 30_000
+
+
 def test_the_hash_depends_on_names_and_cells_and_their_order_only(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a,b\n1,x\n2,y\n")
     (tmp_path / "b.txt").write_text("a;b\r\n1;x\r\n2;y\r\n")
