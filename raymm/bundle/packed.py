@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 from raymm.artifacts import Lineage, Schema, Statistics, as_record, from_record
 from raymm.bundle import version_1
 from raymm.bundle.folding import Folded, fold, unfold
-from raymm.bundle.parts import DAMAGED, pack, unpack
+from raymm.bundle.parts import DAMAGED, STORED, pack, unpack
 from raymm.bundle.records import from_text, to_text
 from raymm.bundle.safety import require_safe
 from raymm.errors import BundleError
@@ -39,6 +39,9 @@ VERSION = 2
 MAGIC = b"raymm\x00\r\n"
 LARGEST_GRAPH = 1 << 30
 """Bytes of all parts of the graph, unpacked."""
+GROWTH, GROWN = 512, 16 << 20
+"""How many times as many bytes as its file a graph may have, unpacked, and how many in any case: a
+small file is not to take much memory before anybody has looked at what it unpacks to."""
 LARGEST_RECORDS = 16 << 20
 LARGEST_MANIFEST = 1 << 16
 RECORDS, SKELETON, PLANE, TREES = range(4)
@@ -87,6 +90,9 @@ class Bundle:
             method, properties, data = pack(part, _KINDS[kind])
             entries.append(_ENTRY.pack(kind, method, properties, len(part), len(data)))
             packed.append(data)
+        if sum(len(part) for _, part in parts[1:]) > grown(sum(map(len, packed))):
+            entries = [_ENTRY.pack(kind, STORED, 0, len(part), len(part)) for kind, part in parts]
+            packed = [part for _, part in parts]
         rest = b"".join([*entries, *packed])
         manifest = _HASH + len(entries) * _ENTRY.size
         return _HEAD.pack(MAGIC, VERSION, manifest) + hashlib.sha256(rest).digest() + rest
@@ -127,6 +133,11 @@ class Bundle:
             statistics=_read(Statistics, statistics),
             lineage=_read(Lineage, lineage),
         )
+
+
+def grown(packed: int) -> int:
+    """Return how many bytes a graph may unpack to from so many packed ones."""
+    return min(LARGEST_GRAPH, max(GROWN, GROWTH * packed))
 
 
 def _record(value: Any) -> dict[str, Any]:
@@ -179,7 +190,10 @@ def _parts(manifest: memoryview, rest: memoryview) -> Iterator[tuple[int, bytes]
     if kinds[:2] != [RECORDS, SKELETON] or not {*kinds[2:]} <= {PLANE, TREES}:
         raise _damaged("its manifest must name records, a graph, and what belongs to it")
     sizes = [entry[3] for entry in entries]
-    limits = (("records", sizes[0], LARGEST_RECORDS), ("graph", sum(sizes[1:]), LARGEST_GRAPH))
+    limits = (
+        ("records", sizes[0], LARGEST_RECORDS),
+        ("graph", sum(sizes[1:]), grown(sum(entry[4] for entry in entries))),
+    )
     for name, size, limit in limits:
         if size > limit:
             raise BundleError(

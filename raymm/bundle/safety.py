@@ -1,4 +1,10 @@
-"""What a graph must not hold: files outside it, and operators but ONNX's own and one more."""
+"""What a graph must not hold: files outside it, graphs within it, and operators but those listed.
+
+Listed are ONNX's own whose time and whose result are in proportion to what they read: what raymm's
+builders and quantisation write, and what other exporters write for models of tables. Operators
+that make as much as a number says (Expand, Tile, Range, ConstantOfShape, Pad, Resize, OneHot and
+their like) would let a file of a few bytes take all memory, and Loop and Scan all time.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +17,37 @@ DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 KNOWN = frozenset({("com.microsoft", "Tokenizer")})
 """Operators of onnxruntime's own that are allowed: what cuts texts into words, for which ONNX has
 none. It searches by RE2, whose time is linear in the text."""
+_NAMES = """
+Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor
+Cast CastLike Ceil Celu Clip Cos Cosh Div Dropout Elu Equal Erf Exp Floor Gelu Greater
+GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean
+Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh
+Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor
+
+ArgMax ArgMin Attention AveragePool BatchNormalization Conv CumSum GRU Gemm GlobalAveragePool
+GlobalMaxPool GroupNormalization Hardmax InstanceNormalization LSTM LayerNormalization LogSoftmax
+LpNormalization MatMul MaxPool MeanVarianceNormalization RMSNormalization RNN ReduceL1 ReduceL2
+ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
+Softmax TopK
+
+Compress Concat Constant DepthToSpace Flatten Gather GatherElements GatherND NonZero Reshape
+ScatterElements ScatterND Shape Size Slice SpaceToDepth Split Squeeze Transpose Trilu Unique
+Unsqueeze
+
+ConvInteger DequantizeLinear DynamicQuantizeLinear MatMulInteger QLinearConv QLinearMatMul
+QuantizeLinear
+
+RegexFullMatch StringConcat StringNormalizer TfIdfVectorizer Tokenizer
+
+ArrayFeatureExtractor Binarizer CategoryMapper FeatureVectorizer Imputer LabelEncoder
+LinearClassifier LinearRegressor Normalizer OneHotEncoder SVMClassifier SVMRegressor Scaler
+TreeEnsemble TreeEnsembleClassifier TreeEnsembleRegressor
+"""
+OPERATORS = frozenset(_NAMES.split())
+"""Of numbers each or beside each other, of rows and matrices, what moves values or says what there
+is, of whole numbers, of words, and those of ai.onnx.ml."""
+WIDEST_PADS = 64
+"""Of what convolutions and pools add at an edge."""
 _EXTERNAL = 1
 
 
@@ -19,7 +56,8 @@ def require_safe(graph: bytes) -> int:
 
     Tensors and nodes are looked at wherever they may stand: initializers, sparse ones, attributes,
     subgraphs at any depth, functions and training graphs. External data has let files be read
-    and written through crafted paths, and operators of other domains may run any code.
+    and written through crafted paths, operators of other domains may run any code, and others than
+    `OPERATORS`, graphs within graphs, functions and sparse tensors may take any time and memory.
 
     Parameters
     ----------
@@ -36,7 +74,7 @@ def require_safe(graph: bytes) -> int:
     Raises
     ------
     BundleError
-        When the bytes are no ONNX model, or hold either of the two.
+        When the bytes are no ONNX model, or hold any of these.
     """
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -67,7 +105,35 @@ def require_safe(graph: bytes) -> int:
                 f'tensor "{tensor.name}" must lie inside the graph, but it refers to a file. '
                 "Save the model with its data inside."
             )
+    _require_bounded(model)
     return longest
+
+
+def _require_bounded(model: Any) -> None:
+    """Refuse what may take more time or memory than what is read."""
+    if model.functions or model.training_info:
+        raise _unbounded("functions or training graphs")
+    for graph in _graphs(model):
+        if getattr(graph, "sparse_initializer", ()):
+            raise _unbounded("sparse tensors")
+        for node in graph.node:
+            if node.op_type not in OPERATORS:
+                raise _unbounded(f"the operator {node.op_type}")
+            for attribute in node.attribute:
+                if attribute.HasField("g") or attribute.graphs:
+                    raise _unbounded(f"a graph within {node.op_type}")
+                if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
+                    raise _unbounded("sparse tensors")
+                if attribute.name == "pads" and max(attribute.ints, default=0) > WIDEST_PADS:
+                    raise _unbounded(f"pads above {WIDEST_PADS}")
+
+
+def _unbounded(what: str) -> BundleError:
+    return BundleError(
+        f"the bundle's graph must not hold {what}: what it would take is not bounded by what it "
+        "reads. Export the model in plain operators, without loops, conditions and made shapes; "
+        "raymm.bundle.safety.OPERATORS lists them."
+    )
 
 
 def _require_domain(domain: str, holder: str) -> None:

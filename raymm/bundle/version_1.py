@@ -25,6 +25,8 @@ _LIMITS = {
     "statistics": LARGEST_RECORD,
     "lineage": LARGEST_RECORD,
 }
+_GROWTH, _GROWN = 512, 16 << 20
+"""How many times as many bytes as it is packed in a part may have, and how many in any case."""
 _MEMORY = 128 << 20
 """What the decoder may take for its dictionary; the preset in use needed 9 MB."""
 
@@ -70,9 +72,10 @@ def _described(data: bytes) -> dict[str, Mapping[str, Any]]:
     if len(described) != len(entries) or set(described) != set(_LIMITS) or not sizes_known:
         raise _damaged(f"its manifest must name {', '.join(_LIMITS)} and their sizes")
     for name, entry in described.items():
-        if entry["bytes"] > _LIMITS[name]:
+        limit = min(_LIMITS[name], max(_GROWN, _GROWTH * entry["packed"]))
+        if entry["bytes"] > limit:
             raise BundleError(
-                f"the bundle's {name} must have at most {_LIMITS[name]} bytes, but its file "
+                f"the bundle's {name} must have at most {limit} bytes, but its file "
                 f"declares {entry['bytes']}. Compress the model, or raise the limit in "
                 "raymm.bundle.version_1."
             )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import lzma
@@ -262,3 +263,29 @@ def test_a_file_of_version_1_still_loads(version_1):
     predicted = Runner(bundle).predict({n: np.array(v, np.float32) for n, v in rows.items()})
     expected = [[0.32635933, 0.37505317], [0.40379342, 0.29046181], [0.2516343, 0.20009628]]
     assert np.allclose(predicted[:, :2], expected, atol=1e-6)
+
+
+def test_a_small_file_unpacks_to_little():
+    """150 kB of LZMA may hold a gigabyte of zeros."""
+    size = packed.GROWN + 1
+    kind, _, _, _, graph = PARTS[1]
+    bomb = repack([PARTS[0], (kind, LZMA, 93, size, graph)])
+    with pytest.raises(BundleError, match=f"at most {packed.GROWN} bytes, but its file declares"):
+        Bundle.from_bytes(bomb)
+    assert packed.grown(10**5) == packed.GROWTH * 10**5
+    assert packed.grown(10**9) == packed.LARGEST_GRAPH
+
+
+def test_a_graph_that_packs_beyond_that_is_stored(monkeypatch):
+    builder = GraphBuilder()
+    x = builder.input("x", FLOAT)
+    zeros = builder.node("Add", [x, builder.constant(np.zeros((1, 60_000)))])
+    first = builder.node("ReduceSum", [zeros, builder.constant([1], np.int64)], keepdims=1)
+    graph = builder.model([(first, "prediction", FLOAT, ["n", 1])]).SerializeToString()
+    bundle = dataclasses.replace(BUNDLE, graph=graph)
+    assert len(bundle.to_bytes()) < 5_000
+    monkeypatch.setattr(packed, "GROWTH", 8)
+    monkeypatch.setattr(packed, "GROWN", 1000)
+    data = bundle.to_bytes()
+    assert len(data) > 200_000
+    assert Bundle.from_bytes(data) == bundle

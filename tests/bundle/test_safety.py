@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from raymm.bundle.safety import require_safe
-from raymm.errors import BundleError
+from raymm.bundle.graph import to_graph
+from raymm.bundle.pipeline import fit
+from raymm.bundle.safety import OPERATORS, require_safe
+from raymm.errors import BundleError, MissingExtra
+from raymm.plugins import families
 
 
 def external() -> TensorProto:
@@ -62,6 +67,10 @@ def with_sparse_initializer():
     return made
 
 
+LARGE = (
+    *("Loop", "Scan", "Expand", "Tile", "Range", "ConstantOfShape", "Pad", "Resize", "OneHot"),
+    *("Upsample", "EyeLike", "RandomNormal", "Einsum", "SequenceMap", "CenterCropPad", "Any"),
+)
 CUSTOM = helper.make_node("Evil", [], ["y"], domain="com.example")
 PLAIN = numpy_helper.from_array(np.zeros(3, dtype=np.float32), "weights")
 
@@ -107,7 +116,48 @@ def test_other_bytes_are_refused(data):
 
 
 def test_a_plain_graph_passes():
-    assert require_safe(model([within_if(constant(PLAIN))], [PLAIN]).SerializeToString()) == 1
+    assert require_safe(model([constant(PLAIN)], [PLAIN]).SerializeToString()) == 1
+
+
+def within(node):
+    """Return an operator that is listed, with a graph in an attribute."""
+    return helper.make_node("Identity", ["x"], ["y"], body=branch(node))
+
+
+def plain_sparse():
+    made = sparse()
+    made.values.CopyFrom(PLAIN)
+    return made
+
+
+def sparse_model():
+    made = model()
+    made.graph.sparse_initializer.append(plain_sparse())
+    return made
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        *((model([helper.make_node(one, ["x"], ["y"])]), one) for one in LARGE),
+        (model([within_if(constant(PLAIN))]), "the operator If"),
+        (model([within(constant(PLAIN))]), "a graph within Identity"),
+        (with_function(constant(PLAIN)), "functions"),
+        (with_training(constant(PLAIN)), "training graphs"),
+        (sparse_model(), "sparse"),
+        (model([helper.make_node("Constant", [], ["y"], sparse_value=plain_sparse())]), "sparse"),
+        (model([helper.make_node("Conv", ["x", "w"], ["y"], pads=[0, 65])]), "pads above 64"),
+    ],
+)
+def test_what_may_take_any_time_or_memory_is_refused(made, told):
+    with pytest.raises(BundleError, match=told):
+        require_safe(made.SerializeToString())
+
+
+def test_the_listed_operators_are_those_of_onnx():
+    known = {one.name for one in onnx.defs.get_all_schemas()} | {"Tokenizer"}
+    # Some of the newest are not in every release of ONNX.
+    assert known >= OPERATORS - {"Swish", "RMSNormalization", "Attention", "TreeEnsemble"}
 
 
 def test_the_longest_side_of_a_matrix_is_told():
@@ -150,3 +200,20 @@ def test_whole_numbers_are_in_the_standard_operators_alone(operator, domain, pas
     else:
         with pytest.raises(BundleError, match="domains"):
             require_safe(data)
+
+
+def operators(graph):
+    return {node.op_type for node in onnx.ModelProto.FromString(graph).graph.node}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_graphs_of_every_family_pass(make_dataset, task):
+    data = make_dataset(task, rows=300)
+    seen = set()
+    for name in families.names():
+        with contextlib.suppress(MissingExtra):
+            graph = to_graph(fit(data, data.train, {"family": name}, rounds=3, seed=0, threads=1))
+            require_safe(graph)
+            seen |= operators(graph)
+    assert len(seen) > 20

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from raymm.compression.compressor import Compressor
+from raymm.bundle.safety import require_safe
+from raymm.compression import quantize_network
+from raymm.compression.compressor import Compressor, Rows
+from raymm.evaluation.metrics import metric_for
 from raymm.plugins import compressors
 
 
@@ -25,3 +28,25 @@ def test_rows_may_move_far_unless_a_technique_says_otherwise():
 
 def test_techniques_are_found_by_name():
     assert "truncate" in compressors.names()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_graphs_of_every_technique_pass_as_bundles(dataset, trained, mix, monkeypatch, task):
+    monkeypatch.setattr(quantize_network, "SMALLEST", 8)
+    data = dataset(task)
+    metric = metric_for({"regression": "rmse"}.get(task, "log_loss"), task)
+    rows = Rows(tensors=data.rows(data.train), y=data.y[data.train], metric=metric)
+    bundles = [trained(data, name, 80)[0] for name in ("lightgbm", "linear", "mlp")]
+    bundles.append(mix(task, ("lightgbm", "mlp", "svm"), (0.5, 0.3, 0.2), 80)[0])
+    made = set()
+    for bundle in bundles:
+        for name in compressors.names():
+            technique = compressors.get(name)()
+            recipes = technique.recipes(bundle, rows)
+            if name == "quantize_network" and recipes:
+                recipes = ({"bits": 8, "range": "batch"}, *recipes)
+            for recipe in {str(one): one for one in (*recipes[:1], *recipes[-1:])}.values():
+                require_safe(technique.apply(bundle, recipe, rows).graph)
+                made.add(name)
+    assert made >= {"truncate", "prune", "quantize", "quantize_network", "members", "distill"}
