@@ -17,7 +17,7 @@ import pandas as pd
 
 from raymm.artifacts import Written
 from raymm.data.kinds import MISSING, guess
-from raymm.features.columns import SIGNS
+from raymm.features.marks import GROUPS, SIGNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -179,13 +179,16 @@ def _unmarked(cells: Any, marks: set[str]) -> Any:
 
     if "signs" in marks:
         cells = pc.utf8_trim(cells, characters=SIGNS + _SPACES)
+        brackets = f"^[(][{SIGNS} \u00a0]*(.*?)[{SIGNS} \u00a0]*[)]$"
+        cells = pc.replace_substring_regex(cells, pattern=brackets, replacement=r"-\1")
         cells = pc.replace_substring_regex(cells, pattern=f"^-[{SIGNS} ]+", replacement="-")
-    if "decimal comma" in marks:
-        cells = pc.replace_substring_regex(cells, pattern="[ '.\u00a0\u202f]", replacement="")
-        return pc.replace_substring(cells, pattern=",", replacement=".")
-    if "thousands comma" in marks:
-        cells = pc.replace_substring_regex(cells, pattern="[ ',\u00a0\u202f]", replacement="")
-    return cells
+    style = next((style for style in GROUPS if style in marks), "")
+    if not style:
+        return cells
+    mark, point = (".", ",") if style == "decimal comma" else (",", ".")
+    plain = pc.replace_substring_regex(cells, pattern=f"[ '{mark}\u00a0\u202f]", replacement="")
+    plain = pc.replace_substring(plain, pattern=point, replacement=".")
+    return pc.if_else(pc.match_substring_regex(cells, GROUPS[style]), plain, cells)
 
 
 def _coded(cells: Any, read: Any) -> bool:

@@ -18,10 +18,10 @@ import pandas as pd
 
 from raymm.artifacts import NO_TIME, Column, Kind, Written
 from raymm.data.guesses import Guess, Typed
+from raymm.data.numerals import as_numbers, decimal_commas
 from raymm.data.prose import is_text
 from raymm.features.clock import durations
 from raymm.features.columns import (
-    SIGNS,
     distinct,
     numbers,
     parse_numbers,
@@ -68,44 +68,7 @@ DATES = (
 """How dates may be written, tried in this order; a day that can be a month is taken as one only
 where day first does not fit every row."""
 
-_QUICK = 100_000
 _DATED = re.compile(r"\d.*[/.:\- ].*\d")
-_CODE = re.compile(r"0\d{2,}$")
-_DIGIT = re.compile(r"\d")
-
-
-def decimal_commas(frame: pd.DataFrame) -> bool:
-    """Return whether a table writes 4.5 as 4,5 for sure, in any one of its columns.
-
-    Then 4,026 in another column is four and a bit too; alone it would be taken for thousands.
-    """
-    for _, column in frame.items():
-        if not pd.api.types.is_string_dtype(column) or not _any_comma(column):
-            continue
-        words = [str(word).strip(SIGNS + " -+\u00a0") for word in _first_words(column, 300)]
-        marked = [word for word in words if "," in word]
-        if not marked or len(marked) < 0.5 * len(words):
-            continue
-        if all(map(_COMMA.match, marked)) and not all(map(_GROUPED.match, marked)):
-            return True
-    return False
-
-
-def _any_comma(column: pd.Series[Any]) -> bool:
-    """Return False where no cell can hold a comma: far sooner told than what its words are."""
-    if not isinstance(column.dtype, pd.StringDtype) or len(column) > _QUICK:
-        return True
-    return bool(column.str.contains(",", regex=False).any())
-
-
-def _first_words(column: pd.Series[Any], count: int) -> list[Any]:
-    """Return the first distinct values, missing ones left out, without going through all rows."""
-    size = 4 * count
-    while True:
-        words = column.iloc[:size].dropna().unique()
-        if len(words) >= count or size >= len(column):
-            return list(words[:count])
-        size *= 8
 
 
 def guess(
@@ -231,7 +194,7 @@ def _of_words(
     plain = Guess(kind="category", codes=codes, words=words, rows=rows, missing=missing)
     if not words:
         return plain
-    read = _as_numbers(words, rows, decimal_comma)
+    read = as_numbers(words, rows, decimal_comma)
     if read is not None:
         return _with_values(plain, *read)
     pair = _as_pair(words)
@@ -264,75 +227,6 @@ def _with_values(plain: Guess, values: npt.NDArray[np.float64], style: str | Non
         format=style,
         missing=plain.missing + (tuple(gone) if len(gone) <= 2 else ()),
     )
-
-
-def _as_numbers(
-    words: list[str], rows: npt.NDArray[np.int64], decimal_comma: bool
-) -> tuple[npt.NDArray[np.float64], str | None] | None:
-    """Return the words as numbers and how they are written, or None where they are not numbers.
-
-    Odd words among numbers become NaN: up to two that hold no digit or stand in at most one row of
-    a hundred, as they are a way to say "missing" or slips of the pen; or any that stand in at most
-    a tenth of the rows (a twentieth where they hold digits) of a column of many numbers.
-    """
-    sample = words[:1000]
-    if sum(map(bool, map(_DIGIT.search, sample))) < 0.5 * len(sample) or _is_code(words):
-        return None
-    best: tuple[npt.NDArray[np.float64], str | None] | None = None
-    fewest = len(words)
-    spread = words[:: max(1, len(words) // 1000)]
-    for style in _formats(sample, decimal_comma):
-        if np.isfinite(parse_numbers(list(spread), style=style)).mean() < 0.5:
-            continue
-        values = parse_numbers(list(words), style=style)
-        odd = ~np.isfinite(values)
-        if not odd.any():
-            return values, style
-        if odd.sum() < fewest and _bearable(words, rows, odd):
-            best, fewest = (np.where(odd, np.nan, values), style), int(odd.sum())
-    return best
-
-
-def _bearable(words: list[str], rows: npt.NDArray[np.int64], odd: npt.NDArray[np.bool_]) -> bool:
-    share = rows[odd].sum() / rows.sum()
-    right = int((~odd).sum())
-    digits = any(_DIGIT.search(words[i]) for i in np.flatnonzero(odd))
-    if odd.sum() <= 2:
-        return bool(share <= (0.01 if digits else 0.1) and right > 2)
-    return bool(share <= (0.05 if digits else 0.1) and right >= 20 and right >= 0.9 * len(words))
-
-
-def _formats(sample: list[str], decimal_comma: bool = False) -> list[str | None]:
-    """Return the ways of writing numbers worth trying, the likelier first."""
-    joined = "".join(sample)
-    formats: list[str | None] = [None]
-    marks = [] if not set(joined) & set(SIGNS) else ["signs"]
-    if marks:
-        formats.append("signs")
-    bare = [word.strip(SIGNS + " -+\u00a0") for word in sample]
-    if "," in joined:
-        # 1,234 is a thousand or one and a bit: groups of three digits everywhere are thousands.
-        grouped = all("," not in w or _GROUPED.match(w) for w in bare)
-        grouped = grouped and not (decimal_comma and all(map(_COMMA.match, bare)))
-        style = "thousands comma" if grouped else "decimal comma"
-        if grouped or all(_COMMA.match(w) for w in bare if _DIGIT.search(w)):
-            formats.append(", ".join([*marks, style]))
-    elif any(map(_SPACED, bare)):  # 1 234 567, 1'234.5 or 1.234.567
-        style = "thousands comma" if any(map(_POINTED, bare)) else "decimal comma"
-        formats.append(", ".join([*marks, style]))
-    return formats
-
-
-_GROUPED = re.compile(r"[1-9]\d{0,2}(,\d{3})+(\.\d*)?$")
-_SPACED = re.compile(r"\d{1,3}([ '\u00a0\u202f]\d{3})+(\.\d+)?$|\d{1,3}(\.\d{3}){2,}$").match
-_POINTED = re.compile(r"\d{1,3}([ '\u00a0\u202f]\d{3})+\.\d+$|\d+\.\d{1,2}$").match
-_COMMA = re.compile(r"(\d{1,3}([. '\u00a0\u202f]\d{3})+|\d*)(,\d+)?([eE][-+]?\d+)?$")
-
-
-def _is_code(words: list[str]) -> bool:
-    """Whether numbers are names, such as postal codes: one length, some with leading zeros."""
-    coded = any(map(_CODE.match, words))
-    return coded and len({len(word) for word in words}) == 1 and all(map(str.isdigit, words))
 
 
 def _as_durations(words: list[str], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64] | None:

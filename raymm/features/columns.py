@@ -21,15 +21,10 @@ import pandas as pd
 from raymm.artifacts import NO_TIME, Column, Schema
 from raymm.errors import DataError
 from raymm.features.clock import durations
+from raymm.features.marks import plain_number
 
 MARKS = ("decimal comma", "thousands comma", "signs", "duration")
 """The words that a number column's format may hold."""
-
-SIGNS = "$€£¥₹%"
-"""Currency and percent signs that the word ``signs`` in a number column's format takes away.
-
-It also reads brackets around a number, as in accounts, as its minus.
-"""
 
 
 def encode(frame: pd.DataFrame, schema: Schema) -> dict[str, npt.NDArray[Any]]:
@@ -174,7 +169,7 @@ def parse_numbers(
             continue
         cell = value.strip()
         if marks and cell not in absent:
-            cell = _plain(cell, marks)
+            cell = plain_number(cell, marks)
         cells.append(None if cell in absent else cell)
     if "duration" in marks:
         return _without(durations(cells), missing, style)
@@ -219,34 +214,6 @@ def _real(value: Any) -> float | None:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-
-
-def _plain(cell: str, marks: set[str]) -> str:
-    if "signs" in marks:
-        cell = cell.strip(SIGNS + " \u00a0")
-        if cell.startswith("(") and cell.endswith(")"):
-            cell = "-" + cell[1:-1].strip(SIGNS + " \u00a0")
-        cell = "-" + cell[1:].lstrip(SIGNS + " ") if cell.startswith("-") else cell
-    if "decimal comma" in marks and _DECIMAL.match(cell):
-        return cell.translate(_SPACED).replace(".", "").replace(",", ".")
-    if "thousands comma" in marks and _THOUSANDS.match(cell):
-        return cell.translate(_SPACED).replace(",", "")
-    return cell
-
-
-GROUPS = {
-    "decimal comma": r"[-+]?[ \u00a0]?([1-9][0-9]{0,2}([. '\u00a0\u202f][0-9]{3})+|[0-9]*)(,[0-9]*)?"
-    r"([eE][-+]?[0-9]+)?$",
-    "thousands comma": r"[-+]?[ \u00a0]?([1-9][0-9]{0,2}([, '\u00a0\u202f][0-9]{3})+"
-    r"|[1-9][0-9]?(,[0-9]{2})+,[0-9]{3}|[0-9]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?$",
-}
-"""Patterns, for `re` and RE2, of the cells whose marks of thousands and decimals each style reads.
-
-Any other cell is read as it stands, so that 12.5 among decimal commas is not taken for 125.
-"""
-_DECIMAL = re.compile(GROUPS["decimal comma"])
-_THOUSANDS = re.compile(GROUPS["thousands comma"])
-_SPACED = str.maketrans("", "", " \u00a0\u202f'")
 
 
 def booleans(values: pd.Series[Any], column: Column) -> npt.NDArray[np.float32]:
