@@ -31,7 +31,7 @@ from raymm.artifacts import Lineage, Schema, Statistics, as_record, from_record
 from raymm.bundle import version_1
 from raymm.bundle.folding import Folded, fold, unfold
 from raymm.bundle.parts import DAMAGED, STORED, pack, unpack
-from raymm.bundle.records import from_text, to_text
+from raymm.bundle.records import LARGEST_VALUES, from_text, to_text, values
 from raymm.bundle.safety import require_safe
 from raymm.errors import BundleError
 
@@ -42,7 +42,7 @@ LARGEST_GRAPH = 1 << 30
 GROWTH, GROWN = 512, 16 << 20
 """How many times as many bytes as its file a graph may have, unpacked, and how many in any case: a
 small file is not to take much memory before anybody has looked at what it unpacks to."""
-LARGEST_RECORDS = 16 << 20
+LARGEST_RECORDS = 64 << 20
 LARGEST_MANIFEST = 1 << 16
 RECORDS, SKELETON, PLANE, TREES = range(4)
 _NAMES = ("records", "graph", "tensors", "trees")
@@ -79,6 +79,11 @@ class Bundle:
         """Return the bundle file; equal bundles give equal bytes.
 
         Without ``proven`` nobody has seen that it unpacks to the same graph: good for its size.
+
+        Raises
+        ------
+        BundleError
+            When it would be larger than `from_bytes` reads.
         """
         records = [_record(value) for value in (self.schema, self.statistics, self.lineage)]
         folded = fold(self.graph, proven=proven)
@@ -90,11 +95,14 @@ class Bundle:
             method, properties, data = pack(part, _KINDS[kind])
             entries.append(_ENTRY.pack(kind, method, properties, len(part), len(data)))
             packed.append(data)
-        if sum(len(part) for _, part in parts[1:]) > grown(sum(map(len, packed))):
+        sizes = [len(part) for _, part in parts]
+        if any(size > limit for _, size, limit in _limits(sizes, list(map(len, packed)))):
             entries = [_ENTRY.pack(kind, STORED, 0, len(part), len(part)) for kind, part in parts]
             packed = [part for _, part in parts]
-        rest = b"".join([*entries, *packed])
         manifest = _HASH + len(entries) * _ENTRY.size
+        _require_sizes(sizes, list(map(len, packed)))
+        _require_values(parts[0][1], len(parts))
+        rest = b"".join([*entries, *packed])
         return _HEAD.pack(MAGIC, VERSION, manifest) + hashlib.sha256(rest).digest() + rest
 
     @property
@@ -189,17 +197,7 @@ def _parts(manifest: memoryview, rest: memoryview) -> Iterator[tuple[int, bytes]
     kinds = [entry[0] for entry in entries]
     if kinds[:2] != [RECORDS, SKELETON] or not {*kinds[2:]} <= {PLANE, TREES}:
         raise _damaged("its manifest must name records, a graph, and what belongs to it")
-    sizes = [entry[3] for entry in entries]
-    limits = (
-        ("records", sizes[0], LARGEST_RECORDS),
-        ("graph", sum(sizes[1:]), grown(sum(entry[4] for entry in entries))),
-    )
-    for name, size, limit in limits:
-        if size > limit:
-            raise BundleError(
-                f"the bundle's {name} must have at most {limit} bytes, but its file declares "
-                f"{size}. Compress the model, or raise the limit in raymm.bundle.packed."
-            )
+    _require_sizes([entry[3] for entry in entries], [entry[4] for entry in entries])
     if sum(entry[4] for entry in entries) != len(rest):
         raise _damaged(f"its parts must have {len(rest)} bytes")
     start = 0
@@ -207,6 +205,38 @@ def _parts(manifest: memoryview, rest: memoryview) -> Iterator[tuple[int, bytes]
         part = rest[start : start + packed]
         yield kind, unpack(part, size, method, properties, _NAMES[kind])
         start += packed
+
+
+def _limits(sizes: Sequence[int], packed: Sequence[int]) -> tuple[tuple[str, int, int], ...]:
+    """Return name, size and limit of what is unpacked; the part of the records comes first."""
+    records = min(LARGEST_RECORDS, max(GROWN, GROWTH * packed[0]))
+    return ("records", sizes[0], records), ("graph", sum(sizes[1:]), grown(sum(packed)))
+
+
+def _require_sizes(sizes: Sequence[int], packed: Sequence[int]) -> None:
+    """Hold the parts' bytes to the limits of this module."""
+    for name, size, limit in _limits(sizes, packed):
+        if size > limit:
+            raise BundleError(
+                f"the bundle's {name} must have at most {limit} bytes, but its file declares "
+                f"{size}. Compress the model, or raise the limit in raymm.bundle.packed."
+            )
+
+
+def _require_values(text: bytes, parts: int) -> None:
+    """Hold the records' values and the number of parts to what `from_bytes` reads."""
+    count = values(text)
+    if count > LARGEST_VALUES:
+        raise BundleError(
+            f"the bundle's records must have at most {LARGEST_VALUES:,} values, but have "
+            f"{count:,}: about 57 a column. Leave columns out with data.exclude."
+        )
+    most = (LARGEST_MANIFEST - _HASH) // _ENTRY.size
+    if parts > most:
+        raise BundleError(
+            f"the bundle must have at most {most:,} parts, one a set of trees, but has {parts:,}. "
+            "Mix fewer models: set search.ensemble lower."
+        )
 
 
 def _put_together(parts: Sequence[tuple[int, bytes]]) -> tuple[bytes, Sequence[Any]]:

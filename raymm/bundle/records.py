@@ -16,8 +16,9 @@ import numpy as np
 
 SHORT, PLAIN = b"~", b"="
 """The first byte says whether numbers are shortened."""
-LARGEST_VALUES = 1 << 20
-"""Values of records at most: each takes some 100 bytes of memory, where its text may take two."""
+LARGEST_VALUES = 1 << 22
+"""Values of records at most, those of some 70,000 columns: each takes some 100 bytes of memory,
+where its text may take two."""
 _NUMBER = re.compile(r"-?\d+\.\d+(?:e[-+]?\d+)?")
 _SHORTENED = re.compile(r"~(-?[\d.]+(?:e[-+]?\d+)?)")
 
@@ -98,12 +99,17 @@ def from_text(data: bytes) -> list[Any]:
     ValueError, RecursionError
         When the text is none that `to_text` wrote.
     """
-    if sum(map(data.count, (b",", b"[", b"{"))) > LARGEST_VALUES:
+    if values(data) > LARGEST_VALUES:
         raise ValueError(f"they must have at most {LARGEST_VALUES} values")
     text = data[1:].decode()
     if data[:1] not in (SHORT, PLAIN):
         raise ValueError("their text must begin with ~ or =")
     return [json.loads(line) for line in (_long(text) if data[:1] == SHORT else text).split("\n")]
+
+
+def values(data: bytes) -> int:
+    """Return how many values a text has at most."""
+    return sum(map(data.count, (b",", b"[", b"{")))
 
 
 def _short(match: re.Match[str]) -> str:

@@ -289,3 +289,44 @@ def test_a_graph_that_packs_beyond_that_is_stored(monkeypatch):
     data = bundle.to_bytes()
     assert len(data) > 200_000
     assert Bundle.from_bytes(data) == bundle
+
+
+def wide(columns):
+    """Return a bundle of a table of so many columns, as their statistics are."""
+    one = ColumnStatistics(
+        name="x",
+        kind="number",
+        rows=300,
+        missing=1,
+        distinct=200,
+        mean=1.5,
+        deviation=2.5,
+        quantiles=(0.5,) * 9,
+        edges=(0.25,) * 11,
+        counts=(30,) * 12,
+    )
+    statistics = Statistics(rows=300, columns=(one,) * columns)
+    column = Column(name="x", kind="number", minimum=-1.5, example=2)
+    schema = dataclasses.replace(BUNDLE.schema, columns=(column,) * columns)
+    return dataclasses.replace(BUNDLE, statistics=statistics, schema=schema)
+
+
+@pytest.mark.slow
+def test_a_table_of_25_000_columns_is_written_and_read():
+    bundle = wide(25_000)
+    assert Bundle.from_bytes(bundle.to_bytes()) == bundle
+
+
+def test_what_would_not_be_read_is_not_written(monkeypatch):
+    bundle = wide(100)
+    assert Bundle.from_bytes(bundle.to_bytes()) == bundle
+    monkeypatch.setattr(packed, "LARGEST_VALUES", 3000)
+    with pytest.raises(BundleError, match=r"at most 3,000 values.*data\.exclude"):
+        bundle.to_bytes()
+    monkeypatch.setattr(packed, "LARGEST_RECORDS", 1000)
+    for how in ({}, {"proven": False}):
+        with pytest.raises(BundleError, match="records must have at most 1000 bytes"):
+            bundle.to_bytes(**how)
+    monkeypatch.setattr(packed, "LARGEST_MANIFEST", 32 + 2 * 11)
+    with pytest.raises(BundleError, match="at most 2 parts"):
+        packed._require_values(b"", 3)
