@@ -44,6 +44,11 @@ _VALUE = re.compile(
     r"[-+(]?[$€£¥₹]?\s?[-+]?\.?\d[\d.,:/' \-T\u00a0\u202f]*([eE][-+]?\d+)?\s?[%€$£)Z]?$"
 )
 """What looks like a number, date or time."""
+_NUMERAL = re.compile(
+    r"[-+(]?[$€£¥₹]?\s?[-+]?(\d{1,3}([.' \u00a0\u202f]\d{3})+,\d+|\d+,\d+|\d{1,3}(,\d{3})+(\.\d+)?)"
+    r"([eE][-+]?\d+)?\s?[%€$£)]?$"
+)
+"""A number with commas."""
 _GAPS = frozenset(("", "?", "na", "n/a", "nan", "null", "none", "-", "."))
 
 
@@ -206,12 +211,34 @@ def _sniffed(body: str, forced: str) -> tuple[Dialect, int]:
         read.append((dialect, rows))
         if not rows or len(rows[0]) < 2:
             continue
-        fit = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
-        if (round(fit, 1), len(rows[0])) > best_score:
-            best, best_score = dialect, (round(fit, 1), len(rows[0]))
+        fit = _fit(rows)
+        if (fit, len(rows[0])) > best_score:
+            best, best_score = dialect, (fit, len(rows[0]))
     if best_score[0] >= 0.5:
-        return best, 0
+        return _beside_commas(read, best, best_score[0]), 0
     return _below_title(read, body) or (best, 0)
+
+
+def _beside_commas(
+    read: list[tuple[Dialect, list[list[str]]]], best: Dialect, fit: float
+) -> Dialect:
+    """Return another dialect than commas' where it fits as well and commas stand within numbers.
+
+    ``10:00;23,5;1013,25`` without a header has three cells either way.
+    """
+    if best.delimiter != ",":
+        return best
+    for dialect, rows in read:
+        if dialect.delimiter == "," or not rows or len(rows[0]) < 2 or _fit(rows) < fit:
+            continue
+        marked = [cell.strip() for row in rows for cell in row if "," in cell]
+        if marked and all(map(_NUMERAL.match, marked)):
+            return dialect
+    return best
+
+
+def _fit(rows: list[list[str]]) -> float:
+    return round(sum(len(row) == len(rows[0]) for row in rows) / len(rows), 1)
 
 
 def _below_title(

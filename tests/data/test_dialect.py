@@ -60,6 +60,22 @@ def test_semicolons_win_over_decimal_commas_below_a_title() -> None:
     assert (how.dialect.delimiter, how.names, how.above) == (";", ["a", "b"], 1)
 
 
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+@pytest.mark.parametrize("cell", ["{i},50", "-{i},5", "1.0{i},25", "1,2{i},000", "{i},5e-3"])
+def test_commas_within_numbers_part_no_cells_without_a_header(mark: str, cell: str) -> None:
+    rows = [["2024-01-15 10:00", cell.format(i=10 + i), f"10{i},25"] for i in range(30)]
+    for width in (2, 3):
+        text = "\n".join(mark.join(row[-width:]) for row in rows)
+        how = layout(text, Findings())
+        assert (how.dialect.delimiter, how.headless, len(how.names)) == (mark, True, width)
+
+
+@pytest.mark.parametrize("row", ["{i},5,1;2,7", "{i},a;b,7", "{i},1\t,2"])
+def test_commas_part_cells_that_hold_other_marks(row: str) -> None:
+    how = layout("\n".join(row.format(i=i) for i in range(30)), Findings())
+    assert how.dialect.delimiter == ","
+
+
 def test_sentences_are_no_columns() -> None:
     how = layout("note\n" + "two words\n" * 9, Findings())
     assert not how.columns
