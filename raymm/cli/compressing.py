@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raymm.cli import options, printing
+from raymm.durations import seconds
 from raymm.errors import ConfigError, NotBlessed
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _FILES = (".txt", ".json", ".ubj", ".onnx")
 @click.option("--max-loss", type=click.FloatRange(min=0), default=None, help="Allowed loss.")
 @click.option("--techniques", default=None, help="Names, with commas; default all.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=None, help="Default 0.")
+@click.option("--time", default=None, help="Time to measure forms, such as 90s; default all.")
 @options.storage_option
 @options.json_option
 def compress(
@@ -158,6 +160,10 @@ def _outside(model: str, picture: str | None, *, as_json: bool, **given: Any) ->
         raise ConfigError(f"{given['data']} needs a target column. Name it with --target COLUMN.")
     if given["max_loss"] is not None and not math.isfinite(given["max_loss"]):
         raise ConfigError(f"--max-loss must be a number of at least 0, but is {given['max_loss']}.")
+    try:
+        limit = seconds(given["time"])
+    except ValueError as error:
+        raise ConfigError(f"--time {error}") from error
     output = Path(given["output"] or f"{Path(model).stem}.raymm")
     if not output.parent.is_dir():
         raise ConfigError(f"{output} cannot be written: {output.parent} is not a folder.")
@@ -173,6 +179,7 @@ def _outside(model: str, picture: str | None, *, as_json: bool, **given: Any) ->
         max_loss=0.0005 if given["max_loss"] is None else given["max_loss"],
         techniques="auto" if names is None else [one.strip() for one in names.split(",")],
         seed=given["seed"] or 0,
+        seconds=limit,
     )
     _draw(done.frontier, picture)
     plain = output.suffix.lower() == ".onnx"

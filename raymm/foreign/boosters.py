@@ -245,6 +245,12 @@ class XGBoostFile(_Booster):
                 "Train it so."
             )
         said = learner["learner_model_param"]
+        targets = int(said.get("num_target", 1))
+        if targets > 1:
+            raise BundleError(
+                f"{path} must predict one target, but predicts {targets} targets or quantiles. "
+                "Train a model for each."
+            )
         classes = {"binary": 2, "regression": 0}.get(task, int(said["num_class"]))
         return Facts(
             library="XGBoost",

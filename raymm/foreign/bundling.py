@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -59,11 +60,18 @@ def compress(
     max_loss: float = 0.0005,
     techniques: Sequence[str] | Literal["auto"] = "auto",
     seed: int = 0,
+    seconds: float | None = None,
 ) -> Compressed:
     """Make a bundle of a model file and compress it over a table that it was not trained on.
 
     Half of the rows, drawn by the seed and stratified, are for techniques that fit again; the
     other half judges and chooses.
+
+    Parameters
+    ----------
+    seconds : float, optional
+        How long forms may be measured, about. Without it all are, and the clock decides nothing:
+        the same rows lead to the same choice.
 
     Raises
     ------
@@ -84,6 +92,7 @@ def compress(
     fitted = Rows(
         tensors=dataset.rows(dataset.train), y=dataset.y[dataset.train], metric=judge, seed=seed
     )
+    began = time.monotonic()
     found = compressing.explore(
         full,
         techniques,
@@ -93,6 +102,7 @@ def compress(
         metric=judge,
         max_loss=max_loss,
         seed=seed,
+        left=None if seconds is None else lambda: seconds - (time.monotonic() - began),
     )
     chosen = next(one for one in found.candidates if one.chosen)
     made = compressing.apply(full, chosen, fitted)

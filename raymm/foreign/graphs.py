@@ -18,7 +18,7 @@ from raymm.bundle.graph import PREDICTION, PROBABILITIES, input_names
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.bundle.safety import require_safe
-from raymm.errors import BundleError, ParityError
+from raymm.errors import BundleError, DataError, ParityError
 from raymm.foreign.model import Facts, Foreign
 
 BOUND = 1e-5
@@ -27,6 +27,7 @@ OLDEST = 13
 _PREFIX, _END = "model/", "end/"
 """Input names of raymm's are identifiers, so no name with a slash is one of them."""
 _SUMS = 1e-3
+_SHOWN = 8
 
 
 class Graph(Foreign):
@@ -74,6 +75,8 @@ class Graph(Foreign):
             )
         if not classes:
             return ""
+        # A network without an imputer answers NaN to missing values, which is told elsewhere.
+        raw = raw[np.isfinite(raw).all(axis=1)]
         shares = bool((raw >= -_SUMS).all() and (raw <= 1 + _SUMS).all())
         if width == 1:
             self._link = "" if shares else "Sigmoid"
@@ -125,6 +128,7 @@ class Graph(Foreign):
         x = np.stack([dataset.tensors[one.name] for one in dataset.schema.features], axis=1)
         ours = Runner(bundle).predict(dataset.tensors)
         theirs = self.predict(x, dataset.schema)
+        _require_answers(theirs, dataset)
         scale = float(np.abs(theirs).max()) if dataset.schema.task == "regression" else 1.0
         away = np.abs(ours - theirs).max() / max(scale, 1e-30)
         if not away <= BOUND:
@@ -139,6 +143,24 @@ class Graph(Foreign):
         except Exception as error:  # onnxruntime's own errors share no base below Exception
             raise BundleError(f"onnxruntime could not run the graph: {error}") from error
         return np.asarray(raw, np.float32).reshape(len(x), -1)
+
+
+def _require_answers(theirs: npt.NDArray[Any], dataset: Dataset) -> None:
+    """Raise DataError where a graph has no answer for rows, naming columns with missing values."""
+    silent = ~np.isfinite(theirs.reshape(len(theirs), -1)).all(axis=1)
+    if not silent.any():
+        return
+    holes = [
+        one.name
+        for one in dataset.schema.features
+        if not np.isfinite(dataset.tensors[one.name][silent]).all()
+    ]
+    shown = ", ".join(holes[:_SHOWN]) + (f" and {len(holes) - _SHOWN} more" * (len(holes) > _SHOWN))
+    told = f"; they lack values in {shown}" if holes else ""
+    raise DataError(
+        f"the graph must answer every row with a finite number, but does not for {silent.sum():,} "
+        f"of {len(silent):,}{told}. Fill them, or export the model with what fills them."
+    )
 
 
 def _ends(result: str, schema: Schema, link: str) -> tuple[list[Any], list[Any], list[Any]]:

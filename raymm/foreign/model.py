@@ -70,4 +70,7 @@ class Foreign(ABC):
 
     @abstractmethod
     def require_same(self, bundle: Bundle, dataset: Dataset) -> None:
-        """Raise ParityError where a bundle and the library's own predictions differ."""
+        """Raise ParityError where a bundle and the library's own predictions differ.
+
+        And DataError where the library has no finite answer.
+        """

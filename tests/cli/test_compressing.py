@@ -98,6 +98,7 @@ def test_a_file_becomes_a_plain_graph(raymm, outside, tmp_path):
         ({"--seed": "-1"}, 2, "--seed"),
         ({"--max-loss": "-1"}, 2, "--max-loss"),
         ({"--max-loss": "nan"}, 2, "--max-loss"),
+        ({"--time": "soon"}, 2, "--time"),
     ],
 )
 def test_what_is_missing_of_a_file_is_told(raymm, outside, tmp_path, change, code, words):

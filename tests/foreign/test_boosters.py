@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xgboost
 
 from raymm.bundle.run import Runner
 from raymm.data import ingest
@@ -51,6 +52,17 @@ def test_bundles_predict_what_the_library_does(make, task, suffix):
 def test_what_a_graph_cannot_say_is_refused(make, suffix, more):
     with pytest.raises(BundleError, match="must be a booster of plain trees"):
         read(str(make("binary", suffix, **more).path))
+
+
+@pytest.mark.parametrize(
+    "more", [{"objective": "reg:quantileerror", "quantile_alpha": [0.1, 0.9]}, {}]
+)
+def test_several_targets_are_refused(tmp_path, more):
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    y = x[:, 0] if more else x[:, :2]
+    xgboost.train({"nthread": 1, **more}, xgboost.DMatrix(x, y), 2).save_model(tmp_path / "m.json")
+    with pytest.raises(BundleError, match="must predict one target, but predicts 2"):
+        read(str(tmp_path / "m.json"))
 
 
 def test_damaged_files_are_told(make):

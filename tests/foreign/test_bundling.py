@@ -106,3 +106,11 @@ def test_numbers_that_a_graph_cannot_tell_apart_are_told_of(make):
     assert any(note.startswith(f"{name}: 50%") for note in done.notes)
     plain = compress(str(made.path), str(made.csv), "y", techniques=[])
     assert not any("rounded" in note for note in plain.notes)
+
+
+def test_time_that_is_over_leaves_forms_out(make):
+    made = make("binary")
+    told = str(made.path), str(made.csv), "y"
+    done = compress(*told, techniques=["truncate"], seconds=1e-9)
+    assert [one.technique for one in done.frontier.candidates] == ["none"]
+    assert "truncate" in done.frontier.left_out[0]

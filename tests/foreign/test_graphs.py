@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from raymm.artifacts import Table
 from raymm.bundle.run import Runner
 from raymm.data import ingest
-from raymm.errors import BundleError
+from raymm.errors import BundleError, DataError
 from raymm.foreign.bundling import bundle_of, dataset_of
 from raymm.foreign.reading import read
 
@@ -86,6 +86,20 @@ def test_values_come_as_they_are(tmp_path):
     bundle, _ = bundle_of(foreign, data)
     foreign.require_same(bundle, data)
     assert np.allclose(Runner(bundle).predict(data.tensors), raw[:, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize("end", [("Softmax",), ()])
+def test_rows_without_a_finite_answer_are_told_by_their_columns(tmp_path, end):
+    raw = graph(tmp_path / "m.onnx", 3, end=end)
+    foreign = read(str(tmp_path / "m.onnx"))
+    frame = table(raw).frame.copy()
+    frame.loc[5, "b"] = np.nan
+    data, _ = dataset_of(foreign, ingest.from_frame(frame), "y", seed=0)
+    bundle, notes = bundle_of(foreign, data)
+    # Probabilities with a hole are no logits.
+    assert bool(notes) == (not end)
+    with pytest.raises(DataError, match=r"not for 1 of 200; they lack values in b\. Fill them"):
+        foreign.require_same(bundle, data)
 
 
 def test_other_targets_are_refused(tmp_path):
