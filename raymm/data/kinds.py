@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from raymm.artifacts import NO_TIME, Column, Kind, Written
+from raymm.artifacts import Column, Kind, Written
+from raymm.data.dates import DIGITS, as_dates, as_digits, real_times
 from raymm.data.guesses import Guess, Typed
 from raymm.data.numerals import as_numbers, decimal_commas
 from raymm.data.prose import is_text
@@ -38,6 +38,7 @@ MISSING = frozenset(
         *("\\n", "-", "--", "---", ".", "..", "#null!", "#value!", "#div/0!", "#num!", "#ref!"),
         *("-nan", "1.#ind", "1.#qnan", "nat", "n/d", "n.d.", "<null>", "[null]", "(blank)"),
         *("missing", "not available", "not applicable"),
+        *("0000-00-00", "0000-00-00 00:00:00", "00/00/0000", "00.00.0000"),
     )
 )
 """Words, in small letters, that mean "missing" wherever they stand."""
@@ -48,27 +49,6 @@ PAIRS = (
     *(("não", "sim"), ("nie", "tak"), ("нет", "да"), ("falsch", "wahr"), ("faux", "vrai")),
 )
 """Words, in small letters, for false and true."""
-
-DATES = (
-    "ISO8601",
-    *(
-        day + clock
-        for day in (
-            *("%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y"),
-            *("%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y", "%d-%b-%y"),
-            *("%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%a %b %d %Y"),
-        )
-        for clock in ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
-    ),
-    "%a, %d %b %Y %H:%M:%S %z",
-    "%a %b %d %H:%M:%S %Y",
-    "%d/%b/%Y:%H:%M:%S %z",
-    "%Y%m%dT%H%M%S",
-)
-"""How dates may be written, tried in this order; a day that can be a month is taken as one only
-where day first does not fit every row."""
-
-_DATED = re.compile(r"\d.*[/.:\- ].*\d")
 
 
 def guess(
@@ -136,7 +116,7 @@ def _typed(column: pd.Series[Any], written: Written) -> Guess | None:
     if kind == "boolean" or column.dtype == object:
         return full()
     asked = Column(name="", kind=kind)
-    cells = _real_times(times(column, asked)) if kind == "datetime" else numbers(column, asked)
+    cells = real_times(times(column, asked)) if kind == "datetime" else numbers(column, asked)
 
     def spelled(row: int) -> str:
         value = column.iloc[row]
@@ -154,7 +134,7 @@ def _by_words(
     if kind == "number":
         values = parse_numbers(found)
     elif kind == "datetime":
-        values = _real_times(parse_times([pd.Timestamp(value) for value in found]))
+        values = real_times(parse_times([pd.Timestamp(value) for value in found]))
     keep = np.isfinite(values) if values is not None else np.ones(len(found), dtype=bool)
     place = np.append(np.where(keep, np.cumsum(keep) - 1, -1), -1)
     codes = place[codes].astype(np.int64)
@@ -194,23 +174,28 @@ def _of_words(
     plain = Guess(kind="category", codes=codes, words=words, rows=rows, missing=missing)
     if not words:
         return plain
+    days = as_digits(words)
+    if days is not None:
+        return _with_values(plain, days, DIGITS, kind="datetime")
     read = as_numbers(words, rows, decimal_comma)
     if read is not None:
         return _with_values(plain, *read)
     pair = _as_pair(words)
     if pair:
         return replace(plain, kind="boolean", pair=pair)
-    dates = _as_dates(words, rows)
+    dates = as_dates(words, rows)
     if dates is not None:
-        return replace(plain, kind="datetime", values=dates[0], format=dates[1])
+        return _with_values(plain, *dates, kind="datetime")
     lasting = _as_durations(words, rows)
     if lasting is not None:
         return _with_values(plain, lasting, "duration")
     return replace(plain, kind="text") if is_text(words, rows) else plain
 
 
-def _with_values(plain: Guess, values: npt.NDArray[np.float64], style: str | None) -> Guess:
-    """Return the guess of a column of numbers; words without a value are missing.
+def _with_values(
+    plain: Guess, values: npt.NDArray[np.float64], style: str | None, *, kind: Kind = "number"
+) -> Guess:
+    """Return the guess of a column of numbers or dates; words without a value are missing.
 
     One or two such words are taken for ways to say "missing"; more are mistakes to be told.
     """
@@ -219,7 +204,7 @@ def _with_values(plain: Guess, values: npt.NDArray[np.float64], style: str | Non
     gone = [word for word, out in zip(plain.words, odd, strict=True) if out]
     return replace(
         plain,
-        kind="number",
+        kind=kind,
         codes=place[plain.codes].astype(np.int64),
         words=[word for word, out in zip(plain.words, odd, strict=True) if not out],
         rows=plain.rows[~odd],
@@ -244,27 +229,3 @@ def _as_pair(words: list[str]) -> tuple[str, ...]:
         if set(folded) == set(pair):
             return folded[pair[0]], folded[pair[1]]
     return ()
-
-
-def _as_dates(
-    words: list[str], rows: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.float64], str] | None:
-    """Return the words as seconds since 1970 UTC and their format, or None where not dates."""
-    sample = words[:: max(1, len(words) // 200)]
-    if sum(map(bool, map(_DATED.search, sample))) < 0.9 * len(sample):
-        return None
-    for style in DATES:
-        column = pd.Series(sample, dtype=object)
-        fits = pd.to_datetime(column, format=style, utc=True, errors="coerce").notna()
-        if fits.mean() < 0.9:
-            continue
-        seconds = _real_times(parse_times(list(words), style=style))
-        if rows[np.isfinite(seconds)].sum() >= 0.99 * rows.sum():
-            return seconds, style
-    return None
-
-
-def _real_times(seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    real = seconds.astype(np.float64)
-    real[seconds == NO_TIME] = np.nan
-    return real
