@@ -16,6 +16,7 @@ import numpy.typing as npt
 from raymm.artifacts import Dataset, Indices, Recipe, Trial
 from raymm.bundle.blend import fit
 from raymm.bundle.pipeline import Bench, Pipeline
+from raymm.features.dealing import together
 from raymm.idle import idle_cpus
 from raymm.models.mlp import limited_threads
 
@@ -31,7 +32,8 @@ def crossed(
 ) -> npt.NDArray[np.float64]:
     """Return what a recipe says of rows that it was trained without, on the others of ``rows``.
 
-    The rows are put into `PARTS` parts by the seed, and the recipe is trained without each.
+    The rows are put into `PARTS` parts by the seed, groups and stretches of time whole, and the
+    recipe is trained without each.
 
     Parameters
     ----------
@@ -45,7 +47,10 @@ def crossed(
     -------
     float64, shape (m, classes) or (m,)
     """
-    part = np.random.default_rng([seed, 9]).permutation(len(rows)) % PARTS
+    part = together(dataset, rows, PARTS, np.random.default_rng([seed, 9]))
+    if part is None:
+        part = np.random.default_rng([seed, 9]).permutation(len(rows)) % PARTS
+    numbers = np.unique(part).tolist()
     threads = idle_cpus(PARTS)
 
     def one(number: int) -> npt.NDArray[np.float64]:
@@ -57,11 +62,11 @@ def crossed(
     try:
         # Set once around all: the fits set and reset what is one for the whole process.
         with limited_threads(1):
-            found = list(pool.map(one, range(PARTS)))
+            found = list(pool.map(one, numbers))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     made = np.empty((len(chosen), *found[0].shape[1:]))
-    for number, values in enumerate(found):
+    for number, values in zip(numbers, found, strict=True):
         made[part[chosen] == number] = values
     return made
 
@@ -74,6 +79,8 @@ class Folds:
     truth : shape (n,)
         Class codes or values of the validation rows of all folds, one fold after the other; at
         most `ROWS` of them, drawn at random.
+    rows : int64, shape (n,)
+        Their row numbers.
     first : mapping of trial's id to Pipeline
         What was trained on the first fold.
     """
@@ -83,6 +90,7 @@ class Folds:
         self._benches = [Bench(dataset, fold.train) for fold in dataset.folds]
         rows = _drawn([fold.valid for fold in dataset.folds], np.random.default_rng([seed, 2]))
         self._tensors = [dataset.rows(part) for part in rows]
+        self.rows: Indices = np.concatenate(rows)
         self.truth: npt.NDArray[Any] = np.concatenate([dataset.y[part] for part in rows])
         self.first: dict[str, Pipeline] = {}
 

@@ -16,7 +16,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Finding, Member, MetricLike, Progress, Recipe, Score, Trial, Trials
+from raymm.artifacts import (
+    Dataset,
+    Finding,
+    Indices,
+    Member,
+    MetricLike,
+    Progress,
+    Recipe,
+    Score,
+    Trial,
+    Trials,
+)
 from raymm.artifacts.recipe import SAME
 from raymm.bootstrap import interval, replicates
 from raymm.bundle import build as building
@@ -27,6 +38,7 @@ from raymm.bundle.run import Runner
 from raymm.errors import ParityError, SearchError
 from raymm.evaluation import calibration, decision, mixing
 from raymm.evaluation.metrics import metric_for
+from raymm.features.dealing import together
 from raymm.oof import Folds
 from raymm.stages import Life, kept, lineage_of, threads
 
@@ -44,12 +56,25 @@ _TIMED = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rows:
-    """Validation rows and what is predicted of them; gains are measured on the same resamples."""
+    """Validation rows and what is predicted of them; gains are measured on the same resamples.
+
+    ``rows`` are their numbers in the dataset, in the order of ``truth``.
+    """
 
     truth: npt.NDArray[Any]
     seed: int
+    dataset: Dataset
+    rows: Indices
 
     def part(self, count: int) -> npt.NDArray[np.int64]:
+        """Deal them into parts, whole groups where that leaves every class in every part."""
+        generator = np.random.default_rng([self.seed, 3, count])
+        dealt = together(self.dataset, self.rows, count, generator, timed=False)
+        if dealt is not None and len(np.unique(dealt)) == count:
+            several = len(np.unique(self.truth)) if self.dataset.schema.classes else 1
+            held = (len(np.unique(self.truth[dealt == number])) for number in range(count))
+            if all(one >= several for one in held):
+                return dealt
         generator = np.random.default_rng([self.seed, 3, count])
         return mixing.parts(len(self.truth), count, generator)
 
@@ -109,7 +134,7 @@ def _composed(life: Life, trials: Trials) -> Recipe:
     if len(chosen) == 1 and not mends and not moves:
         return Recipe.of(best)
     folds = Folds(life.dataset, seed=life.config.seed, threads=threads(life.config))
-    rows = _Rows(truth=folds.truth, seed=life.config.seed)
+    rows = _Rows(truth=folds.truth, seed=life.config.seed, dataset=life.dataset, rows=folds.rows)
     recipe, predictions = _mix(life, folds, rows, chosen)
     if mends:
         recipe, predictions = _mend(life, folds, rows, recipe, predictions)

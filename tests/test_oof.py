@@ -89,3 +89,26 @@ def test_crossed_rows_are_predicted_by_what_was_trained_on_the_others():
     assert abs(hits - 0.5) < 0.17
     again = oof.crossed(dataset, rows, recipe, np.arange(280), seed=1)
     np.testing.assert_array_equal(made, again[chosen])
+
+
+@pytest.mark.parametrize(("role", "low", "high"), [("ignored", 0.9, 1.0), ("group", 0.24, 0.76)])
+def test_rows_are_not_predicted_by_what_was_trained_on_others_of_whole_groups(role, low, high):
+    random = np.random.default_rng(0)
+    who = random.permutation(300) % 60
+    tensors = {"a": who.astype(np.float32)}
+    columns = (Column(name="a", kind="number"), Column(name="who", kind="category", role=role))
+    dataset = Dataset(
+        tensors=tensors,
+        y=random.integers(0, 2, 60)[who],
+        frame=pd.DataFrame({"who": who.astype(str)}),
+        schema=Schema(columns=columns, target="y", task="binary", classes=("no", "yes")),
+        train=np.arange(300),
+        test=np.arange(0),
+        folds=(),
+        sha256="0" * 64,
+        source="made here",
+    )
+    rows = np.arange(300)
+    made = oof.crossed(dataset, rows, Recipe.of(tree()), rows, seed=1)
+    # Coins of 60 groups leave a standard error of 0.065; four of them.
+    assert low <= np.mean(made.argmax(axis=1) == dataset.y) <= high

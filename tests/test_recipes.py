@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from raymm import config, recipes, stages
-from raymm.artifacts import Recipe, Score, Trial, Trials
+from raymm.artifacts import Column, Recipe, Score, Trial, Trials
 from raymm.data.statistics import reference
 from raymm.evaluation.metrics import metric_for
 from raymm.search.ledger import Ledger
@@ -215,3 +215,24 @@ def test_the_cost_of_a_trial_is_that_of_its_best_round():
         id="0", number=0, config={}, status="finished", rounds=100, rungs=rungs, seconds=10.0
     )
     assert recipes.cost(trial) == 5.0
+
+
+@pytest.mark.parametrize("whose", ["mixed", "own"])
+def test_groups_are_dealt_whole_where_each_part_keeps_both_classes(finished, whose):
+    dataset = finished.runs[0].dataset
+    random = np.random.default_rng(0)
+    who = random.integers(0, 50, len(dataset.y)).astype(str)
+    y = random.integers(0, 2, len(who)) if whose == "mixed" else (who == "7").astype(np.int64)
+    column = Column(name="who", kind="category", role="group")
+    schema = dataclasses.replace(dataset.schema, columns=(*dataset.schema.columns, column))
+    frame = dataset.frame.assign(who=who)
+    grouped = dataclasses.replace(dataset, schema=schema, frame=frame, y=y)
+    numbers = np.arange(0, len(who), 2)
+    made = [
+        recipes._Rows(truth=y[numbers], seed=0, dataset=one, rows=numbers).part(5)
+        for one in (grouped, dataset)
+    ]
+    whole = all(len(np.unique(made[0][who[numbers] == one])) == 1 for one in np.unique(who))
+    assert whole == (whose == "mixed")
+    if whose == "own":  # one group has all of a class: as if there were no groups
+        np.testing.assert_array_equal(*made)
