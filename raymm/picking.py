@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import numpy as np
+
 from raymm import proving, release, stages
 from raymm.artifacts import (
     Anomaly,
@@ -22,8 +24,10 @@ from raymm.artifacts import (
     Version,
     from_record,
 )
+from raymm.bundle import parity
 from raymm.bundle.packed import Bundle
 from raymm.compression import frontier as compressing
+from raymm.compression.agreement import require_agreement
 from raymm.config import RunConfig, parse
 from raymm.data import ingest, split, statistics
 from raymm.errors import ConfigError, DataError, NotFound, RegistryError
@@ -38,6 +42,7 @@ from raymm.stages import Built, Life
 Kind = TypeVar("Kind")
 
 _EXPLAINED_ROWS, _SHUFFLED_ROWS = 50, 1000
+_HARD_ROWS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,12 +180,22 @@ def _registered(life: Life, version: Version, found: Frontier, candidate: Candid
 
 
 def _built(life: Life, version: Version, found: Frontier, candidate: Candidate) -> Built:
-    """Return the bundle before compression and the candidate's form of it, both stored."""
+    """Return the bundle before compression and the candidate's form of it, both stored.
+
+    Raises
+    ------
+    ParityError
+        When the form's trees or networks do not add up as they should.
+    """
     full = _full(life, version)
     store, train = life.registry.store, life.dataset.train
     bundle = Bundle.from_bytes(store.get_blob(full), sha256=full)
     rows = stages.trained_rows(life.dataset, train, life.metric, life.config.seed)
     made = compressing.apply(bundle, candidate, rows)
+    generator = np.random.default_rng(life.config.seed)
+    schema, real = life.dataset.schema, life.dataset.rows(train)
+    hard = parity.adversarial(real, schema, generator=generator, count=_HARD_ROWS)
+    require_agreement(made, hard)
     chosen = tuple(replace(one, chosen=one is candidate) for one in found.candidates)
     return Built(
         bundle=store.put_blob(made.to_bytes()),

@@ -239,7 +239,7 @@ def reach(grove: Grove, x: npt.NDArray[np.float32]) -> Reached:
     for first in range(0, len(grove.roots), _TREES):
         last = min(first + _TREES, len(grove.roots))
         start = int(grove.roots[first])
-        answers = _run(_numbered(_slice(grove, first, last, int(ends[last - 1]))), x)
+        answers = answered(_numbered(_slice(grove, first, last, int(ends[last - 1]))), x)
         found[first:last] = answers.T.astype(np.int64) + start
     return found
 
@@ -273,7 +273,8 @@ def _numbered(grove: Grove) -> TreeEnsemble:
     ).ensemble()
 
 
-def _run(trees: TreeEnsemble, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def answered(trees: TreeEnsemble, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return what onnxruntime makes of features, (n, d), by trees alone: (n, outputs)."""
     import onnxruntime
     from onnx import helper
 

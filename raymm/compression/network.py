@@ -179,14 +179,14 @@ def alone(network: Network) -> Any:
 
 
 def tensor(bundle: Bundle, name: str, rows: Tensors) -> Floats32:
-    """Return a float32 tensor (n, d) of a bundle's graph for rows of raw columns."""
+    """Return a tensor (n, d) of numbers of a bundle's graph, as float32, for raw columns' rows."""
     import onnx
 
     model = onnx.ModelProto.FromString(bundle.graph)
     graph = model.graph
     needed = ancestors(graph, name)
     nodes = [node for index, node in enumerate(graph.node) if index in needed]
-    end = onnx.helper.make_node("Identity", [name], [PROBABILITIES])
+    end = onnx.helper.make_node("Cast", [name], [PROBABILITIES], to=onnx.TensorProto.FLOAT)
     value = onnx.helper.make_tensor_value_info(PROBABILITIES, onnx.TensorProto.FLOAT, None)
     _set(graph.node, [*nodes, end])
     _set(graph.output, [value])

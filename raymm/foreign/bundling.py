@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 
 from raymm.artifacts import Column, Dataset, Frontier, Lineage, MetricLike, Schema, Table, Task
+from raymm.bundle import parity
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.compression import frontier as compressing
+from raymm.compression.agreement import require_agreement
 from raymm.compression.compressor import Rows
 from raymm.data import ingest, schema, split, statistics
 from raymm.errors import DataError
@@ -27,6 +29,7 @@ from raymm.prediction import unreadable
 from raymm.sections import DataConfig
 
 _SHOWN = 8
+_HARD_ROWS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,8 @@ def compress(
         When the table cannot be read, or lacks what the model reads.
     BundleError
         When the model cannot be taken over.
+    ParityError
+        When a graph says something else than the model, or does not add up as it should.
     """
     foreign = read(model)
     table = ingest.read(data)
@@ -106,6 +111,10 @@ def compress(
     )
     chosen = next(one for one in found.candidates if one.chosen)
     made = compressing.apply(full, chosen, fitted)
+    generator = np.random.default_rng(seed)
+    real, kept = dict(dataset.tensors), dataset.schema
+    hard = parity.adversarial(real, kept, generator=generator, count=_HARD_ROWS)
+    require_agreement(made, hard)
     return Compressed(facts=foreign.facts, frontier=found, full=full, bundle=made, notes=notes)
 
 

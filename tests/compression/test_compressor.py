@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from raymm.bundle.parity import adversarial
 from raymm.bundle.safety import require_safe
 from raymm.compression import quantize_network
+from raymm.compression.agreement import require_agreement
 from raymm.compression.compressor import Compressor, Rows
 from raymm.evaluation.metrics import metric_for
 from raymm.plugins import compressors
@@ -37,6 +40,8 @@ def test_graphs_of_every_technique_pass_as_bundles(dataset, trained, mix, monkey
     data = dataset(task)
     metric = metric_for({"regression": "rmse"}.get(task, "log_loss"), task)
     rows = Rows(tensors=data.rows(data.train), y=data.y[data.train], metric=metric)
+    generator = np.random.default_rng(0)
+    hard = adversarial(rows.tensors, data.schema, generator=generator, count=200)
     bundles = [trained(data, name, 80)[0] for name in ("lightgbm", "linear", "mlp")]
     bundles.append(mix(task, ("lightgbm", "mlp", "svm"), (0.5, 0.3, 0.2), 80)[0])
     made = set()
@@ -47,6 +52,8 @@ def test_graphs_of_every_technique_pass_as_bundles(dataset, trained, mix, monkey
             if name == "quantize_network" and recipes:
                 recipes = ({"bits": 8, "range": "batch"}, *recipes)
             for recipe in {str(one): one for one in (*recipes[:1], *recipes[-1:])}.values():
-                require_safe(technique.apply(bundle, recipe, rows).graph)
+                form = technique.apply(bundle, recipe, rows)
+                require_safe(form.graph)
+                require_agreement(form, hard)
                 made.add(name)
     assert made >= {"truncate", "prune", "quantize", "quantize_network", "members", "distill"}

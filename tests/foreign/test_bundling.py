@@ -8,7 +8,8 @@ import pytest
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.data import ingest
-from raymm.errors import DataError
+from raymm.errors import DataError, ParityError
+from raymm.foreign import bundling
 from raymm.foreign.bundling import compress, dataset_of
 from raymm.foreign.reading import read
 
@@ -114,3 +115,16 @@ def test_time_that_is_over_leaves_forms_out(make):
     done = compress(*told, techniques=["truncate"], seconds=1e-9)
     assert [one.technique for one in done.frontier.candidates] == ["none"]
     assert "truncate" in done.frontier.left_out[0]
+
+
+def test_the_form_that_is_written_adds_up(make, monkeypatch):
+    made = make("binary")
+    told = str(made.path), str(made.csv), "y"
+
+    def refused(bundle, tensors):
+        assert len(tensors["c"]) >= 500
+        raise ParityError("the compressed trees are others")
+
+    monkeypatch.setattr(bundling, "require_agreement", refused)
+    with pytest.raises(ParityError, match="are others"):
+        compress(*told, techniques=[])
