@@ -21,7 +21,8 @@ import numpy.typing as npt
 from raymm.models.family import Matrix
 
 BYTES = 512 * 2**20
-"""Bytes of feature matrices whose derived forms are kept; the newest is kept whatever its size."""
+"""Bytes of derived forms that are kept, the newest whatever its size. A form counts as large as the
+features that it is made of, an array as large as it is."""
 
 _kept: OrderedDict[Hashable, tuple[weakref.ref[Any], weakref.ref[Any], int, Any]] = OrderedDict()
 _lock = threading.Lock()
@@ -49,9 +50,10 @@ def derived(train: Matrix, key: Hashable, make: Callable[[], Any]) -> Any:
             _kept.move_to_end(place)
             return held[3]
     made = make()
+    size = made.nbytes if isinstance(made, np.ndarray) else train.x.nbytes
     with _lock:
         _kept.pop(place, None)
-        _kept[place] = (weakref.ref(train.x), weakref.ref(train.y), train.x.nbytes, made)
+        _kept[place] = (weakref.ref(train.x), weakref.ref(train.y), size, made)
         _trim()
     return made
 
@@ -74,13 +76,24 @@ def reading(booster: Any, rounds: int, read: Callable[[], Any]) -> Any:
 
 
 def _trim() -> None:
-    """Let go of what was made of matrices that are no more, and then of the longest unused."""
-    for place, (x, y, _, _) in list(_kept.items()):
+    """Let go of what was made of matrices that are no more, and then of the longest unused.
+
+    An array no larger than the target stays as long as its rows: where a bent target went, all that
+    was made of its rows would be made anew in every trial.
+    """
+    total = 0
+    for place, (x, y, size, _) in list(_kept.items()):
         if x() is None or y() is None:
             del _kept[place]
-    total = sum(size for _, _, size, _ in _kept.values())
-    while total > BYTES and len(_kept) > 1:
-        total -= _kept.popitem(last=False)[1][2]
+        else:
+            total += size
+    for place, (_, y, size, made) in list(_kept.items())[:-1]:
+        if total <= BYTES:
+            return
+        target = y()
+        if not (isinstance(made, np.ndarray) and target is not None and size <= target.nbytes):
+            del _kept[place]
+            total -= size
 
 
 class Margins:

@@ -73,6 +73,38 @@ def test_the_longest_unused_is_let_go_and_the_newest_never(monkeypatch):
     assert derived(large, "k", Made) is derived(large, "k", Made)
 
 
+@pytest.mark.parametrize("share", [0.5, 1.5])
+def test_a_bent_target_stays_beside_the_rows_that_are_binned_for_it(monkeypatch, share):
+    train = table(100)
+    monkeypatch.setattr(shared, "BYTES", int(share * train.x.nbytes))
+
+    def bend():
+        bent = train.y + 1
+        bent.setflags(write=False)
+        return bent
+
+    def binned():
+        bent = derived(train, "bent", bend)
+        return bent, derived(Matrix(x=train.x, y=bent, names=train.names), "binned", Made)
+
+    first, again = binned(), binned()
+    assert first[0] is again[0]
+    assert first[1] is again[1]
+    # Another table's rows take the place of the binned ones, but not that of the target.
+    other = table(100)
+    derived(other, "binned", Made)
+    assert binned()[0] is first[0]
+    assert binned()[1] is not first[1]
+
+
+def test_arrays_are_as_large_as_they_are(monkeypatch):
+    tables = [table(100) for _ in range(2)]
+    monkeypatch.setattr(shared, "BYTES", 3 * tables[0].x.nbytes)
+    large = [derived(one, "k", lambda: np.zeros(500)) for one in tables]  # 4,000 bytes each
+    assert derived(tables[1], "k", Made) is large[1]
+    assert derived(tables[0], "k", Made) is not large[0]
+
+
 @pytest.mark.parametrize("family", BOOSTERS, ids=lambda f: f.name)
 @pytest.mark.parametrize("task", TASKS)
 def test_a_model_of_shared_rows_is_the_model_of_its_own(matrix, fitting, graph, family, task):
