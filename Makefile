@@ -19,6 +19,7 @@ help:
 	@echo "make bench   measures against the field; make chaos kills things on purpose"
 	@echo "make bench-search, make chaos-search   the same for the search alone"
 	@echo "make bench-serve, make chaos-serve     the same for serving alone"
+	@echo "make bench-compress    how small and fast compression makes models, and runs"
 
 setup: .venv/ready
 
@@ -88,7 +89,8 @@ bench-search: .venv/peers
 	  echo "== $$file"; $(BIN)/python "$$file" || status=1; done; exit $$status
 
 bench-compress: setup
-	$(BIN)/python tests/benchmarks/bench_compress.py
+	@status=0; for name in compress size; do file=tests/benchmarks/bench_$$name.py; \
+	  echo "== $$file"; $(BIN)/python "$$file" || status=1; done; exit $$status
 
 chaos: setup
 	$(BIN)/python -m pytest -q -m chaos tests

@@ -71,6 +71,7 @@ from raymm.data import ingest, schema, split, statistics
 from raymm.evaluation.metrics import Metric, metric_for
 from raymm.models.mlp import limited_threads
 from raymm.sections import DataConfig
+from raymm.stages import trained_rows
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 FILES = {"adult": "income", "california_housing": "median_house_value", "letter": "class"}
@@ -198,7 +199,14 @@ def train(
         seed=known.seed,
         ledger="",
         configuration={},
-        trial={"config": dict(config), "rounds": rounds},
+        # Out-of-fold labels for students are made by what this tells, as in a run.
+        trial={
+            "id": "bench",
+            "number": 0,
+            "config": dict(config),
+            "status": "finished",
+            "rounds": rounds,
+        },
         packages={},
     )
     bundle = Bundle(
@@ -214,12 +222,7 @@ def explored(
     known: Case, bundle: Bundle, loss: float, metric: Metric, techniques: Any = "auto"
 ) -> tuple[Frontier, Rows]:
     """Return every form of a bundle as the frontier measures it, and the rows of its training."""
-    rows = Rows(
-        tensors=known.data.rows(known.train),
-        y=known.data.y[known.train],
-        metric=metric,
-        seed=known.seed,
-    )
+    rows = trained_rows(known.data, known.train, metric, known.seed)
     found = frontier.explore(
         bundle,
         techniques,

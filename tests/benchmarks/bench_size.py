@@ -64,7 +64,8 @@ def measure(source: str, target: str, seconds: float, loss: float) -> bool:
     print(
         f"{Path(source).stem:20} {before:>10,} to {shipped:>9,} bytes, {smaller:6.1f} x   "
         f"{whole:4.0f} s and {rest - without:3.0f} s, {longer:+.0%}   "
-        f"{made.evaluation.score.metric} {plain.evaluation.score.value:.5g} to {made.evaluation.score.value:.5g}   "
+        f"{made.evaluation.score.metric} {plain.evaluation.score.value:.5g} to "
+        f"{made.evaluation.score.value:.5g}   "
         f"{one.technique} {dict(one.parameters)}{'' if fine else '   MISSED'}",
         flush=True,
     )
