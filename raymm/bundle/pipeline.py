@@ -12,7 +12,7 @@ from raymm.artifacts import Config, Dataset, Encoding, Indices, Schema, Task, Te
 from raymm.errors import ConfigError, SearchError
 from raymm.features.dealing import crossing
 from raymm.features.nominal import crowded_columns, nominal_columns
-from raymm.features.pipeline import Features, fit_features
+from raymm.features.pipeline import Features, fit_training
 from raymm.models import targets
 from raymm.models.family import Family, Fitting, Matrix
 from raymm.models.targets import Curve
@@ -110,7 +110,7 @@ class Bench:
             When no feature differs between the rows.
         """
         if encoding not in self._made:
-            features = fit_features(
+            features, x = fit_training(
                 self._tensors,
                 self._y,
                 self.schema,
@@ -120,7 +120,6 @@ class Bench:
                 crowded=self._crowded,
                 fold=self._fold,
             )
-            x = features.training(self._tensors, self._y)
             x.setflags(write=False)
             train = Matrix(x=x, y=self._y, names=features.safe_names, nominal=features.nominal)
             self._made[encoding] = features, train

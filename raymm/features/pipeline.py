@@ -161,6 +161,30 @@ def fit_features(
     DataError
         When the schema has no feature column, or none differs between the rows.
     """
+    return fit_training(
+        tensors,
+        y,
+        schema,
+        encoding,
+        crossed=crossed,
+        nominal=nominal,
+        crowded=crowded,
+        fold=fold,
+    )[0]
+
+
+def fit_training(
+    tensors: Tensors,
+    y: npt.NDArray[Any],
+    schema: Schema,
+    encoding: Encoding,
+    *,
+    crossed: bool = False,
+    nominal: Collection[str] = (),
+    crowded: Collection[str] | None = None,
+    fold: npt.NDArray[np.int64] | None = None,
+) -> tuple[Features, npt.NDArray[np.float32]]:
+    """Return what `fit_features` does, and its `Features.training`, both made in one go."""
     if not schema.features:
         raise DataError(
             "at least one column must be a feature, but the schema has none. "
@@ -168,6 +192,7 @@ def fit_features(
         )
     fitted: list[Transform] = []
     kept: list[npt.NDArray[np.int64]] = []
+    columns: list[npt.NDArray[np.float32]] = []
     most = _most(schema, len(y))
     if crowded is None:
         categories = [column for column in schema.features if column.kind == "category"]
@@ -176,17 +201,31 @@ def fit_features(
         values = part.take(tensors)
         part.fold = fold
         part.fit(values, y)
-        varying = _varying(part.training(values, y), most)
+        made = part.training(values, y)
+        varying = _varying(made, most)
         if varying.size:
             fitted.append(part)
             kept.append(varying)
+            columns.append(_keep(made, varying))
     if not fitted:
         shown = ", ".join(f'"{column.name}"' for column in schema.features[:10])
         raise DataError(
             f"at least one feature must differ between training rows, but none does: {shown}. "
             "Add columns or rows."
         )
-    return _describe(fitted, kept, nominal)
+    return _describe(fitted, kept, nominal), _beside(columns, len(y))
+
+
+def _beside(parts: list[npt.NDArray[np.float32]], rows: int) -> npt.NDArray[np.float32]:
+    """Put features side by side, each let go once it is there: no table is held twice."""
+    result = np.empty((rows, sum(part.shape[1] for part in parts)), dtype=np.float32)
+    start = 0
+    parts.reverse()
+    while parts:
+        part = parts.pop()
+        result[:, start : start + part.shape[1]] = part
+        start += part.shape[1]
+    return result
 
 
 def _parts(

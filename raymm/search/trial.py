@@ -100,7 +100,7 @@ def prepare(dataset: Dataset, families: Iterable[Family | type[Family]]) -> Prep
     """
     from raymm.features.dealing import crossing
     from raymm.features.nominal import crowded_columns, nominal_columns
-    from raymm.features.pipeline import fit_features
+    from raymm.features.pipeline import fit_training
     from raymm.models.family import Matrix
 
     encodings: tuple[Encoding, ...] = tuple(dict.fromkeys(part.encoding for part in families))
@@ -120,12 +120,11 @@ def prepare(dataset: Dataset, families: Iterable[Family | type[Family]]) -> Prep
             y = _shared(dataset.y[fold.train])
             tensors = dataset.rows(fold.train)
             dealt = crossing(dataset, fold.train)
-            features = fit_features(
+            features, x_train = fit_training(
                 tensors, y, dataset.schema, encoding, crossed=True, fold=dealt, **decided
             )
             names = tuple(features.safe_names)
-            x_train = _matrix(features.training(tensors, y))
-            train = Matrix(x=x_train, y=y, names=names, nominal=features.nominal)
+            train = Matrix(x=_matrix(x_train), y=y, names=names, nominal=features.nominal)
             x_valid = _matrix(features.transform(dataset.rows(fold.valid)))
             y_valid = _shared(dataset.y[fold.valid])
             pairs.append((train, Matrix(x=x_valid, y=y_valid, names=names)))

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from raymm.artifacts import NO_TIME, Column, Schema
 from raymm.errors import DataError
 from raymm.features import pipeline
-from raymm.features.pipeline import TRANSFORMS, fit_features, safe_names
+from raymm.features.pipeline import TRANSFORMS, fit_features, fit_training, safe_names
 from raymm.onnx_builder import FLOAT, INT64, GraphBuilder
+from raymm.plugins import transforms
 
 
 def schema(*columns):
@@ -147,6 +148,21 @@ def test_only_rows_made_for_training_hide_their_own_target(encoding):
     np.testing.assert_array_equal(x[:, others], seen[:, others])
     same = [np.corrcoef(made[:, place], y)[0, 1] for made in (x, seen)]
     assert 0.2 < same[0] < same[1] - 0.1
+
+
+@pytest.mark.parametrize("encoding", TRANSFORMS)
+def test_what_is_learnt_from_is_made_once_while_features_are_fitted(encoding, monkeypatch):
+    table, y = crowded()
+    table["n"][:3] = np.nan
+    made = []
+    number = transforms.get(TRANSFORMS[encoding]["number"])
+    plain = number.training
+    monkeypatch.setattr(number, "training", lambda *given: made.append(1) or plain(*given))
+    features, x = fit_training(table, y, CROWDED, encoding, crossed=True)
+    assert made == [1]
+    assert x.flags.c_contiguous
+    np.testing.assert_array_equal(x, features.training(table, y))
+    assert features.names == fit_features(table, y, CROWDED, encoding, crossed=True).names
 
 
 @pytest.mark.parametrize("encoding", TRANSFORMS)

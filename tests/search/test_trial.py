@@ -140,17 +140,15 @@ def folds(prepared: Prepared) -> tuple[tuple[Matrix, Matrix], ...]:
 def test_features_are_fitted_on_training_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Any, Any]] = []
 
-    def fit_features(tensors: Any, y: Any, schema: Any, encoding: str, **others: Any) -> Any:
+    def fit_training(tensors: Any, y: Any, schema: Any, encoding: str, **others: Any) -> Any:
         assert others == {"crossed": True, "nominal": {"a"}, "crowded": {"b"}, "fold": "dealt"}
         seen.append((tensors["a"].tolist(), y.tolist()))
-        return SimpleNamespace(
-            safe_names=("a",),
-            nominal=((0, 4),),
-            transform=lambda t: t["a"][:, None],
-            training=lambda t, _: t["a"][:, None] + 100,  # no row sees its own target
+        features = SimpleNamespace(
+            safe_names=("a",), nominal=((0, 4),), transform=lambda t: t["a"][:, None]
         )
+        return features, tensors["a"][:, None] + 100  # no row sees its own target
 
-    monkeypatch.setattr("raymm.features.pipeline.fit_features", fit_features)
+    monkeypatch.setattr("raymm.features.pipeline.fit_training", fit_training)
     monkeypatch.setattr("raymm.features.nominal.nominal_columns", lambda dataset: {"a"})
     monkeypatch.setattr("raymm.features.nominal.crowded_columns", lambda dataset: {"b"})
     monkeypatch.setattr("raymm.features.dealing.crossing", lambda dataset, rows: "dealt")
