@@ -23,6 +23,9 @@ from raymm.models.mlp import limited_threads
 ROWS = 20_000
 """Validation rows that are predicted at most: on so many the standard error of a probability's
 mean is below 0.004."""
+RARE, MOST = 200, 100_000
+"""More rows are, up to the second number, until so many of the rarer of two classes are likely to
+be among them."""
 PARTS = 3
 """Parts of training rows, each of which is predicted by what was trained on the others."""
 
@@ -88,7 +91,8 @@ class Folds:
     def __init__(self, dataset: Dataset, *, seed: int, threads: int) -> None:
         self._seed, self._threads = seed, threads
         self._benches = [Bench(dataset, fold.train) for fold in dataset.folds]
-        rows = _drawn([fold.valid for fold in dataset.folds], np.random.default_rng([seed, 2]))
+        valid = [fold.valid for fold in dataset.folds]
+        rows = _drawn(valid, _wanted(dataset, valid), np.random.default_rng([seed, 2]))
         self._tensors = [dataset.rows(part) for part in rows]
         self.rows: Indices = np.concatenate(rows)
         self.truth: npt.NDArray[Any] = np.concatenate([dataset.y[part] for part in rows])
@@ -124,12 +128,24 @@ class Folds:
         return pipeline.predict(self._tensors[fold]).astype(np.float32)
 
 
-def _drawn(parts: list[Indices], generator: np.random.Generator) -> list[Indices]:
-    """Return a share of each part where they hold more than `ROWS` rows together."""
+def _wanted(dataset: Dataset, parts: list[Indices]) -> int:
+    """Return how many rows are to be predicted; see `RARE`.
+
+    They are drawn evenly, as probabilities and scores would be off with another share of a class.
+    """
+    if len(dataset.schema.classes) != 2:
+        return ROWS
+    codes = np.concatenate([dataset.y[part] for part in parts])
+    rare = np.unique(codes, return_counts=True)[1].min()
+    return int(np.clip(RARE * len(codes) / rare, ROWS, max(ROWS, MOST)))
+
+
+def _drawn(parts: list[Indices], most: int, generator: np.random.Generator) -> list[Indices]:
+    """Return a share of each part where they hold more than ``most`` rows together."""
     total = sum(map(len, parts))
-    if total <= ROWS:
+    if total <= most:
         return parts
-    sizes = [max(1, ROWS * len(part) // total) for part in parts]
+    sizes = [max(1, most * len(part) // total) for part in parts]
     return [
         np.sort(generator.choice(part, size, replace=False))
         for part, size in zip(parts, sizes, strict=True)

@@ -36,6 +36,7 @@ def test_rows_are_predicted_by_models_that_have_not_seen_them(finished):
 @pytest.mark.slow
 def test_few_rows_are_drawn_of_many_and_the_same_each_time(finished, monkeypatch):
     monkeypatch.setattr(oof, "ROWS", 100)
+    monkeypatch.setattr(oof, "RARE", 10)
     dataset = finished.runs[0].dataset
     first, second = (oof.Folds(dataset, seed=3, threads=1) for _ in range(2))
     assert 90 <= len(first.truth) <= 100
@@ -112,3 +113,37 @@ def test_rows_are_not_predicted_by_what_was_trained_on_others_of_whole_groups(ro
     made = oof.crossed(dataset, rows, Recipe.of(tree()), rows, seed=1)
     # Coins of 60 groups leave a standard error of 0.065; four of them.
     assert low <= np.mean(made.argmax(axis=1) == dataset.y) <= high
+
+
+def labelled(rows: int, few: int, classes: tuple[str, ...] = ("no", "yes")):
+    y = np.zeros(rows, np.int64)
+    y[np.random.default_rng(0).permutation(rows)[:few]] = 1
+    if len(classes) == 3:
+        y[0] = 2
+    columns = (Column(name="y", kind="number", role="target"),)
+    schema = Schema(columns=columns, target="y", task="binary", classes=classes)
+    return dataclasses.make_dataclass("Labelled", ["y", "schema"])(y, schema)
+
+
+@pytest.mark.parametrize(
+    ("few", "wanted"),
+    [(25_000, 20_000), (500, 20_000), (250, 40_000), (50, 100_000), (0, 20_000)],
+)
+def test_more_rows_are_drawn_until_a_rare_class_is_among_them(few, wanted):
+    dataset, parts = labelled(50_000, few), [np.arange(20_000), np.arange(20_000, 50_000)]
+    assert oof._wanted(dataset, parts) == wanted
+    drawn = oof._drawn(parts, wanted, np.random.default_rng(0))
+    assert sum(map(len, drawn)) == min(wanted, 50_000)
+    for part, one in zip(parts, drawn, strict=True):
+        assert np.isin(one, part).all()
+        assert len(np.unique(one)) == len(one)
+    if few == 250:
+        # 200 are expected of 250, with a standard deviation of 6.3; five of them.
+        assert abs(dataset.y[np.concatenate(drawn)].sum() - 200) < 32
+    if few == 50:
+        assert dataset.y[np.concatenate(drawn)].sum() == 50
+
+
+def test_of_several_classes_the_rarest_asks_for_no_more_rows():
+    dataset = labelled(50_000, 10, ("a", "b", "c"))
+    assert oof._wanted(dataset, [np.arange(50_000)]) == oof.ROWS

@@ -21,6 +21,12 @@ from raymm.sections import DataConfig
 HOLDOUT = 0.2
 """The share of training rows that a single fold validates on."""
 
+RARE, MANY = 200, 100_000
+"""Rows of the rarer of two classes under which a single fold would be judged by chance: 5 of them
+leave a standard error of some 0.1 of the area under the curve, 200 one of 0.02 (Hanley & McNeil
+1982). Several folds judge by all rows of the class; from `MANY` training rows on they would take
+too long, and too much memory."""
+
 WINDOWS = 3
 """How many windows of time are validated on at most; the share before the first is 40 %."""
 
@@ -34,13 +40,13 @@ def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dat
     latest rows, with ``config.group`` whole groups (see `parting`). Rows whose features are equal
     are then moved to the side of the first of them, unless they are alike by chance or a side would
     lack a class or half of its rows for it; this changes nothing where no row repeats another.
-    Folds are made of the training rows only: five below 5,000 of them, three below 12,000, else one
-    that validates on a fifth; with ``config.time`` three below 12,000, on the latest fifth and on
-    the two before it, each foretold from what lies before, else the latest. There are fewer folds
-    where one of two classes has too few rows to be in each. Every class that the training rows hold
-    is in every fold's training part, unless time or groups part them. What ``config`` excludes is
-    no feature, whatever the schema says. Of a very large table a sample is taken first, see
-    `raymm.data.enough`.
+    Folds are made of the training rows only: five below 5,000 of them, three below 12,000, or below
+    100,000 where one would validate on fewer than 200 of the rarer of two classes, else one that
+    validates on a fifth; with ``config.time`` three at most, on the latest fifth and on the two
+    before it, each foretold from what lies before. There are fewer folds where one of two classes
+    has too few rows to be in each. Every class that the training rows hold is in every fold's
+    training part, unless time or groups part them. What ``config`` excludes is no feature, whatever
+    the schema says. Of a very large table a sample is taken first, see `raymm.data.enough`.
 
     Raises
     ------
@@ -206,7 +212,7 @@ def _folds(
     from sklearn.model_selection import KFold, StratifiedKFold
 
     train = _sorted(train)
-    count = _with_both(_fold_count(len(train)), train, labels)
+    count = _with_both(_fold_count(train, labels), train, labels)
     if count == 1:
         fit, valid = _part(train, labels, firsts, HOLDOUT, seed)
         return [Fold(train=fit, valid=valid)]
@@ -221,15 +227,24 @@ def _folds(
     return [Fold(train=np.setdiff1d(train, rows), valid=rows) for rows in held]
 
 
-def _fold_count(rows: int) -> int:
+def _fold_count(train: Indices, labels: npt.NDArray[Any] | None) -> int:
+    rows = len(train)
     if rows < 2:
         raise DataError(
             f"At least 2 rows must be left for training, but {rows} is. Give more rows, or make "
             "data.test smaller."
         )
     if rows >= 12_000:
-        return 1
+        return 3 if rows < MANY and _rare(train, labels) else 1
     return 3 if rows >= 5_000 else min(5, rows)
+
+
+def _rare(train: Indices, labels: npt.NDArray[Any] | None) -> bool:
+    """Say whether a fifth of the rows would hold fewer than `RARE` of the rarer of two classes."""
+    if labels is None:
+        return False
+    have = np.unique(labels[train], return_counts=True)[1]
+    return len(have) == 2 and bool(1 < have.min() < RARE / HOLDOUT)
 
 
 def _with_both(
@@ -284,7 +299,7 @@ def _by_time(
     order = np.argsort(moments, kind="stable").astype(np.int64)
     cut = len(order) - math.ceil(config.test * len(order))
     train, test = order[:cut], order[cut:]
-    return train, test, _windows(train, labels, _fold_count(len(train)))
+    return train, test, _windows(train, labels, _fold_count(train, labels))
 
 
 def _windows(train: Indices, labels: npt.NDArray[Any] | None, count: int) -> list[Fold]:
@@ -336,7 +351,7 @@ def _by_group(
             f'Two groups of "{column.name}" or more must be left for training, but {different} '
             "is. Make data.test smaller."
         )
-    count = min(_fold_count(len(train)), different)
+    count = min(_fold_count(train, labels), different)
     count = _with_both(count, train, labels, groups)
     if count == 1:
         fit, valid = part(train, HOLDOUT)

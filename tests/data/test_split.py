@@ -207,6 +207,48 @@ def test_every_fold_has_both_of_two_classes(few: int, made: Maker) -> None:
         assert set(data.y[fold.valid].tolist()) == {0, 1}
 
 
+@pytest.mark.parametrize("parted", [{}, {"time": "x"}, {"group": "g"}])
+def test_a_rare_class_is_judged_on_several_folds(parted: dict[str, str], made: Maker) -> None:
+    given = columns(16_000)
+    given["y"] = ["rare" if row % 40 == 0 else "plain" for row in range(16_000)]
+    data = made(given, **parted).dataset()
+    check(data, timed="time" in parted)
+    assert len(data.folds) == 3
+    for fold in data.folds:
+        assert set(data.y[fold.valid].tolist()) == {0, 1}
+    if "time" not in parted:
+        judged = np.concatenate([fold.valid for fold in data.folds])
+        assert data.y[judged].sum() == data.y[data.train].sum()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "folds"),
+    [
+        ((12_000, 20), 3),
+        ((12_000, 999), 3),
+        ((12_000, 1000), 1),
+        ((999, 12_000), 3),
+        ((12_000, 1), 1),
+        ((13_000,), 1),
+        ((99_000, 500), 3),
+        ((100_000, 500), 1),
+        ((12_000, 500, 500), 1),
+        ((6000, 20), 3),
+        ((3000, 20), 5),
+    ],
+)
+def test_a_rare_class_needs_folds_where_a_fifth_holds_few_of_it(
+    sizes: tuple[int, ...], folds: int
+) -> None:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    rows = np.arange(len(labels))
+    assert split._fold_count(rows, labels) == folds
+    # Labels of rows for the final test have no say.
+    assert split._fold_count(rows, np.append(labels, np.repeat([0, 1], 5000))) == folds
+    plain = 1 if len(labels) >= 12_000 else folds
+    assert split._fold_count(rows, None) == plain
+
+
 @pytest.mark.parametrize(("rows", "every"), [(400, 4), (1000, 10), (200, 5), (300, 6)])
 def test_groups_of_one_class_each_are_spread_over_the_folds(
     rows: int, every: int, made: Maker
