@@ -8,6 +8,7 @@ dates and repeated words are kept in types that take less memory (`raymm.data.st
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from raymm.data.files import Named, files
 from raymm.data.findings import Findings
 from raymm.data.memory import available
 from raymm.data.naming import named
+from raymm.data.partitions import partitions
 from raymm.data.text import parse
 from raymm.errors import DataError
 
@@ -66,6 +68,7 @@ def read(source: str, *, limit_bytes: int = LIMIT_BYTES, memory: int | None = No
             raise too_large(source, limit_bytes)
         found = Findings()
         stream = streamed.read(named_files, limit_bytes, found, memory=memory)
+        _tell_partitions(named_files, list(stream.frame.columns), found)
         frame, digest, written = stream.frame, stream.sha256, stream.written
     else:
         frame, digest, written = whole, content_hash(whole), {}
@@ -124,7 +127,7 @@ def content_hash(frame: pd.DataFrame) -> str:
 
 
 def _is_binary(head: bytes) -> bool:
-    start = head.lstrip()[:1]
+    start = head.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
     return head.startswith((columnar.PARQUET, columnar.ARROW)) or start in (b"{", b"[")
 
 
@@ -135,7 +138,8 @@ def _whole(
     frames: list[pd.DataFrame] = []
     left = limit
     room = int(available() * 0.6) if memory is None else memory
-    for file in named_files:
+    folders = partitions([file.name for file in named_files])
+    for place, file in enumerate(named_files):
         found.name = file.name if frames else ""
         # Joining takes what all frames take once more.
         frame, size = _frame(file, left, found, room - 2 * sum(map(_bytes, frames)))
@@ -145,6 +149,11 @@ def _whole(
         if len(frame.columns) == 0:
             raise DataError(f"{file.name} has no columns. Give a file with a header and rows.")
         frame.columns = pd.Index(named([str(name) for name in frame.columns], found))
+        given = frame.columns
+        frame = _with_folders(frame, {key: values[place] for key, values in folders.items()})
+        for name in frame.columns.difference(given, sort=False):
+            found.name = ""
+            found.note(f'the folders of the files give the column "{name}"')
         frames.append(_aligned(frame, frames, named_files[0].name, file.name, found))
     found.name = ""
     return _joined(frames)
@@ -170,10 +179,34 @@ def _frame(file: Named, left: int, found: Findings, room: int) -> tuple[pd.DataF
     if head.startswith(columnar.ARROW):
         return columnar.arrow(_opened(data), file.name, found, room), len(data)
     if _is_json(data[:64]):
-        return columnar.records(data, file.name, found, room), len(data)
+        return columnar.records(data.removeprefix(codecs.BOM_UTF8), file.name, found, room), len(
+            data
+        )
     if len(data) > LARGE:
         return None, len(data)
     return parse(data, file.name, found)[0], len(data)
+
+
+def _with_folders(frame: pd.DataFrame, folders: dict[str, str]) -> pd.DataFrame:
+    """Return a file's rows with the columns that its folders are named by, as text."""
+    made: dict[str, Any] = {
+        key: pd.Series(value, index=frame.index, dtype="str")
+        for key, value in folders.items()
+        if key not in frame.columns
+    }
+    return frame.assign(**made) if made else frame
+
+
+def _tell_partitions(files_: Sequence[Named], columns: list[Any], found: Findings) -> None:
+    for key in partitions([file.name for file in files_]):
+        if key not in columns:
+            found.repair(
+                "columns left out",
+                f'the column "{key}", which the folders are named by, was left out, as the text '
+                "is read in pieces",
+                "Write it into the files, or give Parquet files, if it matters.",
+                column=key,
+            )
 
 
 def _is_text(head: bytes) -> bool:
@@ -189,7 +222,13 @@ def _opened(data: bytes) -> Any:
 
 def _is_json(head: bytes) -> bool:
     """Whether text begins like a JSON record or a list of such."""
-    plain = head.lstrip().replace(b" ", b"").replace(b"\n", b"").replace(b"\r", b"")
+    plain = (
+        head.removeprefix(codecs.BOM_UTF8)
+        .lstrip()
+        .replace(b" ", b"")
+        .replace(b"\n", b"")
+        .replace(b"\r", b"")
+    )
     return plain.startswith((b'{"', b'[{"', b"{}", b"[]", b"[["))
 
 

@@ -104,3 +104,12 @@ def test_a_damaged_file_is_a_table_or_a_data_error(
         contextlib.suppress(DataError),
     ):
         assert len(read(str(path)).frame) > 0
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": 1, "b": "x"}\n{"a": 2, "b": "y"}\n', '[{"a": 1}, {"a": 2}]']
+)
+def test_records_after_a_byte_order_mark_are_records(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "t.json"
+    path.write_text(text, encoding="utf-8-sig")
+    assert read(str(path)).frame["a"].tolist() == [1, 2]
