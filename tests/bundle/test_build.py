@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,27 @@ def test_bundle_predicts_as_the_pipeline_on_new_rows(
         assert np.mean(predictions.argmax(axis=1) == truth) > shares.max() + 0.1
 
 
+@pytest.mark.parametrize("target", ["raw", "log"])
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+def test_a_booster_on_absolute_errors_is_proven_too(
+    name, target, make_dataset, make_trial, statistics, lineage
+):
+    dataset = make_dataset("regression", rows=400)
+    bent = dataclasses.replace(dataset, y=np.exp(dataset.y / 2000))
+    switches = [(f"{name}.absolute", True), ("target", target)]
+    bundle, pipeline = build(
+        bent,
+        Recipe.of(make_trial(name, 200, switches)),
+        rows=dataset.train,
+        statistics=statistics,
+        lineage=lineage,
+        threads=1,
+        check_rows=dataset.test,
+    )
+    fresh = make_dataset("regression", rows=200, seed=9).tensors
+    assert check(pipeline, Runner(bundle), fresh) <= BOUND
+
+
 def test_building_twice_gives_the_same_file(make_dataset, make_trial, statistics, lineage):
     dataset = make_dataset("binary", rows=200)
     made = [
@@ -56,8 +79,6 @@ def test_building_twice_gives_the_same_file(make_dataset, make_trial, statistics
 
 
 def test_targets_of_check_rows_are_not_looked_at(make_dataset, make_trial, statistics, lineage):
-    import dataclasses
-
     dataset = make_dataset("binary", rows=200)
     y = dataset.y.copy()
     y[dataset.test] = 1 - y[dataset.test]
@@ -79,8 +100,6 @@ def test_targets_of_check_rows_are_not_looked_at(make_dataset, make_trial, stati
 def test_a_bundle_holds_no_value_of_a_column_that_is_left_out(
     make_dataset, make_trial, statistics, lineage
 ):
-    import dataclasses
-
     dataset = make_dataset("binary", rows=200)
     words = tuple(f"user{number}@example.com" for number in range(200))
     column = Column(
