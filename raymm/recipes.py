@@ -47,6 +47,10 @@ CANDIDATES = 12
 MEMBERS = 5
 """Trials mixed at most where the configuration leaves it open: more bring ever less, and each is
 trained, shipped and run."""
+LANES = 4
+"""Threads that one fit on one fold makes use of, as is reckoned with."""
+LEAST_MIXING = 30.0
+"""Seconds that choosing a mix may take however short the search was; most take a few."""
 PARTS = 5
 RESAMPLES = 500
 LEVEL = 0.8
@@ -135,7 +139,7 @@ def _composed(life: Life, trials: Trials) -> Recipe:
         return Recipe.of(best)
     folds = Folds(life.dataset, seed=life.config.seed, threads=threads(life.config))
     rows = _Rows(truth=folds.truth, seed=life.config.seed, dataset=life.dataset, rows=folds.rows)
-    recipe, predictions = _mix(life, folds, rows, chosen)
+    recipe, predictions = _mix(life, folds, rows, chosen, trials.seconds)
     if mends:
         recipe, predictions = _mend(life, folds, rows, recipe, predictions)
     if moves:
@@ -152,8 +156,8 @@ def candidates(life: Life, trials: Trials) -> tuple[Trial, ...]:
 
     After it the best of each other family, which errs elsewhere, then the leaderboard; no two of
     one configuration. As many as the share of the search's time allows that may be spent, as the
-    trials' own times foretell it; with one worker, whose results are to be the same each time, a
-    quarter of the trials.
+    trials' own times foretell it where folds are trained at once, one thread each; with one worker,
+    whose results are to be the same each time, a quarter of the trials.
     """
     search = life.config.search
     board = trials.leaderboard
@@ -168,7 +172,9 @@ def candidates(life: Life, trials: Trials) -> tuple[Trial, ...]:
     ordered = list({one.id: one for one in unlike}.values())
     if search.parallel == 1:
         return tuple(ordered[: int(np.clip(len(board) // 4, 2, CANDIDATES))])
-    left = search.ensemble_share * trials.seconds * threads(life.config) - cost(board[0])
+    folds = len(life.dataset.folds)
+    lanes = min(threads(life.config), folds if folds > 1 else LANES)
+    left = search.ensemble_share * trials.seconds * lanes - cost(board[0])
     found = [board[0]]
     for trial in ordered[1:]:
         if len(found) < CANDIDATES and cost(trial) <= left:
@@ -187,7 +193,7 @@ def cost(trial: Trial) -> float:
 
 
 def _mix(
-    life: Life, folds: Folds, rows: _Rows, chosen: Sequence[Trial]
+    life: Life, folds: Folds, rows: _Rows, chosen: Sequence[Trial], seconds: float
 ) -> tuple[Recipe, npt.NDArray[Any]]:
     """Mix the candidates where that is better than the best alone, by more than chance."""
     made = {}
@@ -209,11 +215,12 @@ def _mix(
     largest = most = MEMBERS if asked == "auto" else int(asked)
     metric = decision.judge(life.metric, moves=life.config.goal.decision == "auto")
     life.notify(Progress(stage="policy", message=f"mixing {len(known)} candidates"))
-    gain = _mixed_gain(life, rows, metric, predictions, most)
+    gain = _mixed_gain(life, rows, metric, predictions, most, _clock(life, seconds))
     told = f"{_signed(gain)} on {len(rows.truth):,} validation rows"
     statement = f"A mix of the {len(known)} candidates does not pay: {told}."
+    left = _clock(life, seconds)
     while most > 1 and gain.low > 0:
-        weights = mixing.greedy(metric, rows.truth, predictions, most=most)
+        weights = mixing.greedy(metric, rows.truth, predictions, most=most, left=left)
         recipe = _recipe(known, weights)
         if len(recipe.members) == 1:
             if most == largest:
@@ -228,6 +235,18 @@ def _mix(
         most = len(recipe.members) - 1
     finding = Finding(policy="ensemble", kept=False, statement=statement, gain=gain)
     return replace(alone, findings=(finding,)), predictions[0]
+
+
+def _clock(life: Life, seconds: float) -> mixing.Left | None:
+    """Return what counts down the time that choosing a mix may take, of a search of ``seconds``.
+
+    None with one worker, where no clock is to decide.
+    """
+    search, started = life.config.search, time.monotonic()
+    if search.parallel == 1:
+        return None
+    allowed = max(LEAST_MIXING, search.ensemble_share * seconds)
+    return lambda: allowed - (time.monotonic() - started)
 
 
 def _finite(predictions: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -245,10 +264,11 @@ def _mixed_gain(
     metric: MetricLike,
     predictions: Sequence[npt.NDArray[Any]],
     most: int,
+    left: mixing.Left | None,
 ) -> Score:
     """Return what a mix is better by than the best alone, on rows that did not choose it."""
     part = rows.part(PARTS)
-    crossed = mixing.crossed(metric, rows.truth, predictions, most=most, part=part)
+    crossed = mixing.crossed(metric, rows.truth, predictions, most=most, part=part, left=left)
     sides: list[npt.NDArray[Any]] = [crossed, predictions[0]]
     if isinstance(metric, decision.Decided):
         sides = [decision.crossed(life.metric, rows.truth, one, part) for one in sides]

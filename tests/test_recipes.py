@@ -200,13 +200,36 @@ def test_a_model_that_is_too_timid_is_mended(make):
 def test_candidates_begin_with_the_best_of_each_family_and_keep_to_their_share(make):
     life = make(parallel=2)
     board = trials(life.metric, [forest(0), forest(1), LINEAR, forest(2)], seconds=5.0)
-    threads = stages.threads(life.config)
+    threads = min(stages.threads(life.config), len(life.dataset.folds))
     share = life.config.search.ensemble_share
     chosen = recipes.candidates(life, board)
     assert [one.number for one in chosen][:2] == [0, 2]
     assert sum(map(recipes.cost, chosen)) <= max(5.0, share * board.seconds * threads)
     costly = trials(life.metric, [forest(0), forest(1)], seconds=1e6)
     assert len(recipes.candidates(life, costly)) == 1
+
+
+@pytest.mark.parametrize(("folds", "count"), [(3, 4), (1, 5)])
+def test_many_threads_do_not_train_more_candidates_than_folds_keep_busy(
+    make, finished, monkeypatch, folds, count
+):
+    fold = finished.runs[0].dataset.folds[0]
+    dataset = dataclasses.replace(finished.runs[0].dataset, folds=(fold,) * folds)
+    life = make(parallel=2, dataset=dataset, ensemble_share=0.5)
+    monkeypatch.setattr(recipes, "threads", lambda config: 64)
+    configs = [{**LINEAR, "linear.C": 1.0 + k} for k in range(12)]
+    # Half of 100 seconds, in three lanes or in the four of one fit, for trials of 37 seconds.
+    assert len(recipes.candidates(life, trials(life.metric, configs, seconds=37.0))) == count
+
+
+def test_choosing_a_mix_has_a_clock_unless_no_clock_may_decide(make, monkeypatch):
+    assert recipes._clock(make(), 1000.0) is None
+    life = make(parallel=2)
+    left = recipes._clock(life, 1000.0)
+    first, second = left(), left()
+    assert second <= first <= 1000.0 * life.config.search.ensemble_share
+    monkeypatch.setattr(recipes.time, "monotonic", lambda: np.inf)
+    assert left() < 0
 
 
 def test_the_cost_of_a_trial_is_that_of_its_best_round():

@@ -6,7 +6,7 @@ models": members are drawn with replacement, each time the one that makes the me
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,16 @@ PATIENCE = 6
 """Draws without a better mean after which no more are made."""
 
 Predictions = Sequence[npt.NDArray[Any]]
+Left = Callable[[], float]
 
 
 def greedy(
-    metric: MetricLike, truth: npt.NDArray[Any], predictions: Predictions, *, most: int
+    metric: MetricLike,
+    truth: npt.NDArray[Any],
+    predictions: Predictions,
+    *,
+    most: int,
+    left: Left | None = None,
 ) -> npt.NDArray[np.float64]:
     """Return the weights of the mean that scores best on these rows.
 
@@ -34,12 +40,14 @@ def greedy(
         They must not have been trained on these rows.
     most : int
         How many candidates may have a weight, at least 1.
+    left : callable, optional
+        Returns how many seconds are left; where none are, the best mean so far is taken.
 
     Returns
     -------
     float64, shape (len(predictions),)
         Not negative, summing to 1. Of equal means the one of fewer draws is taken, and of equal
-        candidates the earlier.
+        candidates the earlier; the first alone where there was no time for one draw.
     """
     sign = 1.0 if metric.direction == "maximize" else -1.0
     counts = np.zeros(len(predictions))
@@ -47,11 +55,15 @@ def greedy(
     total = np.zeros_like(predictions[0], dtype=np.float64)
     for draw in range(1, DRAWS + 1):
         full = np.count_nonzero(counts) >= most
-        scores = [
-            sign * metric(truth, (total + one) / draw) if counts[k] or not full else -np.inf
-            for k, one in enumerate(predictions)
-        ]
-        scores = [score if np.isfinite(score) else -np.inf for score in scores]
+        scores = []
+        for k, one in enumerate(predictions):
+            if left is not None and left() <= 0:
+                break
+            tried = bool(counts[k]) or not full
+            score = sign * metric(truth, (total + one) / draw) if tried else -np.inf
+            scores.append(score if np.isfinite(score) else -np.inf)
+        if len(scores) < len(predictions):
+            break
         chosen = int(np.argmax(scores))
         counts[chosen] += 1
         total += predictions[chosen]
@@ -61,7 +73,7 @@ def greedy(
             since += 1
         if since == PATIENCE:
             break
-    if not best_counts.any():  # the metric is defined for none
+    if not best_counts.any():  # the metric is defined for none, or there was no time
         best_counts[0] = 1.0
     return np.asarray(best_counts / best_counts.sum(), dtype=np.float64)
 
@@ -84,6 +96,7 @@ def crossed(
     *,
     most: int,
     part: npt.NDArray[np.int64],
+    left: Left | None = None,
 ) -> npt.NDArray[np.float64]:
     """Return the mean's predictions for each row, its weights chosen on the other parts alone.
 
@@ -92,6 +105,7 @@ def crossed(
     made = np.zeros_like(predictions[0], dtype=np.float64)
     for number in np.unique(part):
         here = part == number
-        weights = greedy(metric, truth[~here], [one[~here] for one in predictions], most=most)
+        others = [one[~here] for one in predictions]
+        weights = greedy(metric, truth[~here], others, most=most, left=left)
         made[here] = mean([one[here] for one in predictions], weights)
     return made

@@ -82,3 +82,23 @@ def test_parts_are_of_like_sizes(rows, count):
     sizes = np.bincount(part, minlength=count)
     assert sizes.sum() == rows
     assert np.ptp(sizes) <= 1
+
+
+def test_where_time_is_up_the_best_so_far_is_taken():
+    metric = metric_for("rmse", "regression")
+    truth, candidates = noisy(2)
+    whole = mixing.greedy(metric, truth, candidates, most=4)
+
+    def mixed(asked):
+        ticks = iter(range(asked, -10_000, -1))
+        return mixing.greedy(metric, truth, candidates, most=4, left=lambda: next(ticks))
+
+    assert mixed(0).tolist() == mixed(3).tolist() == [1.0, 0.0, 0.0, 0.0]
+    alone = mixed(4)  # one draw of four candidates
+    assert np.count_nonzero(alone) == 1
+    errors = [metric(truth, one) for one in candidates]
+    assert int(np.argmax(alone)) == int(np.argmin(errors))
+    np.testing.assert_array_equal(mixed(10_000), whole)
+    part = mixing.parts(len(truth), 5, np.random.default_rng(0))
+    made = mixing.crossed(metric, truth, candidates, most=4, part=part, left=lambda: 0.0)
+    np.testing.assert_array_equal(made, candidates[0])
