@@ -7,6 +7,7 @@ import io
 import re
 from typing import Any
 
+from raymm.data.alphabets import alphabet
 from raymm.data.findings import Findings, shown
 from raymm.errors import DataError
 
@@ -43,8 +44,9 @@ def decoded(data: bytes, name: str, found: Findings) -> str:
     """Return a file's bytes as text, telling its encoding where it is not plain UTF-8.
 
     UTF-8 and UTF-16, with and without a byte order mark, and UTF-32 with one are found out; what
-    is none of these is taken for Windows' Western alphabet (cp1252), or Latin-1 where that has
-    gaps. A few broken bytes in a text that is otherwise UTF-8 are replaced and told.
+    is none of these is in an old encoding that its letters tell (`raymm.data.alphabets`), else
+    taken for Windows' Western alphabet (cp1252), or Latin-1 where that has gaps. A few broken
+    bytes in a text that is otherwise UTF-8 are replaced and told.
 
     Raises
     ------
@@ -154,7 +156,7 @@ def _utf8(data: bytes, found: Findings) -> str:
             "Write the file again as UTF-8.",
         )
         return mended
-    for encoding in ("cp1252", "latin-1"):
+    for encoding in dict.fromkeys((alphabet(data), "cp1252", "latin-1")):
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
