@@ -23,6 +23,8 @@ DELIMITERS = {
     "^": "^",
     "~": "~",
 }
+_RARE = ":!&*@"
+"""Marks that part cells where none of the usual ones stands anywhere."""
 _SAMPLE = 64 * 1024
 _MOST = 4 * 2**20
 _LINES = 20
@@ -214,9 +216,27 @@ def _sniffed(body: str, forced: str) -> tuple[Dialect, int]:
         fit = _fit(rows)
         if (fit, len(rows[0])) > best_score:
             best, best_score = dialect, (fit, len(rows[0]))
+    if not read:
+        return _rare(plain, body), 0
     if best_score[0] >= 0.5:
         return _beside_commas(read, best, best_score[0]), 0
     return _below_title(read, body) or (best, 0)
+
+
+def _rare(plain: Dialect, body: str) -> Dialect:
+    """Return the dialect of a rare mark that makes three cells or more in every line, all filled.
+
+    Where there is none the text has one column.
+    """
+    best, most = plain, 2
+    for mark in _RARE:
+        dialect = replace(plain, delimiter=mark)
+        rows = _rows(dialect, body) if mark in body else []
+        if len(rows) < 2 or len(rows[0]) <= most or {len(row) for row in rows} != {len(rows[0])}:
+            continue
+        if all(cell.strip() for row in rows for cell in row):
+            best, most = dialect, len(rows[0])
+    return best
 
 
 def _beside_commas(

@@ -76,6 +76,14 @@ def test_commas_part_cells_that_hold_other_marks(row: str) -> None:
     assert how.dialect.delimiter == ","
 
 
+def test_a_rare_mark_parts_cells_where_every_line_has_it() -> None:
+    lines = [f"{i}:{7 * i % 31}:{i % 5}" for i in range(30)]
+    how = layout("\n".join(["user:item:stars", *lines]), Findings())
+    assert (how.dialect.delimiter, how.names) == (":", ["user", "item", "stars"])
+    for odd in ("time", "a:b", "a::c", "a:b:c:d"):  # no header, or no table, of three cells
+        assert layout("\n".join([odd, *lines]), Findings()).dialect.delimiter == ","
+
+
 def test_sentences_are_no_columns() -> None:
     how = layout("note\n" + "two words\n" * 9, Findings())
     assert not how.columns
