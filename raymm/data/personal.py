@@ -15,7 +15,12 @@ from raymm.data.findings import anomaly
 from raymm.data.naming import parted
 
 SHARE = 0.01
-"""The share of a column's values that must be personal for it to be told of."""
+"""The share of a column's values that must be personal for it to be told of; three mail addresses
+are enough, as nothing else looks like them."""
+
+_SURNAMES = 0.3
+"""The share of different names that must end in another word, where the header does not say
+that they are names."""
 
 _ROWS = 5_000
 _LEAST = 3
@@ -46,11 +51,13 @@ _PART = re.compile(
     r"(^|[_\W])((first|last|given|family|middle|maiden|full|birth)[_\W]?name|surname|forename|"
     r"fname|lname|vorname|nachname|prenom|apellidos?)([_\W]|$)"
 )
-_PERSON = re.compile(
-    r"^name$|(^|[_\W])(customer|client|patient|user|employee|student|passenger|driver|owner|"
+_WHO = (
+    r"(^|[_\W])(customer|client|patient|user|employee|student|passenger|driver|owner|"
     r"contact|author|member|holder|manager|doctor|teacher|person|player|guest|tenant)s?"
-    r"[_\W]?names?([_\W]|$)"
 )
+_PERSON = re.compile(rf"^name$|{_WHO}[_\W]?names?([_\W]|$)")
+_BEING = re.compile(rf"{_WHO}[_\W]*$")
+"""Columns called as people are, which hold their names, or how many they are, or of what kind."""
 _LETTERS = r"[^\W\d_]"
 _NAME = re.compile(
     rf"{_LETTERS}+(?:[.'’-]{_LETTERS}*)?(?:[ ,]{{1,2}}[(\"]?"
@@ -74,7 +81,8 @@ def personal(
     """Yield a warning for each kind of personal data in a column, with a masked example.
 
     At most 5,000 rows are looked at, drawn with a fixed seed. A kind is told of from three rows
-    and one in a hundred on. Columns that are left out are told of as well: they are in the table.
+    and one in a hundred on, mail addresses from three rows on. Columns that are left out are told
+    of as well: they are in the table.
     ``tensors``, where given, are those of the features: small numbers are passed over by them.
     """
     rows = np.arange(len(frame))
@@ -91,11 +99,12 @@ def personal(
         words = _words(frame[column.name].iloc[rows], column)
         if not len(words):
             continue
-        for what, find in _KINDS.items():
-            found = find(words, column)
-            if found and found.rows >= max(_LEAST, SHARE * found.of):
-                yield _told(what, column, found)
-                break
+        held = {what: find(words, column) for what, find in _KINDS.items()}
+        told = [(what, one) for what, one in held.items() if one and one.rows >= _LEAST]
+        often = [(what, one) for what, one in told if one.rows >= SHARE * one.of]
+        seldom = [(what, one) for what, one in told if what == _MAILS]
+        for what, one in (often or seldom)[:1]:
+            yield _told(what, column, one)
 
 
 def _told(what: str, column: Column, found: Found) -> Anomaly:
@@ -215,8 +224,10 @@ def _names(words: pd.Series[int], column: Column) -> Found | None:
     """Find names of people, by what the column is called and by how its values are written."""
     name = parted(column.name)
     part = _PART.search(name) is not None
-    if not (part or _PERSON.search(name)) or len(words) < 5:
+    unsaid = not part and not _PERSON.search(name)
+    if len(words) < (10 if unsaid else 5) or (unsaid and not _BEING.search(name)):
         return None
+    last: set[str] = set()
 
     def test(word: str) -> str:
         if not 2 <= len(word) <= 90 or not _NAME.fullmatch(word):
@@ -225,14 +236,20 @@ def _names(words: pd.Series[int], column: Column) -> Found | None:
         capital = [piece for piece in pieces if piece[0].isupper() or not piece[0].islower()]
         if len(capital) * 2 < len(pieces) or (not part and len(pieces) < 2):
             return ""
+        if unsaid and not (pieces[0][0].isupper() and pieces[-1][0].isupper()):
+            return ""
+        last.add(pieces[-1].casefold())
         return " ".join(f"{piece[0]}***" for piece in pieces[:3])
 
     found = _matching(words, test)
+    if unsaid and len(last) < _SURNAMES * len(words):  # posts or firms, many of which end alike
+        return None
     return found if found and found.rows >= 0.6 * found.of else None
 
 
+_MAILS = "mail addresses"
 _KINDS: dict[str, Callable[[pd.Series[int], Column], Found | None]] = {
-    "mail addresses": _mails,
+    _MAILS: _mails,
     "card numbers": _cards,
     "phone numbers": _phones,
     "names of people": _names,

@@ -31,6 +31,15 @@ def digits(form: str) -> list[str]:
     ]
 
 
+SURNAMES = [
+    f"{start}{end}" for start in ("Ker", "Ost", "Hol") for end in ("ner", "by", "man", "ic")
+]
+
+
+def several(order: str = "{} {}") -> list[str]:
+    return [order.format(FIRST[i % len(FIRST)], SURNAMES[i * 5 % 12]) for i in range(N)]
+
+
 def people(order: str = "{} {}") -> list[str]:
     return [order.format(RNG.choice(FIRST), RNG.choice(LAST)) for _ in range(N)]
 
@@ -55,6 +64,9 @@ PERSONAL: dict[str, tuple[str, Any]] = {
         [f"{c[:4]} {c[4:8]} {c[8:12]} {c[12:]}" for c in (checked("4", 16) for _ in range(N))],
     ),
     "amex": ("card", [checked("37", 15) for _ in range(N)]),
+    "Doctor": ("names", several()),
+    "authors": ("names", several("{1}, {0}")),
+    "account owner": ("names", [*several()[: N * 2 // 3], *["unknown"] * (N // 3)]),
     "first_name": ("names", RNG.choice(FIRST, N)),
     "lastName": ("names", RNG.choice(LAST, N)),
     "customer name": ("names", people()),
@@ -81,6 +93,16 @@ PLAIN: dict[str, Any] = {
     "phone_service": ["yes", "no"] * (N // 2),
     "telemetry": RNG.integers(10**8, 10**9, N),
     "product_name": people(),
+    "owner": ["First Owner", "Second Owner", "Third Owner"] * (N // 3),
+    "employee": [
+        f"{['Junior', 'Senior', 'Lead'][i % 3]} {['Sales', 'Tax', 'Law', 'Web'][i % 4]} "
+        f"{['Clerk', 'Manager'][i % 2]}"
+        for i in range(N)
+    ],
+    "customer": [f"{['Ker', 'Ost', 'Hol', 'Tal'][i % 4]}{i} Group" for i in range(N)],
+    "client": [f"the {['red', 'blue'][i % 2]} House{i}" for i in range(N)],
+    "passengers": RNG.integers(0, 900, N),
+    "destination": several(),
     "name": [f"{word}{i}" for i, word in enumerate(["item"] * N)],
     "handle": [f"@user{i}" for i in range(N)],
 }
@@ -109,6 +131,12 @@ def test_a_few_rows_are_told_with_their_share(made: Callable[..., Any]) -> None:
     for cells in (words, pd.Categorical(words)):
         told = found(made({**columns, "x": RNG.normal(size=N), "note": cells}))
         assert "5.0%" in told["note"]
+    many = [f"a@example.com {i}" if i < 3 else f"word {i % 9}" for i in range(400)]
+    told = found(made({"note": many, "x": range(400), "y": ["a", "b"] * 200}))
+    assert told["note"].startswith("mail addresses in 0.8%")
+    rest = [f"{word}, ring +49 30 {i:07d}" for i, word in enumerate(many)]
+    told = found(made({"note": rest, "x": range(400), "y": ["a", "b"] * 200}))
+    assert told["note"].startswith("phone numbers")
     words = ["a@example.com" if i < 2 else f"word {i % 9}" for i in range(N)]
     assert found(made({**columns, "note": words})) == {}
 
