@@ -39,8 +39,8 @@ def dependences(evidence: Evidence) -> Iterator[Anomaly]:
     """Yield a warning for each column of entities, or of time, that a random split cuts through.
 
     Columns that the schema leaves out count too: a model that does not see whose row it is can
-    still know the entity again by its other features. Nothing is said where data.time or
-    data.group already part the rows.
+    still know the entity again by its other features. Nothing is said where a column's role
+    already parts the rows by time or group.
     """
     if any(column.role in ("time", "group") for column in evidence.schema.columns):
         return

@@ -7,6 +7,7 @@ import pytest
 
 from raymm.data.dependence import dependences
 from raymm.data.evidence import Evidence
+from raymm.data.leak import leaks
 
 N = 900
 
@@ -93,3 +94,9 @@ def test_nothing_is_said_where_time_or_groups_part_the_rows(made: Callable[..., 
     columns = entities("user_id", 1.0)
     assert found(made(columns, group="user_id")) == set()
     assert found(made({**columns, "t": range(N)}, time="t")) == set()
+    plain = made(columns)
+    evidence = Evidence.of(plain.table.frame, plain.schema)
+    group = ("suspected group leak", "user_id")
+    for parted in (False, True):
+        told = {(one.rule, one.column) for one in leaks(evidence, parted=parted)}
+        assert (group in told) is not parted
