@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from raymm.data.findings import Findings, shown
 from raymm.data.kinds import decimal_commas
 from raymm.data.memory import available
 from raymm.data.naming import named
+from raymm.data.ragged import Ragged
 from raymm.data.text import parse
 from raymm.errors import DataError
 
@@ -46,29 +47,6 @@ _SWALLOWED = 20
 """Lines within ragged rows from which a lone quote is suspected."""
 _PACKED = 6
 """How often its bytes a packed text unpacks to, roughly."""
-
-
-@dataclass(slots=True)
-class _Ragged:
-    """Rows of another length than the header's, by their number in the file.
-
-    Attributes
-    ----------
-    lines : int
-        The lines that these rows span; many where a lone quote swallows what follows it.
-    """
-
-    rows: list[int] = field(default_factory=list)
-    count: int = 0
-    lines: int = 0
-
-    def __call__(self, row: Any) -> str:
-        if not row.text.strip().startswith("#"):
-            self.count += 1
-            self.lines += 1 + row.text.count("\n")
-            if len(self.rows) < 11 and row.number is not None:
-                self.rows.append(int(row.number))
-        return "skip"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +145,7 @@ class _Reader:
         self._limit, self._room = limit, room
         self.encoding = "utf-8"
         self._strict, self._block = True, BLOCK
-        self._ragged: dict[str, _Ragged] = {}
+        self._ragged: dict[str, Ragged] = {}
         self._reordered: list[str] = []
         self._share = 1.0
         self._rows = self._kept = 0
@@ -252,15 +230,18 @@ class _Reader:
             told = "quotes are not paired, so they were taken as plain characters"
             found.repair("quotes", told, "Put cells that hold a delimiter in quotes.")
         for name, ragged in self._ragged.items():
-            if ragged.count:
-                self._require_table(name, ragged.count)
-                where = f" (rows {shown(ragged.rows)}, the header being 1)" if ragged.rows else ""
-                found.repair(
-                    "ragged rows",
-                    f"{name}: {ragged.count:,} rows have more or fewer cells than the header and "
-                    f"were left out{where}",
-                    "Quote cells that hold the delimiter, and write every cell of each row.",
-                )
+            self._require_table(name, ragged)
+            for rows, what in (
+                (ragged.short, "fewer cells than the header; the rest is empty"),
+                (ragged.left, "more or fewer cells than the header and were left out"),
+            ):
+                where = f" (rows {shown(rows.rows)}, the header being 1)" if rows.rows else ""
+                if rows.count:
+                    found.repair(
+                        "ragged rows",
+                        f"{name}: {rows.count:,} rows have {what}{where}",
+                        "Quote cells that hold the delimiter, and write every cell of each row.",
+                    )
         for name in self._reordered:
             found.note(f"{name} has its columns in another order; they were put in the first's")
         if self._share < 1.0:
@@ -271,11 +252,11 @@ class _Reader:
                 "Use a machine with more memory, or leave out columns, to read every row.",
             )
 
-    def _require_table(self, name: str, ragged: int) -> None:
-        if ragged > self._rows:
+    def _require_table(self, name: str, ragged: Ragged) -> None:
+        if ragged.count > ragged.whole:
             raise DataError(
-                f"{name} is no table: {ragged:,} rows have more or fewer cells than the header, "
-                f"which has {len(self._names)}. Give a file with one delimiter throughout."
+                f"{name} is no table: {ragged.count:,} rows have more or fewer cells than the "
+                f"header, which has {len(self._names)}. Give a file with one delimiter throughout."
             )
 
     def _places(self, file: Named) -> tuple[list[int], Layout]:
@@ -323,12 +304,12 @@ class _Reader:
         import pyarrow as pa
         import pyarrow.csv
 
-        ragged = self._ragged[file.name] = _Ragged()
         quote = how.dialect.quote if self._strict else ""
+        ragged = self._ragged[file.name] = Ragged(how, quote)
         try:
             with file.open(self._limit) as stream:
                 checked = io.BufferedReader(Checked(stream), self._block)
-                yield from pa.csv.open_csv(
+                batches = pa.csv.open_csv(
                     pa.PythonFile(checked, "r") if self.encoding == "utf-8" else stream,
                     read_options=pa.csv.ReadOptions(
                         column_names=[str(place) for place in range(len(how.names))],
@@ -351,6 +332,9 @@ class _Reader:
                         strings_can_be_null=False,
                     ),
                 )
+                yield from map(ragged.merged, batches)
+                if ragged.waits:
+                    yield ragged.rest(wanted)
         except (pa.ArrowInvalid, OverflowError, UnicodeError) as error:
             raise _RetryError(str(error)) from error
 

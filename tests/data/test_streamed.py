@@ -117,15 +117,38 @@ def test_ragged_rows_and_unpaired_quotes_are_told(
     lines[2500] = "1,2,3,4"
     (tmp_path / "t.csv").write_text("\n".join(lines))
     found = read(tmp_path / "t.csv", monkeypatch, large=True)
-    assert len(found.frame) == 2998
-    assert [anomaly.rule for anomaly in found.anomalies] == ["ragged rows"]
-    assert "2 rows" in found.notes[-1]
-    assert "2001, 2501" in found.notes[-1]
+    assert len(found.frame) == 2999
+    assert [anomaly.rule for anomaly in found.anomalies] == ["ragged rows"] * 2
+    assert "1 rows have fewer" in found.notes[-2]
+    assert "2001" in found.notes[-2]
+    assert "1 rows have more" in found.notes[-1]
+    assert "2501" in found.notes[-1]
     lines[1500] = '7,"w,1'
     (tmp_path / "t.csv").write_text("\n".join(lines))
     found = read(tmp_path / "t.csv", monkeypatch, large=True)
     assert "quotes" in [anomaly.rule for anomaly in found.anomalies]
     assert len(found.frame) >= 2990
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_rows_whose_empty_cells_were_not_written_are_kept_in_their_order(
+    late: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    full = [f"{i},{i % 7},w{i % 5},{i % 2 or ''}" for i in range(4000)]
+    cut = rng.random(4000) < 0.4
+    lines = [line.rpartition(",")[0] if c else line for line, c in zip(full, cut, strict=True)]
+    if late:  # beyond what is looked at first, a column changes its kind and is read again
+        lines[3500] = "3500,much"
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["a,b,c,y", *lines]))
+    small, large = (read(path, monkeypatch, large=one) for one in (False, True))
+    assert len(large.frame) == 4000
+    for name in "abcy":
+        numbers = [pd.to_numeric(t.frame[name], errors="coerce") for t in (small, large)]
+        np.testing.assert_array_equal(*numbers)
+    assert large.frame["c"].astype(str).tolist() == small.frame["c"].tolist()
+    assert f"{cut.sum() + (late and not cut[3500]):,} rows have fewer" in large.notes[-1]
 
 
 def test_a_table_larger_than_the_memory_is_sampled_the_same_each_time(
