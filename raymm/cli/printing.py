@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from raymm.artifacts import (
         Anomaly,
+        Column,
+        ColumnStatistics,
         Explanation,
         Frontier,
         Schema,
@@ -297,6 +299,9 @@ def run(done: Run) -> None:
     for anomaly in done.anomalies:
         place = anomaly.column or "table"
         say(f"note  {place}: {anomaly.rule}: {anomaly.observed}. {anomaly.remedy}")
+    for one in done.recipe.findings:
+        if one.kept:
+            say(f"kept  {one.policy}: {one.statement}")
     score = done.evaluation.told
     others = "  ".join(f"{one.metric} {one.value:.4g}" for one in done.evaluation.others)
     say(
@@ -355,7 +360,7 @@ def validation(
                 column.role,
                 found.missing if found else None,
                 found.distinct if found else None,
-                "(personal)" if column.name in masked else _range(column),
+                "(personal)" if column.name in masked else _range(column, found),
                 column.reason,
             )
         )
@@ -370,10 +375,19 @@ def validation(
         say("no anomalies")
 
 
-def _range(column: Any) -> str:
-    if column.minimum is not None and column.kind == "datetime":
-        return f"{moment(column.minimum)} to {moment(column.maximum)}"
-    if column.minimum is not None:
+def _range(column: Column, found: ColumnStatistics | None) -> str:
+    """Write what values a column of the table has: of the schema's kind, where it was read so."""
+    same = found is not None and found.kind == column.kind and column.role == "feature"
+    if same and found is not None and found.quantiles:
+        low, high = found.quantiles[0], found.quantiles[-1]
+        if column.kind == "datetime":
+            return f"{moment(low)} to {moment(high)}"
+        return f"{low:.6g} to {high:.6g}"
+    if column.minimum is not None and column.maximum is not None:
+        if column.kind == "datetime":
+            return f"{moment(column.minimum)} to {moment(column.maximum)}"
         return f"{column.minimum:.6g} to {column.maximum:.6g}"
-    words = ", ".join(column.categories[:4])
-    return words + (", …" if len(column.categories) > 4 else "")
+    words = [word[:40] for word in column.categories]
+    if same and found is not None and column.kind == "category":
+        words = [word[:40] for word in found.values]
+    return ", ".join(words[:4]) + (", …" if len(words) > 4 else "")

@@ -129,6 +129,8 @@ def validate(
         anomalies = (*anomalies, *skew.skew(dataset))
     if output:
         schema.write(columns, output)
+    if config.data.schema_file:
+        described = statistics.reread(table, columns, described)
     found = {"statistics": described, "schema": columns, "anomalies": anomalies, "written": output}
     if not as_json:
         printing.validation(table, described, columns, anomalies)

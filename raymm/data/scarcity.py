@@ -63,8 +63,9 @@ def few_of_a_class(
             f"{counts[least]} rows ({counts[least] / counts.sum():.1%}) of class "
             f"{schema.classes[least]!r}",
             "a tenth of the rows, or half of an even share",
-            "Rows are split so that each side has its share of every class. Judge the model by "
-            "roc_auc, average_precision or balanced_accuracy rather than accuracy.",
+            "Rows are split so that each side has its share of every class that has rows enough. "
+            "Judge the model by roc_auc, average_precision or balanced_accuracy rather than "
+            "accuracy.",
         )
     few = np.flatnonzero(counts < CLASS_ROWS)
     if len(few):
@@ -74,8 +75,8 @@ def few_of_a_class(
             schema.target,
             f"{len(few)} of {len(counts)} classes with fewer than {CLASS_ROWS} rows ({shown})",
             f"{CLASS_ROWS} rows or more of each class",
-            "They are kept, but a handful of rows tests them. Give more rows of them, or put rare "
-            "classes together.",
+            "They are kept, but few of their rows, or none, are test rows: little is known of how "
+            "well they are told apart. Give more rows of them, or put rare classes together.",
         )
     yield from _spelled_alike(schema)
 

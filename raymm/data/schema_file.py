@@ -52,7 +52,7 @@ def write(schema: Schema, path: str | Path) -> None:
     record["columns"] = [
         {
             key: value
-            for key, value in as_record(column).items()
+            for key, value in as_record(_without_values(column)).items()
             if key in ("name", "kind", "role") or value != plain[key]
         }
         for column in schema.columns
@@ -62,6 +62,17 @@ def write(schema: Schema, path: str | Path) -> None:
         Path(path).write_text(_HEAD + text, encoding="utf-8")
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error}.") from error
+
+
+def _without_values(column: Column) -> Column:
+    """Return a column without the values of rows, where a model does not see it.
+
+    Ids and addresses are nobody's to read, and hundreds of them nothing to edit.
+    """
+    if column.role not in ("ignored", "group"):
+        return column
+    kept = column.categories if column.kind == "boolean" else ()
+    return dataclasses.replace(column, categories=kept, example=None)
 
 
 def read(path: str | Path) -> Schema:
@@ -86,7 +97,8 @@ def read(path: str | Path) -> Schema:
             "anew with raymm validate."
         )
     columns = tuple(
-        _column(item, f"{where}, column {i + 1}") for i, item in enumerate(record["columns"])
+        _column(item, f"{where}, column {i + 1}{_named(item)}")
+        for i, item in enumerate(record["columns"])
     )
     _require_value(record, "task", where)
     schema = Schema(
@@ -126,10 +138,20 @@ def _text(value: Any, key: str, where: str) -> str:
     return value
 
 
+def _word(value: Any) -> Any:
+    """Return a number as its text: a word for missing stands for its value anyway."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if number else value
+
+
 def _texts(value: Any, key: str, where: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
         raise DataError(f"{where}: {key} must be a list of words, but got {value!r}.")
     return tuple(_text(item, f"each of {key}", where) for item in value)
+
+
+def _named(record: Any) -> str:
+    return f' "{record["name"]}"' if isinstance(record, dict) and "name" in record else ""
 
 
 def _column(record: Any, where: str) -> Column:
@@ -140,6 +162,8 @@ def _column(record: Any, where: str) -> Column:
     _text(made["name"], "name", where)
     _require_value(made, "kind", where)
     _require_value(made, "role", where)
+    if isinstance(made.get("missing"), list):
+        made["missing"] = [_word(value) for value in made["missing"]]
     for key in ("missing", "categories"):
         if key in made:
             made[key] = _texts(made[key], key, where)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import heapq
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from raymm.artifacts import NO_TIME, Column, ColumnStatistics, Dataset, Statistics, Table
+from raymm.artifacts import NO_TIME, Column, ColumnStatistics, Dataset, Schema, Statistics, Table
 from raymm.data.guessed import Guessed
 from raymm.data.guesses import Guess
+from raymm.features.columns import encode
 
 VALUES = 50
 """The most values that are counted one by one."""
@@ -43,6 +45,20 @@ def reference(dataset: Dataset) -> Statistics:
             for column in dataset.schema.features
         ),
     )
+
+
+def reread(table: Table, schema: Schema, described: Statistics) -> Statistics:
+    """Return a table's statistics with its features as a schema reads them.
+
+    Values that stand for missing there, or cannot be read as the kind there, count as missing.
+    """
+    tensors = encode(table.frame, schema)
+    known = {column.name: column for column in schema.features}
+    columns = tuple(
+        of_tensor(tensors[one.name], known[one.name]) if one.name in known else one
+        for one in described.columns
+    )
+    return replace(described, columns=columns)
 
 
 def of_tensor(values: npt.NDArray[Any], column: Column) -> ColumnStatistics:

@@ -257,6 +257,24 @@ def test_validate_tells_of_personal_data_and_shows_none(raymm, tmp_path):
     assert "role feature" not in printed  # nobody is told to bring it back
 
 
+def test_validate_shows_a_table_as_an_edited_schema_reads_it(raymm, tmp_path):
+    source, schema = tmp_path / "people.csv", tmp_path / "schema.yaml"
+    rows = [f"{-999 if i % 5 == 0 else 20 + i % 50},{i % 3},{'no' if i % 2 else 'yes'}"
+            for i in range(300)]  # fmt: skip
+    source.write_text("\n".join(["age,room,y", *rows]))
+    raymm("validate", source, "--target", "y", "-o", schema)
+    text = schema.read_text().replace("name: age\n", "name: age\n  missing: [-999]\n")
+    schema.write_text(text)
+    done = raymm("validate", source, "--schema", schema, "--json")
+    found = json.loads(done.out)["statistics"]["columns"]
+    (age,) = (one for one in found if one["name"] == "age")
+    assert (age["missing"], age["quantiles"][0]) == (60, 21)
+    shown = raymm("validate", source, "--schema", schema).out
+    (line,) = (line for line in shown.splitlines() if line.lstrip("│ ").startswith("age "))
+    assert "-999" not in line
+    assert "60" in line
+
+
 def test_validate_finds_what_a_schema_forbids(raymm, finished, tmp_path):
     schema = tmp_path / "schema.yaml"
     raymm("validate", finished.csv, "--target", "approved", "-o", schema)
