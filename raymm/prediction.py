@@ -20,6 +20,8 @@ from raymm.features.columns import distinct, encode, gaps
 from raymm.registry.versions import Registry
 
 _OTHERS = {".parquet", ".xlsx", ".xls", ".json", ".feather", ".arrow", ".gz", ".zip"}
+OUTSIDE = 0.1
+"""Share of a column's numbers beyond what was trained on from which it is told."""
 _BLANK = {"", "nan", "none", "null", "na", "n/a", "<na>", "nat", "?", "-"}
 
 
@@ -114,7 +116,7 @@ def predict_file(
     -------
     int, int, tuple of str
         How many rows, the version that predicted them, and what of the table could not be read
-        and was taken for missing, a line a column.
+        and was taken for missing, or is unlike what was trained on, a line a column.
     """
     path = Path(output)
     if path.suffix.lower() in _OTHERS:
@@ -123,7 +125,7 @@ def predict_file(
         raise ConfigError(f"{output} cannot be written: {path.parent} is not a folder.")
     model = load(name, version=version, storage=storage)
     frame = ingest.read(data).frame
-    notes = unreadable(frame, model.schema)
+    notes = (*unreadable(frame, model.schema), *outside(frame, model.schema))
     raw = model._raw(frame)
     columns: dict[str, Any] = {"prediction": model._runner.labels(raw)}
     for index, label in enumerate(model.schema.classes):
@@ -162,5 +164,29 @@ def unreadable(frame: pd.DataFrame, schema: Schema) -> tuple[str, ...]:
             notes.append(
                 f"{column.name}: {len(odd):,} of {len(frame):,} values are no {column.kind} and "
                 f"count as missing, first {words.iloc[odd[0]]!r} in row {odd[0] + 1}"
+            )
+    return tuple(notes)
+
+
+def outside(frame: pd.DataFrame, schema: Schema) -> tuple[str, ...]:
+    """Tell of which columns many numbers lie beyond what was seen in training.
+
+    The first is shown as it was read: another writer may mean something else by points and commas.
+    """
+    tensors, notes = encode(frame, schema), []
+    for column in schema.features:
+        low, high = column.minimum, column.maximum
+        if column.kind != "number" or low is None or high is None:
+            continue
+        values = tensors[column.name]
+        known = int(np.isfinite(values).sum())
+        slack = 1e-6 * max(abs(low), abs(high))  # tensors are float32, and bounds float64
+        odd = np.flatnonzero((values < low - slack) | (values > high + slack))
+        if len(odd) > max(1, OUTSIDE * known):
+            written = str(frame[column.name].iloc[odd[0]]).strip()
+            notes.append(
+                f"{column.name}: {len(odd):,} of {known:,} numbers lie outside what was trained "
+                f"on, {low:.6g} to {high:.6g}; the first is {written!r} in row {odd[0] + 1}, read "
+                f"as {float(values[odd[0]]):.6g}"
             )
     return tuple(notes)

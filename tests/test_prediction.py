@@ -72,6 +72,20 @@ def test_cells_that_cannot_be_read_are_told(finished, home, tmp_path):
     assert "'some day' in row 5" in notes[1]
 
 
+def test_numbers_beyond_what_was_trained_on_are_told_as_they_were_read() -> None:
+    columns = (
+        Column(name="x", kind="number", minimum=1.0, maximum=90.0, format="decimal comma"),
+        Column(name="y", kind="number", role="target"),
+    )
+    schema = Schema(columns=columns, target="y", task="regression")
+    near = pd.DataFrame({"x": ["71,31", "90", "1", "95"] + ["5"] * 10})
+    assert prediction.outside(near, schema) == ()
+    far = pd.DataFrame({"x": ["5", "9131", "7131", ""]})
+    (note,) = prediction.outside(far, schema)
+    assert "x: 2 of 3 numbers lie outside what was trained on, 1 to 90" in note
+    assert "'9131' in row 2, read as 9131" in note
+
+
 def test_a_word_for_missing_is_told_by_its_value_too() -> None:
     columns = (
         Column(name="x", kind="number", missing=("-999", "None Given")),
