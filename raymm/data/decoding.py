@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
-import io
 import re
-from typing import Any
 
 from raymm.data.alphabets import alphabet
 from raymm.data.findings import Findings, shown
@@ -116,27 +113,10 @@ def require_table(head: str, name: str) -> None:
         raise DataError(f"{name} is {what}, not a table in CSV. Save the table as CSV or Parquet.")
 
 
-class Checked(io.RawIOBase):
-    """A stream of bytes that lets UTF-8 through, and raises UnicodeDecodeError at anything else.
-
-    pyarrow looks at the cells it converts, not at the rows that it gives to a handler.
-    """
-
-    def __init__(self, base: Any) -> None:
-        super().__init__()
-        self._base = base
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read into a buffer and return how many bytes there were."""
-        data = self._base.read(len(buffer))
-        self._decoder.decode(data, final=not data)
-        buffer[: len(data)] = data
-        return len(data)
+def mostly_utf8(mended: str) -> bool:
+    """Whether nine letters of ten outside ASCII are right in UTF-8 whose broken ones are U+FFFD."""
+    foreign = len(mended) - len(mended.encode("ascii", errors="ignore"))
+    return mended.count("\ufffd") * 10 <= foreign
 
 
 def _utf8(data: bytes, found: Findings) -> str:
@@ -146,10 +126,8 @@ def _utf8(data: bytes, found: Findings) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         mended = data.decode("utf-8-sig", errors="replace")
-    broken = mended.count("\ufffd")
-    foreign = len(mended) - len(mended.encode("ascii", errors="ignore"))
-    if broken * 10 <= foreign:  # nine letters of ten outside ASCII are right UTF-8
-        lines = _lines(mended, "\ufffd")
+    if mostly_utf8(mended):
+        broken, lines = mended.count("\ufffd"), _lines(mended, "\ufffd")
         found.repair(
             "encoding",
             f"{broken} broken characters in UTF-8 text were replaced (lines {shown(lines)})",

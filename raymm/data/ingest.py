@@ -68,7 +68,6 @@ def read(source: str, *, limit_bytes: int = LIMIT_BYTES, memory: int | None = No
             raise too_large(source, limit_bytes)
         found = Findings()
         stream = streamed.read(named_files, limit_bytes, found, memory=memory)
-        _tell_partitions(named_files, list(stream.frame.columns), found)
         frame, digest, written = stream.frame, stream.sha256, stream.written
     else:
         frame, digest, written = whole, content_hash(whole), {}
@@ -195,18 +194,6 @@ def _with_folders(frame: pd.DataFrame, folders: dict[str, str]) -> pd.DataFrame:
         if key not in frame.columns
     }
     return frame.assign(**made) if made else frame
-
-
-def _tell_partitions(files_: Sequence[Named], columns: list[Any], found: Findings) -> None:
-    for key in partitions([file.name for file in files_]):
-        if key not in columns:
-            found.repair(
-                "columns left out",
-                f'the column "{key}", which the folders are named by, was left out, as the text '
-                "is read in pieces",
-                "Write it into the files, or give Parquet files, if it matters.",
-                column=key,
-            )
 
 
 def _is_text(head: bytes) -> bool:

@@ -21,15 +21,16 @@ import pandas as pd
 
 from raymm.artifacts import Written
 from raymm.data.compact import Column, expected
-from raymm.data.decoding import Checked, encoding_of, require_table, require_text
-from raymm.data.dialect import Layout, layout, sample_of
+from raymm.data.dialect import Layout
 from raymm.data.files import Named
 from raymm.data.findings import Findings, shown
 from raymm.data.kinds import decimal_commas
 from raymm.data.memory import available
 from raymm.data.naming import named
+from raymm.data.opening import Encoding, Opened, opened
+from raymm.data.partitions import partitions
 from raymm.data.ragged import Ragged
-from raymm.data.text import parse
+from raymm.data.transcoded import Transcoded
 from raymm.errors import DataError
 
 if TYPE_CHECKING:
@@ -78,14 +79,13 @@ def read(
     """
     import pyarrow as pa
 
-    head = files[0].read(_HEAD)
-    how, encoding, sample = _opened(head, files[0].name, found)
-    names = named(how.names[: sample.shape[1]], found)
+    first = _opened(files[0], found)
+    sample = first.sample
+    names = named(first.how.names[: sample.shape[1]], found)
     comma = decimal_commas(sample)
     guesses = [expected(sample.iloc[:_ROWS, i], decimal_comma=comma) for i in range(len(names))]
     room = int(available() * _SHARE) if memory is None else memory
-    reader = _Reader(files, names, how, limit, room)
-    reader.encoding = encoding
+    reader = _Reader(files, names, first, limit, room)
     columns = reader.all(guesses, found)
     reader.tell(found)
     digest = hashlib.sha256(json.dumps(names).encode())
@@ -96,59 +96,69 @@ def read(
     if not any(column.parts for column in columns):
         frame = pd.DataFrame(columns=names)
     else:
-        frame = pd.DataFrame({name: column.values() for name, column in pairs}, copy=False)
+        values = {name: column.values() for name, column in pairs}
+        folders = partitions([file.name for file in files])
+        for name in _with_folders(values, folders, reader.kept, digest):
+            found.note(f'the folders of the files give the column "{name}"')
+        frame = pd.DataFrame(values, copy=False)
     pa.default_memory_pool().release_unused()
     return Streamed(frame=frame, sha256=digest.hexdigest(), written=written)
 
 
-def _opened(head: bytes, name: str, found: Findings) -> tuple[Layout, str, pd.DataFrame]:
-    """Return a file's layout, encoding and first rows, from its first bytes.
+def _opened(file: Named, found: Findings, encoding: Encoding | None = None) -> Opened:
+    head = file.read(_HEAD)
+    return opened(head, file.name, found, whole=len(head) <= _HEAD, encoding=encoding)
 
-    The rows lack an empty last column that a delimiter at each line's end makes.
+
+def _with_folders(
+    columns: dict[str, Any], folders: Mapping[str, Sequence[str]], kept: Sequence[int], digest: Any
+) -> list[str]:
+    """Add the columns that files' folders are named by, and return their names.
+
+    Parameters
+    ----------
+    folders : mapping of key to a value a file
+    kept : sequence of int
+        Rows a file.
+    digest : hashlib hash
+        Takes the cells; what is there besides is not changed, so that a table without folders
+        keeps its hash.
     """
-    require_text(head[: 64 * 1024], name)
-    encoding = encoding_of(head[: 64 * 1024])
-    if len(head) > _HEAD and not encoding.startswith(("utf-16", "utf-32")):
-        head = head.rpartition(b"\n")[0] or head
-    if encoding == "utf-8-sig":
-        encoding = "utf-8"
-    try:
-        text = head.decode(encoding, errors="strict" if encoding == "utf-8" else "replace")
-    except UnicodeDecodeError:
-        encoding = "cp1252"
-        text = head.decode(encoding, errors="replace")
-    if encoding != "utf-8":
-        found.note(f"the text is encoded as {encoding.upper()}")
-    text = text.removeprefix("\ufeff")
-    require_table(text[:1000], name)
-    how = layout(sample_of(text), found)
-    if how.columns or how.dialect.blanks:
-        raise DataError(
-            f"{name} parts its cells by runs of blanks, or has blanks before quotes, which is "
-            "read only in smaller files. Write it with one comma or tab between cells."
+    added = [key for key in folders if key not in columns]
+    for key in added:
+        codes, words = pd.factorize(np.array(folders[key], dtype=object))
+        columns[key] = pd.Categorical.from_codes(
+            np.repeat(codes, kept), categories=pd.Index(words, dtype="str")
         )
-    frame, _ = parse(text.encode(), name)
-    return how, encoding, frame
+        digest.update(json.dumps([key, list(folders[key]), list(kept)]).encode())
+    return added
 
 
 class _RetryError(Exception):
-    """The files cannot be read in the way tried; the message is pyarrow's."""
+    """A file cannot be read in the way tried; the message is pyarrow's or the decoder's."""
+
+    def __init__(self, reason: str, file: Named, text: Transcoded) -> None:
+        super().__init__(reason)
+        self.file, self.text = file, text
 
 
 class _Reader:
     """Goes through the files, and keeps what has to be told of them."""
 
     def __init__(
-        self, files: Sequence[Named], names: list[str], how: Layout, limit: int, room: int
+        self, files: Sequence[Named], names: list[str], first: Opened, limit: int, room: int
     ) -> None:
-        self._files, self._names, self._how = files, names, how
+        self._files, self._names, self._how = files, names, first.how
         self._limit, self._room = limit, room
-        self.encoding = "utf-8"
+        self._encodings = {files[0].name: first.encoding}
+        self._broken: dict[str, int] = {}
         self._strict, self._block = True, BLOCK
         self._ragged: dict[str, Ragged] = {}
         self._reordered: list[str] = []
         self._share = 1.0
-        self._rows = self._kept = 0
+        self._rows = 0
+        self.kept: list[int] = []
+        """Rows that were kept, a file."""
         self._lost: int | None = None
 
     def all(self, guesses: Sequence[Column], found: Findings) -> list[Column]:
@@ -163,7 +173,7 @@ class _Reader:
                 if self._quotes_agree():
                     return [again.get(i, column) for i, column in enumerate(columns)]
             except _RetryError as error:
-                self._change(str(error), found)
+                self._change(error)
 
     def _quotes_agree(self) -> bool:
         """Whether quotes were rightly taken as such, or not; if not, change that.
@@ -181,28 +191,26 @@ class _Reader:
             return False
         return True
 
-    def _change(self, reason: str, found: Findings) -> None:
+    def _change(self, error: _RetryError) -> None:
         """Choose another way to read, or raise DataError where there is none."""
-        if ("UTF8" in reason or "utf-8" in reason) and self.encoding == "utf-8":
-            self.encoding = "cp1252"
-            found.note("the text is not UTF-8; it was read as cp1252")
-        elif "charmap" in reason and self.encoding == "cp1252":
-            self.encoding = "latin-1"
-            found.note("the text is not cp1252; it was read as latin-1")
+        reason, name = str(error), error.file.name
+        tried = self._encodings[name]
+        if error.text.place is not None and (other := tried.other(error.text.around)):
+            self._encodings[name] = other
         elif "straddl" in reason and self._block == BLOCK:
             self._block = 16 * BLOCK
         elif self._strict and self._lost is None:
             self._strict, self._block, self._lost = False, BLOCK, 2**62
         else:
             raise DataError(
-                f"{self._files[0].name} cannot be read: {reason}. Check its quotes, its lines and "
+                f"{name} cannot be read: {reason}. Check its quotes, its lines and "
                 "its encoding at that place."
             )
 
     def _run(self, wanted: dict[int, Column], *, estimate: bool = False) -> None:
         """Let the columns, by their places in the first file, take every file's rows."""
         rng = np.random.default_rng(0)
-        self._rows = self._kept = 0
+        self._rows, self.kept = 0, []
         # One thread parses the next piece while others convert this one: pyarrow lets go of the
         # interpreter's lock in both.
         with ThreadPoolExecutor(3) as pool:
@@ -211,6 +219,7 @@ class _Reader:
                 chosen = {str(places[place]): column for place, column in wanted.items()}
                 batches = self._batches(file, how, list(chosen))
                 coming = pool.submit(next, batches, None)
+                self.kept.append(0)
                 while (batch := coming.result()) is not None:
                     coming = pool.submit(next, batches, None)
                     if estimate:
@@ -219,13 +228,15 @@ class _Reader:
                     self._rows += len(batch)
                     if self._share < 1.0:
                         batch = batch.filter(rng.random(len(batch)) < self._share)
-                    self._kept += len(batch)
+                    self.kept[-1] += len(batch)
                     pieces = [(chosen[name], batch[name]) for name in batch.schema.names]
                     list(pool.map(lambda pair: pair[0].add(pair[1]), pieces))
                     self._require_room(wanted.values(), file)
 
     def tell(self, found: Findings) -> None:
-        """Tell of quotes, of rows left out and of the sample."""
+        """Tell of encodings, of quotes, of rows left out and of the sample."""
+        for name, encoding in self._encodings.items():
+            encoding.tell(name, self._broken.get(name, 0), found)
         if not self._strict:
             told = "quotes are not paired, so they were taken as plain characters"
             found.repair("quotes", told, "Put cells that hold a delimiter in quotes.")
@@ -247,7 +258,7 @@ class _Reader:
         if self._share < 1.0:
             found.repair(
                 "sample",
-                f"{self._kept:,} rows of {self._rows:,} were read, taken evenly by chance (the "
+                f"{sum(self.kept):,} rows of {self._rows:,} were read, taken evenly by chance (the "
                 f"same ones each time), so that the table takes {self._room / 2**30:.1f} GiB",
                 "Use a machine with more memory, or leave out columns, to read every row.",
             )
@@ -263,12 +274,13 @@ class _Reader:
         """Return where each of the first file's columns stands in this one, and its layout."""
         if file is self._files[0]:
             return list(range(len(self._names))), self._how
-        how, _, sample = _opened(file.read(_HEAD), file.name, Findings())
-        theirs = named(how.names[: sample.shape[1]], Findings())
+        made = _opened(file, Findings(), self._encodings.get(file.name))
+        self._encodings[file.name] = made.encoding
+        theirs = named(made.how.names[: made.sample.shape[1]], Findings())
         require_same(self._names, theirs, self._files[0].name, file.name)
         if theirs != self._names and file.name not in self._reordered:
             self._reordered.append(file.name)
-        return [theirs.index(name) for name in self._names], how
+        return [theirs.index(name) for name in self._names], made.how
 
     def _estimate(self, batch: pa.RecordBatch, columns: Sequence[Column]) -> None:
         """Set the share of rows to keep, from what the first rows take once they are compact."""
@@ -306,18 +318,18 @@ class _Reader:
 
         quote = how.dialect.quote if self._strict else ""
         ragged = self._ragged[file.name] = Ragged(how, quote)
-        try:
-            with file.open(self._limit) as stream:
-                checked = io.BufferedReader(Checked(stream), self._block)
+        encoding = self._encodings[file.name]
+        with file.open(self._limit) as stream:
+            text = Transcoded(stream, encoding.name, encoding.errors)
+            try:
                 batches = pa.csv.open_csv(
-                    pa.PythonFile(checked, "r") if self.encoding == "utf-8" else stream,
+                    pa.PythonFile(io.BufferedReader(text, self._block), "r"),
                     read_options=pa.csv.ReadOptions(
                         column_names=[str(place) for place in range(len(how.names))],
                         skip_rows=how.above,
                         skip_rows_after_names=0 if how.headless else 1,
                         block_size=self._block,
                         use_threads=False,
-                        encoding=self.encoding,
                     ),
                     parse_options=pa.csv.ParseOptions(
                         delimiter=how.dialect.delimiter,
@@ -335,8 +347,9 @@ class _Reader:
                 yield from map(ragged.merged, batches)
                 if ragged.waits:
                     yield ragged.rest(wanted)
-        except (pa.ArrowInvalid, OverflowError, UnicodeError) as error:
-            raise _RetryError(str(error)) from error
+                self._broken[file.name] = text.broken
+            except (pa.ArrowInvalid, OverflowError, UnicodeError) as error:
+                raise _RetryError(str(error), file, text) from error
 
 
 def require_same(ours: Sequence[str], theirs: Sequence[str], first: str, name: str) -> None:

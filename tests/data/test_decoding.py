@@ -1,11 +1,9 @@
-import io
 import pickle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raymm.data import decoding
 from raymm.data.decoding import decoded, encoding_of, require_text
 from raymm.data.findings import Findings
 from raymm.errors import DataError
@@ -54,16 +52,3 @@ def test_pickles_are_refused_whatever_their_protocol(protocol: int) -> None:
 def test_words_that_begin_like_foreign_files_are_text() -> None:
     for head in (b"BMI,age\n1,2\n", b"ORCHID,y\n", b"id,<b>\n1,2\n"):
         assert decoded(head, "t", Findings()) == head.decode()
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
-def test_a_checked_stream_gives_what_it_holds_however_it_is_cut(size: int) -> None:
-    data = "Köln, 東京 – 😀".encode() * 9
-    stream = decoding.Checked(io.BytesIO(data))
-    assert b"".join(iter(lambda: stream.read(size), b"")) == data
-
-
-@pytest.mark.parametrize("data", [b"a\xe9b" * 4, "Köln".encode() + b"\xe2\x82"])
-def test_a_checked_stream_raises_at_what_is_not_utf8(data: bytes) -> None:
-    with pytest.raises(UnicodeDecodeError):
-        io.BufferedReader(decoding.Checked(io.BytesIO(data))).read()

@@ -210,3 +210,62 @@ def test_a_ragged_row_in_another_encoding_is_found_and_the_file_read_anew(tmp_pa
     assert found.frame.shape == (3010, 2)
     assert any("not UTF-8" in note for note in found.notes)
     assert any("1 rows have more or fewer" in one.observed for one in found.anomalies)
+
+
+RUSSIAN = [f"{'Саратов' if i % 3 else 'Тверь'},{i},{i % 2}" for i in range(3000)]
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "koi8-r", "utf-16"])
+@pytest.mark.parametrize("late", [False, True])
+def test_old_encodings_are_told_by_their_letters_wherever_these_stand(
+    encoding: str, late: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = [f"city{i % 3},{i},{i % 2}" for i in range(3000)]
+    rows = [*plain, *RUSSIAN] if late else RUSSIAN
+    path = tmp_path / "t.csv"
+    path.write_bytes("\n".join(["c,n,y", *rows, ""]).encode(encoding))
+    found = read(path, monkeypatch, large=True)
+    assert found.frame["c"].tolist() == [row.split(",")[0] for row in rows]
+    assert sum(encoding.upper() in note.upper() for note in found.notes) == 1
+
+
+def test_broken_bytes_in_unicode_are_replaced_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = "\n".join(["c,n,y", *RUSSIAN, ""]).encode()
+    path = tmp_path / "t.csv"
+    path.write_bytes(data + b"Tver\xff,1,0\n" + data[6:])
+    found = read(path, monkeypatch, large=True)
+    assert found.frame["c"].iloc[2999:3002].tolist() == ["Саратов", "Tver\ufffd", "Тверь"]
+    (told,) = found.anomalies
+    assert (told.rule, "1 broken" in told.observed) == ("encoding", True)
+
+
+def test_each_file_has_its_own_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "\n".join(["c,n,y", *RUSSIAN, ""])
+    for name, encoding in (("1", "utf-8"), ("2", "cp1251"), ("3", "utf-16")):
+        (tmp_path / f"{name}.csv").write_bytes(text.encode(encoding))
+    found = read(tmp_path, monkeypatch, large=True)
+    assert found.frame["c"].tolist() == 3 * [row.split(",")[0] for row in RUSSIAN]
+
+
+def test_the_columns_that_folders_are_named_by_are_those_of_small_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = table()
+    for i, (year, place) in enumerate([("2023", "Köln"), ("2024", ""), ("2023", "Aix")]):
+        folder = tmp_path / f"year={year}" / f"place={place or '__HIVE_DEFAULT_PARTITION__'}"
+        folder.mkdir(parents=True)
+        frame.iloc[1000 * i : 1000 * i + 500 * (i + 1)].to_csv(folder / "a.csv", index=False)
+    small, large = (read(tmp_path, monkeypatch, large=one) for one in (False, True))
+    assert list(large.frame.columns) == list(small.frame.columns)
+    for name in ("note", "year", "place"):
+        assert large.frame[name].astype(str).tolist() == small.frame[name].tolist()
+    assert [note for note in small.notes if note not in large.notes] == []
+    kinds = []
+    for one in (small, large):
+        made = schema.infer(one, statistics.describe(one), DataConfig(source="t", target="y"))
+        kinds.append([(c.name, c.kind, c.role, c.categories) for c in made.columns])
+    assert kinds[0] == kinds[1]
+    (tmp_path / "year=2024").rename(tmp_path / "year=2025")
+    assert read(tmp_path, monkeypatch, large=True).sha256 != large.sha256
