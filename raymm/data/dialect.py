@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
+from raymm.data.delimited import Dialect, first_rows
 from raymm.data.findings import Findings
+from raymm.data.header import header, is_data
 from raymm.features.columns import number
 
 DELIMITERS = {
@@ -42,47 +40,11 @@ _SPACED = re.compile(r'[,;|] +"')
 _TIGHT = re.compile(r'[,;|]"')
 _SEPARATOR = re.compile(r"\ufeff?\"?sep=(.)\"?[ \t]*(\r\n|\r|\n)", re.IGNORECASE)
 _LINE = re.compile(r"[^\r\n]*(\r\n|\r|\n|$)")
-_VALUE = re.compile(
-    r"[-+(]?[$€£¥₹]?\s?[-+]?\.?\d[\d.,:/' \-T\u00a0\u202f]*([eE][-+]?\d+)?\s?[%€$£)Z]?$"
-)
-"""What looks like a number, date or time."""
 _NUMERAL = re.compile(
     r"[-+(]?[$€£¥₹]?\s?[-+]?(\d{1,3}([.' \u00a0\u202f]\d{3})+,\d+|\d+,\d+|\d{1,3}(,\d{3})+(\.\d+)?)"
     r"([eE][-+]?\d+)?\s?[%€$£)]?$"
 )
 """A number with commas."""
-_GAPS = frozenset(("", "?", "na", "n/a", "nan", "null", "none", "-", "."))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
-    """How cells are parted and quoted.
-
-    Attributes
-    ----------
-    quote : str
-        Empty where quotes mean nothing.
-    blanks : bool
-        Whether blanks after a delimiter are no part of the cell, so that a quote may follow them.
-    """
-
-    delimiter: str
-    quote: str = '"'
-    escape: str | None = None
-    blanks: bool = False
-
-    def reader(self, text: str) -> Iterator[list[str]]:
-        """Return csv's reader over a text."""
-        csv.field_size_limit(2**31 - 1)
-        return csv.reader(
-            io.StringIO(text, newline=""),
-            delimiter=self.delimiter,
-            quotechar=self.quote or None,
-            quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
-            escapechar=self.escape,
-            skipinitialspace=self.blanks,
-            strict=False,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +98,8 @@ def layout(sample: str, found: Findings) -> Layout:
             found.note(f"cells are separated by {word}")
     if skipped:
         found.note(f"{skipped} line{'s' * (skipped > 1)} above the header passed over")
-    rows = _rows(dialect, after(body, skipped)) or [[""]]
-    names, headless = _header(rows, comments, dialect, found)
+    rows = first_rows(dialect, after(body, skipped)) or [[""]]
+    names, headless = header(rows, comments, dialect, found)
     return Layout(
         dialect=dialect,
         names=names,
@@ -209,7 +171,7 @@ def _sniffed(body: str, forced: str) -> tuple[Dialect, int]:
         if delimiter not in body:
             continue
         dialect = replace(plain, delimiter=delimiter)
-        rows = _rows(dialect, body)
+        rows = first_rows(dialect, body)
         read.append((dialect, rows))
         if not rows or len(rows[0]) < 2:
             continue
@@ -231,7 +193,7 @@ def _rare(plain: Dialect, body: str) -> Dialect:
     best, most = plain, 2
     for mark in _RARE:
         dialect = replace(plain, delimiter=mark)
-        rows = _rows(dialect, body) if mark in body else []
+        rows = first_rows(dialect, body) if mark in body else []
         if len(rows) < 2 or len(rows[0]) <= most or {len(row) for row in rows} != {len(rows[0])}:
             continue
         if all(cell.strip() for row in rows for cell in row):
@@ -301,19 +263,6 @@ def _line_of(dialect: Dialect, body: str, row: int) -> int:
     return before
 
 
-def _rows(dialect: Dialect, body: str) -> list[list[str]]:
-    rows: list[list[str]] = []
-    try:
-        for row in dialect.reader(body):
-            if row:
-                rows.append(row)
-            if len(rows) >= _ROWS:
-                break
-    except csv.Error:
-        return rows
-    return rows
-
-
 def _blank_separated(body: str) -> str:
     """Return the body with tabs for runs of blanks where that makes a table, else "".
 
@@ -330,70 +279,3 @@ def _blank_separated(body: str) -> str:
         return ""
     numeric = any(all(number(row[j]) is not None for row in rows[1:]) for j in range(width))
     return parted if numeric else ""
-
-
-def _header(
-    rows: list[list[str]], comments: list[str], dialect: Dialect, found: Findings
-) -> tuple[list[str], bool]:
-    """Return the names of the columns, and whether the first row is data."""
-    width = len(rows[0])
-    headless = is_data(rows)
-    last = comments[-1] if comments else ""
-    words = next(iter(_rows(dialect, last.lstrip("#%/ "))), [])
-    named = headless or last[1:2].isalnum()  # "#id,name" rather than "# written in May, 2020"
-    above = named and len(words) == width >= 2 and all(number(word) is None for word in words)
-    passed = len(comments) - above
-    if passed:
-        found.note(f"{passed} comment line{'s' * (passed > 1)} above the header passed over")
-    if above:
-        found.note("the header stands in a comment line")
-        return words, True
-    if headless:
-        found.note("the first line is data, so columns are called column_1, column_2, …")
-        return [f"column_{i + 1}" for i in range(width)], True
-    lengths = {len(row) for row in rows[1:]}
-    if lengths == {width + 1} and all(row[-1].strip() for row in rows[1:]):
-        found.note("the header lacks a name for the first column, which holds the rows' names")
-        return ["", *rows[0]], False
-    return rows[0], False
-
-
-def is_data(rows: list[list[str]]) -> bool:
-    """Whether the first row is data rather than a header.
-
-    It is when it holds a number with a decimal point, or two numbers that are equal, which names
-    would not be; or when it holds values where the rows below do, unless these count up evenly as
-    years or positions in a header would.
-    """
-    first, rest = [cell.strip() for cell in rows[0]], rows[1:]
-    plain = [cell for cell in first if number(cell) is not None]
-    if any("." in cell for cell in plain) or len(set(plain)) < len(plain):
-        return True
-    columns = [j for j in range(len(first)) if _holds_values(rest, j)]
-    if not columns:
-        return False
-    held = [j for j in columns if _VALUE.match(first[j])]
-    gaps = all(first[j].lower() in _GAPS for j in columns if j not in held)
-    if 2 * len(held) < len(columns) or not gaps or not held:
-        return False
-    if any(first[j] == "" for j in range(len(first)) if j not in columns):
-        return False
-    values = [number(first[j]) for j in held]
-    counted = [value for value in values if value is not None]
-    if len(counted) < len(values) or len(counted) < 2:
-        return True
-    return not _counts_up(counted)
-
-
-def _counts_up(values: list[float]) -> bool:
-    steps = {b - a for a, b in pairwise(values)}
-    if len(steps) > 1 or min(steps) <= 0:
-        return False
-    years = all(1800 <= value <= 2100 for value in values)
-    return years or len(values) > 2 or values[0] in (0.0, 1.0)
-
-
-def _holds_values(rows: list[list[str]], column: int) -> bool:
-    cells = [row[column].strip() for row in rows if len(row) > column]
-    given = [cell for cell in cells if cell.lower() not in _GAPS]
-    return bool(given) and sum(bool(_VALUE.match(cell)) for cell in given) >= 0.9 * len(given)

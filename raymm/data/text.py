@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from raymm.data.decoding import decoded
-from raymm.data.dialect import Dialect, Layout, after, layout, sample_of, spaced
+from raymm.data.delimited import Dialect
+from raymm.data.dialect import Layout, after, layout, sample_of, spaced
 from raymm.data.findings import Findings, shown
 from raymm.errors import DataError
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raymm.data.dialect import DELIMITERS, after, is_data, layout, sample_of, spaced
+from raymm.data.dialect import DELIMITERS, after, layout, sample_of, spaced
 from raymm.data.findings import Findings
 
 
@@ -32,26 +32,6 @@ def test_delimiter_header_and_title_are_found(
     assert how.names == ["one", "two", "three"]
     assert not how.headless
     assert after(title + text.getvalue(), how.above).startswith("one")
-
-
-@pytest.mark.parametrize(
-    ("rows", "data"),
-    [
-        (["1,a", "2,b"], True),
-        (["id,a", "2,b"], False),
-        (["land,2019,2020", "x,1,5", "y,2,6"], False),
-        (["0,1,2,3", "5,5,5,5", "1,1,2,2"], False),
-        (["3,7,5", "5,5,5", "1,1,2"], True),
-        (["a,b", "c,d"], False),
-        ([",7,9", "a,1,2", "b,2,3"], False),
-        (["?,5", "1,6", "2,7"], True),
-        (["2020-01-01,9", "2020-01-02,3"], True),
-        (["5.1,x", "4.9,y"], True),
-        (["a"], False),
-    ],
-)
-def test_first_rows_that_are_data_are_told_from_headers(rows: list[str], data: bool) -> None:
-    assert is_data([row.split(",") for row in rows]) is data
 
 
 def test_semicolons_win_over_decimal_commas_below_a_title() -> None:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raymm.data import ragged
-from raymm.data.dialect import Dialect, Layout
+from raymm.data.delimited import Dialect
+from raymm.data.dialect import Layout
 from raymm.data.ragged import Ragged
 
 CELL = st.sampled_from(["", "1", "ab", '"x,y"', '"two\nlines"', '"say ""so"""', "é"])
