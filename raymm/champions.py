@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from raymm.artifacts import Dataset, Schema, Version
+from raymm.artifacts import Dataset, Indices, Schema, Version
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.errors import NotFound
@@ -22,6 +22,10 @@ from raymm.registry.versions import Registry
 
 TRAIN_ROWS = "train-rows.bin"
 """The part of a version that holds the sorted hashes of its training rows."""
+
+PROVEN, PROVEN_ROWS = "proven.raymm", "proven-rows.bin"
+"""Parts of a version that was trained on all rows once it was proven: the bundle that was proven,
+and the sorted hashes of that one's training rows."""
 
 LEAST_ROWS = 30
 """Fewer rows say nothing of two models."""
@@ -62,14 +66,27 @@ def fingerprints(frame: pd.DataFrame, schema: Schema) -> npt.NDArray[np.uint64]:
     return np.asarray(hashes, dtype=np.uint64)
 
 
-def train_rows(dataset: Dataset) -> bytes:
-    """Return the sorted hashes of the training rows, eight bytes a row, little-endian."""
-    hashes = fingerprints(dataset.frame.iloc[dataset.train], dataset.schema)
+def every_row(dataset: Dataset) -> Indices:
+    """Return the numbers of the training and the test rows together, sorted."""
+    return np.sort(np.concatenate([dataset.train, dataset.test]))
+
+
+def train_rows(dataset: Dataset, rows: Indices) -> bytes:
+    """Return the sorted hashes of these rows, eight bytes a row, little-endian."""
+    hashes = fingerprints(dataset.frame.iloc[rows], dataset.schema)
     return np.sort(hashes).astype("<u8").tobytes()
+
+
+def proven_of(version: Version) -> str:
+    """Return the SHA-256 of the bundle that a version's scores are of."""
+    return str(version.summary.get("proven_bundle") or version.bundle)
 
 
 def rival(registry: Registry, champion: Version, dataset: Dataset) -> Rival:
     """Let a champion predict the test rows of a dataset.
+
+    Of one that was trained on all rows once it was proven, the bundle that was proven predicts
+    them, where it leaves at least twice as many rows that were not trained on; its name says so.
 
     Raises
     ------
@@ -82,7 +99,14 @@ def rival(registry: Registry, champion: Version, dataset: Dataset) -> Rival:
     if reason:
         return Rival(name=name, reason=f"The champion {name} cannot be compared: {reason}. {_HAND}")
     frame = dataset.frame.iloc[dataset.test]
-    unseen = _unseen(registry, champion, dataset, bundle.schema)
+    unseen = _unseen(registry, champion, TRAIN_ROWS, dataset, bundle.schema)
+    if PROVEN in champion.parts:
+        before = _unseen(registry, champion, PROVEN_ROWS, dataset, bundle.schema)
+        if 2 * unseen.sum() <= before.sum():
+            content, seen = registry.part(champion, PROVEN), len(unseen) - unseen.sum()
+            bundle = Bundle.from_bytes(content, sha256=champion.parts[PROVEN])
+            name += f" (as it was proven: what serves has since seen {seen:,} of the test rows)"
+            unseen = before
     if unseen.sum() < min(LEAST_ROWS, len(unseen)):
         told = f"it was trained on all but {unseen.sum()} of the {len(unseen)} test rows"
         return Rival(
@@ -108,11 +132,11 @@ def _differs(theirs: Schema, dataset: Dataset) -> str:
 
 
 def _unseen(
-    registry: Registry, champion: Version, dataset: Dataset, schema: Schema
+    registry: Registry, champion: Version, part: str, dataset: Dataset, schema: Schema
 ) -> npt.NDArray[np.bool_]:
     frame = dataset.frame.iloc[dataset.test]
     try:
-        known = np.frombuffer(registry.part(champion, TRAIN_ROWS), "<u8")
+        known = np.frombuffer(registry.part(champion, part), "<u8")
     except NotFound:  # a version of another origin; nothing is known of its rows
         return np.ones(len(frame), np.bool_)
     if schema.target not in frame.columns:

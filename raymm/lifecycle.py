@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from raymm import fallback, proving, recipes, release, searching, stages
+from raymm import fallback, proving, recipes, refitting, release, searching, stages
 from raymm.artifacts import (
     Anomaly,
     Audit,
@@ -161,6 +161,7 @@ def run(
         proof = proving.prove(life, built)
         explanation = stages.explain(life, built, proof.bundle, recipe)
         audit = stages.audit(life, proof.bundle)
+        recipe, built, proof = refitting.refit(life, recipe, built, proof)
         version, report = release.register(
             life, (trials, recipe), built, proof, explanation, audit, anomalies
         )
@@ -280,11 +281,12 @@ def replay(
             f"{config.data.source} is not the table that {name}@{number} was made of: its content "
             f"has changed. Say where the same table is with --source."
         )
+    rows = refitting.rows_of(dataset, config.goal)
     full, _ = building.build(
         dataset,
         recipe_of(lineage.trial, lineage.recipe),
-        rows=dataset.train,
-        statistics=statistics.reference(dataset),
+        rows=rows,
+        statistics=statistics.reference(replace(dataset, train=rows)),
         lineage=lineage,
         threads=stages.threads(config),
         check_rows=dataset.test,
@@ -295,7 +297,7 @@ def replay(
         stages.chosen(frontier),
         stages.trained_rows(
             dataset,
-            dataset.train,
+            rows,
             metric_for(_metric(config, dataset), dataset.schema.task),
             config.seed,
         ),

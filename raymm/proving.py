@@ -24,11 +24,21 @@ from raymm.stages import Built, Life, kept, load, runner
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What the test rows say: the file that is shipped, its evaluation and its blessing."""
+    """What the test rows say: the file that is shipped, its evaluation and its blessing.
+
+    ``proven`` is the file that was judged where another one ships, which was trained on the test
+    rows too (see `raymm.refitting`); empty where what was judged ships.
+    """
 
     bundle: str
     evaluation: Evaluation
     blessing: Blessing
+    proven: str = ""
+
+    @property
+    def judged(self) -> str:
+        """The file that evaluation and blessing are of."""
+        return self.proven or self.bundle
 
 
 def prove(life: Life, built: Built) -> Proof:
@@ -42,7 +52,7 @@ def prove(life: Life, built: Built) -> Proof:
     deciding = {
         "bundles": [built.bundle, built.full],
         "champion": champion.bundle if champion else "",
-        "goal": life.config.goal.model_dump(mode="json"),
+        "goal": life.config.goal.model_dump(mode="json", exclude={"refit"}),
         # Named where it is another, so that what was proven by the usual one is found again.
         **life.config.compression.model_dump(
             mode="json", include={"max_loss"}, exclude_defaults=True
@@ -68,7 +78,7 @@ def prove(life: Life, built: Built) -> Proof:
 def _held(life: Life, built: Built, proof: Proof, slices: Sequence[Group]) -> Proof:
     """Hold the compressed bundle against the full one, unless that is beyond the goal's limits."""
     rows = life.dataset.test
-    beyond = [one for one in _limits(life, built.full) if not one.passed]
+    beyond = [one for one in limits(life, built.full) if not one.passed]
     if beyond:
         # The form within them that loses least was chosen, whatever it loses.
         text = "Before compression the bundle is beyond the goal's limits, so nothing is compared."
@@ -103,10 +113,14 @@ def _instead(first: Proof, second: Proof) -> Proof:
 
 
 def _reigning(life: Life, built: Built) -> Version | None:
-    """Return the version promoted last that is not this very model from an earlier session."""
+    """Return the version promoted last that is not this very model from an earlier session.
+
+    It is this one, too, where what was built here was proven and then trained on all rows.
+    """
     for promotion in reversed(life.registry.promotions(life.config.name)):
         version = life.registry.version(life.config.name, promotion.number)
-        if version.run != life.run or version.bundle not in (built.bundle, built.full):
+        judged = champions.proven_of(version)
+        if version.run != life.run or judged not in (built.bundle, built.full):
             return version
     return None
 
@@ -123,7 +137,8 @@ def _prove_one(life: Life, sha256: str, champion: Version | None, slices: Sequen
     return Proof(bundle=sha256, evaluation=evaluation, blessing=blessing)
 
 
-def _limits(life: Life, sha256: str) -> list[Check]:
+def limits(life: Life, sha256: str) -> list[Check]:
+    """Check a bundle's bytes and its slow rows, where the goal limits them."""
     return blessings.limit_checks(life.config.goal, *_sizes(life, sha256))
 
 

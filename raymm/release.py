@@ -19,17 +19,21 @@ from raymm.artifacts import (
     Version,
     as_record,
 )
-from raymm.champions import TRAIN_ROWS, train_rows
+from raymm.champions import PROVEN, PROVEN_ROWS, TRAIN_ROWS, every_row, train_rows
 from raymm.config import home_folder
 from raymm.proving import Proof
 from raymm.report import html
 from raymm.search.importance import importance, observed_space
 from raymm.stages import Built, Life
 
+REFIT = "what ships was trained on all rows by the same recipe"
+"""What is told beside a score that is not that of the shipped bundle."""
+
 
 def summary(life: Life, best: Trial, recipe: Recipe, built: Built, proof: Proof) -> dict[str, Any]:
     """Return what a version is known by: its score, its winner, its sizes, as plain JSON."""
     evaluation, sizes = proof.evaluation, life.registry.store
+    proven = f"the proven bundle, {proof.proven[:12]}, trained without the test rows"
     prefix = f"{best.family}."
     return {
         "task": life.dataset.schema.task,
@@ -59,11 +63,15 @@ def summary(life: Life, best: Trial, recipe: Recipe, built: Built, proof: Proof)
         "compression": next(
             (one.statement for one in proof.blessing.checks if one.name == "compression"), ""
         ),
+        "refit": "all" if proof.proven else "train",
+        "proven_bundle": proof.proven,
+        "score_of": f"{proven}; {REFIT}" if proof.proven else "what ships",
         "rows": len(life.dataset.y),
         "features": len(life.dataset.schema.features),
         "uncompressed_bytes": len(sizes.get_blob(built.full)),
         "source": life.dataset.source,
         "settings": {
+            "goal": life.config.goal.model_dump(mode="json"),
             "serving": life.config.serving.model_dump(mode="json"),
             "monitoring": life.config.monitoring.model_dump(mode="json"),
         },
@@ -116,11 +124,24 @@ def register(
         parts={
             **parts,
             "report.html": page.encode(),
-            TRAIN_ROWS: train_rows(life.dataset),
+            **_learnt(life, proof),
         },
     )
     name = f"report-{version.number}.html" if picked else "report.html"
     return version, _written(life, html.numbered(page, version.number), name)
+
+
+def _learnt(life: Life, proof: Proof) -> dict[str, bytes]:
+    """Return the parts that tell what a version was trained on, and the proven bundle itself."""
+    dataset = life.dataset
+    before = train_rows(dataset, dataset.train)
+    if not proof.proven:
+        return {TRAIN_ROWS: before}
+    return {
+        TRAIN_ROWS: train_rows(dataset, every_row(dataset)),
+        PROVEN_ROWS: before,
+        PROVEN: life.registry.store.get_blob(proof.proven),
+    }
 
 
 def _shipped(built: Built, proof: Proof) -> Built:
@@ -148,7 +169,7 @@ def _report(
     return html.render(
         html.ReportInputs(
             name=life.config.name,
-            facts=_facts(life, trials, recipe),
+            facts=_facts(life, trials, recipe) | _measured(proof),
             schema=bundle.schema,
             anomalies=anomalies,
             trials=replace(trials, resumed=0),
@@ -159,7 +180,7 @@ def _report(
             audit=audit,
             lineage=bundle.lineage,
             truth=life.dataset.y[rows],
-            predictions=stages.runner(life, proof.bundle).predict(life.dataset.rows(rows)),
+            predictions=stages.runner(life, proof.judged).predict(life.dataset.rows(rows)),
             space=space,
             parameters=importance(space, trials),
         )
@@ -177,10 +198,20 @@ def _facts(life: Life, trials: Trials, recipe: Recipe) -> dict[str, Any]:
         "features": len(dataset.schema.features),
         "search": f"{budget.algorithm}, {len(trials.trials)} trials, ended by {trials.stopped_by}",
         **{one.policy: one.statement for one in recipe.findings},
-        "trained on": "all training rows, those of validation too; test rows are left alone",
         "seed": life.config.seed,
         "ledger": life.ledger.digest(),
     }
+
+
+def _measured(proof: Proof) -> dict[str, str]:
+    """Return what figures are of, where that is not what ships."""
+    if not proof.proven:
+        return {}
+    text = (
+        f"scores, their figures, explanation and audit are of bundle {proof.proven}, trained "
+        f"without the test rows; {REFIT}: bundle {proof.bundle}"
+    )
+    return {"measured on": text}
 
 
 def _written(life: Life, page: str, name: str) -> str:
@@ -209,6 +240,8 @@ def promote(life: Life, version: Version) -> bool:
         return False
     metric, score = version.summary["metric"], version.summary["score"]
     reason = f"blessed by run {life.run}: {metric} {score:.6g}"
+    if version.summary.get("refit") == "all":
+        reason += f" before {REFIT}"
     life.registry.promote(life.config.name, version.number, reason=reason)
     life.notify(Progress(stage="promote", message=f"{version.name}@{version.number}"))
     return True

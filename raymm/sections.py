@@ -57,6 +57,8 @@ class Goal(Section):
     ceiling for errors such as rmse. ``confidence`` is that of the statements in a blessing.
     ``protected`` names columns whose groups the audit compares. Where validation rows show that it
     pays, ``calibration`` mends probabilities, and ``decision`` weighs labels for the metric.
+    What ships is trained on all training rows and proven on test rows. With ``refit`` "all" it is,
+    once blessed, trained anew by the same recipe on both; scores stay those of the proven bundle.
     """
 
     metric: str = "auto"
@@ -66,6 +68,7 @@ class Goal(Section):
     protected: Words = ()
     calibration: AutoOrOff = "auto"
     decision: AutoOrOff = "auto"
+    refit: Literal["train", "all"] = "train"
 
 
 class DataConfig(Section):

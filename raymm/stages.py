@@ -38,19 +38,17 @@ from raymm.artifacts import (
 )
 from raymm.audit import fairness
 from raymm.bundle import build as building
-from raymm.bundle import parity
 from raymm.bundle.blend import Blend, mixed
 from raymm.bundle.packed import Bundle
 from raymm.bundle.pipeline import Pipeline
 from raymm.bundle.run import Runner
 from raymm.compression import frontier as compressing
-from raymm.compression.agreement import require_agreement
 from raymm.compression.compressor import Rows
-from raymm.compression.judging import NONE
 from raymm.compression.truncate import kept_rounds
 from raymm.config import RunConfig
 from raymm.evaluation.metrics import Metric
 from raymm.explanation import attribution
+from raymm.forms import kept_share, require_parity
 from raymm.idle import cpus, idle_cpus
 from raymm.oof import PARTS, crossed
 from raymm.registry.versions import Registry
@@ -62,7 +60,6 @@ _PACKAGES = (
 )
 _EXPLAINED_ROWS = 50
 _SHUFFLED_BYTES = 4e9
-_HARD_ROWS = 500
 EXPLORING, EXPLORING_LEAST = 0.2, 2.0
 """Share of the time of the search that measuring compressed forms may take, and the least seconds:
 with what making the chosen one of the final bundle takes, a run is to be at most a quarter longer
@@ -158,7 +155,10 @@ def build(life: Life, recipe: Recipe) -> Built:
         rows = trained_rows(dataset, dataset.train, life.metric, life.config.seed)
         valid = dataset.rows(dataset.folds[0].valid)
         found, limits = _explore(life, recipe, full), life.config.goal.limits
-        proven = partial(_require_parity, life, blend)
+        seed = life.config.seed
+        proven = partial(
+            require_parity, dataset=dataset, rows=dataset.train, blend=blend, seed=seed
+        )
         bundle, frontier = compressing.applied(full, found, rows, valid, limits, proven)
         stored = life.registry.store.put_blob(bundle.to_bytes())
         # Packing takes seconds for some thousand trees, and is proven by unpacking again.
@@ -166,43 +166,6 @@ def build(life: Life, recipe: Recipe) -> Built:
         return Built(bundle=stored, full=whole, frontier=frontier)
 
     return kept(life, "build", deciding, Built, make)
-
-
-def _require_parity(life: Life, blend: Blend, bundle: Bundle, candidate: Candidate) -> None:
-    """Hold a compressed graph against what it was made of.
-
-    Its trees must add up as the reference adds them, on hard rows (see
-    `raymm.compression.agreement`). Where its answers are those of the trained models, or of the
-    models cut as much, it must answer as they do, on test and on hard rows.
-    """
-    if candidate.technique == NONE:
-        return
-    dataset = life.dataset
-    generator = np.random.default_rng(life.config.seed)
-    train = dataset.rows(dataset.train)
-    hard = parity.adversarial(train, dataset.schema, generator=generator, count=_HARD_ROWS)
-    require_agreement(bundle, hard)
-    share = kept_share(candidate)
-    if share is None:
-        return
-    cut, runner = blend.kept(share), Runner(bundle)
-    spread = float(np.std(dataset.y[dataset.train]))
-    for tensors in (dataset.rows(dataset.test), hard):
-        parity.check(cut, runner, tensors, spread=spread)
-
-
-def kept_share(candidate: Candidate) -> float | None:
-    """Return the share of their rounds with which the trained models answer as a candidate does.
-
-    None where no share of them does, as leaves or weights are other ones.
-    """
-    share = 1.0
-    for name, recipe in compressing.steps(candidate):
-        if name == "truncate":
-            share *= float(recipe.get("keep") or 1.0)
-        elif (name, recipe.get("size")) != ("prune", 1.0):
-            return None
-    return share
 
 
 def fitted(life: Life, recipe: Recipe) -> tuple[Bundle, Blend]:
@@ -286,8 +249,12 @@ def chosen(frontier: Frontier) -> Candidate:
     return next(candidate for candidate in frontier.candidates if candidate.chosen)
 
 
-def lineage_of(life: Life, recipe: Recipe) -> Lineage:
-    """Return where a recipe's bundle comes from."""
+def lineage_of(life: Life, recipe: Recipe, *, refit: bool = False) -> Lineage:
+    """Return where a recipe's bundle comes from, or with ``refit`` that of all rows.
+
+    What is trained without the test rows is the same whatever ``goal.refit`` asks for, and so
+    are its bytes: the setting is named in the bundle of all rows alone.
+    """
     deciding = recipe.deciding()
     packages = {}
     for name in _PACKAGES:
@@ -300,6 +267,8 @@ def lineage_of(life: Life, recipe: Recipe) -> Lineage:
     configuration["data"] = life.config.data.model_dump(
         mode="json", by_alias=True, exclude={"source"}
     )
+    configuration["goal"].pop("refit")
+    configuration["goal"].update({"refit": "all"} if refit else {})
     return Lineage(
         run=life.run,
         data_sha256=life.dataset.sha256,

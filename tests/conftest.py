@@ -156,6 +156,28 @@ def finished(loans_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return SimpleNamespace(home=home, runs=runs, csv=loans_csv)
 
 
+@pytest.fixture(scope="session")
+def refitted(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A copy of the home of `finished` where the champion's run was told to refit on all rows.
+
+    ``run`` is what that gave, version 3; ``stages`` are those that were done for it.
+    """
+    import shutil
+
+    from raymm import lifecycle
+
+    home = tmp_path_factory.mktemp("refitted") / "home"
+    shutil.copytree(finished.home, home)
+    before = finished.runs[1]
+    goal = before.config.goal.model_copy(update={"refit": "all"})
+    asked = before.config.model_copy(update={"goal": goal, "storage": str(home)})
+    stages: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        stand_in(patch)
+        run = lifecycle.run(asked, notify=lambda progress: stages.append(progress.stage))
+    return SimpleNamespace(home=home, run=run, before=before, stages=stages, csv=finished.csv)
+
+
 @pytest.fixture
 def home(finished: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     """RAYMM_HOME set to the folder of `finished`."""

@@ -46,6 +46,19 @@ def test_lineage_holds_no_clock_and_no_folder(finished):
     assert str(finished.csv.parent) not in record
 
 
+def test_bytes_do_not_depend_on_whether_all_rows_follow(finished, life):
+    """What is trained without the test rows is one bundle, whatever ships after it."""
+    run = finished.runs[1]
+    life.__dict__.update(run="r-1", dataset=run.dataset)
+    found = []
+    for value in ("train", "all"):
+        life.config = parse({"data": {"source": "a", "target": "y"}}, {"goal.refit": value})
+        found.append(stages.lineage_of(life, run.recipe))
+    assert found[0] == found[1]
+    again = stages.lineage_of(life, run.recipe, refit=True).configuration["goal"]
+    assert again == {**found[0].configuration["goal"], "refit": "all"}
+
+
 def test_lineage_names_every_package_that_trains(finished, monkeypatch, life):
     monkeypatch.setattr(stages, "version", lambda name: f"1 of {name}")
     run = finished.runs[1]
@@ -66,34 +79,18 @@ def test_the_chosen_candidate_is_one_and_what_is_shipped(finished):
             assert shipped == run.uncompressed_bytes
 
 
-@pytest.mark.parametrize(
-    ("technique", "parameters", "share"),
-    [
-        ("none", {}, 1.0),
-        ("truncate", {"keep": 0.25}, 0.25),
-        ("prune", {"size": 1.0}, 1.0),
-        ("prune", {"size": 0.3}, None),
-        ("truncate+quantize", {"truncate.keep": 0.25, "quantize.bits": 8}, None),
-        ("prune_linear", {"share": 0.5}, None),
-    ],
-)
-def test_contributions_and_parity_of_the_models_hold_where_leaves_are_theirs(
-    technique, parameters, share
-):
+def test_a_form_of_other_leaves_has_no_contributions_of_its_models():
     candidate = Candidate(
-        technique=technique,
-        parameters=parameters,
+        technique="prune",
+        parameters={"size": 0.3},
         score=0.0,
         loss=Score(metric="m", value=0.0, low=0.0, high=0.0),
         bytes=1,
         row_microseconds=1.0,
         chosen=True,
     )
-    assert stages.kept_share(candidate) == share
-    if share is None:
-        built = SimpleNamespace(full="f", frontier=SimpleNamespace(candidates=(candidate,)))
-        recipe = SimpleNamespace(decision=())
-        assert stages._exact(None, built, "shipped", recipe) is None
+    built = SimpleNamespace(full="f", frontier=SimpleNamespace(candidates=(candidate,)))
+    assert stages._exact(None, built, "shipped", SimpleNamespace(decision=())) is None
 
 
 def test_contributions_add_up_to_what_the_bundle_answers(finished):

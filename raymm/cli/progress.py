@@ -32,6 +32,7 @@ _TITLES = {
     "evaluate": "evaluate and bless",
     "explain": "explain",
     "audit": "audit",
+    "refit": "train on all rows",
     "promote": "promote",
 }
 _STARTING = "making trials ready; Ray takes 10 to 30 s to start"

@@ -86,7 +86,13 @@ class Pair:
 
 
 def compressed(
-    pair: Pair, *, task: Task, metric: Metric, max_loss: float, slices: Sequence[Group] = ()
+    pair: Pair,
+    *,
+    task: Task,
+    metric: Metric,
+    max_loss: float,
+    slices: Sequence[Group] = (),
+    name: str = "compression",
 ) -> Check:
     """Hold a compressed bundle against the one it was made of.
 
@@ -101,6 +107,8 @@ def compressed(
         the bundle before compression scores. At least 0.
     slices : sequence of (column, value, mask)
         From `raymm.evaluation.slices.slices`.
+    name : str
+        Of the check, and of what made the one bundle of the other.
 
     Returns
     -------
@@ -111,20 +119,25 @@ def compressed(
     if not np.isfinite(pair.full).all() or not np.isfinite(pair.made).all():
         passed = bool(np.isfinite(pair.made).all())
         which = "full bundle's" if passed else "compressed bundle's"
-        return _check(passed, f"The {which} predictions are not all finite numbers.")
+        return Check(
+            name=name,
+            passed=passed,
+            statement=f"The {which} predictions are not all finite numbers.",
+        )
     loss, full = pair.scores(metric)
     allowed = max_loss * (1.0 if metric.bounded else abs(full))
     low = _least(pair.losses(metric, _COUNT))
     told = (
-        f"{metric.name} loses {loss:.5g} by compression on {len(pair.truth):,} test rows, at least "
+        f"{metric.name} loses {loss:.5g} by {name} on {len(pair.truth):,} test rows, at least "
         f"{low:.5g} with {100 * SURE:.4g} % confidence; {allowed:.5g} is allowed."
     )
     if low > allowed:
-        return _check(False, told)
+        return Check(name=name, passed=False, statement=told)
     for worse in (*_others(pair, task, metric, max_loss), *_slices(pair, metric, max_loss, slices)):
-        return _check(False, f"{told} But {worse}")
+        return Check(name=name, passed=False, statement=f"{told} But {worse}")
     beside = "" if task == "regression" else "log loss, calibration and "
-    return _check(True, f"{told} None of {beside}{len(slices)} slices is surely worse.")
+    told = f"{told} None of {beside}{len(slices)} slices is surely worse."
+    return Check(name=name, passed=True, statement=told)
 
 
 def _others(pair: Pair, task: Task, metric: Metric, max_loss: float) -> Iterator[str]:
@@ -177,7 +190,3 @@ def _least(losses: npt.NDArray[np.float64]) -> float:
 
 def _sign(metric: Metric) -> float:
     return 1.0 if metric.direction == "maximize" else -1.0
-
-
-def _check(passed: bool, statement: str) -> Check:
-    return Check(name="compression", passed=passed, statement=statement)
