@@ -68,7 +68,7 @@ class _Report(Collector):
             "raymm_labels", "What became of true labels.", labels=["model", "outcome"]
         )
         told = self._report.get("labels", {})
-        for outcome in ("labels", "doubled", "expired", "unreadable"):
+        for outcome in ("labels", "doubled", "expired", "too_late", "unreadable"):
             if outcome in told:
                 shown = "told" if outcome == "labels" else outcome
                 labels.add_metric([self._name, shown], told[outcome])

@@ -2,8 +2,14 @@
 
 Labels come late, twice, before their predictions, or never; some belong to no prediction at all.
 A prediction waits for its label, and a label that came first waits for its prediction. A label
-counts once: of two for one id, the first. Of each kind so many are remembered at most; the oldest
-are dropped, and counted. Ids are kept as 16-byte hashes, so no state holds what a client named.
+counts once: of two for one id, the first. Ids are kept as 16-byte hashes, so no state holds what
+a client named.
+
+Of labels so many are remembered at most, and the oldest give way. Where more predictions wait than
+may, the newest half of them stays whole and the older ones are thinned: those stay whose hash, as
+a number from 0 to 1, times their age is least. The chance to stay therefore falls as one over the
+age, so that a sample of every age waits, however late the labels; and what versions answered under
+one id stays or goes together.
 """
 
 from __future__ import annotations
@@ -20,6 +26,8 @@ import numpy.typing as npt
 from raymm.monitoring.arrays import from_text, to_text
 
 KEY_BYTES = 16
+SURELY_AWAY = 30 * 86400.0
+"""Seconds after the last thinning from which a label without a prediction is taken for nobody's."""
 LONGEST_LABEL = 500
 """Characters of a label that is text; a longer one cannot be read."""
 
@@ -51,13 +59,19 @@ class _Waiting(NamedTuple):
 
 @dataclass(slots=True)
 class _Told:
-    """A label that came: its text or number, and the versions it was brought to."""
+    """A label that came: its text or number, and the versions it was brought to.
+
+    ``too_late`` says of one that was brought to none that its prediction may have been thinned.
+    """
 
     label: Any
     versions: tuple[int, ...] = ()
+    too_late: bool = False
 
 
-COUNTS = ("predictions", "dropped", "repeated", "labels", "doubled", "expired", "unreadable")
+COUNTS = (
+    "predictions", "thinned", "repeated", "labels", "doubled", "expired", "too_late", "unreadable",
+)  # fmt: skip
 
 
 class Labels:
@@ -71,10 +85,11 @@ class Labels:
     Attributes
     ----------
     counts : dict of str to int
-        predictions: told with an id; dropped: gave way to newer ones while they waited; repeated:
-        had an id that was there already, and were passed over; labels: told; doubled: for an id
-        that has its label; expired: without a prediction until they gave way to newer ones;
-        unreadable: no class of the target, or no number.
+        predictions: told with an id; thinned: gave way while they waited, as too many did;
+        repeated: had an id that was there already, and were passed over; labels: told; doubled:
+        for an id that has its label; expired: without a prediction until they gave way to newer
+        ones; too_late: without a prediction, which may have been thinned; unreadable: no class of
+        the target, or no number.
     """
 
     def __init__(self, *, most: int) -> None:
@@ -84,19 +99,30 @@ class Labels:
         self._told: OrderedDict[bytes, _Told] = OrderedDict()
         self._next = 0
         self._early = 0  # labels told that no prediction has come to
+        self._least = 1.0  # of no hash below it has a prediction been thinned
+        self._thinned_at = 0.0
+        self._thinned: dict[int, int] = {}
 
     def waiting(self, version: int) -> int:
         """Return how many predictions of a version wait for a label."""
         return len(self._waiting.get(version, ()))
 
+    def thinned(self, version: int) -> int:
+        """Return how many predictions of a version gave way while they waited."""
+        return self._thinned.get(version, 0)
+
     @property
     def orphaned(self) -> int:
-        """Labels whose id no prediction has, of those remembered and of those dropped."""
+        """Labels whose id no prediction has, of those remembered and of those dropped.
+
+        One whose prediction may have been thinned is none.
+        """
         return self._early + self.counts["expired"]
 
     def forget(self, version: int) -> None:
         """Drop what waits of a version that is watched no longer."""
         self._waiting.pop(version, None)
+        self._thinned.pop(version, None)
 
     def predicted(
         self,
@@ -124,15 +150,17 @@ class Labels:
             truth = None if told is None else read(version, told.label)
             if told is not None and truth is None and not told.versions:
                 del self._told[key]  # so that the right one, told later, is no second
-                self._early -= 1
+                self._alone(told, -1)
                 self.counts["unreadable"] += 1
             if told is None or truth is None:
                 waiting[key] = _Waiting(number, now, row)
                 continue
-            self._early -= not told.versions
+            if not told.versions:
+                self._alone(told, -1)
             told.versions += (version,)
             found.append(Pair(version, number, row, truth, 0.0, _short(key)))
-        self._drop_predictions()
+        if sum(map(len, self._waiting.values())) > self.most:
+            self._thin(now)
         return found
 
     def labelled(
@@ -140,6 +168,8 @@ class Labels:
     ) -> list[Pair]:
         """Take in labels; return them with the predictions that they belong to."""
         found = []
+        if self._least < 1 and now - self._thinned_at > SURELY_AWAY:
+            self._least = 1.0
         for name, label in zip(ids, labels, strict=False):
             self.counts["labels"] += 1
             if not isinstance(label, str | int | float) or len(str(label)) > LONGEST_LABEL:
@@ -163,26 +193,51 @@ class Labels:
                 self.counts["unreadable"] += 1
                 continue
             self._told[key] = told
-            self._early += not told.versions
+            if not told.versions:
+                told.too_late = _shares(np.frombuffer(key, "<u8"))[1] >= self._least
+                self._alone(told, 1)
         while len(self._told) > self.most:
             _, told = self._told.popitem(last=False)
-            self.counts["expired"] += not told.versions
-            self._early -= not told.versions
+            if not told.versions and not told.too_late:
+                self.counts["expired"] += 1
+                self._early -= 1
         return found
 
-    def _drop_predictions(self) -> None:
-        excess = sum(map(len, self._waiting.values())) - self.most
-        if excess <= 0:
-            return
-        self.counts["dropped"] += excess
-        held = [waiting for waiting in self._waiting.values() if waiting]
-        for _ in range(excess):
-            oldest = held[0]
-            if len(held) > 1:
-                oldest = min(held, key=lambda waiting: next(iter(waiting.values())).number)
-            oldest.popitem(last=False)
-            if not oldest:
-                held = [waiting for waiting in held if waiting]
+    def _alone(self, told: _Told, change: int) -> None:
+        """Count a label that has no prediction, or has one now."""
+        if told.too_late:
+            self.counts["too_late"] += change
+        else:
+            self._early += change
+
+    def _thin(self, now: float) -> None:
+        """Let predictions give way, ids as a whole, until an eighth of the room is free."""
+        newest: dict[bytes, int] = {}
+        counts: dict[bytes, int] = {}
+        for waiting in self._waiting.values():
+            for key, one in waiting.items():
+                newest[key] = max(one.number, newest.get(key, 0))
+                counts[key] = counts.get(key, 0) + 1
+        keys = np.frombuffer(b"".join(newest), "<u8").reshape(-1, 2)
+        ages = self._next - np.fromiter(newest.values(), np.int64, len(newest))
+        each = np.fromiter(counts.values(), np.int64, len(counts))
+        shares = _shares(keys[:, 1])
+        half = self.most // 2
+        order = np.argsort(ages)
+        whole = int(np.searchsorted(np.cumsum(each[order]), half, side="right"))
+        room = self.most - (self.most - half) // 4 - int(each[order[:whole]].sum())
+        older = order[whole:]
+        older = older[np.argsort(shares[older] * ages[older], kind="stable")]
+        lost = older[int(np.searchsorted(np.cumsum(each[older]), room, side="right")) :]
+        gone = [key.tobytes() for key in keys[lost]]
+        for version, waiting in self._waiting.items():
+            before = len(waiting)
+            for key in gone:
+                waiting.pop(key, None)
+            self._thinned[version] = self._thinned.get(version, 0) + before - len(waiting)
+            self.counts["thinned"] += before - len(waiting)
+        self._least = float(shares[lost].min(initial=self._least))
+        self._thinned_at = now
 
     def state(self) -> dict[str, Any]:
         """Return everything needed to go on after a restart, as plain JSON values."""
@@ -192,34 +247,56 @@ class Labels:
         return {
             "counts": dict(self.counts),
             "next": self._next,
+            "thinning": {
+                "least": self._least,
+                "at": self._thinned_at,
+                "of": {str(v): count for v, count in self._thinned.items()},
+            },
             "waiting": {str(v): _packed(waiting) for v, waiting in self._waiting.items()},
             "told": {
                 "keys": to_text(np.frombuffer(b"".join(self._told), np.uint8)),
                 "labels": [one.label for one in told],
                 "versions": [list(kind) for kind in kinds],
                 "brought": to_text(np.array(codes, np.int32)),
+                "too_late": to_text(np.array([one.too_late for one in told], np.uint8)),
             },
         }
 
     def restore(self, state: Mapping[str, Any]) -> Self:
-        """Go on from a state, and return self; raises ValueError where it does not add up."""
-        self.counts |= {name: int(state["counts"][name]) for name in COUNTS}
+        """Go on from a state, and return self; raises ValueError where it does not add up.
+
+        A state of before predictions were thinned is read too: those that gave way were counted
+        as dropped.
+        """
+        counts = {"too_late": 0, "thinned": state["counts"].get("dropped", 0), **state["counts"]}
+        self.counts |= {name: int(counts[name]) for name in COUNTS}
         self._next = int(state["next"])
+        thinning = state.get("thinning", {"least": 1.0, "at": 0.0, "of": {}})
+        self._least, self._thinned_at = float(thinning["least"]), float(thinning["at"])
+        self._thinned = {int(v): int(count) for v, count in thinning["of"].items()}
         self._waiting = {int(v): _unpacked(packed) for v, packed in state["waiting"].items()}
         told = state["told"]
         kinds = [tuple(map(int, kind)) for kind in told["versions"]]
         codes = from_text(told["brought"], np.int32).tolist()
+        none = to_text(np.zeros(len(codes), np.uint8))
+        late = from_text(told.get("too_late", none), np.uint8).tolist()
+        each = zip(_keys(told["keys"]), told["labels"], codes, late, strict=True)
         self._told = OrderedDict(
-            (key, _Told(label, kinds[code]))
-            for key, label, code in zip(_keys(told["keys"]), told["labels"], codes, strict=True)
+            (key, _Told(label, kinds[code], bool(lost))) for key, label, code, lost in each
         )
-        self._early = sum(not told.versions for told in self._told.values())
+        alone = (told for told in self._told.values() if not told.versions)
+        self._early = sum(not told.too_late for told in alone)
         return self
 
 
 def key_of(name: str) -> bytes:
     """Return what stands for an id: `KEY_BYTES` bytes of its hash."""
     return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
+
+
+def _shares(halves: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    """Return halves of hashes as numbers above 0 and at most 1, evenly spread."""
+    return (halves.astype(np.float64) + 1.0) / 2**64
 
 
 def _short(key: bytes) -> int:

@@ -26,7 +26,7 @@ from raymm.monitoring.triggers import Policy, decide
 from raymm.monitoring.watched import Watched
 from raymm.sections import MonitoringConfig
 
-FORMAT = 2
+FORMAT = 3
 MOST_VERSIONS = 5
 FORGOTTEN_AFTER = 7 * 86400.0
 """Seconds after which a version that nothing was heard of is watched no longer."""
@@ -221,7 +221,10 @@ class Observer:
             if self._champion is None:
                 return {}
             versions = {
-                str(number): {"model": self.name, **watched.report(self._labels.waiting(number))}
+                str(number): {
+                    "model": self.name,
+                    **watched.report(self._labels.waiting(number), self._labels.thinned(number)),
+                }
                 for number, watched in sorted(self._versions.items())
             }
             champion = self._versions[self._champion]
@@ -298,18 +301,19 @@ def _content(data: bytes, now: float) -> dict[str, Any]:
     """Return what a state file holds, its hash checked; raises ValueError and KeyError.
 
     A file is a line of JSON with its format and the SHA-256 of the rest, then that rest as JSON.
-    Of format 1, which watched a single version, the content stood as text within the one object.
+    Of format 1, which watched a single version, the content stood as text within the one object;
+    format 2 has the labels' state of before predictions were thinned.
     """
     first, _, body = data.partition(b"\n")
     head = json.loads(first)
-    if head["format"] not in (1, FORMAT):
+    if head["format"] not in (1, 2, FORMAT):
         raise ValueError(f"it has format {head['format']}, but this raymm reads {FORMAT}")
     if head["format"] == 1:
         body = head["content"].encode()
     if hashlib.sha256(body).hexdigest() != head["sha256"]:
         raise ValueError("its hash does not fit")
     content: dict[str, Any] = json.loads(body)
-    if head["format"] == FORMAT:
+    if head["format"] > 1:
         return content
     number, versions = content["version"], {}
     if number is not None:

@@ -121,21 +121,24 @@ class Watched:
         made = self._compared[1]
         return None if made is None else dict(made)
 
-    def report(self, waiting: int) -> dict[str, Any]:
+    def report(self, waiting: int, thinned: int = 0) -> dict[str, Any]:
         """Return the reports of all monitors, laid over each other, and the quality.
 
-        ``waiting`` predictions have no label yet.
+        ``waiting`` predictions have no label yet, and ``thinned`` wait for none any more, as too
+        many did: coverage is the share with a label of all others.
         """
         report: dict[str, Any] = {"version": self.number, "heard": self.heard}
         for made in self._monitors.values():
             _lay_over(report, made.report())
         if self._judged is not None:
-            coverage = self._judged.joined / self._named if self._named else None
+            named = self._named - thinned
+            coverage = self._judged.joined / named if named > 0 else None
             report["quality"] = {
                 **self._judged.report(),
                 "predictions": self._named,
                 "coverage": coverage,
                 "waiting": waiting,
+                "thinned": thinned,
             }
         if self._judged is not None and self._estimate is not None:
             report["estimated"] = self._estimate.report(*self._judged.rows())

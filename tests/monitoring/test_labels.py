@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raymm.monitoring.labels import LONGEST_LABEL, Labels, Pair
+from raymm.monitoring.labels import LONGEST_LABEL, SURELY_AWAY, Labels, Pair
 
 
 def read(version: int, label: Any) -> float | None:
@@ -66,17 +66,96 @@ def test_a_label_reaches_every_version_that_predicted_its_row() -> None:
     assert labels.counts["repeated"] == 1
 
 
-def test_the_oldest_give_way_and_are_counted() -> None:
+def test_labels_without_predictions_give_way_oldest_first() -> None:
     labels = Labels(most=4)
-    told(labels, "a", "b", "c")
-    told(labels, "d", "e", version=2)
-    assert (labels.waiting(1), labels.waiting(2), labels.counts["dropped"]) == (2, 2, 1)
-    assert learnt(labels, "a") == []  # its prediction has gone
-    assert len(learnt(labels, "b", "d")) == 2
-    learnt(labels, "w", "x", "y", "z")
+    learnt(labels, "v", "w", "x", "y", "z")
     assert (labels.counts["expired"], labels.orphaned) == (1, 5)
+    assert told(labels, "v") == []
+    assert len(told(labels, "w")) == 1
     labels.forget(1)
     assert labels.waiting(1) == 0
+
+
+def test_up_to_the_limit_every_prediction_waits() -> None:
+    labels = Labels(most=100)
+    names = [f"row {n}" for n in range(100)]
+    told(labels, *names, now=0.0)
+    assert (labels.waiting(1), labels.thinned(1)) == (100, 0)
+    assert len(learnt(labels, *names, now=1e9)) == 100
+    assert (labels.counts["too_late"], labels.orphaned) == (0, 0)
+
+
+def played(labels: Labels, *, rows: int, late: int) -> dict[int, list[str]]:
+    """Two versions answer every row, and its label comes ``late`` rows later; returns who met."""
+    met: dict[int, list[str]] = {1: [], 2: []}
+    for row in range(0, rows, 10):
+        names = [f"row {n}" for n in range(row, row + 10)]
+        for version in (1, 2):
+            told(labels, *names, version=version, now=float(row))
+        for n in range(row - late, row - late + 10):
+            if n >= 0:
+                for pair in learnt(labels, f"row {n}", now=float(row)):
+                    met[pair.version].append(f"row {n}")
+    return met
+
+
+def test_of_too_many_the_newest_half_stays_whole() -> None:
+    labels = Labels(most=400)
+    met = played(labels, rows=4000, late=90)  # 180 predictions wait for a prompt label
+    assert met[1] == met[2] == [f"row {n}" for n in range(3910)]
+    told(labels, *(f"unlabelled {n}" for n in range(5000)))
+    assert len(learnt(labels, *(f"unlabelled {n}" for n in range(4800, 5000)))) == 200
+
+
+def test_labels_later_than_the_room_meet_a_sample_of_both_versions() -> None:
+    """20,000 rows of labels 4,000 rows late, of two versions; 800 predictions may wait.
+
+    Of an age ``a`` beyond the newest 400 predictions the share ``c / a`` stays, where the sum of
+    ``c / a`` up to 8,000 is the room of the rest, 300 to 400: ``c`` is 100 at least, so that of
+    2 * 16,000 predictions 100 / 8,000 are met, 200 ids. Half of it allows for six deviations.
+    """
+    labels = Labels(most=800)
+    met = played(labels, rows=20_000, late=4000)
+    assert met[1] == met[2]
+    assert len(met[1]) > 100
+    tenths = np.histogram([int(name[4:]) for name in met[1]], bins=4)[0]
+    assert tenths.min() > 10
+    assert sum(labels.waiting(version) for version in (1, 2)) <= 800
+    assert len(met[1]) + labels.orphaned + labels.counts["too_late"] == labels.counts["labels"]
+    assert labels.orphaned < 20
+    assert labels.counts["thinned"] == labels.thinned(1) + labels.thinned(2)
+
+
+def test_labels_never_coming_leave_a_sample_of_every_age() -> None:
+    """Of ages up to 30,000 rows, 300 to 400 wait: 0.69 / 5.0 of them in each doubling of the age.
+
+    That is 41 at least; half of it allows for three deviations, and the seedless hash for no other
+    outcome tomorrow.
+    """
+    labels = Labels(most=800)
+    for start in range(0, 60_000, 100):
+        told(labels, *(f"row {n}" for n in range(start, start + 100)))
+    for age in (400, 1600, 6400, 25_600):
+        names = [f"row {n}" for n in range(60_000 - 2 * age, 60_000 - age)]
+        assert len(learnt(labels, *names)) > 20
+
+
+def test_a_label_of_a_thinned_prediction_is_no_orphan() -> None:
+    labels = Labels(most=100)
+    learnt(labels, "nobody's")
+    names = [f"row {n}" for n in range(150)]
+    told(labels, *names, now=5.0)
+    met = len(learnt(labels, *names, now=6.0))
+    assert met == 150 - labels.counts["thinned"] < 100
+    # 151 labels are more than are remembered: that of nobody has gone by now.
+    assert labels.counts["too_late"] + labels.orphaned == labels.counts["thinned"] + 1
+    assert labels.orphaned == 1
+    learnt(labels, "early", now=7.0)
+    assert labels.counts["too_late"] == 151 - met
+    assert len(told(labels, "early", now=8.0)) == 1
+    assert (labels.counts["too_late"], labels.orphaned) == (150 - met, 1)
+    learnt(labels, "nobody's either", now=6.0 + SURELY_AWAY)
+    assert (labels.counts["too_late"], labels.orphaned) == (150 - met, 2)
 
 
 @pytest.mark.parametrize("label", ["word", None, [1], "9" * (LONGEST_LABEL + 1)])
@@ -121,7 +200,7 @@ def test_nothing_is_lost_from_the_counts(events: list[tuple[str, int, int]]) -> 
         pairs += learnt(labels, str(name)) if found is None else found
     counts = labels.counts
     waiting = sum(labels.waiting(v) for v in (1, 2, 3))
-    assert counts["predictions"] == len(pairs) + waiting + counts["dropped"] + counts["repeated"]
+    assert counts["predictions"] == len(pairs) + waiting + counts["thinned"] + counts["repeated"]
     assert len({(pair.version, pair.number) for pair in pairs}) == len(pairs)
 
 

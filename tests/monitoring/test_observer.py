@@ -22,6 +22,7 @@ from raymm.sections import MonitoringConfig
 COLUMN = ColumnStatistics(
     name="x", kind="number", rows=400, missing=0, distinct=400, edges=(0.0,), counts=(200, 200)
 )
+SECOND_FORMAT = (Path(__file__).parent / "state_format_2.json").read_text()
 FIRST_FORMAT = (Path(__file__).parent / "state_format_1.json").read_text()
 RECORD = as_record(Statistics(rows=400, columns=(COLUMN,)))
 
@@ -117,6 +118,37 @@ def test_a_state_of_the_first_format_is_gone_on_from(tmp_path: Path, clock: Any)
     assert "note" not in report
     assert (report["version"], report["requests"], report["rows"]) == (3, 1, 10)
     assert report["window"]["filled"] == 10
+
+
+def test_a_state_of_the_second_format_is_gone_on_from(tmp_path: Path, clock: Any) -> None:
+    """Of its 102 predictions two gave way as the oldest, 90 have labels, and ten wait."""
+    (tmp_path / "state.json").write_text(SECOND_FORMAT)
+    watched = observer(tmp_path, clock)
+    report = watched.report()
+    assert "note" not in report
+    assert (report["quality"]["n"], report["quality"]["waiting"]) == (90, 10)
+    assert (report["labels"]["thinned"], report["labels"]["orphaned"]) == (2, 2)
+    watched.tell([], feedback=[Feedback(ids=("row 95", "row 2"), labels=(2.0, 2.0))])
+    report = watched.report()
+    assert (report["quality"]["n"], report["labels"]["doubled"]) == (91, 1)
+    watched.flush()
+    assert observer(tmp_path, clock).report() == report
+
+
+def test_coverage_leaves_out_what_was_thinned(tmp_path: Path, clock: Any) -> None:
+    config = MonitoringConfig(labels=100)
+    watched = Observer("churn", config=config, path=tmp_path / "state.json", clock=clock)
+    target = as_record(Target(task="regression", classes=(), metric="rmse"))
+    watched.watch(1, RECORD, target=target)
+    ids = tuple(f"row {n}" for n in range(150))
+    rows = np.ones(150, np.float32)
+    watched.tell([Batch(rows=150, version=1, seconds=0.1, predictions=rows, ids=ids)])
+    watched.tell([], feedback=[Feedback(ids=ids, labels=(1.0,) * 150)])
+    watched.flush()
+    quality = observer(tmp_path, clock).report()["quality"]
+    assert quality["n"] + quality["thinned"] == 150
+    assert (quality["coverage"], quality["waiting"]) == (1.0, 0)
+    assert 0 < quality["thinned"] < 100
 
 
 def test_another_version_counts_as_traffic_only(tmp_path: Path, clock: Any) -> None:
