@@ -5,6 +5,7 @@ alone. Every type that is stored can be written as plain JSON with `as_record` a
 `from_record`; a type that stands alone in storage carries an integer ``version``.
 """
 
+from raymm.artifacts.doubt import Doubt, Doubts
 from raymm.artifacts.kinds import (
     NO_TIME,
     Config,
@@ -61,6 +62,8 @@ __all__ = [
     "Config",
     "Dataset",
     "Direction",
+    "Doubt",
+    "Doubts",
     "Encoding",
     "Evaluation",
     "Explanation",

@@ -213,6 +213,9 @@ class Dataset:
         Sorted row numbers. Test rows serve the final evaluation and nothing else.
     folds : tuple of Fold
         Within ``train``: one fold is a holdout, more are cross-validation.
+    origin : int64, shape (n,), or None
+        Where the rows stand in the table as it was read, from 0; None where they are the table's,
+        all and in their order.
     """
 
     tensors: Tensors
@@ -224,6 +227,7 @@ class Dataset:
     folds: tuple[Fold, ...]
     sha256: str
     source: str
+    origin: Indices | None = None
 
     def rows(self, rows: Indices) -> dict[str, npt.NDArray[Any]]:
         """Return the tensors at these rows, each of shape (len(rows),)."""

@@ -37,7 +37,8 @@ def most(features: int, config: DataConfig) -> int | None:
 def thinned(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Table:
     """Return the table, or a random sample of its rows whose target is known, in their order.
 
-    A class keeps its share of the rows, and `RARE` of them where it has so many.
+    The frame's index stays that of the table. A class keeps its share of the rows, and `RARE` of
+    them where it has so many.
     """
     limit = most(len(schema.features), config)
     target = table.frame[schema.target]
@@ -46,7 +47,7 @@ def thinned(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> T
         return table
     codes = None if schema.task == "regression" else pd.factorize(target.iloc[known])[0]
     rows = known[_chosen(len(known), codes, limit, np.random.default_rng([seed, 7]))]
-    return dataclasses.replace(table, frame=table.frame.iloc[rows].reset_index(drop=True))
+    return dataclasses.replace(table, frame=table.frame.iloc[rows])
 
 
 def _chosen(

@@ -57,10 +57,12 @@ def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dat
     time, group = parting(schema, config)
     config = config.model_copy(update={"time": time, "group": group})
     schema = agreed(schema, config, table.frame)
+    table = dataclasses.replace(table, frame=table.frame.reset_index(drop=True))
     table = enough.thinned(table, schema, config, seed=seed)
     y, known = encode_target(table.frame, schema)
     # A frame of every row is shared rather than copied: pandas copies on writing only.
-    frame = (table.frame if known.all() else table.frame[known]).reset_index(drop=True)
+    frame = table.frame if known.all() else table.frame[known]
+    origin, frame = frame.index.to_numpy(dtype=np.int64), frame.reset_index(drop=True)
     y = y[known]
     if len(y) < 10:
         raise DataError(
@@ -87,6 +89,7 @@ def split(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dat
         folds=tuple(folds),
         sha256=table.sha256,
         source=table.source,
+        origin=None if origin[-1] == len(origin) - 1 else origin,
     )
 
 

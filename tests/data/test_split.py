@@ -355,3 +355,15 @@ def test_the_smallest_table_can_be_split(made: Maker) -> None:
         else:
             with pytest.raises(DataError, match="training"):
                 made(columns(10, 0), task="regression", test=share).dataset()
+
+
+def test_where_rows_stand_in_the_table_is_kept(made: Maker) -> None:
+    raw = columns(400)
+    assert made(raw).dataset().origin is None
+    raw["x"], raw["y"][3], raw["y"][250] = np.arange(400.0), "", ""
+    kept = np.setdiff1d(np.arange(400), [3, 250])
+    np.testing.assert_array_equal(made(raw).dataset().origin, kept)
+    few = made(raw, rows=100).dataset()
+    assert few.origin is not None
+    np.testing.assert_array_equal(few.origin, few.frame["x"].astype(np.int64))
+    assert set(few.origin.tolist()) <= set(kept.tolist())
