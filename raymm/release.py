@@ -100,7 +100,7 @@ def register(
     """
     trials, recipe = found
     best = trials.leaderboard[0]
-    built = _shipped(built, proof)
+    built, explanation = _shipped(built, proof), _of_proven(explanation, proof)
     page = _report(life, found, built, proof, explanation, audit, anomalies)
     records = {
         "trials": trials,
@@ -144,6 +144,14 @@ def _learnt(life: Life, proof: Proof) -> dict[str, bytes]:
     }
 
 
+def _of_proven(explanation: Explanation, proof: Proof) -> Explanation:
+    """Say in an explanation's method what it explains, where that is not what ships."""
+    if not proof.proven:
+        return explanation
+    told = f"{explanation.method}; of the proven bundle, {proof.proven[:12]}, not of all rows"
+    return replace(explanation, method=told)
+
+
 def _shipped(built: Built, proof: Proof) -> Built:
     """Mark the bundle as it was as the chosen form where that ships in a compressed one's place."""
     if proof.bundle != built.full or built.bundle == built.full:
@@ -169,7 +177,7 @@ def _report(
     return html.render(
         html.ReportInputs(
             name=life.config.name,
-            facts=_facts(life, trials, recipe) | _measured(proof),
+            facts=_facts(life, trials, recipe),
             schema=bundle.schema,
             anomalies=anomalies,
             trials=replace(trials, resumed=0),
@@ -181,6 +189,7 @@ def _report(
             lineage=bundle.lineage,
             truth=life.dataset.y[rows],
             predictions=stages.runner(life, proof.judged).predict(life.dataset.rows(rows)),
+            note=_note(proof),
             space=space,
             parameters=importance(space, trials),
         )
@@ -203,15 +212,14 @@ def _facts(life: Life, trials: Trials, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _measured(proof: Proof) -> dict[str, str]:
-    """Return what figures are of, where that is not what ships."""
+def _note(proof: Proof) -> str:
+    """Return what the report's figures are of, where that is not what ships."""
     if not proof.proven:
-        return {}
-    text = (
-        f"scores, their figures, explanation and audit are of bundle {proof.proven}, trained "
-        f"without the test rows; {REFIT}: bundle {proof.bundle}"
+        return ""
+    return (
+        f"Scores, their figures, explanation and audit are of bundle {proof.proven}, trained "
+        f"without the test rows; {REFIT}: bundle {proof.bundle}."
     )
-    return {"measured on": text}
 
 
 def _written(life: Life, page: str, name: str) -> str:

@@ -12,7 +12,10 @@ from raymm.registry.versions import Registry
 
 MOST_TOLD = 200
 """Versions, and changes, of a history that are told: the newest."""
-_SUMMARY = ("metric", "direction", "score", "score_low", "score_high", "baseline", "rows")
+_SUMMARY = (
+    *("metric", "direction", "score", "score_low", "score_high", "baseline", "rows"),
+    *("refit", "proven_bundle", "score_of"),
+)
 """What is told of a version's summary, besides its family."""
 
 

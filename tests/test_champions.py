@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from raymm import champions, config, lifecycle
+from raymm import champions, config, lifecycle, proving
 from raymm.data import ingest, split
 from raymm.registry.versions import Registry
+from raymm.stages import Built
 
 
 @pytest.fixture
@@ -75,6 +77,46 @@ def test_rows_that_repeat_favour_neither(finished, registry):
     repeated = dataclasses.replace(dataset, test=dataset.train)
     rival = champions.rival(registry, finished.runs[1].version, repeated)
     assert rival.unseen.all()
+
+
+def test_of_one_that_has_seen_all_test_rows_the_proven_bundle_is_the_rival(refitted):
+    """Another run of the same table meets it on the rows that it was proven on."""
+    registry = Registry(str(refitted.home))
+    rival = champions.rival(registry, refitted.run.version, refitted.run.dataset)
+    assert rival.unseen.all()
+    assert "as it was proven: what serves has since seen 400 of the test rows" in rival.name
+    before = champions.rival(registry, refitted.before.version, refitted.run.dataset)
+    assert (rival.predictions == before.predictions).all()
+    assert not rival.reason
+
+
+def test_on_newer_rows_it_is_the_one_that_serves(refitted):
+    run = refitted.run
+    newer = run.dataset.frame.copy()
+    newer["income"] = [f"{n}.5" for n in range(len(newer))]
+    dataset = dataclasses.replace(run.dataset, frame=newer)
+    rival = champions.rival(Registry(str(refitted.home)), run.version, dataset)
+    assert rival.name == "loans@3"
+    assert rival.unseen.all()
+
+
+def test_one_whose_proven_bundle_has_seen_them_too_is_refused(refitted):
+    dataset = refitted.run.dataset
+    swapped = dataclasses.replace(dataset, train=dataset.test, test=dataset.train)
+    rival = champions.rival(Registry(str(refitted.home)), refitted.run.version, swapped)
+    assert "all but 0 of the 1600 test rows" in rival.reason
+
+
+def test_a_run_takes_its_own_refit_for_itself_and_another_for_a_rival(refitted):
+    """Else a run that is done again would be held against itself."""
+    whole = refitted.before.version.bundle
+    built = Built(bundle=whole, full=whole, frontier=refitted.run.frontier)
+    life = SimpleNamespace(
+        registry=Registry(str(refitted.home)), config=refitted.run.config, run=refitted.run.run
+    )
+    assert proving._reigning(life, built).number == 1
+    life.run = "another"
+    assert proving._reigning(life, built).number == 3
 
 
 @pytest.mark.slow

@@ -86,6 +86,8 @@ def test_another_seed_gives_another_run(finished):
     one = made(finished, "a")
     other = one.model_copy(update={"seed": 1})
     assert one.run_id("x") != other.run_id("x")
+    goal = one.goal.model_copy(update={"refit": "all"})
+    assert one.run_id("x") == one.model_copy(update={"goal": goal}).run_id("x")
 
 
 def test_a_second_model_is_held_against_the_champion(finished):
@@ -111,6 +113,18 @@ def test_a_version_is_rebuilt_byte_for_byte(finished):
     same, stored, rebuilt = lifecycle.replay(str(finished.home), "loans", 2)
     assert same
     assert stored == rebuilt
+
+
+def test_a_version_of_all_rows_is_rebuilt_byte_for_byte(refitted):
+    same, stored, rebuilt = lifecycle.replay(str(refitted.home), "loans", 3)
+    assert same
+    assert stored == rebuilt == refitted.run.version.bundle
+
+
+def test_retraining_keeps_the_refit(refitted):
+    again = lifecycle.again("loans", "newer.csv", {"storage": str(refitted.home)})
+    assert again.goal.refit == "all"
+    assert again.goal.protected == ("city",)
 
 
 def test_replay_refuses_another_table(finished, tmp_path):

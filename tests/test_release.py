@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
+
+from raymm import champions
 from raymm.artifacts import Audit, Blessing, Evaluation, Explanation, Frontier, Trials, from_record
+from raymm.registry.fsck import fsck
+from raymm.registry.store import blob_path
 from raymm.registry.versions import Registry
 from raymm.report.html import numbered
 
@@ -38,6 +44,34 @@ def test_the_report_is_the_same_beside_the_run_and_in_the_registry(finished, hom
     assert f"version {run.version.number}<" in beside
     for words in (run.run, "income", "blessed", "Leaderboard"):
         assert words.lower() in page.lower()
+
+
+def test_a_refit_keeps_the_proven_bundle_and_says_whose_scores_they_are(refitted):
+    run, registry = refitted.run, Registry(str(refitted.home))
+    assert registry.part(run.version, champions.PROVEN) == refitted.before.bundle.to_bytes()
+    whole = np.frombuffer(registry.part(run.version, champions.TRAIN_ROWS), "<u8")
+    before = np.frombuffer(registry.part(run.version, champions.PROVEN_ROWS), "<u8")
+    assert (len(whole), len(before)) == (2000, 1600)
+    assert np.isin(before, whole).all()
+    assert "proven.raymm" not in refitted.before.version.parts
+    page = Path(run.report).read_text(encoding="utf-8")
+    assert f"are of bundle {refitted.before.version.bundle}, trained without the test" in page
+    assert f"by the same recipe: bundle {run.version.bundle}" in page
+    assert "are of bundle" not in Path(refitted.before.report).read_text(encoding="utf-8")
+    reason = registry.promotions("loans")[-1].reason
+    assert reason.endswith("before what ships was trained on all rows by the same recipe")
+
+
+def test_the_proven_bundle_is_one_that_must_be_there(refitted, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(refitted.home, home)
+    proven = refitted.run.version.summary["proven_bundle"]
+    assert not [one for one in fsck(Registry(str(home))) if one.severity == "error"]
+    before = refitted.before.version
+    (home / "models/loans/versions" / f"{before.number:08d}.json").write_bytes(b"{")
+    (home / blob_path(proven)).unlink()
+    told = [one.statement for one in fsck(Registry(str(home)))]
+    assert any("00000003.json refers to blob" in one and proven in one for one in told)
 
 
 def test_promotions_say_why(finished, home):

@@ -72,6 +72,15 @@ def test_the_history_is_told_newest_first_and_in_plain_values(tmp_path):
     ]  # fmt: skip
 
 
+def test_whose_score_it_is_is_told(refitted):
+    told = RegistryShelf(storage=str(refitted.home)).history("loans")
+    newest, before, _ = told["versions"]
+    assert (newest["refit"], newest["proven_bundle"]) == ("all", refitted.before.version.bundle)
+    assert newest["score"] == before["score"]
+    assert "trained without the test rows" in newest["score_of"]
+    jsonschema.validate({"model": "loans", **told}, HISTORY)
+
+
 def test_a_long_history_is_told_in_part(tmp_path, monkeypatch):
     monkeypatch.setattr("raymm.shelf.MOST_TOLD", 2)
     registry = Registry(str(tmp_path))

@@ -132,6 +132,8 @@ def _picked(name: str, done: Any, *, as_json: bool) -> None:
             f"{score.metric} {score.value:.6g} on {done.evaluation.rows:,} test rows "
             f"({score.level:.0%} interval {score.low:.6g} to {score.high:.6g})"
         )
+        if done.version.summary.get("refit") == "all":
+            printing.say(f"      of {done.version.summary['score_of']}")
         for check in done.blessing.checks:
             printing.say(f"{'passed' if check.passed else 'FAILED'}  {check.statement}")
         state = "blessed, not promoted" if done.blessing.blessed else "NOT blessed"

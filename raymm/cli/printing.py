@@ -313,6 +313,8 @@ def run(done: Run) -> None:
         "      the score to go by: test rows took no part in the search, which picked the best of "
         f"{len(done.trials.trials)} by the leaderboard"
     )
+    if done.version.summary.get("refit") == "all":
+        say(f"      scores, explanation and groups are of {done.version.summary['score_of']}")
     say(f"also  {others}")
     if done.schema.task == "binary":
         positive = done.schema.classes[-1]

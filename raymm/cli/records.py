@@ -176,6 +176,9 @@ def models(name: str | None, storage: str | None, as_json: bool) -> None:
     ]
     columns = ("name", "version", "", "blessed", "metric", "score", "family", "bundle", "created")
     printing.table("Models", columns, rows)
+    for v in found:
+        if v.summary.get("refit") == "all" and (name or champions[v.name] in (v, None)):
+            printing.say(f"{v.name} {v.number}: the score is of {v.summary['score_of']}")
 
 
 def _yes(value: bool) -> str:

@@ -56,6 +56,8 @@ class ReportInputs:
         How much each parameter of the space matters, the greatest first.
     front : collection of int
         Numbers of the trials that no other beats in every objective.
+    note : str
+        Stands below the scores: what they are of, where that is not what ships.
     """
 
     name: str
@@ -75,6 +77,7 @@ class ReportInputs:
     space: Space = field(default_factory=dict)
     parameters: Sequence[Importance] = ()
     front: Collection[int] = ()
+    note: str = ""
 
 
 def render(inputs: ReportInputs) -> str:

@@ -123,6 +123,7 @@ HISTORY: dict[str, Any] = _object(
             family=_TEXT,
             metric=_TEXT,
             score=_NUMBER,
+            score_of=_TEXT,
         )
     ),
     changes=_list(

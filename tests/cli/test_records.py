@@ -17,6 +17,17 @@ def test_models_and_their_versions(raymm, home):
     assert told["champions"] == {"loans": 2}
 
 
+def test_a_score_that_is_not_the_shipped_bundle_s_is_told(raymm, refitted):
+    where = ("--storage", refitted.home)
+    proven = refitted.before.version.bundle[:12]
+    for told in (raymm("models", *where).out, raymm("models", "loans", *where).out):
+        joined = " ".join(told.split())
+        assert f"loans 3: the score is of the proven bundle, {proven}, trained without" in joined
+    assert "not of all rows" in " ".join(raymm("explain", "loans", *where).out.split())
+    with_scores = json.loads(raymm("models", "loans", *where, "--json").out)["versions"]
+    assert [one["summary"]["refit"] for one in with_scores] == ["train", "train", "all"]
+
+
 def test_runs_and_leaderboards(raymm, finished, home):
     told = json.loads(raymm("runs", "--json").out)["runs"]
     assert {one["run"]: one["trials"] for one in told} == {

@@ -198,7 +198,7 @@ export function showQuality(status, proven) {
   const parts = [];
   if (proven && known(proven.score)) {
     const sure = known(proven.score_low) && known(proven.score_high) ? range(proven.score_low, proven.score_high) : "";
-    parts.push(make("h3", { text: "When it was made" }), make("dl", { class: "tiles" }, term(proven.metric, figure(proven.score), `${sure ? `${sure}; ` : ""}test rows${known(proven.baseline) ? `; the trivial prediction has ${figure(proven.baseline)}` : ""}`)));
+    parts.push(make("h3", { text: "When it was made" }), make("dl", { class: "tiles" }, term(proven.metric, figure(proven.score), `${sure ? `${sure}; ` : ""}test rows${proven.refit === "all" ? `, of ${proven.score_of}` : ""}${known(proven.baseline) ? `; the trivial prediction has ${figure(proven.baseline)}` : ""}`)));
   }
   parts.push(...labelled(status.quality, status.labels), ...expected(status.estimated));
   if (!status.monitor.running) parts.push(make("p", { class: "soft", text: `${status.monitor.note} What answers are worth is not known.` }));

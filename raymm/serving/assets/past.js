@@ -108,7 +108,7 @@ export function showHistory(history, status) {
       make("th", { scope: "row", text: figure(one.number) }),
       make("td", {}, role ? make("span", { class: "badge good", text: role }) : make("span", { class: "soft", text: "–" })),
       make("td", {}, make("span", { class: `badge ${one.blessed ? "good" : "bad"}`, text: one.blessed ? "yes" : "no" })),
-      make("td", {}, known(one.score) ? `${named(one.metric ?? "", 40)} ${figure(one.score)}` : "–", make("span", { class: "soft", text: sure })),
+      make("td", {}, known(one.score) ? `${named(one.metric ?? "", 40)} ${figure(one.score)}` : "–", make("span", { class: "soft", text: sure, title: one.score_of ?? "" }), one.refit === "all" ? make("span", { class: "soft small", text: " before the refit on all rows" }) : null),
       make("td", { text: named(one.family ?? "–", 40) }),
       make("td", { class: "n", text: bytes(one.bytes) }),
       make("td", {}, make("time", { datetime: one.created, text: moment(one.created) })));
