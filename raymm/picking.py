@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from raymm import proving, release, stages
+from raymm import champions, proving, refitting, release, stages
 from raymm.artifacts import (
     Anomaly,
     Blessing,
@@ -105,6 +105,10 @@ def pick(
     The bundle before compression is read from the store, compressed as the candidate was, and
     judged on the run's test rows beside the reigning champion. Nothing is promoted.
 
+    Of a version that was trained on all rows it is the proven bundle that is compressed and judged,
+    as the test rows are new to that one alone; a form that is blessed is then trained on all rows
+    and compressed in the same way, as the run's ``goal.refit`` asks for.
+
     Parameters
     ----------
     choice : str
@@ -157,16 +161,16 @@ def _registered(life: Life, version: Version, found: Frontier, candidate: Candid
     stages.kept(life, "pick", [built.bundle, built.full], Built, lambda: built)
     # The picked form alone is judged: the one before compression is not to take its place.
     proof = proving.prove(life, replace(built, full=built.bundle))
+    explanation, audit = _explanation(life, proof.bundle), stages.audit(life, proof.bundle)
+    recipe = _part(life.registry, version, "recipe", Recipe)
+    recipe, built, proof = refitting.refit(life, recipe, built, proof)
     made, report = release.register(
         life,
-        (
-            _part(life.registry, version, "trials", Trials),
-            _part(life.registry, version, "recipe", Recipe),
-        ),
+        (_part(life.registry, version, "trials", Trials), recipe),
         built,
         proof,
-        _explanation(life, proof.bundle),
-        stages.audit(life, proof.bundle),
+        explanation,
+        audit,
         _anomalies(life.registry, version),
         picked=True,
     )
@@ -209,12 +213,10 @@ def _full(life: Life, version: Version) -> str:
 
     A version that was picked itself is known by the record that `pick` leaves in the ledger.
     """
+    known = champions.proven_of(version)
     for record in reversed(life.ledger.records("stage")):
         built = record["record"]
-        if record["name"] in ("build", "pick") and version.bundle in (
-            built["bundle"],
-            built["full"],
-        ):
+        if record["name"] in ("build", "pick") and known in (built["bundle"], built["full"]):
             return str(built["full"])
     raise NotFound(
         f"the ledger of run {version.run} does not tell what {version.name}@{version.number} was "

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raymm import picking
+from raymm import lifecycle, picking
 from raymm.artifacts import Candidate, Frontier, Score, from_record
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
@@ -126,6 +126,31 @@ def test_a_point_can_be_picked_from_a_picked_version(picked):
     home, _, _, _, _ = picked
     done = picking.pick(str(home), "loans", 3, "none", source=None, notify=lambda _: None)
     assert done.version.bundle_bytes == done.version.summary["uncompressed_bytes"]
+
+
+@pytest.mark.slow
+def test_of_a_version_of_all_rows_a_form_is_proven_without_the_test_rows_and_refit(
+    refitted, tmp_path
+):
+    home = tmp_path / "home"
+    shutil.copytree(refitted.home, home)
+    registry = Registry(str(home))
+    found = picking.frontier_of(registry, registry.version("loans", 3))
+    place = next(n for n, one in enumerate(found.candidates, 1) if not one.chosen)
+    for number in (3, 4):  # the version that was made is picked from, too
+        done = picking.pick(
+            str(home), "loans", number, str(place), source=None, notify=lambda _: None
+        )
+        assert (done.version.number, done.blessing.blessed) == (4, True)
+    summary = done.version.summary
+    assert summary["refit"] == "all"
+    assert summary["proven_bundle"] not in (done.version.bundle, refitted.before.version.bundle)
+    proven = Bundle.from_bytes(registry.part(done.version, "proven.raymm"))
+    shipped = Bundle.from_bytes(registry.bundle(done.version))
+    assert (proven.statistics.rows, shipped.statistics.rows) == (1600, 2000)
+    assert proven.sha256 == summary["proven_bundle"]
+    assert [one.name for one in done.blessing.checks].count("refit") == 1
+    assert lifecycle.replay(str(home), "loans", 4)[0]
 
 
 def test_another_table_is_refused(finished, tmp_path):
