@@ -100,6 +100,8 @@ class RunConfig(Section):
             if deciding["search"][key] is None:
                 del deciding["search"][key]
         deciding["data"]["source"] = data_sha256
+        for key in ("encoding", "delimiter"):  # the hash is of what was read by them
+            del deciding["data"][key]
         if self.data.rows == "auto":
             del deciding["data"]["rows"]
         if self.data.schema_file is not None:

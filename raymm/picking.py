@@ -233,7 +233,7 @@ def _config(stored: Bundle, version: Version, storage: str, source: str | None) 
 
 def _dataset(stored: Bundle, config: RunConfig) -> Dataset:
     """Read the table that a bundle was made of, and split it as it was split then."""
-    table = ingest.read(config.data.source)
+    table = ingest.table(config.data)
     if table.sha256 != stored.lineage.data_sha256:
         raise DataError(
             f"{config.data.source} is not the table that the version was made of: its content has "

@@ -39,6 +39,7 @@ class Model:
     def __init__(self, bundle: Bundle, version: Version) -> None:
         self.version = version
         self.schema: Schema = bundle.schema
+        self._data: Mapping[str, Any] = bundle.lineage.configuration.get("data", {})
         self._runner = Runner(bundle)
 
     def predict(self, data: pd.DataFrame | Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -62,6 +63,14 @@ class Model:
         if not self.schema.classes:
             raise DataError(f"{self.version.name} predicts a number; it has no probabilities.")
         return self._raw(data)
+
+    def read(self, source: str) -> pd.DataFrame:
+        """Return the rows of a file, read in the way that the training file was said to need.
+
+        Raises DataError where it cannot be read, also by that encoding or delimiter.
+        """
+        encoding, delimiter = self._data.get("encoding"), self._data.get("delimiter")
+        return ingest.read(source, encoding=encoding, delimiter=delimiter).frame
 
     def _raw(self, data: Any) -> npt.NDArray[np.float32]:
         return self._runner.predict(encode(_table(data), self.schema))
@@ -124,7 +133,7 @@ def predict_file(
     if not path.parent.is_dir():
         raise ConfigError(f"{output} cannot be written: {path.parent} is not a folder.")
     model = load(name, version=version, storage=storage)
-    frame = ingest.read(data).frame
+    frame = model.read(data)
     notes = (*unreadable(frame, model.schema), *outside(frame, model.schema))
     raw = model._raw(frame)
     columns: dict[str, Any] = {"prediction": model._runner.labels(raw)}

@@ -8,12 +8,15 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from raymm.charsets import charset, delimiter
 from raymm.durations import seconds
 
 Duration = Annotated[float | None, BeforeValidator(seconds)]
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
 """A duration that must be there."""
 _Off = BeforeValidator(lambda value: "off" if value is False else value)  # as YAML reads it
+Charset = Annotated[str | None, BeforeValidator(charset)]
+Delimiter = Annotated[str | None, BeforeValidator(delimiter)]
 AutoOrOff = Annotated[Literal["auto", "off"], _Off]
 
 
@@ -77,7 +80,8 @@ class DataConfig(Section):
     ``source`` is a file, folder, glob or URL. ``test`` is the share of rows kept for the final
     evaluation. ``rows`` are trained and tested on at most: "auto" is a sample of tables beyond
     30,000,000 cells. ``positive`` names the positive class of a binary target. ``schema`` is a
-    schema file written by ``raymm validate``.
+    schema file written by ``raymm validate``. ``encoding`` and ``delimiter`` are those of text
+    files, where what is found out is wrong: such as cp1251, and ``;``, tab or ``||``.
     """
 
     source: str
@@ -90,6 +94,8 @@ class DataConfig(Section):
     test: float = Field(default=0.2, gt=0, lt=0.9)
     rows: Literal["auto", "all"] | Annotated[int, Field(ge=100)] = "auto"
     schema_file: str | None = Field(default=None, alias="schema")
+    encoding: Charset = None
+    delimiter: Delimiter = None
 
 
 class SearchConfig(Section):

@@ -159,3 +159,15 @@ def test_one_name_needs_no_brackets():
     made = config.parse(LEAST, {"data.exclude": "casual", "search.families": "linear"})
     assert (made.data.exclude, made.search.families) == (("casual",), ("linear",))
     assert config.parse(LEAST, {"search.families": "auto"}).search.families == "auto"
+
+
+def test_what_is_said_of_a_file_is_kept_as_python_names_it():
+    said = {"data.encoding": "Windows-1251", "data.delimiter": "||"}
+    made = config.parse(LEAST, said)
+    assert (made.data.encoding, made.data.delimiter) == ("cp1251", "||")
+    # The hash is of what was read: it tells how it was read already.
+    assert made.run_id("0") == config.parse(LEAST).run_id("0")
+    with pytest.raises(ConfigError, match=r'data\.encoding must be an encoding .* "utf-9"'):
+        config.parse(LEAST, {"data.encoding": "utf-9"})
+    with pytest.raises(ConfigError, match=r"data\.delimiter must be what parts cells"):
+        config.parse(LEAST, {"data.delimiter": "x"})

@@ -102,3 +102,16 @@ def test_only_csv_is_written(finished, home, tmp_path):
     with pytest.raises(ConfigError, match=r"ends in \.csv"):
         prediction.predict_file(str(home), "loans", str(finished.csv), str(tmp_path / "p.parquet"))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_read_as_the_training_file_was_said_to_be(tmp_path):
+    model = object.__new__(prediction.Model)
+    model._data = {}
+    path = tmp_path / "a.csv"
+    path.write_bytes("n;w\n1;Köln\n2;Aix\n".encode("cp437"))
+    assert model.read(str(path))["w"].tolist() != ["Köln", "Aix"]
+    model._data = {"encoding": "cp437", "delimiter": ";"}
+    assert model.read(str(path)).to_dict("list") == {"n": ["1", "2"], "w": ["Köln", "Aix"]}
+    model._data = {"encoding": "utf-8"}
+    with pytest.raises(DataError, match=r"not written in utf-8: .* byte 7 "):
+        model.read(str(path))

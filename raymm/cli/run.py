@@ -12,7 +12,7 @@ from raymm.cli import options, printing
 from raymm.errors import ConfigError, DataError, NotBlessed
 
 if TYPE_CHECKING:
-    from raymm.artifacts import Schema, Statistics, Table
+    from raymm.artifacts import Schema
     from raymm.config import RunConfig
 
 
@@ -52,10 +52,11 @@ def _config(source: str, changed: dict[str, Any]) -> Any:
 
 
 def _live(config: Any, deploy: bool, detach: bool, as_json: bool) -> None:
+    from raymm.data import ingest
     from raymm.lifecycle import run as live
 
     with printing.progress(quiet=as_json) as notify:
-        done = live(config, notify=notify)
+        done = live(config, notify=notify, table=ingest.described(config.data))
     if not as_json:
         printing.run(done)
     if not done.blessing.blessed:
@@ -119,9 +120,13 @@ def validate(
     from raymm.artifacts import as_record
     from raymm.data import ingest, schema, skew, split, statistics, validation
 
-    table = ingest.read(source)
+    columns, config = _held(source, target, schema_file, settings)
+    table = ingest.table(config.data)
     described = statistics.describe(table)
-    columns, config = _held(table, described, target, schema_file, settings)
+    if columns is None:
+        columns = schema.infer(table, described, config.data)
+    else:
+        columns = split.agreed(columns, config.data, table.frame)
     parted = any(split.parting(columns, config.data))
     anomalies = validation.validate(table, columns, described, parted=parted)
     if all(anomaly.severity != "error" for anomaly in anomalies):
@@ -145,15 +150,11 @@ def validate(
 
 
 def _held(
-    table: Table,
-    described: Statistics,
-    target: str | None,
-    schema_file: str | None,
-    settings: tuple[str, ...],
-) -> tuple[Schema, RunConfig]:
-    """Return the schema that a table is held to, read or inferred, and the configuration."""
+    source: str, target: str | None, schema_file: str | None, settings: tuple[str, ...]
+) -> tuple[Schema | None, RunConfig]:
+    """Return the schema that a table is held to, None to infer it, and the configuration."""
     from raymm.config import parse
-    from raymm.data import schema, split
+    from raymm.data import schema
 
     given = {"data.target": target, "data.schema": schema_file}
     changed = {
@@ -165,10 +166,7 @@ def _held(
         changed.setdefault("data.target", columns.target)
     if "data.target" not in changed:
         raise ConfigError("validate needs --target COLUMN, or --schema FILE.")
-    config = parse({"data": {"source": table.source}}, changed)
-    if columns is None:
-        return schema.infer(table, described, config.data), config
-    return split.agreed(columns, config.data, table.frame), config
+    return columns, parse({"data": {"source": source}}, changed)
 
 
 def _next(

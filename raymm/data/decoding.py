@@ -37,7 +37,7 @@ _ARFF = re.compile(r"\s*(%[^\n]*\n\s*)*@relation\b", re.IGNORECASE)
 _SEPARATORS = (0x01, 0x1E, 0x1F)
 
 
-def decoded(data: bytes, name: str, found: Findings) -> str:
+def decoded(data: bytes, name: str, found: Findings, encoding: str | None = None) -> str:
     """Return a file's bytes as text, telling its encoding where it is not plain UTF-8.
 
     UTF-8 and UTF-16, with and without a byte order mark, and UTF-32 with one are found out; what
@@ -45,14 +45,22 @@ def decoded(data: bytes, name: str, found: Findings) -> str:
     taken for Windows' Western alphabet (cp1252), or Latin-1 where that has gaps. A few broken
     bytes in a text that is otherwise UTF-8 are replaced and told.
 
+    Parameters
+    ----------
+    encoding : str or None
+        Python's name of it, where a person named it.
+
     Raises
     ------
     DataError
-        When the bytes are no text.
+        When the bytes are no text, or not of the encoding that was named.
     """
-    require_text(data[:_HEAD], name)
-    encoding = encoding_of(data[:_HEAD])
-    if encoding.startswith("utf-8"):
+    require_text(data[:_HEAD], name, encoding)
+    known = encoding is not None
+    encoding = named_encoding(encoding, data[:_HEAD]) if encoding else encoding_of(data[:_HEAD])
+    if known:
+        text = _strictly(data, encoding, name, found)
+    elif encoding.startswith("utf-8"):
         text = _utf8(data, found)
     else:
         found.note(f"the text is encoded as {encoding.upper()}")
@@ -78,8 +86,32 @@ def encoding_of(head: bytes) -> str:
     return "utf-8-sig" if head.startswith(b"\xef\xbb\xbf") else "utf-8"
 
 
-def require_text(head: bytes, name: str) -> None:
-    """Raise DataError when a file begins like something other than text."""
+def named_encoding(encoding: str, head: bytes) -> str:
+    r"""Return an encoding that a person named, with the order of its bytes where it has one.
+
+    >>> named_encoding("utf-16", b"a\0"), named_encoding("cp1251", b"a")
+    ('utf-16-le', 'cp1251')
+    """
+    if encoding not in ("utf-16", "utf-32"):
+        return encoding
+    found = encoding_of(head)
+    return found if found.startswith(encoding) else f"{encoding}-le"
+
+
+def undecodable(name: str, encoding: str, place: int, byte: int) -> DataError:
+    """Return the error of a file that is not of the encoding that a person named."""
+    return DataError(
+        f"{name} is not written in {encoding}: it cannot hold 0x{byte:02x}, which is byte "
+        f"{place:,} (the first being 0). Name another in data.encoding, or leave it out to have "
+        "it found out."
+    )
+
+
+def require_text(head: bytes, name: str, encoding: str | None = None) -> None:
+    """Raise DataError when a file begins like something other than text.
+
+    ``encoding`` is the one that a person named.
+    """
     what = next((what for magic, what in _FOREIGN.items() if head.startswith(magic)), None)
     if what == "a picture" and head.startswith(b"BM") and b"\0" not in head[:32]:
         what = None  # a column whose name begins with BM
@@ -93,7 +125,7 @@ def require_text(head: bytes, name: str) -> None:
         raise DataError(
             f"{name} is {what}, not a CSV or Parquet file. Save the table as CSV or Parquet."
         )
-    if encoding_of(head).startswith(("utf-16", "utf-32")):
+    if (encoding or encoding_of(head)).startswith(("utf-16", "utf-32")):
         return
     codes = (*range(9), *range(14, 32), 127)
     control = sum(head.count(bytes([code])) for code in codes if code not in _SEPARATORS)
@@ -144,6 +176,14 @@ def _utf8(data: bytes, found: Findings) -> str:
         f"the text is not UTF-8; it was read as {encoding}; if letters look wrong, save it as UTF-8"
     )
     return text
+
+
+def _strictly(data: bytes, encoding: str, name: str, found: Findings) -> str:
+    found.note(f"the text was read as {encoding}, as data.encoding says")
+    try:
+        return data.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise undecodable(name, encoding, error.start, data[error.start]) from error
 
 
 def _without_nul(text: str, name: str, found: Findings) -> str:

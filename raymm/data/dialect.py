@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from raymm.data.delimited import Dialect, first_rows
 from raymm.data.findings import Findings
 from raymm.data.header import header, is_data
+from raymm.data.wide import Mark
 from raymm.features.columns import number
 
 DELIMITERS = {
@@ -80,12 +81,14 @@ def sample_of(text: str) -> str:
     return text[:size].rpartition("\n")[0] or text[:size]
 
 
-def layout(sample: str, found: Findings) -> Layout:
+def layout(sample: str, found: Findings, mark: Mark | None = None) -> Layout:
     """Return how a text is laid out, from its beginning.
 
-    ``sample`` is what `sample_of` returns and holds more than blanks.
+    ``sample`` is what `sample_of` returns and holds more than blanks; ``mark`` is what parts its
+    cells, where that is known.
     """
     above, body, comments, forced = _top(sample)
+    forced = mark.read if mark and mark.read else forced
     blank = _blank_separated(body) if not forced else ""
     if blank:
         found.note("cells are separated by blanks")
@@ -93,8 +96,9 @@ def layout(sample: str, found: Findings) -> Layout:
         body = blank
     else:
         dialect, skipped = _sniffed(body, forced)
-        if dialect.delimiter != ",":
-            word = DELIMITERS.get(dialect.delimiter, repr(dialect.delimiter))
+        written = mark.written if mark and mark.written else dialect.delimiter
+        if written != ",":
+            word = DELIMITERS.get(written, repr(written))
             found.note(f"cells are separated by {word}")
     if skipped:
         found.note(f"{skipped} line{'s' * (skipped > 1)} above the header passed over")

@@ -22,11 +22,13 @@ from raymm.data import columnar, streamed
 from raymm.data.compressed import too_large
 from raymm.data.files import Named, files
 from raymm.data.findings import Findings
+from raymm.data.given import Given, given
 from raymm.data.memory import available
 from raymm.data.naming import named
 from raymm.data.partitions import partitions
 from raymm.data.text import parse
 from raymm.errors import DataError
+from raymm.sections import DataConfig
 
 LIMIT_BYTES = 64 * 2**30
 LARGE = 128 * 2**20
@@ -35,7 +37,24 @@ _PACKED = 8
 _KEY = "raymm-table-key1"
 
 
-def read(source: str, *, limit_bytes: int = LIMIT_BYTES, memory: int | None = None) -> Table:
+def table(config: DataConfig) -> Table:
+    """Read the table that a configuration names; see `read`."""
+    return read(config.source, encoding=config.encoding, delimiter=config.delimiter)
+
+
+def described(config: DataConfig) -> Table | None:
+    """Return the table where the configuration tells how its text is written, else None."""
+    return table(config) if config.encoding or config.delimiter else None
+
+
+def read(
+    source: str,
+    *,
+    limit_bytes: int = LIMIT_BYTES,
+    memory: int | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+) -> Table:
     """Read a table.
 
     Parameters
@@ -50,24 +69,28 @@ def read(source: str, *, limit_bytes: int = LIMIT_BYTES, memory: int | None = No
     memory : int or None
         The bytes that the table may take; two fifths of the free memory by default. A larger CSV
         is sampled, which the notes and anomalies tell; a larger Parquet file is refused.
+    encoding, delimiter : str or None
+        Of text files; found out by default. See `raymm.charsets`.
 
     Raises
     ------
     DataError
-        When nothing is there, a file is no table, the files do not fit together, or the limit is
-        passed.
+        When nothing is there, a file is no table or not as it was said to be, the files do not
+        fit together, or the limit is passed.
     """
-    found = Findings()
+    found, said = Findings(), given(encoding, delimiter)
     named_files = files(source, limit_bytes)
     seen = [(file.head(64), file.size * (_PACKED if file.packed else 1)) for file in named_files]
     text = not any(_is_binary(head) for head, _ in seen)
     weight = sum(size for _, size in seen)
-    whole = None if text and weight >= LARGE else _whole(named_files, limit_bytes, found, memory)
+    whole = None
+    if not text or weight < LARGE:
+        whole = _whole(named_files, limit_bytes, found, memory, said)
     if whole is None:
         if not text:
             raise too_large(source, limit_bytes)
         found = Findings()
-        stream = streamed.read(named_files, limit_bytes, found, memory=memory)
+        stream = streamed.read(named_files, limit_bytes, found, memory=memory, said=said)
         frame, digest, written = stream.frame, stream.sha256, stream.written
     else:
         frame, digest, written = whole, content_hash(whole), {}
@@ -131,7 +154,11 @@ def _is_binary(head: bytes) -> bool:
 
 
 def _whole(
-    named_files: Sequence[Named], limit: int, found: Findings, memory: int | None
+    named_files: Sequence[Named],
+    limit: int,
+    found: Findings,
+    memory: int | None,
+    said: Given,
 ) -> pd.DataFrame | None:
     """Return the files' rows in one frame, or None where their text is too large for that."""
     frames: list[pd.DataFrame] = []
@@ -141,7 +168,7 @@ def _whole(
     for place, file in enumerate(named_files):
         found.name = file.name if frames else ""
         # Joining takes what all frames take once more.
-        frame, size = _frame(file, left, found, room - 2 * sum(map(_bytes, frames)))
+        frame, size = _frame(file, left, found, room - 2 * sum(map(_bytes, frames)), said)
         if frame is None:
             return None
         left -= size
@@ -158,7 +185,9 @@ def _whole(
     return _joined(frames)
 
 
-def _frame(file: Named, left: int, found: Findings, room: int) -> tuple[pd.DataFrame | None, int]:
+def _frame(
+    file: Named, left: int, found: Findings, room: int, said: Given
+) -> tuple[pd.DataFrame | None, int]:
     """Return a file's rows and how many bytes it holds; None where it is large text."""
     head = file.head(8)
     if head.startswith((columnar.PARQUET, columnar.ARROW)) and not file.packed:
@@ -183,7 +212,7 @@ def _frame(file: Named, left: int, found: Findings, room: int) -> tuple[pd.DataF
         )
     if len(data) > LARGE:
         return None, len(data)
-    return parse(data, file.name, found)[0], len(data)
+    return parse(data, file.name, found, said)[0], len(data)
 
 
 def _with_folders(frame: pd.DataFrame, folders: dict[str, str]) -> pd.DataFrame:

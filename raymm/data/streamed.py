@@ -21,9 +21,10 @@ import pandas as pd
 
 from raymm.artifacts import Written
 from raymm.data.compact import Column, expected
-from raymm.data.dialect import Layout
+from raymm.data.decoding import undecodable
 from raymm.data.files import Named
 from raymm.data.findings import Findings, shown
+from raymm.data.given import Given
 from raymm.data.kinds import decimal_commas
 from raymm.data.memory import available
 from raymm.data.naming import named
@@ -31,6 +32,7 @@ from raymm.data.opening import Encoding, Opened, opened
 from raymm.data.partitions import partitions
 from raymm.data.ragged import Ragged
 from raymm.data.transcoded import Transcoded
+from raymm.data.wide import in_batch
 from raymm.errors import DataError
 
 if TYPE_CHECKING:
@@ -60,7 +62,12 @@ class Streamed:
 
 
 def read(
-    files: Sequence[Named], limit: int, found: Findings, *, memory: int | None = None
+    files: Sequence[Named],
+    limit: int,
+    found: Findings,
+    *,
+    memory: int | None = None,
+    said: Given | None = None,
 ) -> Streamed:
     """Read text files of the same columns into one table.
 
@@ -71,6 +78,8 @@ def read(
     memory : int or None
         The bytes that the table may take; by default two fifths of what is free. A larger table
         is sampled: each row is kept by chance (the seed is fixed), and `found` is told.
+    said : Given or None
+        What a person says of the files.
 
     Raises
     ------
@@ -79,13 +88,14 @@ def read(
     """
     import pyarrow as pa
 
-    first = _opened(files[0], found)
+    said = said or Given()
+    first = _opened(files[0], found, said)
     sample = first.sample
     names = named(first.how.names[: sample.shape[1]], found)
     comma = decimal_commas(sample)
     guesses = [expected(sample.iloc[:_ROWS, i], decimal_comma=comma) for i in range(len(names))]
     room = int(available() * _SHARE) if memory is None else memory
-    reader = _Reader(files, names, first, limit, room)
+    reader = _Reader(files, names, first, said, (limit, room))
     columns = reader.all(guesses, found)
     reader.tell(found)
     digest = hashlib.sha256(json.dumps(names).encode())
@@ -105,9 +115,10 @@ def read(
     return Streamed(frame=frame, sha256=digest.hexdigest(), written=written)
 
 
-def _opened(file: Named, found: Findings, encoding: Encoding | None = None) -> Opened:
+def _opened(file: Named, found: Findings, said: Given, encoding: Encoding | None = None) -> Opened:
     head = file.read(_HEAD)
-    return opened(head, file.name, found, whole=len(head) <= _HEAD, encoding=encoding)
+    whole = len(head) <= _HEAD
+    return opened(head, file.name, found, whole=whole, said=said, encoding=encoding)
 
 
 def _with_folders(
@@ -146,10 +157,15 @@ class _Reader:
     """Goes through the files, and keeps what has to be told of them."""
 
     def __init__(
-        self, files: Sequence[Named], names: list[str], first: Opened, limit: int, room: int
+        self,
+        files: Sequence[Named],
+        names: list[str],
+        first: Opened,
+        said: Given,
+        bounds: tuple[int, int],
     ) -> None:
-        self._files, self._names, self._how = files, names, first.how
-        self._limit, self._room = limit, room
+        self._files, self._names, self._first, self._said = files, names, first, said
+        self._limit, self._room = bounds
         self._encodings = {files[0].name: first.encoding}
         self._broken: dict[str, int] = {}
         self._strict, self._block = True, BLOCK
@@ -195,7 +211,10 @@ class _Reader:
         """Choose another way to read, or raise DataError where there is none."""
         reason, name = str(error), error.file.name
         tried = self._encodings[name]
-        if error.text.place is not None and (other := tried.other(error.text.around)):
+        if error.text.place is not None:
+            other = tried.other(error.text.around)
+            if other is None:
+                raise undecodable(name, tried.name, error.text.place, error.text.byte) from error
             self._encodings[name] = other
         elif "straddl" in reason and self._block == BLOCK:
             self._block = 16 * BLOCK
@@ -215,9 +234,9 @@ class _Reader:
         # interpreter's lock in both.
         with ThreadPoolExecutor(3) as pool:
             for file in self._files:
-                places, how = self._places(file)
+                places, made = self._places(file)
                 chosen = {str(places[place]): column for place, column in wanted.items()}
-                batches = self._batches(file, how, list(chosen))
+                batches = self._batches(file, made, list(chosen))
                 coming = pool.submit(next, batches, None)
                 self.kept.append(0)
                 while (batch := coming.result()) is not None:
@@ -270,17 +289,17 @@ class _Reader:
                 f"header, which has {len(self._names)}. Give a file with one delimiter throughout."
             )
 
-    def _places(self, file: Named) -> tuple[list[int], Layout]:
-        """Return where each of the first file's columns stands in this one, and its layout."""
+    def _places(self, file: Named) -> tuple[list[int], Opened]:
+        """Return where the first file's columns stand in this one, and how it is laid out."""
         if file is self._files[0]:
-            return list(range(len(self._names))), self._how
-        made = _opened(file, Findings(), self._encodings.get(file.name))
+            return list(range(len(self._names))), self._first
+        made = _opened(file, Findings(), self._said, self._encodings.get(file.name))
         self._encodings[file.name] = made.encoding
         theirs = named(made.how.names[: made.sample.shape[1]], Findings())
         require_same(self._names, theirs, self._files[0].name, file.name)
         if theirs != self._names and file.name not in self._reordered:
             self._reordered.append(file.name)
-        return [theirs.index(name) for name in self._names], made.how
+        return [theirs.index(name) for name in self._names], made
 
     def _estimate(self, batch: pa.RecordBatch, columns: Sequence[Column]) -> None:
         """Set the share of rows to keep, from what the first rows take once they are compact."""
@@ -311,16 +330,17 @@ class _Reader:
                 f"take {taken / 2**30:.1f} GiB. {remedy}"
             )
 
-    def _batches(self, file: Named, how: Layout, wanted: list[str]) -> Iterator[Any]:
+    def _batches(self, file: Named, made: Opened, wanted: list[str]) -> Iterator[Any]:
         """Yield the file's rows in pieces, as text; columns are named by their places."""
         import pyarrow as pa
         import pyarrow.csv
 
+        how, mark = made.how, made.mark
         quote = how.dialect.quote if self._strict else ""
         ragged = self._ragged[file.name] = Ragged(how, quote)
         encoding = self._encodings[file.name]
         with file.open(self._limit) as stream:
-            text = Transcoded(stream, encoding.name, encoding.errors)
+            text = Transcoded(stream, encoding.name, encoding.errors, mark=mark)
             try:
                 batches = pa.csv.open_csv(
                     pa.PythonFile(io.BufferedReader(text, self._block), "r"),
@@ -344,9 +364,10 @@ class _Reader:
                         strings_can_be_null=False,
                     ),
                 )
-                yield from map(ragged.merged, batches)
+                pieces = map(ragged.merged, batches)
+                yield from (in_batch(piece, mark) if quote else piece for piece in pieces)
                 if ragged.waits:
-                    yield ragged.rest(wanted)
+                    yield in_batch(ragged.rest(wanted), mark)
                 self._broken[file.name] = text.broken
             except (pa.ArrowInvalid, OverflowError, UnicodeError) as error:
                 raise _RetryError(str(error), file, text) from error

@@ -16,14 +16,18 @@ from raymm.data.decoding import decoded
 from raymm.data.delimited import Dialect
 from raymm.data.dialect import Layout, after, layout, sample_of, spaced
 from raymm.data.findings import Findings, shown
+from raymm.data.given import Given
+from raymm.data.wide import mark_of, restored
 from raymm.errors import DataError
 
 _RAGGED = 0.5
 """The share of rows of another length than the header's from which a text is no table."""
 
 
-def parse(data: bytes, name: str, found: Findings | None = None) -> tuple[pd.DataFrame, list[str]]:
-    """Parse a file's bytes.
+def parse(
+    data: bytes, name: str, found: Findings | None = None, given: Given | None = None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Parse a file's bytes, of the encoding and delimiter that are ``given`` where they are.
 
     Returns
     -------
@@ -35,13 +39,16 @@ def parse(data: bytes, name: str, found: Findings | None = None) -> tuple[pd.Dat
     Raises
     ------
     DataError
-        When the bytes are not text, hold no line, or hold lines that make no table.
+        When the bytes are not text, or not of the encoding given; when they hold no line, or lines
+        that make no table.
     """
-    found = found or Findings()
-    text = decoded(data, name, found)
+    found, given = found or Findings(), given or Given()
+    text = decoded(data, name, found, given.encoding)
     if not text.strip():
         raise DataError(f"{name} is empty. Give a file with a header and rows.")
-    how = layout(sample_of(text), found)
+    mark = mark_of(text, sample_of(text), given.delimiter, name)
+    text = mark.narrowed(text)
+    how = layout(sample_of(text), found, mark)
     text = after(text, how.above)
     if how.columns:
         text = spaced(text)
@@ -52,7 +59,7 @@ def parse(data: bytes, name: str, found: Findings | None = None) -> tuple[pd.Dat
         except csv.Error as error:
             raise DataError(f"{name} cannot be read: {error}. Check its quotes.") from error
     frame.columns = pd.Index(how.names)
-    return _without_trailing(frame, found), found.notes
+    return _without_trailing(restored(frame, mark), found), found.notes
 
 
 def _fast(text: str, how: Layout) -> pd.DataFrame | None:

@@ -26,6 +26,7 @@ ROOMS = {
 FOUNDATION = {
     "config",
     "sections",
+    "charsets",
     "durations",
     "rules",
     "plugins",

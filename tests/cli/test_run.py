@@ -247,6 +247,23 @@ def test_validate_splits_as_a_run_would_with_a_schema_and_without(raymm, tmp_pat
     assert (wrong.code, "Change one of them" in wrong.err) == (3, True)
 
 
+def test_validate_reads_a_file_as_it_is_said_to_be(raymm, tmp_path):
+    source = tmp_path / "a.csv"
+    rows = [f"{'Köln' if i % 3 else 'Aix'}!!{i}!!{'ja' if i % 2 else 'nein'}" for i in range(60)]
+    source.write_bytes("\n".join(["w!!n!!y", *rows]).encode("cp437"))
+    said = ["--set", "data.encoding=ibm437", "--set", "data.delimiter=!!"]
+    done = raymm("validate", source, "--target", "y", "--json", *said)
+    assert done.code == 0
+    columns = {column["name"]: column for column in json.loads(done.out)["schema"]["columns"]}
+    assert list(columns) == ["w", "n", "y"]
+    assert columns["w"]["categories"] == ["Köln", "Aix"]
+    wrong = raymm("validate", source, "--target", "y", *said, "--set", "data.encoding=ascii")
+    assert wrong.code == 3
+    assert "0x94, which is byte" in wrong.err
+    wrong = raymm("validate", source, "--target", "y", "--set", "data.encoding=utf-9")
+    assert (wrong.code, "such as utf-8" in wrong.err) == (2, True)
+
+
 def test_validate_tells_of_personal_data_and_shows_none(raymm, tmp_path):
     rows = "".join(f"user{n}@mail.example,{n % 7},{n % 2}\n" for n in range(60))
     (tmp_path / "people.csv").write_text("contact,size,y\n" + rows)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from raymm.data import ingest, streamed
 from raymm.data.ingest import content_hash, from_frame, read
 from raymm.errors import DataError
+from raymm.sections import DataConfig
 
 
 def test_files_with_other_columns_do_not_join(tmp_path: Path) -> None:
@@ -113,3 +114,15 @@ def test_records_after_a_byte_order_mark_are_records(tmp_path: Path, text: str) 
     path = tmp_path / "t.json"
     path.write_text(text, encoding="utf-8-sig")
     assert read(str(path)).frame["a"].tolist() == [1, 2]
+
+
+def test_a_configuration_may_tell_how_text_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("a!!y\nKöln!!1\n".encode("cp437") * 2)
+    plain = DataConfig(source=str(path), target="y")
+    assert ingest.described(plain) is None
+    said = DataConfig(source=str(path), target="y", encoding="cp437", delimiter="!!")
+    made = ingest.described(said)
+    assert made is not None
+    assert made.sha256 == ingest.table(said).sha256 != ingest.table(plain).sha256
+    assert made.frame["a"].tolist()[0] == "Köln"

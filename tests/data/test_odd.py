@@ -31,6 +31,8 @@ GOOD: dict[str, tuple[dict[str, str], str]] = {
         "",
     ),
     "dates_of_two_readings.csv": ({"day": "datetime"}, "could be either"),
+    "double_bar.txt": (PEOPLE, "separated by '||'"),
+    "double_colon.dat": (PEOPLE, "separated by '::'"),
     "doubled_quotes.csv": ({"note": "category"}, ""),
     "duplicate_names.csv": ({"age": "number", "age_2": "number"}, "second column"),
     "duplicate_rows.csv": (PEOPLE, "repeat another"),
@@ -158,6 +160,7 @@ def test_people_are_the_same_in_every_form() -> None:
     whole = ingest.read(str(ODD / "bar.psv")).sha256
     same = ["tab.tsv", "caret.txt", "control_a.txt", "old_mac.csv", "title_above.csv", "utf16.csv"]
     same += ["packed.zip", "packed.csv.zst", "separator_named.csv", "no_last_newline.csv"]
+    same += ["double_bar.txt", "double_colon.dat"]
     assert {ingest.read(str(ODD / name)).sha256 for name in same} == {whole}
 
 

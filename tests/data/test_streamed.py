@@ -269,3 +269,35 @@ def test_the_columns_that_folders_are_named_by_are_those_of_small_files(
     assert kinds[0] == kinds[1]
     (tmp_path / "year=2024").rename(tmp_path / "year=2025")
     assert read(tmp_path, monkeypatch, large=True).sha256 != large.sha256
+
+
+@pytest.mark.parametrize("mark", ["::", "||", "¦", "tab", None])
+def test_what_is_said_of_a_file_is_obeyed_large_or_small(
+    mark: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = {"tab": "\t", None: "::"}.get(mark, mark or "")
+    rows = [row.replace(",", written) for row in ["c,n,y", *RUSSIAN]]
+    rows[100] = f'"a{written}b"{written}7{written}1'
+    path = tmp_path / "t.csv"
+    path.write_bytes("\n".join([*rows, ""]).encode("cp1251"))
+    made = []
+    for large in (False, True):
+        monkeypatch.setattr(ingest, "LARGE", 2000 if large else 2**30)
+        made.append(ingest.read(str(path), encoding="Windows-1251", delimiter=mark))
+        assert "the text was read as cp1251, as data.encoding says" in made[-1].notes
+        with pytest.raises(DataError, match=r"not written in utf-8: .* which is byte \d+ "):
+            ingest.read(str(path), encoding="utf8", delimiter=mark)
+    small, big = (one.frame.astype(str) for one in made)
+    assert big.to_dict("list") == small.to_dict("list")
+    assert small["c"].tolist()[98:101] == ["Саратов", f"a{written}b", "Саратов"]
+
+
+def test_a_late_byte_that_is_not_of_the_encoding_that_was_named_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, start = tmp_path / "t.csv", b"a,y\n" + b"1,2\n" * 9000
+    path.write_bytes(start + b"\xe9,1\n")
+    for large in (False, True):
+        monkeypatch.setattr(ingest, "LARGE", 2000 if large else 2**30)
+        with pytest.raises(DataError, match=f"0xe9, which is byte {len(start):,} "):
+            ingest.read(str(path), encoding="ascii")

@@ -3,6 +3,7 @@ import io
 import pytest
 
 from raymm.data.transcoded import Transcoded
+from raymm.data.wide import Mark
 
 TEXT = "Köln, 東京 – 😀"
 
@@ -41,3 +42,10 @@ def test_broken_characters_are_replaced_and_counted() -> None:
     stream = Transcoded(io.BytesIO(b"a\xe9b\xff\xc3\xb6"), "utf-8", "replace")
     assert io.BufferedReader(stream).read().decode() == "a\ufffdb\ufffdö"
     assert stream.broken == 2
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 1000])
+def test_delimiters_are_replaced_however_the_stream_is_cut(size: int) -> None:
+    mark = Mark(written="::", read="\x1f")
+    stream = Transcoded(io.BytesIO(b"a:::b::c:\n:"), mark=mark)
+    assert b"".join(iter(lambda: stream.read(size), b"")) == b"a\x1f:b\x1fc:\n:"

@@ -74,6 +74,8 @@ def texts() -> dict[str, str]:
         "bar.psv": lines("|"),
         "control_a.txt": lines("\x01"),
         "caret.txt": lines("^"),
+        "double_colon.dat": lines("::"),
+        "double_bar.txt": lines("||"),
         "blanks.txt": "  age    income  y\n"
         + "".join(f"  {20 + i}   {1000.5 + i:9.2f}  {'ab'[i % 2]}\n" for i in range(N)),
         "space_after_comma.csv": "age, note, y\n"
