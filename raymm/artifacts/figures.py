@@ -1,4 +1,8 @@
-"""The figures of a monitor's report that Prometheus is shown of each version: one table for all."""
+"""The figures of a monitor's report that Prometheus is shown of each version: one table for all.
+
+A monitor counts what every replica answers, so its counters are the same whichever replica is
+asked for them, and a version goes on from its own when it is taken back.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +46,8 @@ FIGURES = (
            path=("quality", "delay", "p50")),
     Figure(name="raymm_predictions_waiting", text="Predictions that wait for a label.",
            path=("quality", "waiting")),
+    Figure(name="raymm_predictions_thinned", text="Predictions that wait for no label any more.",
+           path=("quality", "thinned")),
     Figure(name="raymm_estimated_accuracy",
            text="Accuracy expected without labels; it cannot see concept drift.",
            path=("estimated", "accuracy", "value")),
@@ -49,6 +55,32 @@ FIGURES = (
            path=("drifted",)),
 )  # fmt: skip
 """Their labels are the model and the version, of which a monitor watches a handful."""
+
+LEAST_POWER, MOST_POWER = -11, 4
+"""Buckets of times end at the powers of 2 from 0.5 ms to 16 s, and one holds what is longer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What a version was asked for, as a monitor counted it.
+
+    Attributes
+    ----------
+    errors : mapping of str to int
+        Failed requests by the error's class, of which there are 51 at most.
+    buckets : tuple of (str, int)
+        Answers within so many seconds, cumulative; the last is "+Inf".
+    seconds : float
+        What all answers took together.
+    """
+
+    version: str
+    requests: int
+    rows: int
+    errors: Mapping[str, int]
+    buckets: tuple[tuple[str, int], ...]
+    seconds: float
+
 
 _DIRECTIONS = {"maximize": 1, "minimize": 0}
 
@@ -71,3 +103,53 @@ def figures(report: Mapping[str, Any]) -> Iterator[tuple[Figure, str, float]]:
                 value = _DIRECTIONS.get(value)
             if isinstance(value, int | float) and math.isfinite(value):
                 yield figure, str(version), float(value)
+
+
+def counted(report: Mapping[str, Any]) -> Iterator[Counted]:
+    """Yield what each version of a monitor's whole report was asked for; without traffic nothing.
+
+    "within" of a version's latency counts answers by the quarter power of 2 that their seconds are
+    at most.
+    """
+    for version, one in report.get("versions", {}).items():
+        if "requests" not in one:
+            continue
+        latency = one.get("latency", {})
+        within = {int(place): int(n) for place, n in latency.get("within", {}).items()}
+        bounds = [
+            (str(2.0**power), sum(n for place, n in within.items() if place <= 4 * power))
+            for power in range(LEAST_POWER, MOST_POWER + 1)
+        ]
+        yield Counted(
+            version=str(version),
+            requests=int(one["requests"]),
+            rows=int(one.get("rows", 0)),
+            errors=dict(one.get("errors", {})),
+            buckets=(*bounds, ("+Inf", sum(within.values()))),
+            seconds=float(latency.get("sum", 0.0)),
+        )
+
+
+def increase(
+    before: Mapping[str, Mapping[str, int]], report: Mapping[str, Any]
+) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
+    """Return what the champion was asked for since a look before, and what to hand in next time.
+
+    "requests", "rows" and "errors" are counted; a version's own are compared, so that one which is
+    champion again does not count anew what it answered when it was. A version that counts less
+    than before has begun anew.
+    """
+    now = {
+        one.version: {
+            "requests": one.requests, "rows": one.rows, "errors": sum(one.errors.values()),
+        }
+        for one in counted(report)
+    }  # fmt: skip
+    champion = str(report.get("version"))
+    totals = now.get(champion, {})
+    old = before.get(champion, {})
+    more = {
+        key: total - old.get(key, 0) if total >= old.get(key, 0) else total
+        for key, total in totals.items()
+    }
+    return more, now

@@ -24,6 +24,7 @@ import ray
 from ray.util import metrics
 
 from raymm.artifacts import Batch, Feedback, Statistics, Target, as_record
+from raymm.artifacts.figures import increase
 from raymm.config import NAME_PATTERN
 from raymm.errors import ConfigError, NotFound, RegistryError, ServingError
 from raymm.monitoring.merging import Gathering, merge
@@ -116,14 +117,14 @@ class MonitorActor:
 
 
 class _Shown:
-    """The report as Ray's own metrics; labels are the model and the feature only."""
+    """The champion's report as Ray's own metrics; labels are the model and the feature only."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._counted = {"requests": 0, "rows": 0, "errors": 0}
+        self._counted: dict[str, dict[str, int]] = {}
         self._counters = {
             key: metrics.Counter(f"raymm_{key}_total", f"Monitored {key}.", tag_keys=("model",))
-            for key in self._counted
+            for key in ("requests", "rows", "errors")
         }
         self._gauges = {
             key: metrics.Gauge(f"raymm_feature_{key}", tag_keys=("model", "feature"))
@@ -135,30 +136,22 @@ class _Shown:
 
     def start_from(self, report: Mapping[str, Any]) -> None:
         """Count from here: what a life before this one counted was shown then."""
-        self._counted = _totals(report)
+        self._counted = increase({}, report)[1]
 
     def show(self, report: Mapping[str, Any]) -> None:
         """Bring Ray's metrics up to the report."""
         if not report:
             return
-        totals = _totals(report)
+        more, self._counted = increase(self._counted, report)
         for key, counter in self._counters.items():
-            # A newly watched version counts from nothing.
-            before = self._counted[key] if totals[key] >= self._counted[key] else 0
-            if totals[key] > before:
-                counter.inc(totals[key] - before, tags={"model": self._name})
-        self._counted = totals
+            if more.get(key):
+                counter.inc(more[key], tags={"model": self._name})
         if report["latency"]["p99"] is not None:
             self._latency.set(report["latency"]["p99"], tags={"model": self._name})
         for feature, figures in report["features"].items():
             for key, gauge in self._gauges.items():
                 if figures.get(key) is not None:
                     gauge.set(float(figures[key]), tags={"model": self._name, "feature": feature})
-
-
-def _totals(report: Mapping[str, Any]) -> dict[str, int]:
-    errors = sum(report["errors"].values()) if report else 0
-    return {"requests": report.get("requests", 0), "rows": report.get("rows", 0), "errors": errors}
 
 
 def start(name: str, *, config: MonitoringConfig, state_dir: str, timeout: float = 60.0) -> Any:

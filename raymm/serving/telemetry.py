@@ -22,7 +22,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from raymm.artifacts.figures import FIGURES, figures
+from raymm.artifacts.figures import FIGURES, counted, figures
 
 MOST_MEASURES = 500
 """Series that one model's monitor may add to ``/metrics``."""
@@ -146,6 +146,31 @@ class Telemetry(Collector):
             for one, version, value in figures(report):
                 gauges[one.name].add_metric((model, version), value)
         yield from gauges.values()
+        yield from self._counted()
+
+    def _counted(self) -> Iterator[Metric]:
+        """Yield what the monitors counted of each version, in all replicas."""
+        both = ("model", "version")
+        requests = CounterMetricFamily(
+            "raymm_version_requests", "Requests of all replicas, shadows and errors too.",
+            labels=both,
+        )  # fmt: skip
+        rows = CounterMetricFamily("raymm_version_rows", "Rows of all replicas.", labels=both)
+        errors = CounterMetricFamily(
+            "raymm_version_errors", "Failed requests of all replicas.", labels=(*both, "error")
+        )
+        seconds = HistogramMetricFamily(
+            "raymm_version_request_seconds", "Time of all replicas' answers.", labels=both
+        )
+        for model, report in self._reports.items():
+            for one in counted(report):
+                labels = (model, one.version)
+                requests.add_metric(labels, one.requests)
+                rows.add_metric(labels, one.rows)
+                seconds.add_metric(labels, list(one.buckets), sum_value=one.seconds)
+                for error, count in one.errors.items():
+                    errors.add_metric((*labels, error), count)
+        yield from (requests, rows, errors, seconds)
 
     def _monitored(self) -> Metric:
         family = GaugeMetricFamily(

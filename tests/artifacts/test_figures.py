@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from raymm.artifacts.figures import FIGURES, figures
+from raymm.artifacts.figures import FIGURES, counted, figures, increase
 
 
 def test_each_figure_is_found_where_the_report_has_it():
@@ -30,3 +30,36 @@ def test_names_are_prometheus_names_and_differ():
     names = [one.name for one in FIGURES]
     assert len(set(names)) == len(names)
     assert all(name.startswith("raymm_") and name.replace("_", "").isalnum() for name in names)
+
+
+def test_times_are_counted_within_powers_of_two():
+    latency = {"sum": 3.5, "within": {"-44": 2, "-43": 1, "0": 4, "17": 1}}
+    told = {"requests": 9, "rows": 20, "errors": {"InputError": 1}, "latency": latency}
+    (one,) = counted({"versions": {"2": told, "3": {"quality": {}}}})
+    assert (one.version, one.requests, one.rows, one.seconds) == ("2", 9, 20, 3.5)
+    within = dict(one.buckets)
+    assert within["0.00048828125"] == 2
+    assert within["0.0009765625"] == within["0.5"] == 3
+    assert within["1.0"] == within["16.0"] == 7
+    assert within["+Inf"] == 8
+    assert list(counted({})) == []
+
+
+def _counting(champion, **requests):
+    versions = {
+        name[1:]: {"requests": count, "rows": 2 * count, "errors": {"Exception": 1}}
+        for name, count in requests.items()
+    }
+    return {"version": champion, "versions": versions}
+
+
+def test_a_champion_that_is_taken_back_does_not_count_anew():
+    more, known = increase({}, _counting(1, v1=1_000_000))
+    assert more == {"requests": 1_000_000, "rows": 2_000_000, "errors": 1}
+    more, known = increase(known, _counting(2, v1=1_000_000, v2=200))
+    assert more["requests"] == 200
+    more, known = increase(known, _counting(1, v1=1_000_030, v2=200))
+    assert more == {"requests": 30, "rows": 60, "errors": 0}
+    more, known = increase(known, _counting(1, v1=7))  # begun anew
+    assert (more["requests"], list(known)) == (7, ["1"])
+    assert increase(known, {}) == ({}, {})

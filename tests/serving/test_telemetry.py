@@ -90,3 +90,23 @@ def test_totals_are_of_one_model_and_all_its_versions():
     telemetry.failed("other", 1, "TooLarge")
     assert telemetry.totals("m") == {"requests": 3, "rows": 7, "errors": {"InputError": 1}}
     assert telemetry.totals("none") == {"requests": 0, "rows": 0, "errors": {}}
+
+
+def test_counters_by_version_are_the_monitors():
+    latency = {"sum": 1.5, "within": {"-4": 2, "0": 1}}
+    told = {"requests": 4, "rows": 9, "errors": {"Exception": 1}, "latency": latency}
+    telemetry = Telemetry()
+    telemetry.answered("m", 7, 1, 0.1)  # by this replica, of several
+    text = telemetry.text({"m": 7}, {"m": {"version": 7, "versions": {"7": told}}})
+    found = {
+        (s.name, s.labels.get("le") or s.labels.get("error")): s.value
+        for s in _samples(text)
+        if s.labels.get("version") == "7"
+    }
+    assert found["raymm_version_requests_total", None] == 4
+    assert found["raymm_version_rows_total", None] == 9
+    assert found["raymm_version_errors_total", "Exception"] == 1
+    assert found["raymm_version_request_seconds_bucket", "0.5"] == 2
+    assert found["raymm_version_request_seconds_bucket", "+Inf"] == 3
+    assert found["raymm_version_request_seconds_sum", None] == 1.5
+    assert found["raymm_requests_total", None] == 1
