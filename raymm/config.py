@@ -102,8 +102,9 @@ class RunConfig(Section):
         deciding["data"]["source"] = data_sha256
         for key in ("encoding", "delimiter"):  # the hash is of what was read by them
             del deciding["data"][key]
-        if self.data.rows == "auto":
-            del deciding["data"]["rows"]
+        for key in ("rows", "select", "interactions"):
+            if deciding["data"][key] == "auto":
+                del deciding["data"][key]
         if self.data.schema_file is not None:
             # An edited schema makes other results, wherever the file lies.
             content = Path(self.data.schema_file).read_bytes()

@@ -71,10 +71,11 @@ def _others(trials: Trials, recipe: Recipe) -> Iterator[Recipe]:
     for trial in trials.leaderboard:
         kinds.setdefault((trial.family, trial.config.get(KEY)), trial)
     decision = recipe.decision if recipe.calibration == SAME else ()
-    told = tuple(one for one in recipe.findings if decision and one.policy == "decision")
+    stays = {"selection", "interactions", *(["decision"] if decision else [])}
+    told = tuple(one for one in recipe.findings if one.policy in stays)
     seen = [recipe.deciding()]
     for trial in (*kinds.values(), *trials.leaderboard):
-        other = replace(Recipe.of(trial), decision=decision, findings=told)
+        other = replace(Recipe.of(trial), decision=decision, findings=told, doubts=recipe.doubts)
         if len(seen) <= TRIED and other.deciding() not in seen:
             seen.append(other.deciding())
             yield other

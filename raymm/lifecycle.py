@@ -18,7 +18,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from raymm import fallback, proving, recipes, refitting, release, searching, stages
+from raymm import (
+    fallback,
+    featuring,
+    labels,
+    proving,
+    recipes,
+    refitting,
+    release,
+    searching,
+    stages,
+)
 from raymm.artifacts import (
     Anomaly,
     Audit,
@@ -144,19 +154,12 @@ def run(
     dataset, anomalies = _dataset(config, notify, table)
     name = config.run_id(dataset.sha256)
     with Ledger.open(config.storage, name) as ledger:
-        life = stages.Life(
-            config=config,
-            run=name,
-            dataset=dataset,
-            statistics=statistics.reference(dataset),
-            metric=metric_for(_metric(config, dataset), dataset.schema.task),
-            registry=Registry(config.storage),
-            ledger=ledger,
-            notify=notify,
-        )
+        life = _life(config, name, dataset, ledger, notify)
         _head(ledger, config, life.metric)
+        life = featuring.decided(life)
         trials = searching.search(life)
         recipe, built = fallback.built(life, trials, recipes.compose(life, trials))
+        anomalies += labels.anomalies(recipe.doubts, dataset.schema, labels.TRAINED_ON)
         proof = proving.prove(life, built)
         explanation = stages.explain(life, built, proof.bundle, recipe)
         audit = stages.audit(life, proof.bundle)
@@ -169,7 +172,7 @@ def run(
     return Run(
         config=config,
         run=name,
-        dataset=dataset,
+        dataset=life.dataset,
         statistics=life.statistics,
         anomalies=anomalies,
         trials=trials,
@@ -212,6 +215,21 @@ def _dataset(
     for one in fewer:
         notify(Progress(stage="data", message=one.remedy))
     return dataset, (*anomalies, *fewer, *skew.skew(dataset))
+
+
+def _life(
+    config: RunConfig, name: str, dataset: Dataset, ledger: Ledger, notify: Notify
+) -> stages.Life:
+    return stages.Life(
+        config=config,
+        run=name,
+        dataset=dataset,
+        statistics=statistics.reference(dataset),
+        metric=metric_for(_metric(config, dataset), dataset.schema.task),
+        registry=Registry(config.storage),
+        ledger=ledger,
+        notify=notify,
+    )
 
 
 def _metric(config: RunConfig, dataset: Dataset) -> str:

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from raymm import labels
 from raymm.artifacts import (
     Dataset,
+    Doubts,
     Finding,
     Indices,
     Member,
@@ -127,7 +129,7 @@ def compose(life: Life, trials: Trials) -> Recipe:
     recipe = kept(life, "policy", deciding, Recipe, lambda: _composed(life, trials))
     for finding in recipe.findings:
         life.notify(Progress(stage="policy", message=finding.statement))
-    return recipe
+    return replace(recipe, findings=(*life.weighed, *recipe.findings))
 
 
 def _composed(life: Life, trials: Trials) -> Recipe:
@@ -136,7 +138,7 @@ def _composed(life: Life, trials: Trials) -> Recipe:
     mends = life.config.goal.calibration == "auto" and bool(life.dataset.schema.classes)
     moves = life.config.goal.decision == "auto" and life.metric.decidable
     if len(chosen) == 1 and not mends and not moves:
-        return Recipe.of(best)
+        return replace(Recipe.of(best), doubts=_doubts(life))
     folds = Folds(life.dataset, seed=life.config.seed, threads=threads(life.config))
     rows = _Rows(truth=folds.truth, seed=life.config.seed, dataset=life.dataset, rows=folds.rows)
     recipe, predictions = _mix(life, folds, rows, chosen, trials.seconds)
@@ -145,7 +147,13 @@ def _composed(life: Life, trials: Trials) -> Recipe:
     if moves:
         recipe = _move(life, rows, recipe, predictions)
     life.probes.update({one.trial.id: folds.first[one.trial.id] for one in recipe.members})
-    return recipe
+    return replace(recipe, doubts=_doubts(life, (folds.rows, predictions)))
+
+
+def _doubts(life: Life, known: tuple[Indices, npt.NDArray[Any]] | None = None) -> Doubts | None:
+    life.notify(Progress(stage="policy", message="looking for doubtful labels"))
+    dataset = life.dataset
+    return labels.of_rows(dataset, dataset.train, seed=life.config.seed, known=known)
 
 
 # ------------------------------------------------------------------------------------ candidates

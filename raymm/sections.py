@@ -81,7 +81,10 @@ class DataConfig(Section):
     evaluation. ``rows`` are trained and tested on at most: "auto" is a sample of tables beyond
     30,000,000 cells. ``positive`` names the positive class of a binary target. ``schema`` is a
     schema file written by ``raymm validate``. ``encoding`` and ``delimiter`` are those of text
-    files, where what is found out is wrong: such as cp1251, and ``;``, tab or ``||``.
+    files, where what is found out is wrong: such as cp1251, and ``;``, tab or ``||``. Before the
+    search ``select`` leaves out columns that tell nothing, and ``interactions`` puts in sums,
+    differences, products and ratios of numbers, where validation rows show that it pays; the
+    columns, and the interactions, that ``schema`` names are kept as they are.
     """
 
     source: str
@@ -96,6 +99,8 @@ class DataConfig(Section):
     schema_file: str | None = Field(default=None, alias="schema")
     encoding: Charset = None
     delimiter: Delimiter = None
+    select: AutoOrOff = "auto"
+    interactions: AutoOrOff = "auto"
 
 
 class SearchConfig(Section):

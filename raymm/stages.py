@@ -24,6 +24,7 @@ from raymm.artifacts import (
     Candidate,
     Dataset,
     Explanation,
+    Finding,
     Frontier,
     Indices,
     Lineage,
@@ -86,6 +87,8 @@ class Life:
     """What this process has already trained on the first fold, by trial."""
     runners: dict[str, tuple[Bundle, Runner]] = field(default_factory=dict)
     """What this process has already read from the store, by SHA-256, ready to predict."""
+    weighed: tuple[Finding, ...] = ()
+    """What was decided of the features before the search."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

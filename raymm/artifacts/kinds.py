@@ -13,6 +13,7 @@ Kind = Literal["number", "boolean", "category", "datetime", "text"]
 Role = Literal["feature", "target", "time", "group", "ignored"]
 Direction = Literal["maximize", "minimize"]
 Encoding = Literal["ordinal", "dense"]
+Operation = Literal["sum", "difference", "product", "ratio"]
 Scalar = str | int | float | bool | None
 Config = Mapping[str, Scalar]
 Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy.typing as npt
 import pandas as pd
 
-from raymm.artifacts.kinds import Indices, Kind, Role, Scalar, Task, Tensors
+from raymm.artifacts.kinds import Indices, Kind, Operation, Role, Scalar, Task, Tensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +85,18 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """A feature made of two columns of numbers: their sum, difference, product or ratio.
+
+    Of ``difference`` the second is taken from the first, of ``ratio`` the first is divided.
+    """
+
+    first: str
+    second: str
+    operation: Operation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
     """The columns of a table and what is predicted.
 
@@ -97,6 +109,8 @@ class Schema:
     decision : tuple of float
         A weight a class: a bundle answers the label of the largest product of probability and
         weight. Empty for equal weights, and before a bundle is made.
+    interactions : tuple of Interaction, or None
+        Features made of two columns; None where it is not decided yet.
     """
 
     columns: tuple[Column, ...]
@@ -104,6 +118,7 @@ class Schema:
     task: Task
     classes: tuple[str, ...] = ()
     decision: tuple[float, ...] = ()
+    interactions: tuple[Interaction, ...] | None = None
     version: int = 1
 
     @property

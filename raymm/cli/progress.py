@@ -27,6 +27,7 @@ EVERY, LATER, SILENCE = 2.0, 10.0, 15.0
 _BAR = 20
 _TITLES = {
     "data": "data",
+    "features": "features",
     "search": "search",
     "build": "build and compress",
     "evaluate": "evaluate and bless",

@@ -6,14 +6,23 @@ import dataclasses
 import datetime
 import difflib
 import typing
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from raymm.artifacts import Column, Kind, Role, Schema, Task, as_record
+from raymm.artifacts import (
+    Column,
+    Interaction,
+    Kind,
+    Operation,
+    Role,
+    Schema,
+    Task,
+    as_record,
+)
 from raymm.errors import DataError
 from raymm.features.columns import MARKS
 
@@ -27,6 +36,8 @@ _HEAD = """\
 # format:   dates: a strptime format, ISO8601, epoch or epoch ms;
 #           numbers: decimal comma, thousands comma, signs (joined by ", "), or duration (h:m:s)
 # classes:  of the target, in the order of their codes; of two, the positive class is the last
+# interactions: features of two numbers, each first, second and operation (sum, difference,
+#           product, ratio); [] for none; where the key is not there, a run finds them out
 # Words such as No, yes or 1 must stand in quotes to be read as text.
 """
 
@@ -49,6 +60,8 @@ def write(schema: Schema, path: str | Path) -> None:
     if schema.classes:
         record["classes"] = list(schema.classes)
     plain = as_record(Column(name="", kind="number"))
+    if schema.interactions is not None:
+        record["interactions"] = [as_record(one) for one in schema.interactions]
     record["columns"] = [
         {
             key: value
@@ -106,6 +119,7 @@ def read(path: str | Path) -> Schema:
         target=_text(record.get("target"), "target", where),
         task=record["task"],
         classes=_texts(record.get("classes", ()), "classes", where),
+        interactions=_interactions(record.get("interactions"), columns, where),
     )
     _require_sound(schema, where)
     return schema
@@ -177,6 +191,43 @@ def _column(record: Any, where: str) -> Column:
         _require_format(_text(made["format"], "format", where), made["kind"], where)
     _text(made.get("reason", ""), "reason", where)
     return Column(**made)
+
+
+def _interactions(
+    given: Any, columns: Sequence[Column], where: str
+) -> tuple[Interaction, ...] | None:
+    """Return the interactions of a schema file; None where it names none, not even an empty list.
+
+    Raises
+    ------
+    DataError
+        When one is not of two features that are numbers, or its operation is not known.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, list):
+        raise DataError(f"{where}: interactions must be a list, but got {given!r}.")
+    numbers = [one.name for one in columns if one.role == "feature" and one.kind == "number"]
+    operations = typing.get_args(Operation)
+    found = []
+    for place, record in enumerate(given, start=1):
+        here = f"{where}, interaction {place}"
+        keys = [field.name for field in dataclasses.fields(Interaction)]
+        if not isinstance(record, dict) or sorted(map(str, record)) != sorted(keys):
+            raise DataError(f"{here} must be a mapping of {', '.join(keys)}, but got {record!r}.")
+        for key in ("first", "second"):
+            if record[key] not in numbers:
+                raise DataError(
+                    f"{here}: {key} must be a feature of kind number, but got {record[key]!r}."
+                    f"{_near(str(record[key]), numbers)}"
+                )
+        if record["operation"] not in operations:
+            raise DataError(
+                f"{here}: operation must be one of {', '.join(operations)}, but got "
+                f"{record['operation']!r}.{_near(str(record['operation']), operations)}"
+            )
+        found.append(Interaction(**record))
+    return tuple(found)
 
 
 def _require_format(form: str, kind: str, where: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from raymm.artifacts import NO_TIME, Column, Dataset
+from raymm.artifacts import NO_TIME, Column, Dataset, Schema
 from raymm.features.ordinal_category import rare_below
 from raymm.features.target_category import suits
 
@@ -24,7 +24,7 @@ RECURRING = 0.5
 """Share of validation rows whose day training rows must know: later days are in no set."""
 DAY = 86_400
 
-_last: list[tuple[Any, Any, tuple[frozenset[str], frozenset[str]]]] = []
+_last: list[tuple[Any, Any, Schema, tuple[frozenset[str], frozenset[str]]]] = []
 
 
 def nominal_columns(dataset: Dataset) -> frozenset[str]:
@@ -43,8 +43,8 @@ def crowded_columns(dataset: Dataset) -> frozenset[str]:
 
 def _decided(dataset: Dataset) -> tuple[frozenset[str], frozenset[str]]:
     """Return crowded and nominal columns; of the table that was asked of last, as found then."""
-    for y, train, known in _last:
-        if y() is dataset.y and train() is dataset.train:
+    for y, train, schema, known in _last:
+        if y() is dataset.y and train() is dataset.train and schema is dataset.schema:
             return known
     columns = dataset.schema.features
     crowded = frozenset(
@@ -54,7 +54,7 @@ def _decided(dataset: Dataset) -> tuple[frozenset[str], frozenset[str]]:
     )
     rest = [column for column in columns if column.name not in crowded]
     found = crowded, frozenset(column.name for column in rest if _splits(dataset, column))
-    _last[:] = [(weakref.ref(dataset.y), weakref.ref(dataset.train), found)]
+    _last[:] = [(weakref.ref(dataset.y), weakref.ref(dataset.train), dataset.schema, found)]
     return found
 
 

@@ -1,4 +1,4 @@
-"""All features of a table: one transform a column and one a pair of dates, put side by side."""
+"""All features of a table: of each column, of pairs of numbers and of dates, side by side."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from raymm.artifacts import Encoding, Kind, Schema, Tensors
 from raymm.errors import DataError
+from raymm.features.combination import Combination
 from raymm.features.date_gap import DateGap, date_pairs
 from raymm.features.target_category import suits
 from raymm.features.transform import Transform
@@ -55,7 +56,8 @@ class Features:
     Attributes
     ----------
     transforms : tuple of Transform
-        In the order of the schema, differences of dates last; each keeps at least one feature.
+        In the order of the schema, then interactions, differences of dates last; each keeps at
+        least one feature.
     kept : tuple of int64 arrays
         For each transform, the sorted positions of the features that differ between training
         rows; on a large table those with most variance.
@@ -64,8 +66,8 @@ class Features:
     safe_names : tuple of str, length d
         The names in ASCII letters, digits and underscores; no two are equal.
     columns : tuple of str, length d
-        The raw column that each feature is made of. The difference of two dates counts for the
-        first of them in the schema's order, and so do its contributions to a prediction.
+        The raw column that each feature is made of. The difference of two dates and what two
+        numbers make count for the first of them, and so do its contributions to a prediction.
     nominal : tuple of (int, int)
         As in `raymm.models.family.Matrix`.
     """
@@ -127,7 +129,7 @@ def fit_features(
     crowded: Collection[str] | None = None,
     fold: npt.NDArray[np.int64] | None = None,
 ) -> Features:
-    """Fit a transform on each feature column, and one on each pair of a few date columns.
+    """Fit a transform on each feature column and interaction, and on pairs of a few date columns.
 
     Parameters
     ----------
@@ -231,12 +233,17 @@ def _beside(parts: list[npt.NDArray[np.float32]], rows: int) -> npt.NDArray[np.f
 def _parts(
     tensors: Tensors, schema: Schema, encoding: Encoding, crowded: Collection[str]
 ) -> Iterator[Transform]:
-    """Yield the transforms to fit: the columns', then those of dates whose difference varies."""
+    """Yield the transforms to fit: the columns', then those of two numbers, then of two dates.
+
+    Dates whose difference does not vary are left out.
+    """
     for column in schema.features:
         many = column.kind == "category" and column.name in crowded
         name = MANY_LEVELS[encoding] if many else TRANSFORMS[encoding][column.kind]
         yield transforms.get(name)(column)
     number = transforms.get(TRANSFORMS[encoding]["number"])
+    for interaction in schema.interactions or ():
+        yield Combination(interaction, schema.column(interaction.first), number)
     for first, second in date_pairs(schema.features):
         gap = DateGap(first, second, number)
         if gap.varies(tensors):
@@ -246,10 +253,11 @@ def _parts(
 def _most(schema: Schema, rows: int) -> int:
     """Return how many features a column may have.
 
-    Numbers, booleans and differences of dates need three at most.
+    Numbers, booleans, interactions and differences of dates need three at most.
     """
     many = sum(column.kind not in ("number", "boolean") for column in schema.features)
     few = len(schema.features) - many + len(date_pairs(schema.features))
+    few += len(schema.interactions or ())
     return max(FEWEST, (CELLS // max(1, rows) - 3 * few) // max(1, many))
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import yaml
 
+from raymm.artifacts import Column, Interaction, Schema
 from raymm.data import schema as schemas
+from raymm.data import schema_file
 from raymm.errors import DataError
 
 Maker = Callable[..., Any]
@@ -102,3 +104,39 @@ def test_a_wrongly_edited_schema_file_says_where(
     path.write_text(yaml.safe_dump(record))
     with pytest.raises(DataError, match=words):
         schemas.read(path)
+
+
+def numbers_with(interactions):
+    columns = tuple(Column(name=name, kind="number") for name in ("rooms", "people"))
+    target = Column(name="price", kind="number", role="target")
+    return Schema(
+        columns=(*columns, target), target="price", task="regression", interactions=interactions
+    )
+
+
+def test_interactions_are_written_and_read_and_none_at_all_is_kept_apart_from_undecided(tmp_path):
+    pair = Interaction(first="rooms", second="people", operation="ratio")
+    for given in ((pair,), (), None):
+        schema_file.write(numbers_with(given), tmp_path / "schema.yaml")
+        assert schema_file.read(tmp_path / "schema.yaml").interactions == given
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"first": "room"}, 'Did you mean "rooms"'),
+        ({"second": "price"}, "must be a feature of kind number"),
+        ({"operation": "quotient"}, "operation must be one of sum"),
+        ({"third": "x"}, "must be a mapping of first, second, operation"),
+    ],
+)
+def test_interactions_that_cannot_be_are_refused(change, told, tmp_path):
+    path = tmp_path / "schema.yaml"
+    pair = Interaction(first="rooms", second="people", operation="ratio")
+    schema_file.write(numbers_with((pair,)), path)
+    record = yaml.safe_load(path.read_text())
+    record["interactions"][0].update(change)
+    path.write_text(yaml.safe_dump(record))
+    with pytest.raises(DataError, match="interaction 1") as error:
+        schema_file.read(path)
+    assert told in str(error.value)

@@ -1,0 +1,130 @@
+"""Columns that tell nothing go, interactions that pay come, and nothing changes without reason."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from raymm import worth
+from raymm.artifacts import Column, Dataset, Fold, Interaction, Schema
+from raymm.models.quick import Quick
+
+
+def dataset(columns, y, *, task="regression", classes=(), test=200):
+    count = len(y)
+    kinds = tuple(Column(name=name, kind="number") for name in columns)
+    target = Column(name="y", kind="number", role="target")
+    rows = np.arange(count)
+    train, held = rows[:-test], rows[-test:]
+    part = np.arange(len(train)) % 3
+    folds = tuple(Fold(train=train[part != k], valid=train[part == k]) for k in range(3))
+    return Dataset(
+        tensors={name: np.asarray(one, np.float32) for name, one in columns.items()},
+        y=y,
+        frame=pd.DataFrame(columns).assign(y=y),
+        schema=Schema(columns=(*kinds, target), target="y", task=task, classes=classes),
+        train=train,
+        test=held,
+        folds=folds,
+        sha256="0" * 64,
+        source="made",
+    )
+
+
+def quick(task="regression", classes=0):
+    return Quick(task=task, classes=classes, seed=0, threads=1)
+
+
+def numbers(count, names="abcd", seed=0):
+    generator = np.random.default_rng(seed)
+    return {name: generator.lognormal(size=count) for name in names}
+
+
+@pytest.mark.slow
+def test_a_ratio_that_decides_is_put_in_and_named():
+    columns = numbers(3000)
+    y = columns["a"] / columns["b"] + 0.1 * np.random.default_rng(1).normal(size=3000)
+    found = worth.weigh(dataset(columns, y), quick(), select=False)
+    assert Interaction(first="a", second="b", operation="ratio") in found.interactions
+    (finding,) = found.findings
+    assert finding.policy == "interactions"
+    assert finding.kept
+    assert "a / b" in finding.statement
+    assert finding.gain.low > 0
+
+
+@pytest.mark.slow
+def test_sums_of_single_columns_need_none():
+    columns = numbers(3000)
+    noise = np.random.default_rng(1).normal(size=3000)
+    y = np.sin(columns["a"]) + np.sqrt(columns["b"]) + noise
+    found = worth.weigh(dataset(columns, y), quick(), select=False)
+    assert found.interactions == ()
+    assert [one.kept for one in found.findings] == [False]
+
+
+@pytest.mark.slow
+def test_columns_of_noise_go_and_those_that_tell_stay():
+    columns = numbers(2500, [*"ab", *(f"noise{place}" for place in range(30))])
+    logit = 2 * np.log(columns["a"]) - np.log(columns["b"])
+    y = (np.random.default_rng(2).uniform(size=2500) < 1 / (1 + np.exp(-logit))).astype(np.int64)
+    made = dataset(columns, y, task="binary", classes=("0", "1"))
+    found = worth.weigh(made, quick("binary", 2), interact=False)
+    assert len(found.dropped) >= 15
+    assert not {"a", "b"} & set(found.dropped)
+    (finding,) = found.findings
+    assert finding.kept
+    assert f"{len(found.dropped)} of 32 columns are left out" in finding.statement
+
+
+@pytest.mark.slow
+def test_columns_that_all_tell_stay():
+    columns = numbers(2500)
+    y = sum(np.log(one) for one in columns.values())
+    found = worth.weigh(dataset(columns, y), quick(), interact=False)
+    assert found.dropped == ()
+    assert not found.findings[0].kept
+
+
+def test_of_noise_and_of_few_rows_nothing_is_decided():
+    columns = numbers(1200)
+    y = np.random.default_rng(3).normal(size=1200)
+    assert worth.weigh(dataset(columns, y), quick()) == worth.Worth()
+    few = {name: one[:600] for name, one in columns.items()}
+    assert worth.weigh(dataset(few, few["a"] * few["b"]), quick()) == worth.Worth()
+
+
+def test_test_rows_are_not_looked_at():
+    columns = numbers(1200)
+    made = dataset(columns, columns["a"] * columns["b"])
+    spoilt = {name: one.copy() for name, one in made.tensors.items()}
+    for one in spoilt.values():
+        one[made.test] = np.nan
+    y = made.y.copy()
+    y[made.test] = np.nan
+    other = dataclasses.replace(made, tensors=spoilt, y=y)
+    assert worth.weigh(made, quick()) == worth.weigh(other, quick())
+
+
+def test_what_is_applied_is_seen_in_the_schema():
+    columns = numbers(700)
+    made = dataset(columns, columns["a"])
+    pair = Interaction(first="a", second="b", operation="sum")
+    found = worth.applied(made, worth.Worth(dropped=("d",), interactions=(pair,)))
+    assert [one.name for one in found.schema.features] == ["a", "b", "c"]
+    assert found.schema.column("d").role == "ignored"
+    assert "tells nothing" in found.schema.column("d").reason
+    assert found.schema.interactions == (pair,)
+    assert sorted(found.tensors) == ["a", "b", "c"]
+
+
+def test_given_interactions_stay():
+    columns = numbers(700)
+    pair = Interaction(first="a", second="b", operation="sum")
+    made = dataset(columns, columns["a"])
+    given = dataclasses.replace(made.schema, interactions=(pair,))
+    kept = worth.applied(dataclasses.replace(made, schema=given), worth.Worth())
+    assert kept.schema.interactions == (pair,)
