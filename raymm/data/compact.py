@@ -181,6 +181,8 @@ def _unmarked(cells: Any, marks: set[str]) -> Any:
         cells = pc.utf8_trim(cells, characters=SIGNS + _SPACES)
         brackets = f"^[(][{SIGNS} \u00a0]*(.*?)[{SIGNS} \u00a0]*[)]$"
         cells = pc.replace_substring_regex(cells, pattern=brackets, replacement=r"-\1")
+        behind = f"^([0-9.,].*?)[{SIGNS} \u00a0]*-$"
+        cells = pc.replace_substring_regex(cells, pattern=behind, replacement=r"-\1")
         cells = pc.replace_substring_regex(cells, pattern=f"^-[{SIGNS} ]+", replacement="-")
     style = next((style for style in GROUPS if style in marks), "")
     if not style:

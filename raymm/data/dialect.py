@@ -43,7 +43,7 @@ _SEPARATOR = re.compile(r"\ufeff?\"?sep=(.)\"?[ \t]*(\r\n|\r|\n)", re.IGNORECASE
 _LINE = re.compile(r"[^\r\n]*(\r\n|\r|\n|$)")
 _NUMERAL = re.compile(
     r"[-+(]?[$€£¥₹]?\s?[-+]?(\d{1,3}([.' \u00a0\u202f]\d{3})+,\d+|\d+,\d+|\d{1,3}(,\d{3})+(\.\d+)?)"
-    r"([eE][-+]?\d+)?\s?[%€$£)]?$"
+    r"([eE][-+]?\d+)?\s?[-%€$£)]?$"
 )
 """A number with commas."""
 

@@ -23,6 +23,8 @@ _SLIPS = 0.01
 
 _DIGIT = re.compile(r"\d")
 _CODE = re.compile(r"0\d{2,}$")
+_BEHIND = re.compile(r"[\d.,][^-]*-$").match
+"""A number with its minus behind it, as SAP writes: 4.211,54-."""
 _BARE = SIGNS + " -+()\u00a0"
 _GROUPED = re.compile(r"([1-9]\d{0,2}(,\d{3})+|[1-9]\d?(,\d{2})+,\d{3})(\.\d*)?$").match
 """1,234,567.5, and 12,34,567.5 as in India."""
@@ -125,7 +127,8 @@ def _formats(
 ) -> list[str | None]:
     """Return the ways of writing numbers worth trying, the likelier first."""
     formats: list[str | None] = [None]
-    marks = ["signs"] if set("".join(sample)) & set(SIGNS + "(") else []
+    signed = set("".join(sample)) & set(SIGNS + "(") or any(map(_BEHIND, sample))
+    marks = ["signs"] if signed else []
     if marks:
         formats.append("signs")
     # What holds no digit says nothing of how numbers are written.

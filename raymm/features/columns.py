@@ -138,7 +138,7 @@ def numbers(values: pd.Series[Any], column: Column) -> npt.NDArray[np.float64]:
 
     ``column.format`` may hold, joined by ", ": ``decimal comma`` (1.234,5), ``thousands comma``
     (1,234.5, and 12,34,567 as in India), ``signs`` (currency or percent signs around the number, or
-    brackets for a minus) or ``duration`` (1:30:05, in seconds; see
+    brackets, or a minus behind it, for a minus) or ``duration`` (1:30:05, in seconds; see
     `raymm.features.clock.durations`). Both kinds of thousands may be parted by blanks or
     apostrophes instead.
     """

@@ -9,6 +9,7 @@ SIGNS = "$€£¥₹%"
 """Currency and percent signs that the word ``signs`` in a number column's format takes away."""
 
 _BLANKS = " \u00a0"
+_FIRST = "0123456789.,"
 _PARTED = " '\u00a0\u202f"
 _POWER = "([eE][-+]?[0-9]+)?$"
 GROUPS = {
@@ -31,10 +32,12 @@ def plain_number(cell: str, marks: Collection[str]) -> str:
     """Return a cell without what the words of a number column's format speak of.
 
     ``signs`` takes currency and percent signs away, and reads brackets around a number, as in
-    accounts, as its minus.
+    accounts, or a minus behind it, as SAP writes, as its minus.
 
     >>> plain_number("(1,234.50 €)", {"signs", "thousands comma"})
     '-1234.50'
+    >>> plain_number("4.211,54-", {"signs", "decimal comma"})
+    '-4211.54'
     >>> plain_number("1.234,5", {"decimal comma"}), plain_number("12.5", {"decimal comma"})
     ('1234.5', '12.5')
     """
@@ -42,6 +45,8 @@ def plain_number(cell: str, marks: Collection[str]) -> str:
         cell = cell.strip(SIGNS + _BLANKS)
         if cell.startswith("(") and cell.endswith(")"):
             cell = "-" + cell[1:-1].strip(SIGNS + _BLANKS)
+        if cell.endswith("-") and cell[0] in _FIRST:
+            cell = "-" + cell[:-1].rstrip(SIGNS + _BLANKS)
         cell = "-" + cell[1:].lstrip(SIGNS + " ") if cell.startswith("-") else cell
     if "decimal comma" in marks and _DECIMAL.match(cell):
         return cell.translate(_SPACED).replace(".", "").replace(",", ".")

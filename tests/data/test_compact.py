@@ -94,3 +94,12 @@ def test_the_first_cells_tell_what_to_expect() -> None:
     assert found(["31/12/2020", "01/12/2020"]) == ("datetime", "%d/%m/%Y", False)
     assert found(["a", "b"]) == ("words", None, False)
     assert found(["0:10", "1:20", "2:30"]) == ("words", None, False)
+
+
+def test_a_minus_behind_a_number_is_read_as_the_schema_s_reader_does() -> None:
+    cells = ["4.211,54-", "12,5 €-", "7 -", "(3)", "$8", "-", ""]
+    column = taken(Column(kind="number", format="signs, decimal comma"), cells)
+    expected = parse_numbers(cells, ("-",), style="signs, decimal comma")
+    assert expected[:3].tolist() == [-4211.54, -12.5, -7]
+    np.testing.assert_array_equal(column.values(), expected)
+    assert taken(Column(kind="number", format="signs"), ["5--"]).failed

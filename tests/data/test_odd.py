@@ -42,6 +42,7 @@ GOOD: dict[str, tuple[dict[str, str], str]] = {
     "header_in_comment.csv": (PEOPLE, "comment line"),
     "latin1.csv": (PEOPLE, "cp1252"),
     "long_cell.csv": ({"note": "text"}, ""),
+    "minus_behind.csv": ({"amount": "number"}, "semicolon"),
     "missing_words.csv": ({"x": "number"}, ""),
     "mixed_types.csv": ({"x": "number"}, "'unsure'"),
     "nested.parquet": (
@@ -171,6 +172,8 @@ def test_amounts_have_their_values() -> None:
 
         return numbers(table.frame[column], columns.column(column)).tolist()
 
+    behind = values("minus_behind.csv", "amount")
+    assert behind == [(1000 + 137.25 * i) * (-1 if i % 3 else 1) for i in range(40)]
     german = values("semicolon_decimal_comma.csv", "amount")
     assert german == [1000 + 137.25 * i for i in range(40)]
     assert values("thousands_blank.csv", "amount") == [1_234_567 + 1000 * i for i in range(40)]

@@ -74,6 +74,11 @@ def texts() -> dict[str, str]:
         "bar.psv": lines("|"),
         "control_a.txt": lines("\x01"),
         "caret.txt": lines("^"),
+        "minus_behind.csv": "text;amount;y\n"
+        + "".join(
+            f"item {i % 7};{german(i)}{'-' if i % 3 else ''};{'yes' if i % 3 else 'no'}\n"
+            for i in range(N)
+        ),
         "double_colon.dat": lines("::"),
         "double_bar.txt": lines("||"),
         "blanks.txt": "  age    income  y\n"
