@@ -15,6 +15,7 @@ from raymm.data.duplicates import contradictions, duplicates
 from raymm.data.evidence import Evidence, there
 from raymm.data.findings import anomaly
 from raymm.data.leak import leaks
+from raymm.data.ordered import ordered
 from raymm.data.personal import personal
 from raymm.data.scarcity import few_of_a_class, few_rows, nearly_constant
 from raymm.data.schema import CATEGORIES
@@ -64,6 +65,7 @@ def validate(
         found += few_of_a_class(schema, evidence.y, evidence.known)
         found += contradictions(evidence)
         found += leaks(evidence, parted=parted)
+        found += ordered(evidence, parted=parted)
     return tuple(sorted(found, key=lambda anomaly: anomaly.severity))
 
 
