@@ -27,13 +27,15 @@ from raymm.artifacts import Batch, Feedback, Statistics, Target, as_record
 from raymm.artifacts.figures import increase
 from raymm.config import NAME_PATTERN
 from raymm.errors import ConfigError, NotFound, RegistryError, ServingError
-from raymm.monitoring.merging import Gathering, merge
+from raymm.monitoring.merging import Gathering, merge, size
 from raymm.monitoring.observer import Observer
 from raymm.sections import MonitoringConfig
 
 NAMESPACE = "raymm"
 MOST_ROWS = 200_000
 """Rows, and labels too, that a watcher holds at most before it drops what comes."""
+MOST_BYTES = 64 << 20
+"""Of both together; as much again may be on its way."""
 MOST_ANNOUNCED = 4
 """Versions beside the champion that a watcher remembers to be served."""
 
@@ -245,7 +247,7 @@ class ActorWatcher:
         self._lock = threading.Lock()
         self._buffer = Gathering()
         self._feedback: deque[Feedback] = deque()
-        self._rows = self._labels = 0
+        self._rows = self._labels = self._bytes = 0
         self._dropped = self._dropped_labels = 0
         self._sending: tuple[list[Batch], list[Feedback]] = ([], [])
         self._sequence = 0
@@ -282,24 +284,26 @@ class ActorWatcher:
 
     def tell(self, batch: Batch) -> None:
         """Put a batch into the buffer, or drop it where that is full."""
-        rows = max(batch.rows, 1)
+        rows, more = max(batch.rows, 1), size(batch)
         with self._lock:
-            if self._rows + rows > MOST_ROWS:
+            if self._rows + rows > MOST_ROWS or self._bytes + more > MOST_BYTES:
                 self._dropped += 1
                 return
             self._buffer.add(batch)
             self._rows += rows
+            self._bytes += more
         self._begin()
 
     def learn(self, feedback: Feedback) -> None:
         """Put true labels into the buffer, or drop them where that is full."""
-        labels = len(feedback.ids)
+        labels, more = len(feedback.ids), size(feedback)
         with self._lock:
-            if self._labels + labels > MOST_ROWS:
+            if self._labels + labels > MOST_ROWS or self._bytes + more > MOST_BYTES:
                 self._dropped_labels += labels
                 return
             self._feedback.append(feedback)
             self._labels += labels
+            self._bytes += more
         self._begin()
 
     def report(self) -> Mapping[str, Any]:
@@ -346,7 +350,7 @@ class ActorWatcher:
             with self._lock:
                 taken, learned = self._buffer.take(), list(self._feedback)
                 self._feedback.clear()
-                self._rows = self._labels = 0
+                self._rows = self._labels = self._bytes = 0
             if taken or learned:
                 self._sending = (merge(taken), learned)  # without the lock: requests tell meanwhile
                 self._sequence += 1

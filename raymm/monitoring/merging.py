@@ -10,8 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from raymm.artifacts import Batch
+from raymm.artifacts import Batch, Feedback
 
+EACH = 64
+"""Bytes that an object takes beside its text or number."""
+_OBJECT = np.dtype(object)
 TOGETHER = 32
 """Requests put together at a time, as they come: some 60 µs of work."""
 
@@ -41,6 +44,22 @@ def merge(batches: Sequence[Batch]) -> list[Batch]:
         )
         groups.setdefault(kind, []).append(batch)
     return [_joined(group) for group in groups.values()]
+
+
+def size(told: Batch | Feedback) -> int:
+    """Return about how many bytes a batch, or labels, keep in memory: arrays, ids and texts."""
+    if isinstance(told, Feedback):
+        texts = sum(len(label) for label in told.labels if isinstance(label, str))
+        return sum(map(len, told.ids)) + texts + 2 * EACH * len(told.ids)
+    total = EACH + told.predictions.nbytes
+    for array in told.tensors.values():
+        total += array.nbytes
+        if array.dtype is _OBJECT:
+            for text in array.tolist():
+                total += len(text or "") + EACH
+    for name in told.ids:
+        total += len(name) + EACH
+    return total
 
 
 class Gathering:

@@ -184,7 +184,7 @@ class Service:
         if watcher is not None or shadow is not None:
             ids = (identity,) if rows == 1 else row_names(identity, rows)
             if shadow is not None:
-                self.shadows.offer(shadow, read, rows, ids)
+                self.shadows.offer(shadow, read, rows, ids, len(body))
             if watcher is not None:
                 watcher.tell(
                     Batch(

@@ -25,6 +25,8 @@ Read = Callable[[Served], Tensors]
 
 MOST_ROWS = 20_000
 """Rows that wait at most."""
+MOST_BYTES = 64 << 20
+"""Of the bodies whose rows wait, at most; as read they may take some times as much."""
 
 _log = logging.getLogger("raymm.serving")
 
@@ -36,17 +38,22 @@ class Shadows:
     ----------
     tell : function of Served and Batch
         Hands an answer to the monitor.
-    most_rows : int
-        Rows that may wait.
+    most_rows, most_bytes : int
+        Rows, and bytes of their bodies, that may wait.
     """
 
     def __init__(
-        self, tell: Callable[[Served, Batch], None], *, most_rows: int = MOST_ROWS
+        self,
+        tell: Callable[[Served, Batch], None],
+        *,
+        most_rows: int = MOST_ROWS,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self._tell = tell
         self._most = most_rows
-        self._waiting: deque[tuple[Served, Read, int, tuple[str, ...]]] = deque()
-        self._rows = 0
+        self._most_bytes = most_bytes
+        self._waiting: deque[tuple[Served, Read, int, tuple[str, ...], int]] = deque()
+        self._rows = self._bytes = 0
         self._lock = threading.Lock()
         self._some = threading.Event()
         self._thread: threading.Thread | None = None
@@ -54,14 +61,20 @@ class Shadows:
         self.failed = 0
         self.dropped = 0
 
-    def offer(self, served: Served, read: Read, rows: int, ids: tuple[str, ...]) -> bool:
-        """Leave a request that was answered for the shadow; returns whether there was room."""
+    def offer(
+        self, served: Served, read: Read, rows: int, ids: tuple[str, ...], size: int = 0
+    ) -> bool:
+        """Leave a request that was answered for the shadow; returns whether there was room.
+
+        ``size`` is that of its body, in bytes.
+        """
         with self._lock:
-            if self._rows + rows > self._most:
+            if self._rows + rows > self._most or self._bytes + size > self._most_bytes:
                 self.dropped += 1
                 return False
-            self._waiting.append((served, read, rows, ids))
+            self._waiting.append((served, read, rows, ids, size))
             self._rows += rows
+            self._bytes += size
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="raymm-shadow", daemon=True)
                 self._thread.start()
@@ -73,9 +86,10 @@ class Shadows:
             self._some.wait()
             self._some.clear()
             while self._waiting:
-                served, read, rows, ids = self._waiting.popleft()
+                served, read, rows, ids, size = self._waiting.popleft()
                 with self._lock:
                     self._rows -= rows
+                    self._bytes -= size
                 start = time.perf_counter()
                 self._answer(served, read, rows, ids)
                 # Half the time at most, so that requests find a processor. A low priority would

@@ -12,7 +12,15 @@ import pytest
 
 from raymm.artifacts import Batch, ColumnStatistics, Feedback, Statistics
 from raymm.errors import ConfigError, NotFound
-from raymm.monitoring.actor import MOST_ROWS, ActorWatcher, actor_name, find, start, stop
+from raymm.monitoring.actor import (
+    MOST_BYTES,
+    MOST_ROWS,
+    ActorWatcher,
+    actor_name,
+    find,
+    start,
+    stop,
+)
 from raymm.sections import MonitoringConfig
 
 COLUMN = ColumnStatistics(
@@ -57,6 +65,15 @@ def test_telling_is_fast_never_raises_and_drops_what_is_too_much() -> None:
         watcher.learn(Feedback(ids=labels, labels=labels))
     assert watcher._dropped_labels == MOST_ROWS
     assert watcher.report() == {}
+
+
+def test_what_waits_is_bounded_in_bytes() -> None:
+    watcher = ActorWatcher("nobody", period=1000)
+    text = np.array(["x" * (MOST_BYTES // 4)], dtype=object)
+    for _ in range(5):
+        watcher.tell(Batch(rows=1, version=1, seconds=0.1, tensors={"c": text}))
+    watcher.learn(Feedback(ids=("a",), labels=("y" * (MOST_BYTES // 2),)))
+    assert (watcher._rows, watcher._dropped, watcher._dropped_labels) == (3, 2, 1)
 
 
 class Remote:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raymm.artifacts import Batch, ColumnStatistics, Statistics
-from raymm.monitoring.merging import TOGETHER, Gathering, merge
+from raymm.artifacts import Batch, ColumnStatistics, Feedback, Statistics
+from raymm.monitoring.merging import EACH, TOGETHER, Gathering, merge, size
 from raymm.plugins import monitors
 from raymm.sections import MonitoringConfig
 
@@ -138,3 +138,14 @@ def test_a_request_of_many_rows_is_not_copied_as_it_comes_and_keeps_its_place():
     assert taken[1] is large
     assert [batch.rows for batch in taken] == [2, TOGETHER + 1, 1]
     assert merge(taken)[0].tensors["x"].tolist() == [1, 2, *[3] * (TOGETHER + 1), 4]
+
+
+def test_sizes_are_of_arrays_texts_and_ids() -> None:
+    words = np.array(["x" * 1000, "", "yy"], dtype=object)
+    batch = Batch(
+        rows=3, version=1, seconds=0.1, tensors={"c": words, "x": np.ones(3, np.float32)},
+        predictions=np.ones((3, 2), np.float32), ids=("i" * 40,) * 3,
+    )  # fmt: skip
+    assert size(batch) == 3 * (8 + 4 + 8) + 1002 + 120 + 7 * EACH
+    assert size(Feedback(ids=("ab",), labels=("word",))) == 6 + 2 * EACH
+    assert size(Feedback(ids=("ab",), labels=(1,))) == 2 + 2 * EACH

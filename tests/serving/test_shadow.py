@@ -55,3 +55,23 @@ def test_rows_that_could_never_fit_are_dropped():
     shadows = Shadows(lambda served, batch: None, most_rows=3)
     assert not shadows.offer(SimpleNamespace(), lambda one: {}, 4, ())
     assert shadows.dropped == 1
+
+
+def test_bodies_that_wait_are_bounded_in_bytes_too():
+    runner = Runner()
+    served = SimpleNamespace(name="m", number=2, runner=runner)
+    told, done = [], threading.Event()
+
+    def tell(served, batch):
+        told.append(batch.ids)
+        done.set()
+
+    shadows = Shadows(tell, most_bytes=100)
+    assert not shadows.offer(served, lambda one: {}, 1, ("huge",), 101)
+    # One is being worked on, and two of 50 bytes wait, whenever the thread takes the first.
+    offered = [shadows.offer(served, lambda one: {}, 1, (f"p{n}",), 50) for n in range(9)]
+    assert offered.count(True) in (2, 3)
+    runner.go.set()
+    while len(told) < offered.count(True):
+        done.wait(0.01)
+    assert shadows.offer(served, lambda one: {}, 1, ("last",), 100)
