@@ -91,3 +91,17 @@ def test_the_leaderboard_tells_why_trials_failed(capsys):
 def test_json_is_one_line(capsys):
     printing.as_json({"a": (1, float("nan"))})
     assert json.loads(capsys.readouterr().out) == {"a": [1, None]}
+
+
+def test_a_run_says_what_was_trained_on_what(finished, refitted, capsys):
+    def told(run):
+        printing.run(run)
+        return " ".join(capsys.readouterr().out.split())
+
+    first, second = told(finished.runs[1]), told(refitted.run)
+    assert "kept refit: Trained on all 1,600 training rows after the search" in first
+    assert "the 400 test rows are left alone" in first
+    proven = finished.runs[1].version.bundle[:12]
+    assert f"scores, explanation and groups are of the proven bundle, {proven}" in second
+    assert "kept refit: After the proof it was trained anew on all 2,000 rows" in second
+    assert "proven bundle" not in first
