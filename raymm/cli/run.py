@@ -114,9 +114,13 @@ def validate(
     """Show statistics, schema and anomalies of SOURCE, and write the schema to edit.
 
     Rows are split as a run would, to tell where the parts differ; name the columns that order or
-    group them with --set data.time=COLUMN or data.group=COLUMN, as in a run. Give an edited
-    schema back with --schema FILE here, and to raymm run with --set data.schema=FILE.
+    group them with --set data.time=COLUMN or data.group=COLUMN, as in a run. Quick models tell
+    which rows have a doubtful label. Give an edited schema back with --schema FILE here, and to
+    raymm run with --set data.schema=FILE.
     """
+    import numpy as np
+
+    from raymm import labels
     from raymm.artifacts import as_record
     from raymm.data import ingest, schema, skew, split, statistics, validation
 
@@ -128,15 +132,20 @@ def validate(
     else:
         columns = split.agreed(columns, config.data, table.frame)
     parted = any(split.parting(columns, config.data))
-    anomalies = validation.validate(table, columns, described, parted=parted)
+    metric = config.goal.metric
+    anomalies = validation.validate(table, columns, described, parted=parted, metric=metric)
+    doubtful = None
     if all(anomaly.severity != "error" for anomaly in anomalies):
         dataset = split.split(table, columns, config.data, seed=config.seed)
-        anomalies = (*anomalies, *skew.skew(dataset))
+        doubtful = labels.of_rows(dataset, np.arange(len(dataset.y)), seed=config.seed)
+        hints = labels.anomalies(doubtful, columns, labels.LEFT)
+        anomalies = (*anomalies, *skew.skew(dataset), *hints)
     if output:
         schema.write(columns, output)
     if config.data.schema_file:
         described = statistics.reread(table, columns, described)
     found = {"statistics": described, "schema": columns, "anomalies": anomalies, "written": output}
+    found["doubtful_labels"] = doubtful
     if not as_json:
         printing.validation(table, described, columns, anomalies)
         printing.say(_next(source, columns.target, config.data.schema_file, output, settings))

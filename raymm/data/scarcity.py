@@ -24,6 +24,10 @@ FEATURE_ROWS = 5
 CONSTANT = 0.98
 """The share of equal values from which a column is nearly constant."""
 
+_SUITED = (
+    " Judge the model by roc_auc, average_precision or balanced_accuracy rather than accuracy."
+)
+
 
 def few_rows(rows: int, schema: Schema) -> Iterator[Anomaly]:
     """Yield an anomaly where rows are few, an error below ten, or fewer than five a feature."""
@@ -49,9 +53,12 @@ def few_rows(rows: int, schema: Schema) -> Iterator[Anomaly]:
 
 
 def few_of_a_class(
-    schema: Schema, y: npt.NDArray[Any], known: npt.NDArray[np.bool_]
+    schema: Schema, y: npt.NDArray[Any], known: npt.NDArray[np.bool_], metric: str = "auto"
 ) -> Iterator[Anomaly]:
-    """Yield warnings for classes of few rows, a rare class, and classes spelled almost alike."""
+    """Yield warnings for classes of few rows, a rare class, and classes spelled almost alike.
+
+    Which metrics suit a rare class is told where ``metric``, the goal's, is "auto".
+    """
     if not schema.classes or not known.any():
         return
     counts = np.bincount(y[known], minlength=len(schema.classes))
@@ -63,9 +70,8 @@ def few_of_a_class(
             f"{counts[least]} rows ({counts[least] / counts.sum():.1%}) of class "
             f"{schema.classes[least]!r}",
             "a tenth of the rows, or half of an even share",
-            "Rows are split so that each side has its share of every class that has rows enough. "
-            "Judge the model by roc_auc, average_precision or balanced_accuracy rather than "
-            "accuracy.",
+            "Rows are split so that each side has its share of every class that has rows enough."
+            + (_SUITED if metric == "auto" else ""),
         )
     few = np.flatnonzero(counts < CLASS_ROWS)
     if len(few):

@@ -19,12 +19,18 @@ from raymm.data.ordered import ordered
 from raymm.data.personal import personal
 from raymm.data.scarcity import few_of_a_class, few_rows, nearly_constant
 from raymm.data.schema import CATEGORIES
+from raymm.data.tails import tails
 from raymm.errors import DataError
 from raymm.features.columns import distinct, gaps, spell, tensor
 
 
 def validate(
-    table: Table, schema: Schema, statistics: Statistics, *, parted: bool = False
+    table: Table,
+    schema: Schema,
+    statistics: Statistics,
+    *,
+    parted: bool = False,
+    metric: str = "auto",
 ) -> tuple[Anomaly, ...]:
     """Return every anomaly of a table, errors first.
 
@@ -38,6 +44,8 @@ def validate(
         As `raymm.data.statistics.describe` gives them.
     parted : bool
         Whether the configuration parts the rows by time or group, whatever the schema's roles.
+    metric : str
+        ``goal.metric``, which decides what is worth telling of the target.
     """
     frame = table.frame
     # Read once for all checks, which would otherwise parse every column again.
@@ -62,7 +70,8 @@ def validate(
     if schema.target in frame.columns:
         evidence = Evidence.of(frame, schema, tensors)
         found += _target(frame[schema.target], schema, evidence.y, evidence.known)
-        found += few_of_a_class(schema, evidence.y, evidence.known)
+        found += few_of_a_class(schema, evidence.y, evidence.known, metric)
+        found += tails(evidence, metric)
         found += contradictions(evidence)
         found += leaks(evidence, parted=parted)
         found += ordered(evidence, parted=parted)

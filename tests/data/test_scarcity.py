@@ -47,6 +47,16 @@ def test_classes_are_few_rare_or_spelled_alike(
     assert [one.rule for one in found] == told
 
 
+def test_metrics_are_advised_where_none_is_chosen(made: Callable[..., Any]) -> None:
+    labels = ["a"] * 30 + ["b"] * 400
+    known = made({"x": RNG.normal(size=len(labels)), "y": labels})
+    evidence = Evidence.of(known.table.frame, known.schema)
+    for metric, advised in (("auto", True), ("f1", False)):
+        (told,) = few_of_a_class(known.schema, evidence.y, evidence.known, metric)
+        assert told.rule == "class imbalance"
+        assert ("Judge the model by roc_auc" in told.remedy) is advised
+
+
 def test_columns_that_hardly_change_are_told(made: Callable[..., Any]) -> None:
     n = 400
     rare = np.arange(n) % 100 == 0
