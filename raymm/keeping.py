@@ -161,7 +161,7 @@ def keep(
     """
     situation, policy, trial = recall(path), Policy.of(config), Trial.of(config)
     before: Mapping[str, Any] = {}
-    failed = ""
+    failed = waits = ""
     for pause in pauses:
         report, away = _fetched(fetch)
         if away:
@@ -179,8 +179,9 @@ def keep(
         number = situation.number
         for step in steps:
             situation = replace(step.situation, marks=marks)
-            if step.detail:
+            if step.detail and (step.action != "wait" or step.detail != waits):
                 say(f"{name}: {step.detail}")
+            waits = step.detail if step.action == "wait" else ""
             if step.action != "wait":
                 number = step.situation.number or number
                 at = max(now, step.situation.since)

@@ -299,6 +299,21 @@ def test_a_monitor_that_is_away_is_asked_again(tmp_path: Path) -> None:
     assert len(said) == 2
 
 
+def test_that_late_labels_are_waited_for_is_said_once(tmp_path: Path) -> None:
+    path, said = tmp_path / "at.json", []
+    keeping.remember(path, Situation(stage="shadow", since=0.0, number=2, champion=1))
+    told = report()
+    told["versions"]["1"]["quality"] = {"joined": 500, "delay": {"p95": 2 * 86400.0}}
+    told["versions"]["2"] |= {"requests": 10_000, "quality": {"joined": 0}}
+    keeping.keep(
+        "m", lambda: told, Hands(served=[("shadow", 2)]), config=MonitoringConfig(), path=path,
+        say=said.append, pauses=(0.0, 0.0, 0.0), clock=at(3 * 86400.0),
+    )  # fmt: skip
+    (line,) = [line for line in said if "labels" in line]
+    assert "up to 2 days late" in line
+    assert "until 6 days" in line
+
+
 @pytest.mark.parametrize(("age", "steps"), [(keeping.OLDEST, 1), (keeping.OLDEST + 1, 0)])
 def test_nothing_is_done_by_a_report_that_is_old(tmp_path: Path, age: float, steps: int) -> None:
     said: list[str] = []

@@ -175,7 +175,8 @@ def _tried(
         then=(situation.other, situation.counted),
     )
     if found.verdict == "unknown":
-        return Step(action="wait", reason=found.reason, situation=situation)
+        told = found.reason if found.overdue else ""
+        return Step(action="wait", reason=found.reason, situation=situation, detail=told)
     if found.verdict == "worse":
         return Step(action="reject", reason=found.reason, situation=watching)
     if situation.stage == "shadow":
@@ -249,7 +250,8 @@ def _probation(
         then=situation.counted,
     )
     if found.verdict == "unknown":
-        return Step(action="wait", reason=found.reason, situation=situation)
+        told = found.reason if found.overdue else ""
+        return Step(action="wait", reason=found.reason, situation=situation, detail=told)
     if found.verdict == "worse":
         told = f"worse than version {earlier} before it: {found.reason}"
         return Step(action="rollback", reason=told, situation=replace(watching, champion=earlier))

@@ -33,7 +33,8 @@ class Trial:
         Requests of the challenger, in each stage, without which nothing is decided.
     patience : float
         Seconds of a stage after which errors and time decide where labels are too few,
-        and a challenger that nothing was heard of is given up.
+        and a challenger that nothing was heard of is given up. Where labels are known to come
+        late, they are waited for longer (see `deadline`).
     share : float
         Of the requests that a canary answers.
     slower : float
@@ -73,11 +74,15 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What is thought of a version, why, and whether labelled rows decided it."""
+    """What is thought of a version, why, and whether labelled rows decided it.
+
+    ``overdue`` says that it is waited longer than the patience, for labels that come late.
+    """
 
     verdict: Literal["good", "worse", "unknown"]
     reason: str
     labelled: bool = False
+    overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +106,11 @@ _SURE = 1.645
 """Deviations beyond which a challenger is surely worse: one-sided, 5 %."""
 _SURELY = 1.96
 """Deviations beyond which a champion is surely worse than the one before it: one-sided, 2.5 %."""
+_DELAYS = 3.0
+"""Times the lateness of labels that a stage waits for them: once for the first rows', and as long
+again and more for enough of them."""
+LONGEST = 90 * 86400.0
+"""Seconds that a stage waits for late labels at most."""
 _HARM = 4.0
 """Deviations beyond which labels give either up at any look: 3 in 100,000 by chance."""
 
@@ -118,7 +128,8 @@ def judge(
     """Compare the monitors' reports of a champion and a challenger.
 
     Errors first; then quality by labels where both have enough; where they have not after the
-    patience, errors and time alone. What a challenger answers is not judged without labels.
+    patience, or the `deadline` where labels are known to be late, errors and time alone. What a
+    challenger answers is not judged without labels.
 
     Labels are looked at often and decide once, at a number of rows that is fixed beforehand: who
     may stop at any look finds a good one in nearly every challenger.
@@ -162,12 +173,11 @@ def judge(
             most = found.gain + reach
             good = most >= -margin if settled else found.gain - reach > -margin
             return Judgement(verdict="good" if good else "worse", reason=told, labelled=True)
-    if not late:
-        return Judgement(verdict="unknown", reason="labels of its answers are still too few")
-    return Judgement(
-        verdict="good",
-        reason="it fails no oftener and is no slower; without labels its answers were not judged",
-    )
+    delay = 0.0 if settled else _lateness(trial, champion, challenger)
+    if waited <= deadline(trial, delay):
+        return _waiting(trial, delay, waited)
+    told = "it fails no oftener and is no slower; without labels its answers were not judged"
+    return Judgement(verdict="good", reason=told + _though(trial, delay))
 
 
 def judge_again(
@@ -207,10 +217,57 @@ def judge_again(
             return Judgement(verdict="worse", reason=told)
         if decides:
             return Judgement(verdict="good", reason=told)
-    if not late:
-        return Judgement(verdict="unknown", reason="labels of its answers are still too few")
+    delay = _lateness(trial, earlier, champion)
+    if waited <= deadline(trial, delay):
+        return _waiting(trial, delay, waited)
     told = "it fails no oftener and is no slower; of rows that both answered too few have labels"
-    return Judgement(verdict="good", reason=told)
+    return Judgement(verdict="good", reason=told + _though(trial, delay))
+
+
+def deadline(trial: Trial, delay: float) -> float:
+    """Return the seconds of a stage for which labels are waited for, that come so late (seconds).
+
+    That is the patience, or three times the lateness where this is more, 90 days at most.
+    """
+    return max(trial.patience, min(_DELAYS * delay, LONGEST))
+
+
+def _lateness(trial: Trial, *versions: Mapping[str, Any]) -> float:
+    """Return how late 95 % of labels come at most, in seconds; 0 where too few came to know."""
+    known = [one.get("quality", {}) for one in versions]
+    late = [
+        one.get("delay", {}).get("p95") for one in known if one.get("joined", 0) >= trial.labels
+    ]
+    return max((float(one) for one in late if one is not None), default=0.0)
+
+
+def _waiting(trial: Trial, delay: float, waited: float) -> Judgement:
+    told = "labels of its answers are still too few"
+    overdue = waited > trial.patience
+    if overdue:
+        told += (
+            f": they come up to {_span(delay)} late, so it is waited for them until "
+            f"{_span(deadline(trial, delay))} after the stage began, beyond "
+            "monitoring.trial.patience"
+        )
+    return Judgement(verdict="unknown", reason=told, overdue=overdue)
+
+
+def _though(trial: Trial, delay: float) -> str:
+    if deadline(trial, delay) <= trial.patience:
+        return ""
+    return f", though they were waited for {_span(deadline(trial, delay))}"
+
+
+def _span(seconds: float) -> str:
+    """Return a time in the unit that suits it, to two digits.
+
+    >>> _span(86400 * 3.21), _span(5400), _span(40)
+    ('3.2 days', '1.5 hours', '40 s')
+    """
+    if seconds >= 86400:
+        return f"{seconds / 86400:.2g} days"
+    return f"{seconds / 3600:.2g} hours" if seconds >= 3600 else f"{seconds:.2g} s"
 
 
 def heard(version: Mapping[str, Any]) -> tuple[int, int]:

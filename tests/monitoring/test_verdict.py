@@ -244,3 +244,44 @@ def test_what_labels_have_settled_is_taken_back_only_where_it_is_surely_worse(
     bare = Trial(labels=200, requests=100, margin=0.0)
     assert judge(version(0.8, 800), same, bare, waited=0, settled=True).verdict == "good"
     assert not judge(version(), version(), TRIAL, waited=1001).labelled
+
+
+def late(days: float, joined: int = 500) -> dict[str, Any]:
+    """Return the report of a version whose labels come up to so many days late."""
+    made = version()
+    made["quality"] |= {"joined": joined, "delay": {"p95": days * 86400}}
+    return made
+
+
+@pytest.mark.parametrize(
+    ("days", "waited", "verdict", "words"),
+    [
+        (2, 0.5, "unknown", "still too few"),
+        (2, 5.9, "unknown", "up to 2 days late, so it is waited for them until 6 days"),
+        (2, 6.1, "good", "not judged, though they were waited for 6 days"),
+        (0.1, 0.9, "unknown", "still too few"),
+        (0.1, 1.1, "good", "not judged"),
+        (300, 89.0, "unknown", "until 90 days"),
+        (300, 91.0, "good", "not judged"),
+    ],
+)
+def test_labels_that_are_known_to_be_late_are_waited_for(
+    days: float, waited: float, verdict: str, words: str
+) -> None:
+    """The patience is a day."""
+    found = judge(late(days), version(), Trial(), waited=waited * 86400)
+    assert (found.verdict, found.overdue) == (verdict, verdict == "unknown" and waited > 1)
+    assert words in found.reason
+    again = judge_again(late(days), version(), Trial(), waited=waited * 86400)
+    assert (again.verdict, again.overdue) == (found.verdict, found.overdue)
+
+
+def test_late_labels_decide_when_they_come() -> None:
+    old, new = late(2), version(0.89, 300)
+    old["quality"]["recent"] = version(0.9, 800)["quality"]["recent"]
+    found = judge(old, new, Trial(), waited=3 * 86400)
+    assert (found.verdict, found.labelled) == ("worse", True)
+    # Enough of them were judged in shadow: a canary takes its patience and no longer.
+    assert judge(late(2), version(), Trial(), waited=86401, settled=True).verdict == "good"
+    # Of few labels it is not known how late they come.
+    assert judge(late(2, joined=199), version(), Trial(), waited=86401).verdict == "good"
