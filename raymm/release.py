@@ -127,6 +127,8 @@ def register(
             **_learnt(life, proof),
         },
     )
+    if recipe.doubts is not None and recipe.doubts.found:
+        _written(life, html.listed(recipe.doubts), "doubtful_labels.csv")
     name = f"report-{version.number}.html" if picked else "report.html"
     return version, _written(life, html.numbered(page, version.number), name)
 
@@ -180,6 +182,7 @@ def _report(
             facts=_facts(life, trials, recipe),
             schema=bundle.schema,
             anomalies=anomalies,
+            doubts=recipe.doubts,
             trials=replace(trials, resumed=0),
             frontier=built.frontier,
             evaluation=proof.evaluation,

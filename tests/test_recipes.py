@@ -170,7 +170,9 @@ def test_nothing_is_weighed_where_all_is_off(make):
     off = {"calibration": "off", "decision": "off"}
     life = make("f1", ensemble="off", goal=off)
     recipe = recipes.compose(life, trials(life.metric, [LINEAR, forest(0)]))
-    assert recipe == Recipe.of(recipe.members[0].trial)
+    assert recipe.deciding() == Recipe.of(recipe.members[0].trial).deciding()
+    assert recipe.findings == ()
+    assert recipe.doubts.looked == len(life.dataset.train)
 
 
 def test_a_rare_class_moves_the_decision(make, finished):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from raymm.artifacts.doubt import Doubts
 from raymm.artifacts.proof import Score
 from raymm.artifacts.records import as_record, from_record
 from raymm.artifacts.trial import Trial
@@ -51,12 +52,16 @@ class Recipe:
         weight. Empty for equal weights.
     findings : tuple of Finding
         What was weighed; no part of what is trained.
+    doubts : Doubts or None
+        Labels of training rows that weighing makes doubtful; no part of what is trained either.
+        None where they were not looked at.
     """
 
     members: tuple[Member, ...]
     calibration: tuple[float, float] = SAME
     decision: tuple[float, ...] = ()
     findings: tuple[Finding, ...] = ()
+    doubts: Doubts | None = None
     version: int = 1
 
     @classmethod
@@ -70,9 +75,10 @@ class Recipe:
         return len(self.members) == 1 and self.calibration == SAME and not self.decision
 
     def deciding(self) -> dict[str, Any]:
-        """Return all that decides the bundle as plain JSON, without times and findings."""
-        record: dict[str, Any] = as_record(replace(self, findings=()))
+        """Return all that decides the bundle as plain JSON, without times, findings and doubts."""
+        record: dict[str, Any] = as_record(replace(self, findings=(), doubts=None))
         record.pop("findings")
+        record.pop("doubts")
         for member in record["members"]:
             member["trial"].pop("seconds")
         return record

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from raymm.artifacts import (
     Audit,
     Blessing,
     Candidate,
+    Doubts,
     Evaluation,
     Explanation,
     Frontier,
@@ -77,6 +80,7 @@ class ReportInputs:
     space: Space = field(default_factory=dict)
     parameters: Sequence[Importance] = ()
     front: Collection[int] = ()
+    doubts: Doubts | None = None
     note: str = ""
 
 
@@ -109,6 +113,15 @@ def render(inputs: ReportInputs) -> str:
 def numbered(page: str, version: int) -> str:
     """Return a page that was rendered before its version was known, with the version's number."""
     return page.replace(VERSION, f' <span class="soft">version {version}</span>', 1)
+
+
+def listed(doubts: Doubts) -> str:
+    """Return doubtful labels as CSV, the most doubtful first; rows are counted from 1."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["row", "given", "likelier", "measure"])
+    table.writerows([one.row, one.given, one.likelier, one.measure] for one in doubts.worst)
+    return text.getvalue()
 
 
 def number(value: Any) -> str:

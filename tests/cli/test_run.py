@@ -315,6 +315,27 @@ def test_validate_tells_what_was_found_and_done(raymm, tmp_path):
     assert "anna1@example.com" not in told.partition("warning")[2]
 
 
+def test_validate_tells_of_doubtful_labels_where_the_table_is_valid(raymm, tmp_path, monkeypatch):
+    random, source = np.random.default_rng(0), tmp_path / "a.csv"
+    kind = random.integers(0, 2, 300)
+    frame = pd.DataFrame({"x": random.normal(8.0 * kind), "y": np.array(["no", "yes"])[kind]})
+    frame.loc[[4, 77, 150, 222], "y"] = np.array(["yes", "no"])[kind[[4, 77, 150, 222]]]
+    frame.to_csv(source, index=False)
+    done = raymm("validate", source, "--target", "y")
+    assert "warning  y: label noise: 4 rows (1.33%) of the 300 looked at" in done.out
+    assert "A run trains on them as they are." in done.out
+    found = json.loads(raymm("validate", source, "--target", "y", "--json").out)
+    assert {one["row"] for one in found["doubtful_labels"]["worst"]} == {5, 78, 151, 223}
+    from raymm import labels
+
+    monkeypatch.setattr(labels, "looked_at", lambda *_, **__: 1 / 0)
+    done = raymm("validate", source, "--target", "y")
+    assert (done.code, "label noise" in done.out) == (0, False)
+    frame.assign(y="no").to_csv(source, index=False)
+    monkeypatch.setattr(labels, "of_rows", lambda *_, **__: pytest.fail("an invalid table"))
+    assert raymm("validate", source, "--target", "y").code == 3
+
+
 def test_submit_refuses_a_file_that_is_not_sent_along(raymm, tmp_path):
     path = write(tmp_path / "a.yaml", "data: {source: a.csv, target: y}\n")
     (tmp_path / "inside").mkdir()

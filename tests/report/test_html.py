@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
-from raymm.artifacts import Float, Importance, Int
-from raymm.report.html import ReportInputs, interval, number, numbered, render, settings
+from raymm.artifacts import Doubt, Doubts, Float, Importance, Int
+from raymm.report.html import ReportInputs, interval, listed, number, numbered, render, settings
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 SELF_CLOSED = {"line", "rect", "circle", "polyline", "path"}
@@ -160,3 +162,28 @@ def test_candidates_tell_their_times_and_sizes_where_they_were_measured(inputs) 
     # Records of older versions lack them: three times three dashes.
     page = render(dataclasses.replace(inputs, anomalies=(), explanation=None))
     assert page.count('<td class="n">–</td>') >= 9
+
+
+@pytest.mark.parametrize("classes", [("No", "Yes"), ()])
+def test_the_most_doubtful_labels_are_shown_and_all_are_listed(
+    inputs: ReportInputs, classes: tuple[str, ...]
+) -> None:
+    worst = tuple(
+        Doubt(row=100 + k, given="<b>Yes, no</b>", likelier="No", measure=k / 1000)
+        for k in range(30)
+    )
+    assert inputs.schema is not None
+    doubts = Doubts(looked=5634, found=31, worst=worst)
+    schema = dataclasses.replace(inputs.schema, classes=classes)
+    given = dataclasses.replace(inputs, schema=schema, doubts=doubts, truth=None, predictions=None)
+    page = render(given)
+    assert "most doubtful" not in render(dataclasses.replace(given, doubts=None))
+    assert f"The 20 most doubtful of 31 {'labels' if classes else 'values'}, among 5,634" in page
+    assert "lists the first 30" in page
+    assert ("probability of the one given" in page) == bool(classes)
+    assert '<td class="n">119</td><td>&lt;b&gt;Yes, no&lt;/b&gt;</td><td>No</td>' in page
+    assert '<td class="n">120</td><td>&lt;b' not in page
+    rows = list(csv.reader(io.StringIO(listed(doubts))))
+    assert rows[0] == ["row", "given", "likelier", "measure"]
+    assert rows[30] == ["129", "<b>Yes, no</b>", "No", "0.029"]
+    assert len(rows) == 31
