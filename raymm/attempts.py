@@ -90,34 +90,35 @@ def _few(rows: Indices, most: int, generator: np.random.Generator) -> Indices:
     return rows if len(rows) <= most else np.sort(generator.choice(rows, most, replace=False))
 
 
-def _losses(
-    quick: Quick, boosters: Sequence[Any], rows: Sequence[tuple[Floats, npt.NDArray[Any]]]
-) -> npt.NDArray[np.float64]:
-    found = [quick.losses(one, x, y) for one, (x, y) in zip(boosters, rows, strict=True)]
-    return np.concatenate(found)
-
-
 def constant(quick: Quick, tries: Sequence[Try]) -> npt.NDArray[np.float64]:
     """Return the losses of the best constant prediction of each fold's training rows."""
-    nothing = [np.zeros((len(one.y), 1), np.float32) for one in tries]
-    made = [quick.fit(x, one.y, 1) for x, one in zip(nothing, tries, strict=True)]
-    rows = [(np.zeros((len(one.valid_y), 1), np.float32), one.valid_y) for one in tries]
-    return _losses(quick, made, rows)
+
+    def nothing(_: int, one: Try) -> tuple[Floats, Floats]:
+        return np.zeros((len(one.y), 1), np.float32), np.zeros((len(one.valid_y), 1), np.float32)
+
+    return anew(quick, tries, 1, [nothing])[0]
 
 
 def anew(
     quick: Quick,
     tries: Sequence[Try],
     rounds: int,
-    make: Callable[[int, Try], tuple[Floats, Floats]],
-) -> npt.NDArray[np.float64]:
-    """Return the losses of boosters grown on what ``make`` makes of each fold."""
-    boosters, rows = [], []
-    for number, one in enumerate(tries):
-        x, valid = make(number, one)
-        boosters.append(quick.fit(x, one.y, rounds))
-        rows.append((valid, one.valid_y))
-    return _losses(quick, boosters, rows)
+    makes: Sequence[Callable[[int, Try], tuple[Floats, Floats]]],
+) -> list[npt.NDArray[np.float64]]:
+    """Return the losses of boosters grown on what each of ``makes`` makes of each fold."""
+
+    def one(place: tuple[int, int]) -> npt.NDArray[np.float64]:
+        which, number = place
+        fold = tries[number]
+        x, valid = makes[which](number, fold)
+        return quick.losses(quick.fit(x, fold.y, rounds), valid, fold.valid_y)
+
+    places = [(which, number) for which in range(len(makes)) for number in range(len(tries))]
+    found = dict(zip(places, quick.each(one, places), strict=True))
+    return [
+        np.concatenate([found[which, number] for number in range(len(tries))])
+        for which in range(len(makes))
+    ]
 
 
 def compared(

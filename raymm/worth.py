@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Dataset, Finding, Interaction, Score
+from raymm.artifacts import Dataset, Finding, Interaction
 from raymm.attempts import Floats, Try, anew, attempts, compared, constant, saved
 from raymm.features.combination import candidates, combined, label
 from raymm.models.quick import Quick, gains
@@ -77,7 +78,7 @@ def weigh(dataset: Dataset, quick: Quick, *, select: bool = True, interact: bool
     tries, rounds = attempts(plain, quick, spare=SIZES[-1])
     if not tries:
         return Worth()
-    before = anew(quick, tries, rounds, lambda _, one: (one.x, one.valid_x))
+    (before,) = anew(quick, tries, rounds, [lambda _, one: (one.x, one.valid_x)])
     if quick.mean(before) >= quick.mean(constant(quick, tries)):
         return Worth()
     dropped: tuple[str, ...] = ()
@@ -130,26 +131,21 @@ def _select(
     """
     told = _telling(quick, tries, rounds)
     weak = sorted((name for name in told if told[name] < TELLING), key=lambda name: told[name])
-    best: tuple[Score, npt.NDArray[np.float64], frozenset[str]] | None = None
-    for share in SHARES if weak else ():
-        names = frozenset(weak[: max(1, round(share * len(weak)))])
-        if len(names) == len(told):
-            continue
+    shares = [weak[: max(1, round(share * len(weak)))] for share in SHARES if weak]
+    tried = [names for names in map(frozenset, shares) if len(names) < len(told)]
 
-        def without(_: int, one: Try, names: frozenset[str] = names) -> tuple[Floats, Floats]:
-            kept = one.of(names)
-            return one.x[:, kept], one.valid_x[:, kept]
+    def without(names: frozenset[str], _: int, one: Try) -> tuple[Floats, Floats]:
+        kept = one.of(names)
+        return one.x[:, kept], one.valid_x[:, kept]
 
-        after = anew(quick, tries, rounds, without)
-        gain = compared(quick, before, after, LIKELY)
-        if gain.low > 0:
-            best = gain, after, names
-            break
-    if best is None:
+    losses = anew(quick, tries, rounds, [partial(without, names) for names in tried])
+    weighed = [(compared(quick, before, one, LIKELY), one) for one in losses]
+    good = [place for place, (gain, _) in enumerate(weighed) if gain.low > 0]
+    if not good:
         said = "nor is it predicted better without those that tell least"
         statement = f"All {len(told)} columns stay: {said if weak else 'each tells something'}."
         return (), before, Finding(policy="selection", kept=False, statement=statement)
-    gain, after, names = best
+    names, (gain, after) = tried[good[0]], weighed[good[0]]
     dropped = tuple(sorted(names))
     shown = ", ".join(dropped[:10]) + (" and others" if len(dropped) > 10 else "")
     statement = (
@@ -162,17 +158,19 @@ def _select(
 def _telling(quick: Quick, tries: Sequence[Try], rounds: int) -> dict[str, float]:
     """Return how many times as much each column gains as its own values dealt to other rows."""
     names = sorted({name for one in tries for made in one.sources for name in made})
-    real, dealt = (dict.fromkeys(names, 0.0) for _ in range(2))
-    for turn in range(max(DEALS, len(tries))):
+
+    def deal(turn: int) -> npt.NDArray[np.float64]:
         one = tries[turn % len(tries)]
         order = np.random.default_rng([quick.seed, 7, turn]).permutation(len(one.x))
         both = np.hstack([one.x, one.x[order]])
-        booster = replace(quick, seed=quick.seed + turn).fit(both, one.y, rounds // 4)
-        gained = gains(booster)
-        for name in names:
-            places = np.flatnonzero([name in made for made in one.sources])
-            real[name] += float(gained[places].sum())
-            dealt[name] += float(gained[places + one.x.shape[1]].sum())
+        seeded = replace(quick, seed=quick.seed + turn)
+        gained = gains(seeded.fit(both, one.y, rounds // 4)).reshape(2, -1)
+        within = np.array([[name in made for made in one.sources] for name in names])
+        summed: npt.NDArray[np.float64] = gained @ within.T
+        return summed
+
+    found = np.sum(quick.each(deal, range(max(DEALS, len(tries)))), axis=0)
+    real, dealt = (dict(zip(names, one.tolist(), strict=True)) for one in found)
     return {
         name: real[name] / dealt[name] if dealt[name] else (math.inf if real[name] else 0.0)
         for name in names
@@ -199,24 +197,19 @@ def _interact(
     found = candidates(names)
     if not found:
         return (), None
-    ranked = [_ranked(quick, one, found, dropped, rounds) for one in tries]
-    best: tuple[int, Score, npt.NDArray[np.float64]] | None = None
-    for size in dict.fromkeys(min(size, len(found)) for size in SIZES):
+    ranked = quick.each(lambda one: _ranked(quick, one, found, dropped, rounds), tries)
+    sizes = tuple(dict.fromkeys(min(size, len(found)) for size in SIZES))
 
-        def more(number: int, one: Try, size: int = size) -> tuple[Floats, Floats]:
-            chosen = _best(ranked[number], found, size)
-            kept = one.of(dropped)
-            return (
-                np.hstack([one.x[:, kept], _made(chosen, one.tensors)]),
-                np.hstack([one.valid_x[:, kept], _made(chosen, one.valid_tensors)]),
-            )
+    def more(size: int, number: int, one: Try) -> tuple[Floats, Floats]:
+        chosen, kept = _best(ranked[number], found, size), one.of(dropped)
+        return (
+            np.hstack([one.x[:, kept], _made(chosen, one.tensors)]),
+            np.hstack([one.valid_x[:, kept], _made(chosen, one.valid_tensors)]),
+        )
 
-        after = anew(quick, tries, rounds, more)
-        gain = compared(quick, before, after, SURE)
-        if best is None or gain.value > best[1].value:
-            best = size, gain, after
-    assert best is not None
-    size, gain, _ = best
+    losses = anew(quick, tries, rounds, [partial(more, size) for size in sizes])
+    gains_of = [compared(quick, before, after, SURE) for after in losses]
+    gain, size = max(zip(gains_of, sizes, strict=True), key=lambda pair: pair[0].value)
     if gain.low <= 0:
         statement = f"Sums, differences, products and ratios do not pay: with them {saved(gain)}."
         return (), Finding(policy="interactions", kept=False, statement=statement, gain=gain)
