@@ -75,9 +75,8 @@ def tails(evidence: Evidence, metric: str) -> Iterator[Anomaly]:
         )
     if names:
         shown = ", ".join(map(repr, names[:_SHOWN])) + (", …" if len(names) > _SHOWN else "")
-        parts.append(
-            f"{len(names)} features whose few largest values outweigh all others ({shown})"
-        )
+        many = f"{len(names)} feature{'s' * (len(names) > 1)}"
+        parts.append(f"{many} whose few largest values outweigh all others ({shown})")
         remedies.append(
             "Trees do not mind such features, linear models and distances do: check that their "
             "largest values are right."
