@@ -33,6 +33,11 @@ _DATATYPES: Mapping[Kind, tuple[str, ...]] = {
 }
 
 
+def datatypes(column: Column) -> tuple[str, ...]:
+    """Return the datatypes that a column is taken in; the first is its own."""
+    return _DATATYPES[column.kind]
+
+
 def metadata(name: str, version: int, schema: Schema) -> dict[str, Any]:
     """Return the model's metadata: each input and output with its datatype and shape."""
     outputs = [{"name": "prediction", "datatype": _predicted(schema), "shape": [-1, 1]}]

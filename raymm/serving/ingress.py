@@ -62,6 +62,7 @@ class ShortWay:
             return
         if not self._sought:  # Serve makes its middlewares before the replica is whole
             self._lane, self._sought = lane_of(self._app), True
+            gc.collect()  # else rubbish that lies there is kept for ever
             gc.freeze()
         if self._lane is not None and scope["path"].startswith(_AT_THE_ROOT):
             await self._lane(scope, receive, in_one_piece(send, identified=scope["headers"]))

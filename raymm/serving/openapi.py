@@ -15,6 +15,7 @@ from typing import Any
 from raymm.artifacts import Column, Schema
 from raymm.serving import overview
 from raymm.serving.identity import PATTERN, ROW_PATTERN
+from raymm.serving.inference_openapi import infer_body, infer_parameters, inferred_schema
 from raymm.serving.protocol import example
 from raymm.serving.sources import Served
 
@@ -95,6 +96,8 @@ def _model_paths(served: Served, max_rows: int, max_explained: int) -> dict[str,
             "required": ["model", "accepted", "predictions"],
         },
     )
+    infer = _told("Predict (Open Inference Protocol v2)", inferred_schema(schema))
+    infer |= {"parameters": infer_parameters(), "requestBody": infer_body(schema, max_rows)}
     known = schema.classes[0] if schema.classes else 0.0
     labels = _csv([["id", "label"], ["4f1c9a0be27d3358", known]])
     _take_tables(feedback, "the columns id and label", labels)
@@ -111,9 +114,7 @@ def _model_paths(served: Served, max_rows: int, max_explained: int) -> dict[str,
         f"/v2/models/{served.name}/ready": {
             "get": _operation("Whether the model is loaded", "Ready", open_=True)
         },
-        f"/v2/models/{served.name}/infer": {
-            "post": _operation("Predict (Open Inference Protocol v2)", "Tensors")
-        },
+        f"/v2/models/{served.name}/infer": {"post": infer},
     }
 
 

@@ -213,8 +213,9 @@ def test_ray_finds_it_by_its_name():
 
 
 def test_the_collector_overlooks_what_is_there_at_the_first_prediction(monkeypatch):
-    frozen = []
+    frozen, collected = [], []
     monkeypatch.setattr(ingress.gc, "freeze", lambda: frozen.append(True))
+    monkeypatch.setattr(ingress.gc, "collect", lambda: collected.append(len(frozen)))
     way = ShortWay(App())
 
     async def receive():
@@ -230,3 +231,4 @@ def test_the_collector_overlooks_what_is_there_at_the_first_prediction(monkeypat
     for path, times in (("/v1/models/churn/feedback", 0), (PREDICT, 1), (PREDICT, 1)):
         asyncio.run(ask(path))
         assert len(frozen) == times
+    assert collected == [0]  # once, before
