@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from raymm.artifacts import NO_TIME, Anomaly, Column, Schema, Table
+from raymm.data.spikes import spike
 from raymm.features.columns import numbers, times
 
 _SWAPPED = {
@@ -23,15 +25,39 @@ def doubts(table: Table, schema: Schema) -> Iterator[Anomaly]:
     """Yield a warning for each column that may be read in two ways, from its first 100,000 rows.
 
     These are dates whose day and month could stand for each other, and numbers such as -999 that
-    stand far outside all others and may mean "missing".
+    may mean "missing": they stand far outside all others, or are far more frequent than these.
     """
+    left: list[Column] = []
+    suspected: set[float] = set()
     for column in schema.columns:
         if column.role == "ignored" or column.name not in table.frame.columns:
             continue
         if column.kind == "datetime":
             yield from _readings(table.frame[column.name].iloc[:_ROWS], column)
         elif column.kind == "number" and column.role == "feature":
-            yield from _sentinels(table.frame[column.name].iloc[:_ROWS], column)
+            told = list(_numbers(table, column))
+            suspected |= {value for value, _ in told}
+            yield from (one for _, one in told)
+            left += [] if told else [column]
+    for column in left if suspected else []:
+        yield from (one for _, one in _numbers(table, column, sorted(suspected)))
+
+
+def _numbers(
+    table: Table, column: Column, elsewhere: Sequence[float] = ()
+) -> Iterator[tuple[float, Anomaly]]:
+    """Yield numbers of a column that may mean "missing", each with what is told of it."""
+    values = numbers(table.frame[column.name].iloc[:_ROWS], column)
+    values = values[np.isfinite(values)]
+    far = list(_far(values, column))
+    for end, count in far:
+        share = f"{count} of {len(values)} rows, far from all other values"
+        yield end, _suspected(column, end, share)
+    found = None if far else spike(values, elsewhere)
+    if found is not None:
+        share = f"{found.count} of {found.rows} rows, {found.times:.0f} times as many as hold"
+        told = _suspected(column, found.value, f"{share} any other value but 0")
+        yield found.value, told
 
 
 def _readings(cells: pd.Series, column: Column) -> Iterator[Anomaly]:
@@ -57,12 +83,9 @@ def _readings(cells: pd.Series, column: Column) -> Iterator[Anomaly]:
         )
 
 
-def _sentinels(cells: pd.Series, column: Column) -> Iterator[Anomaly]:
-    if not any(_nines(end) for end in (column.minimum, column.maximum)):
-        return
-    values = numbers(cells, column)
-    values = values[np.isfinite(values)]
-    if len(values) < 20:
+def _far(values: npt.NDArray[np.float64], column: Column) -> Iterator[tuple[float, int]]:
+    """Yield nines at an end of a column that are far from its other values, and their rows."""
+    if not any(_nines(end) for end in (column.minimum, column.maximum)) or len(values) < 20:
         return
     for end, word in ((values.min(), "smallest"), (values.max(), "largest")):
         rest = values[values != end]
@@ -73,18 +96,22 @@ def _sentinels(cells: pd.Series, column: Column) -> Iterator[Anomaly]:
         width = max(high - low, abs(high), abs(low)) if high > low else abs(high)
         outside = low - end if word == "smallest" else end - high
         if outside > 0.5 * width or (end < 0 <= low):
-            shown = f"{end:.0f}" if float(end).is_integer() else f"{end:g}"
-            if "decimal comma" in (column.format or ""):
-                shown = shown.replace(".", ",")
-            yield Anomaly(
-                rule="number that may mean missing",
-                column=column.name,
-                observed=f"{shown} in {count} of {len(values)} rows, far from all other values",
-                allowed="an empty cell where a value is missing",
-                remedy=f'If {shown} means "missing", add "{shown}" to the column\'s missing '
-                "words in the schema.",
-                severity="warning",
-            )
+            yield float(end), count
+
+
+def _suspected(column: Column, value: float, share: str) -> Anomaly:
+    shown = f"{value:.0f}" if value.is_integer() else f"{value:g}"
+    if "decimal comma" in (column.format or ""):
+        shown = shown.replace(".", ",")
+    return Anomaly(
+        rule="number that may mean missing",
+        column=column.name,
+        observed=f"{shown} in {share}",
+        allowed="an empty cell where a value is missing",
+        remedy=f'If {shown} means "missing", add "{shown}" to the column\'s missing '
+        "words in the schema.",
+        severity="warning",
+    )
 
 
 def _nines(value: float | None) -> bool:

@@ -30,7 +30,7 @@ def test_dates_are_doubted_where_day_and_month_could_change_places(
 @pytest.mark.parametrize(
     ("low", "high", "mark", "told"),
     [(0, 80, -999, True), (0, 80, -99.99, True), (0, 80, 9999, True), (0, 80, 99, False),
-     (-2000, 2000, -999, False), (0, 80, -997, False)],
+     (-2000, 2000, -999, True), (0, 80, -997, False)],
 )  # fmt: skip
 def test_nines_far_from_all_other_numbers_are_a_hint(
     made: Callable[..., Any], low: float, high: float, mark: float, told: bool
@@ -60,3 +60,19 @@ def test_the_word_that_is_advised_takes_the_numbers_away(
         schema = dataclasses.replace(known.schema, columns=columns)
         assert list(doubts(known.table, schema)) == []
         assert int(np.isnan(encode(known.table.frame, schema)["x"]).sum()) == 15
+
+
+def test_a_number_that_is_suspected_in_one_column_is_looked_for_in_others(
+    made: Callable[..., Any],
+) -> None:
+    rng = np.random.default_rng(0)
+    odd = np.arange(400) % 20 == 0
+    x = np.where(odd, -777, rng.integers(-2000, 2000, 400))
+    far = np.where(odd, -999, rng.integers(0, 90, 400))
+    inside = np.where(np.arange(400) % 40 == 0, -999, rng.integers(-2000, 2000, 400))
+    given = made({"x": x, "far": far, "inside": inside, "y": ["a", "b"] * 200})
+    told = {a.column: a for a in doubts(given.table, given.schema)}
+    assert set(told) == {"far", "inside"}
+    assert "-999 in 10 of 400 rows" in told["inside"].observed
+    alone = made({"x": x, "inside": inside, "y": ["a", "b"] * 200})
+    assert not list(doubts(alone.table, alone.schema))
