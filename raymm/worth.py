@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from raymm.artifacts import Dataset, Finding, Interaction
 from raymm.attempts import Floats, Try, anew, attempts, compared, constant, saved
-from raymm.features.combination import candidates, combined, label
+from raymm.features.combination import candidates, combined, finite, label
 from raymm.models.quick import Quick, gains
 
 LEAST_ROWS = 500
@@ -267,4 +267,4 @@ def _best(
 
 
 def _made(interactions: Sequence[Interaction], tensors: dict[str, npt.NDArray[Any]]) -> Floats:
-    return np.column_stack([combined(one, tensors) for one in interactions])
+    return np.column_stack([finite(combined(one, tensors)) for one in interactions])

@@ -42,17 +42,20 @@ def candidates(names: Sequence[str]) -> tuple[Interaction, ...]:
 
 
 def combined(interaction: Interaction, tensors: Tensors) -> Floats:
-    """Return an interaction's values, shape (n,), NaN where a number is missing or none comes out.
+    """Return an interaction's values, shape (n,), NaN where a number is missing.
 
-    Each is rounded to float32 once. A division by nothing and what is beyond the range of float32
-    are missing, as such a number in a column is.
+    Each is rounded to float32 once. A number divided by 0 and what is beyond the range of float32
+    are infinite, 0 by 0 is NaN.
     """
     first = np.asarray(tensors[interaction.first], dtype=np.float32)
     second = np.asarray(tensors[interaction.second], dtype=np.float32)
     with np.errstate(all="ignore"):
-        made = OPERATIONS[interaction.operation][2](first, second)
-    made[np.isinf(made)] = np.nan
-    return made
+        return OPERATIONS[interaction.operation][2](first, second)
+
+
+def finite(values: Floats) -> Floats:
+    """Return values with NaN in place of what is infinite."""
+    return np.where(np.isinf(values), np.float32(np.nan), values)
 
 
 class Combination(Transform):
@@ -65,7 +68,16 @@ class Combination(Transform):
         The first of its columns, which the features count for.
     number : type of Transform
         What the encoding takes numbers by; it is given the result.
+
+    Attributes
+    ----------
+    mends : bool
+        Whether infinite results are missing, as training rows had some. Where they had none, an
+        infinite one is the largest or smallest number: most columns are never 0, and a node for
+        each of them would take as long as the division.
     """
+
+    mends = False
 
     def __init__(self, interaction: Interaction, first: Column, number: type[Transform]) -> None:
         super().__init__(first)
@@ -77,20 +89,23 @@ class Combination(Transform):
         return combined(self.interaction, tensors)
 
     def take_onnx(self, builder: GraphBuilder, inputs: Mapping[str, str]) -> str:
-        """Add the operator."""
+        """Add the operator, and what `mends` asks for."""
         pair = [inputs[self.interaction.first], inputs[self.interaction.second]]
         made = builder.node(OPERATIONS[self.interaction.operation][1], pair)
+        if not self.mends:
+            return made
         endless = builder.node("IsInf", [made])
         return builder.node("Where", [endless, builder.constant(np.nan), made])
 
     def fit(self, values: npt.NDArray[Any], y: npt.NDArray[Any]) -> Self:
         """Learn from the results what a number's transform learns."""
-        self.number.fit(values, y)
+        self.mends = bool(np.isinf(values).any())
+        self.number.fit(finite(values), y)
         return self
 
     def transform(self, values: npt.NDArray[Any]) -> Floats:
         """Return what is made of results, shape (n, k)."""
-        return self.number.transform(values)
+        return self.number.transform(finite(values) if self.mends else values)
 
     def to_onnx(self, builder: GraphBuilder, tensor: str) -> str:
         """Add the number's nodes; ``tensor`` names the results that `take_onnx` made."""

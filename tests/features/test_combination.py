@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raymm.artifacts import Column, Interaction, Schema
-from raymm.features.combination import OPERATIONS, Combination, candidates, combined, label
+from raymm.features.combination import OPERATIONS, Combination, candidates, label
 from raymm.features.number import Number
 from raymm.features.pipeline import fit_features
 from raymm.features.scaled_number import ScaledNumber
@@ -45,19 +45,30 @@ def in_onnxruntime(part, tensors):
 @settings(deadline=None, max_examples=25)
 def test_the_graph_makes_the_same_bits(operation, rows):
     tensors = table([*rows, *EDGES])
-    part = Combination(pair(operation), A, Number).fit(
-        Combination(pair(operation), A, Number).take(tensors), np.zeros(0)
-    )
+    part = Combination(pair(operation), A, Number)
+    part.fit(part.take(tensors), np.zeros(0))
     np.testing.assert_array_equal(in_onnxruntime(part, tensors), part.transform(part.take(tensors)))
 
 
-def test_what_no_number_comes_of_is_missing():
+def test_where_training_rows_have_infinite_results_they_are_missing():
     tensors = table([(1.0, 0.0), (0.0, 0.0), (6.0, 3.0), (np.nan, 2.0)])
-    np.testing.assert_array_equal(
-        combined(pair("ratio"), tensors), np.array([np.nan, np.nan, 2.0, np.nan], np.float32)
-    )
-    far = table([(3e38, 3e38), (1.0, 2.0)])
-    np.testing.assert_array_equal(combined(pair("sum"), far), np.array([np.nan, 3.0], np.float32))
+    part = Combination(pair("ratio"), A, Number)
+    part.fit(part.take(tensors), np.zeros(0))
+    assert part.mends
+    made = part.transform(part.take(tensors))
+    np.testing.assert_array_equal(made[:, 0], np.array([np.nan, np.nan, 2.0, np.nan], np.float32))
+
+
+@pytest.mark.parametrize("number", [Number, ScaledNumber])
+def test_where_they_have_none_a_later_one_is_the_largest_number(number):
+    part = Combination(pair("ratio"), A, number)
+    part.fit(part.take(table([(1.0, 2.0), (6.0, 3.0), (5.0, 1.0), (9.0, 2.0)])), np.zeros(0))
+    assert not part.mends
+    new = table([(1.0, 0.0), (0.0, 0.0), (-1.0, 0.0), (4.0, 2.0)])
+    made = part.transform(part.take(new))
+    np.testing.assert_allclose(in_onnxruntime(part, new), made, rtol=1e-6)
+    assert made[0, 0] > made[3, 0] > made[2, 0]
+    assert np.isfinite(made[[0, 2, 3]]).all()
 
 
 def test_the_dense_form_has_no_missing_values_and_the_graph_agrees():
