@@ -2,13 +2,14 @@
 
 On a terminal a spinner turns, so that nobody takes a slow start for a standstill; below the line
 of the search stand the leaders. Elsewhere there are lines without control codes: one a stage, one
-for trials now and then, and one after a while of silence. No line is longer than the terminal.
+for trials now and then, and one after a while of silence. No line is longer than the terminal;
+where there is none, lines are whole, or as long as the environment's ``COLUMNS`` says.
 """
 
 from __future__ import annotations
 
 import math
-import shutil
+import os
 import sys
 import threading
 import time
@@ -121,6 +122,12 @@ def fitted(text: str, width: int) -> str:
     return flat if len(flat) <= width else flat[: max(0, width - 1)] + "…"
 
 
+def _columns() -> int:
+    """Return the width that is set for lines of a file or a log; none is without end."""
+    said = os.environ.get("COLUMNS", "")
+    return int(said) if said.isdecimal() and int(said) > 0 else sys.maxsize
+
+
 class _Plain:
     """Lines for a file, a pipe or a log."""
 
@@ -148,13 +155,12 @@ class _Plain:
                 self._say(event, now)
 
     def _say(self, event: Progress, now: float) -> None:
-        width = shutil.get_terminal_size((110, 24)).columns
         text = line(event, now - self._started)
         best = leader(1, event.leaders[0]).strip() if event.leaders else ""
         if best and best != self._leader:
             text = f"{text}  (best: {best.partition('  ')[2]})"
         self._leader = best
-        click.echo(fitted(text, width), err=True)
+        click.echo(fitted(text, _columns()), err=True)
         self._at = now
 
     def _beat(self) -> None:

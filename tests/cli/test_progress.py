@@ -134,6 +134,17 @@ def test_lines_end_at_the_width_that_is_set(capsys, monkeypatch):
     assert all(len(one) <= 40 for one in lines)
 
 
+@pytest.mark.parametrize("columns", [None, "", "0", "wide"])
+def test_lines_of_a_log_are_whole(columns, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    with shown.progress() as notify:
+        notify(Progress(stage="data", message="x" * 500 + "\nend"))
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.endswith("x" * 500 + " end")
+
+
 SCRIPT = """
 import time
 from raymm.artifacts import Progress, Trial
