@@ -8,7 +8,10 @@ and at most 5 % may be blessed; both are shown with the interval of Clopper and 
 1 where either is missed. How the leaderboard's best looks is shown beside it.
 
     python tests/benchmarks/bench_noise.py [--runs 200] [--trials 50] [--rows 600]
-        [--families linear,lightgbm] [--processes 1]
+        [--families linear,lightgbm] [--algorithm random] [--processes 1]
+
+The default search is measured by ``--algorithm auto --families auto``. Every trial is trained in
+full and told to the algorithm; schedulers that stop trials early have no part in it.
 """
 
 from __future__ import annotations
@@ -17,8 +20,10 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: threads do not help, and disturb
 
@@ -42,20 +47,49 @@ def table(seed: int, rows: int) -> pd.DataFrame:
     return frame.assign(y=generator.choice(["no", "yes"], rows))
 
 
-def live(task: tuple[int, int, int, str]) -> tuple[float, float, float, float, bool]:
+class Told:
+    """A ledger that tells a searcher of each trial, as the real search does."""
+
+    def __init__(self, ledger: Any, searcher: Any) -> None:
+        self._ledger, self._searcher = ledger, searcher
+
+    def trials(self) -> Any:
+        """Return the ledger's trials."""
+        return self._ledger.trials()
+
+    def append(self, kind: str, *, trial: Mapping[str, Any]) -> None:
+        """Keep a trial, and let the searcher learn from it."""
+        from raymm.search.searcher import Result
+
+        self._ledger.append(kind, trial=trial)
+        self._searcher.observe([Result(trial["id"], trial["config"], trial["value"])])
+
+
+def search_told(
+    prepared: Any, space: Any, searcher: Any, halving: Any, ledger: Any, **how: Any
+) -> Any:
+    """Search in this process, one trial after another."""
+    from conftest import search_here
+
+    return search_here(prepared, space, searcher, halving, Told(ledger, searcher), **how)
+
+
+def live(task: tuple[int, int, int, str, str]) -> tuple[float, float, float, float, bool]:
     """Return the score, its interval, the leaderboard's best, and whether it was blessed."""
     from conftest import stand_in
 
-    from raymm import lifecycle
+    from raymm import lifecycle, searching
     from raymm.api import _configuration
 
-    seed, trials, rows, families = task
+    seed, trials, rows, families, algorithm = task
     with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
         stand_in(patch)
+        patch.setattr(searching.tune, "search", search_told)
         changes = {
             "name": "noise", "data.target": "y", "goal.metric": "roc_auc", "seed": seed,
-            "search.trials": trials, "search.parallel": 1, "search.algorithm": "random",
-            "search.families": families.split(","), "storage": home,
+            "search.trials": trials, "search.parallel": 1, "search.algorithm": algorithm,
+            "search.families": families if families == "auto" else families.split(","),
+            "storage": home,
         }  # fmt: skip
         config, made = _configuration(table(seed, rows), changes)
         run = lifecycle.run(config, table=made)
@@ -78,9 +112,11 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=50)
     parser.add_argument("--rows", type=int, default=600)
     parser.add_argument("--families", default=FAMILIES)
+    parser.add_argument("--algorithm", default="random", help="as search.algorithm, such as auto")
     parser.add_argument("--processes", type=int, default=1)
     given = parser.parse_args()
-    tasks = [(seed, given.trials, given.rows, given.families) for seed in range(given.runs)]
+    said = (given.trials, given.rows, given.families, given.algorithm)
+    tasks = [(seed, *said) for seed in range(given.runs)]
     found = []
     with ProcessPoolExecutor(given.processes) as pool:
         for one in pool.map(live, tasks):
