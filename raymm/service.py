@@ -153,10 +153,12 @@ def serve_application(args: Mapping[str, Any]) -> Any:
 
 def _monitor(ordered: Order) -> None:
     from raymm.monitoring import actor
+    from raymm.registry.shared import SharedFile
 
     for name, config in {ordered.name: ordered.monitoring, **ordered.beside}.items():
         state = home_folder() / "monitors" / name
-        actor.start(name, config=config, state_dir=str(state))
+        away = SharedFile(storage=ordered.storage, path=f"monitors/{name}/state.json")
+        actor.start(name, config=config, state_dir=str(state), away=away)
 
 
 # --------------------------------------------------------------------------------- start and stop

@@ -1,8 +1,8 @@
 """The monitors of a model in one Ray actor, and the watcher through which a replica reaches it.
 
 The actor has a name, belongs to no driver, and is restarted whenever it dies; it goes on from the
-state that it flushed last. ``state_dir`` must be reachable from every node that the actor may be
-restarted on. A replica never waits for it: batches go into a bounded buffer that a thread sends.
+state that it flushed last, or on another node from its copy in storage. A replica never waits for
+it: batches go into a bounded buffer that a thread sends.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,8 @@ from raymm.artifacts import Batch, Feedback, Statistics, Target, as_record
 from raymm.artifacts.figures import increase
 from raymm.config import NAME_PATTERN
 from raymm.errors import ConfigError, NotFound, RegistryError, ServingError
+from raymm.monitoring.announcing import Announced, Announcing
+from raymm.monitoring.copied import Away, Copied
 from raymm.monitoring.merging import Gathering, merge, size
 from raymm.monitoring.observer import Observer
 from raymm.sections import MonitoringConfig
@@ -36,8 +37,6 @@ MOST_ROWS = 200_000
 """Rows, and labels too, that a watcher holds at most before it drops what comes."""
 MOST_BYTES = 64 << 20
 """Of both together; as much again may be on its way."""
-MOST_ANNOUNCED = 4
-"""Versions beside the champion that a watcher remembers to be served."""
 
 _log = logging.getLogger(__name__)
 _GAUGES = ("statistic", "threshold", "drifted", "missing", "unseen")
@@ -53,10 +52,16 @@ def actor_name(name: str) -> str:
 class MonitorActor:
     """What runs in the actor: an `Observer`, flushed and shown to Ray's metrics by a thread."""
 
-    def __init__(self, name: str, config: Mapping[str, Any], state_dir: str) -> None:
+    def __init__(
+        self, name: str, config: Mapping[str, Any], state_dir: str, away: Away | None = None
+    ) -> None:
         settings = MonitoringConfig.model_validate(config)
         self._period = settings.flush or 5.0
+        self._life = uuid.uuid4().hex
         path = Path(state_dir) / f"{actor_name(name)}.json"
+        self._copied = None if away is None else Copied(path, away)
+        if self._copied is not None:
+            self._copied.fetch()
         self._observer = Observer(name, config=settings, path=path, clock=time.time)
         self._shown = _Shown(name)
         self._shown.start_from(self._observer.report())
@@ -66,14 +71,25 @@ class MonitorActor:
         while True:
             time.sleep(self._period)
             try:
-                self.flush()
+                self._observer.flush()
                 self._shown.show(self._observer.report())
             except Exception:  # the thread must live on; the next round tries again
                 _log.exception("The monitor's flush failed.")
+            self._push()
+
+    def _push(self) -> None:
+        try:
+            if self._copied is not None:
+                self._copied.push()
+        except Exception as error:  # as above
+            _log.warning("The monitor's state could not be copied to storage: %s", error)
 
     def flush(self) -> None:
-        """Write the state now."""
+        """Write the state now, and its copy."""
         self._observer.flush()
+        if self._copied is not None:
+            self._copied.soon()
+            self._push()
 
     def configure(self, config: Mapping[str, Any]) -> None:
         """Take over a configuration."""
@@ -94,6 +110,8 @@ class MonitorActor:
             version, statistics, take_over=take_over, target=target, champion=champion
         )
         self._observer.flush()
+        if self._copied is not None:
+            self._copied.soon()
 
     def tell(
         self,
@@ -106,8 +124,9 @@ class MonitorActor:
         return self._observer.tell(batches, client=client, sequence=sequence, feedback=feedback)
 
     def report(self) -> dict[str, Any]:
-        """See `Observer.report`."""
-        return self._observer.report()
+        """See `Observer.report`; "life" is another in each process of the actor."""
+        made = self._observer.report()
+        return made | {"life": self._life} if made else made
 
     def metrics_text(self) -> str:
         """See `Observer.metrics_text`."""
@@ -156,13 +175,22 @@ class _Shown:
                     gauge.set(float(figures[key]), tags={"model": self._name, "feature": feature})
 
 
-def start(name: str, *, config: MonitoringConfig, state_dir: str, timeout: float = 60.0) -> Any:
+def start(
+    name: str,
+    *,
+    config: MonitoringConfig,
+    state_dir: str,
+    away: Away | None = None,
+    timeout: float = 60.0,
+) -> Any:
     """Return the handle of a model's monitor, started where it does not run yet.
 
     Parameters
     ----------
     state_dir : str
-        The folder of its state.
+        The folder of its state on the node that it runs on.
+    away : Away or None
+        Where a copy is kept that every node reaches.
     timeout : float
         How long to wait for it to answer, in seconds.
 
@@ -182,7 +210,7 @@ def start(name: str, *, config: MonitoringConfig, state_dir: str, timeout: float
             max_restarts=-1,
             num_cpus=0,
         )
-        .remote(name, record, str(Path(state_dir).absolute()))
+        .remote(name, record, str(Path(state_dir).absolute()), away)
     )
     try:
         ray.get(handle.configure.remote(record), timeout=timeout)
@@ -208,19 +236,6 @@ def stop(name: str) -> None:
     with contextlib.suppress(ray.exceptions.RayError, RegistryError, TimeoutError):
         ray.get(handle.flush.remote(), timeout=10)
     ray.kill(handle, no_restart=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Served:
-    """A version as it was announced."""
-
-    statistics: Statistics
-    target: Target | None
-    champion: bool
-
-    def beside(self) -> _Served:
-        """Return it as one that is no champion."""
-        return replace(self, champion=False)
 
 
 class ActorWatcher:
@@ -252,8 +267,7 @@ class ActorWatcher:
         self._sending: tuple[list[Batch], list[Feedback]] = ([], [])
         self._sequence = 0
         self._told: set[int] = set()
-        self._served: dict[int, _Served] = {}
-        self._announce: dict[int, bool] = {}  # to be said: take over, or ensure only
+        self._announcing = Announcing()
         self._report: Mapping[str, Any] = {}
         self._fetched = 0.0
         self._handle: Any = None
@@ -270,16 +284,7 @@ class ActorWatcher:
         champion: bool = True,
     ) -> None:
         """Say that a version is served from now on; it is sent before the next batches."""
-        with self._lock:
-            self._served.pop(version, None)
-            if champion:
-                self._served = {number: one.beside() for number, one in self._served.items()}
-            self._served[version] = _Served(statistics, target, champion)
-            self._announce[version] = True
-            for old in list(self._served)[: -MOST_ANNOUNCED - 1]:
-                if not self._served[old].champion:
-                    del self._served[old]
-                    self._announce.pop(old, None)
+        self._announcing.add(version, Announced(statistics, target, champion))
         self._begin()
 
     def tell(self, batch: Batch) -> None:
@@ -358,37 +363,22 @@ class ActorWatcher:
         if batches or feedback:
             told = self._handle.tell.remote(batches, self._client, self._sequence, feedback)
             if ray.get(told, timeout=10) is None:
-                self._say_again(set(self._served))
+                self._announcing.again()
                 return
             self._sending = ([], [])
             self._told |= {batch.version for batch in batches}
         if time.monotonic() - self._fetched > self._refresh:
             self._report = ray.get(self._handle.report.remote(), timeout=10)
             self._fetched = time.monotonic()
-            self._say_again(self._told - set(map(int, self._report.get("versions", ()))))
+            self._announcing.heard(self._report, self._fetched)
+            self._announcing.again(self._told - set(map(int, self._report.get("versions", ()))))
             self._told = set()
 
     def _say_what_is_served(self) -> None:
-        with self._lock:
-            announced = [
-                (version, self._served[version], take_over)
-                for version, take_over in self._announce.items()
-            ]
-        for version, one, take_over in announced:
+        for version, one, take_over in self._announcing.due():
             target = None if one.target is None else as_record(one.target)
             said = self._handle.watch.remote(
                 version, as_record(one.statistics), take_over, target, one.champion
             )
             ray.get(said, timeout=10)
-            with self._lock:
-                if self._served.get(version) is one:
-                    self._announce.pop(version, None)
-
-    def _say_again(self, versions: set[int]) -> None:
-        """Have versions announced where the actor has lost its state.
-
-        Another replica may have told it of them, or of newer ones, by then: nothing is taken over.
-        """
-        with self._lock:
-            for version in versions & set(self._served):
-                self._announce.setdefault(version, False)
+            self._announcing.said(version, one)

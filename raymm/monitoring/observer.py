@@ -271,10 +271,12 @@ class Observer:
             }
             body = json.dumps(content).encode()
             self._changed = False
-        head = {"format": FORMAT, "sha256": hashlib.sha256(body).hexdigest()}
+            saved = self._clock()
+        sha256 = hashlib.sha256(body).hexdigest()
+        head = {"format": FORMAT, "sha256": sha256, "saved_at": saved}
         data = json.dumps(head).encode() + b"\n" + body
         try:
-            _replace(self._path, data)
+            replace_file(self._path, data)
         except OSError as error:
             self._changed = True
             raise RegistryError(
@@ -324,7 +326,22 @@ def _content(data: bytes, now: float) -> dict[str, Any]:
     return {"champion": number, "versions": versions, "sequences": sequences, "labels": None}
 
 
-def _replace(path: Path, data: bytes) -> None:
+def saved_at(data: bytes | None) -> float | None:
+    """Return when a state was saved, in seconds since 1970 UTC; None where it cannot be read.
+
+    Of one that was written before this was told it is 0.
+    """
+    if data is None:
+        return None
+    try:
+        _content(data, 0.0)
+        return float(json.loads(data.partition(b"\n")[0]).get("saved_at", 0.0))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all; raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     stage = path.with_suffix(f".{os.getpid()}.tmp")
     try:

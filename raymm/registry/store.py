@@ -4,9 +4,9 @@ A file is created once, whole, and never changed: a reader sees all of it or not
 named by their SHA-256 and checked against it at every load.
 
 Object stores are reached through obstore, whose ``mode="create"`` is atomic. On local disk it
-calls no fsync (seen with strace), so files there are written here: a staging file, fsync, a hard
-link to the name (which fails where the name exists), fsync of the folder. A kill leaves at most
-a staging file, which nobody reads and `raymm.registry.fsck` removes.
+calls no fsync (seen with strace), so files are written here: a staging file, fsync, a hard link to
+the name (which fails where that exists), fsync of the folder. A kill leaves at most a staging file,
+which nobody reads and `raymm.registry.fsck` removes.
 """
 
 from __future__ import annotations
@@ -106,13 +106,17 @@ class Store:
         """Create a file, whole or not at all; raises Conflict when it exists."""
         self._backend.create(_checked(path), data)
 
+    def replace(self, path: str, data: bytes) -> None:
+        """Write a file that is no record, whole or not at all."""
+        self._backend.replace(_checked(path), data)
+
     def read(self, path: str, *, limit: int | None = None) -> bytes:
         """Return a file's content.
 
         Raises
         ------
         NotFound
-            When there is no such file.
+            When there is none.
         RegistryError
             When it has more than ``limit`` bytes.
         """
@@ -123,10 +127,7 @@ class Store:
         return tuple(sorted(self._backend.list(_checked(prefix))))
 
     def put_blob(self, data: bytes) -> str:
-        """Store a blob and return its SHA-256; one that is there already is left as it is.
-
-        A damaged blob of that name is replaced by ``data``, since only one content fits the name.
-        """
+        """Store a blob and return its SHA-256; one that is there is left, unless it is damaged."""
         sha256 = hashlib.sha256(data).hexdigest()
         path = blob_path(sha256)
         try:

@@ -231,7 +231,7 @@ def test_two_flushes_at_once_write_one_after_the_other(
     watched.watch(1, RECORD)
     order: list[str] = []
     first_writes, goes_on = threading.Event(), threading.Event()
-    replace = module._replace
+    replace = module.replace_file
 
     def slow(path: Path, data: bytes) -> None:
         order.append("begin")
@@ -240,7 +240,7 @@ def test_two_flushes_at_once_write_one_after_the_other(
         replace(path, data)
         order.append("end")
 
-    monkeypatch.setattr(module, "_replace", slow)
+    monkeypatch.setattr(module, "replace_file", slow)
     threads = [threading.Thread(target=watched.flush) for _ in range(2)]
     threads[0].start()
     assert first_writes.wait(10)
