@@ -263,7 +263,8 @@ class TrialConfig(Section):
 
     In shadow it is compared with the champion on the same rows, once there are four times
     ``labels`` labelled ones, as many as ``monitoring.window`` or half of ``monitoring.labels``;
-    after ``patience`` from ``labels`` on, and without any by errors and time alone. It goes on
+    after ``patience`` from ``labels`` on, and without any by errors and time alone; where labels
+    are known to be late, that is after three times their lateness, 90 days at most. It goes on
     where it is surely at most ``margin`` worse (where less is better, that share of the champion's
     value). As a canary it answers ``share`` of the requests. In each stage it must answer
     ``requests``, and be at most ``slower`` times as slow. With ``rollback`` "auto" a new champion
@@ -282,9 +283,10 @@ class TrialConfig(Section):
 
 class MonitoringConfig(Section):
     """``window`` rows are compared with the reference at a time; ``false_alarms_per_day`` is
-    what a person accepts of them when nothing has changed, over all features together. Of
-    predictions that wait for their true labels, and of each version's rows that have one,
-    ``labels`` are kept; the oldest give way.
+    what a person accepts of them when nothing has changed, over all features together. Of each
+    version's rows that have a true label, the newest ``labels`` are kept. As many predictions of
+    all versions wait for theirs; where more come, the newest half stays and the rest is thinned
+    to a sample of every age.
 
     ``retrain`` says what calls for training again, one or more of "drift" (a feature drifted for
     ``windows`` windows in a row), "quality" (that of the last window of labelled rows is surely
