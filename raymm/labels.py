@@ -28,7 +28,7 @@ ROUNDS, TREES = 100, 800
 VISITS, WORDS = 20_000_000, 1000
 """Rows times trees, or times so many words of texts, that are predicted at most."""
 CLASSES = 200
-KEPT = 2000
+KEPT = 5000
 """Doubtful rows that are kept at most."""
 SHOWN = 5
 TRAINED_ON = (

@@ -161,10 +161,8 @@ def _groups(
 def _level(rank: npt.NDArray[np.float64], told: npt.NDArray[np.bool_]) -> float:
     """Return down to which rank most labels are wrong; 0 where that is not to be said."""
     counts = np.array([np.count_nonzero(told & (rank <= level)) for level in LEVELS])
-    wrong = counts[1] / LEVELS[1]
     # Fewer in the first quarter than their share: the second has some that are hard to tell.
-    if counts[0] >= FEW:
-        wrong = min(wrong, (counts[0] + np.sqrt(counts[0])) / LEVELS[0])
+    wrong = min(counts[1] / LEVELS[1], (counts[0] + np.sqrt(counts[0] + 1)) / LEVELS[0])
     whole = np.count_nonzero(rank <= LEVELS[6]) / LEVELS[6]
     good = np.flatnonzero((wrong * LEVELS >= PRECISION * counts) & (counts >= LEAST))
     if not len(good) or wrong < APART * whole or whole - wrong > HARD * len(rank):

@@ -53,7 +53,7 @@ def test_planted_labels_are_found_where_classes_are_apart(classes, share, toward
     found = set(implausible(labels, learnt(logits, share, towards)).places.tolist())
     assert len(found & wrong) >= 0.8 * len(found)
     # Of a few rows a class not many can be told to be evenly spread.
-    assert len(found & wrong) >= (0.75 if len(wrong) > 70 else 0.35) * len(wrong)
+    assert len(found & wrong) >= (0.6 if len(wrong) > 70 else 0.35) * len(wrong)
 
 
 @pytest.mark.parametrize("away", [6.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.2, 1.0, 0.5, 0.0])
