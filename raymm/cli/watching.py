@@ -85,9 +85,11 @@ def _quality(report: Mapping[str, Any]) -> None:
                 if known["low"] is not None
                 else f"  quality  {known['metric']} {known['value']:.4g}"
             )
+            thinned = known.get("thinned", 0)
+            others = f", {thinned:,} that wait no more left out" if thinned else ""
             printing.say(
                 f"           on {known['n']:,} labelled rows{beside}; "
-                f"{known['coverage']:.1%} of predictions have a label"
+                f"{known['coverage']:.1%} of predictions have a label{others}"
             )
         estimated = one.get("estimated", {})
         if estimated.get("accuracy"):

@@ -47,6 +47,10 @@ def test_quality_is_shown_with_its_interval_and_the_estimate_with_its_limit(caps
     out = capsys.readouterr().out
     for words in ("roc_auc 0.9 (0.85 to 0.95)", "1,234 labelled rows;", "50.0%", "of version 3"):
         assert words in out
+    assert "wait no more" not in out
+    version["quality"]["thinned"] = 4321
+    watching.show("loans", {**report(1), "versions": {"2": version}})
+    assert "have a label, 4,321 that wait no more left out" in capsys.readouterr().out
     assert "accuracy 0.8, estimated without labels; it cannot see concept drift" in out
 
 
