@@ -42,7 +42,6 @@ def run(
         changes["name"] = name
     made, table = _configuration(data, changes)
     with printing.progress(quiet=not progress) as notify:
-        table = table or ingest.described(made.data)
         return lifecycle.run(made, notify=notify, table=table)
 
 

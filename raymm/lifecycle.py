@@ -195,7 +195,7 @@ def _dataset(
     config: RunConfig, notify: Notify, table: Table | None, known: Schema | None = None
 ) -> tuple[Dataset, tuple[Anomaly, ...]]:
     notify(Progress(stage="data", message=f"reading {config.data.source}"))
-    table = table or ingest.read(config.data.source)
+    table = table or ingest.table(config.data)
     guessed = Guessed(table)
     described = statistics.describe(table, guessed)
     fairness.require_columns(config.goal.protected, table.frame)
@@ -206,7 +206,9 @@ def _dataset(
     else:
         columns = schema.infer(table, described, config.data, guessed)
     parted = any(split.parting(columns, config.data))
-    anomalies = validation.validate(table, columns, described, parted=parted)
+    anomalies = validation.validate(
+        table, columns, described, parted=parted, metric=config.goal.metric
+    )
     validation.require_valid(anomalies)
     dataset = split.split(table, columns, config.data, seed=config.seed)
     fewer = enough.told(table, dataset, config.data)

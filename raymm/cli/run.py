@@ -52,11 +52,10 @@ def _config(source: str, changed: dict[str, Any]) -> Any:
 
 
 def _live(config: Any, deploy: bool, detach: bool, as_json: bool) -> None:
-    from raymm.data import ingest
     from raymm.lifecycle import run as live
 
     with printing.progress(quiet=as_json) as notify:
-        done = live(config, notify=notify, table=ingest.described(config.data))
+        done = live(config, notify=notify)
     if not as_json:
         printing.run(done)
     if not done.blessing.blessed:

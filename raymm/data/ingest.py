@@ -42,11 +42,6 @@ def table(config: DataConfig) -> Table:
     return read(config.source, encoding=config.encoding, delimiter=config.delimiter)
 
 
-def described(config: DataConfig) -> Table | None:
-    """Return the table where the configuration tells how its text is written, else None."""
-    return table(config) if config.encoding or config.delimiter else None
-
-
 def read(
     source: str,
     *,

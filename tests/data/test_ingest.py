@@ -120,9 +120,8 @@ def test_a_configuration_may_tell_how_text_is_written(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes("a!!y\nKöln!!1\n".encode("cp437") * 2)
     plain = DataConfig(source=str(path), target="y")
-    assert ingest.described(plain) is None
     said = DataConfig(source=str(path), target="y", encoding="cp437", delimiter="!!")
-    made = ingest.described(said)
+    made = ingest.table(said)
     assert made is not None
     assert made.sha256 == ingest.table(said).sha256 != ingest.table(plain).sha256
     assert made.frame["a"].tolist()[0] == "Köln"
