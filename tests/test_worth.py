@@ -89,6 +89,7 @@ def test_columns_that_all_tell_stay():
     assert not found.findings[0].kept
 
 
+@pytest.mark.slow
 def test_of_noise_and_of_few_rows_nothing_is_decided():
     columns = numbers(1200)
     y = np.random.default_rng(3).normal(size=1200)
@@ -97,6 +98,7 @@ def test_of_noise_and_of_few_rows_nothing_is_decided():
     assert worth.weigh(dataset(few, few["a"] * few["b"]), quick()) == worth.Worth()
 
 
+@pytest.mark.slow
 def test_test_rows_are_not_looked_at():
     columns = numbers(1200)
     made = dataset(columns, columns["a"] * columns["b"])
