@@ -1,11 +1,12 @@
 """How much smaller `raymm run` makes what it ships, and how much longer it takes for that.
 
 Each table of ``--data`` is run with no setting but its target, the columns that are left out
-(`LEAKS`), ``--time`` of search and a loss of 0.005 allowed. Then the rest of the run is done once more from the same trials with no compression:
-what that takes less is what compression takes, told as a share of the whole run without it. Shown
-beside it are the score on the test rows of both, and what was chosen. Exits with 1 where a bundle
-is less than 10 times smaller than it was, or a run more than 25 % longer. A file of no more than
-`SMALL` bytes is as small as one gets: the schema and the reference statistics take as much.
+(`LEAKS`), ``--time`` of search and a loss of 0.005 allowed. Then the rest of the run is done once
+more from the same trials with no compression: what that takes less is what compression takes, told
+as a share of the whole run without it. Shown beside it are the score on the test rows of both, and
+what was chosen. Exits with 1 where a bundle is less than 10 times smaller than it was, or a run
+more than 25 % longer. A file of no more than `SMALL` bytes is as small as one gets: the schema and
+the reference statistics take as much.
 
     python tests/benchmarks/bench_size.py [TABLE …] [--time 60] [--loss 0.005] [--data FOLDER]
 """
