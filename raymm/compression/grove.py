@@ -189,6 +189,15 @@ class Grove:
         return made, keep
 
 
+def cells(trees: TreeEnsemble) -> int:
+    """Return the size that `Grove.value` has of an ensemble, without laying it out."""
+    owner = np.searchsorted(trees.roots, trees.leaf, side="right") - 1
+    first = np.zeros(len(trees.roots), np.int64)
+    first[owner] = trees.output
+    alone = np.array_equal(first[owner], trees.output)
+    return len(trees.feature) * (1 if alone else len(trees.base))
+
+
 def _levels(roots: Ints, left: Ints, right: Ints) -> list[Ints]:
     found, at = [], roots
     while len(at):

@@ -2,7 +2,8 @@
 
 What a smaller mix answers follows from what each member answers: nothing is trained, and no graph
 is built to see what it would lose. Members that are added up before anything else is done are left
-to `raymm.compression.prune`, which takes of each what is needed least.
+to `raymm.compression.prune`, which takes of each what is needed least; but forests of more classes
+than it prunes are members as others are.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from raymm.compression import unread_sets
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.join import groups
 from raymm.compression.network import ancestors, fresh, written
+from raymm.compression.prune import WIDEST
 from raymm.compression.tap import answers_of, tapped
 from raymm.errors import BundleError
 from raymm.plugins import compressor
@@ -50,13 +52,13 @@ class Members(Compressor):
     def recipes(self, bundle: Bundle, rows: Rows) -> Sequence[Config]:
         """Return every smaller mix, the smallest graph first.
 
-        None for what is no mix, or one that is pruned as one ensemble.
+        None for what is no mix, or one of which some are pruned as one ensemble.
         """
         import onnx
 
         model = onnx.ModelProto.FromString(bundle.graph)
         mix = _mix(model)
-        if mix is None or groups(model):
+        if mix is None or any(len(one.shift) <= WIDEST for one in groups(model)):
             return ()
         needs = [ancestors(model.graph, part) for part in mix.parts]
         sizes = {place: model.graph.node[place].ByteSize() for place in set().union(*needs)}

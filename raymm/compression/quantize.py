@@ -28,7 +28,7 @@ from raymm.artifacts import Config
 from raymm.bundle.packed import Bundle
 from raymm.compression import unread_sets
 from raymm.compression.compressor import Compressor, Rows
-from raymm.compression.grove import Floats, Grove, Reached, reach
+from raymm.compression.grove import Floats, Grove, Reached, cells, reach
 from raymm.compression.tap import ensemble_of, tapped, tree_nodes
 from raymm.compression.thresholds import coarsened
 from raymm.errors import BundleError
@@ -67,7 +67,7 @@ class Quantize(Compressor):
     def recipes(self, bundle: Bundle, rows: Rows) -> Sequence[Config]:
         """Return ever coarser ones; none for graphs without trees, or with very large ones."""
         ensembles = [ensemble_of(node) for node in tree_nodes(bundle)[1]]
-        if not ensembles or sum(len(e.feature) * len(e.base) for e in ensembles) > LARGEST:
+        if not ensembles or sum(map(cells, ensembles)) > LARGEST:
             return ()
         return tuple({"bits": bits, "thresholds": most} for bits, most in RECIPES)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from raymm.compression.grove import Grove, heights, reach
+from raymm.compression.grove import Grove, cells, heights, reach
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -66,3 +66,19 @@ def test_heights_count_splits_on_the_longest_way(random_trees):
     assert (height[~splits] == 0).all()
     below = np.maximum(height[grove.left[splits]], height[grove.right[splits]])
     assert np.array_equal(height[splits], below + 1)
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_how_large_a_table_of_values_is_is_known_before_it_is_laid_out(random_trees, width):
+    trees = random_trees(2, width=width)
+    assert cells(trees) == Grove.of(trees).value.size
+    # Each tree adds to one output: a column is enough.
+    owner = np.searchsorted(trees.roots, trees.leaf, side="right") - 1
+    first = np.flatnonzero(np.diff(owner, prepend=-1))
+    single = replace(
+        trees,
+        leaf=trees.leaf[first],
+        output=np.arange(len(first)) % width,
+        value=trees.value[first],
+    )
+    assert cells(single) == Grove.of(single).value.size == len(trees.feature)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from raymm.bundle.run import Runner
+from raymm.compression import members
 from raymm.compression.compressor import Rows
 from raymm.compression.members import Members
 from raymm.errors import BundleError
@@ -50,6 +51,13 @@ def test_a_mix_that_is_pruned_as_one_ensemble_is_left_to_pruning(mix, three):
     assert Members().recipes(bundle, three[2]) == ()
     single, _ = mix("binary", ("lightgbm",), (1.0,))
     assert Members().recipes(single, three[2]) == ()
+
+
+def test_forests_of_more_classes_than_are_pruned_are_members(mix, three, monkeypatch):
+    bundle, _ = mix("multiclass", ("forest", "extra_trees", "linear"), WEIGHTS, rounds=10)
+    assert Members().recipes(bundle, three[2]) == ()
+    monkeypatch.setattr(members, "WIDEST", 2)
+    assert len(Members().recipes(bundle, three[2])) == 6
 
 
 @pytest.mark.parametrize("kept", ["", "4", "1+1", "one"])
