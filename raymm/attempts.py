@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from raymm.artifacts import Dataset, Indices, Score
 from raymm.bundle.pipeline import Bench
+from raymm.errors import DataError
+from raymm.features.dealing import together
 from raymm.features.pipeline import Features
 from raymm.models.quick import Quick
 
@@ -23,6 +25,8 @@ ROWS, FEWEST = 15_000, 2_000
 classes are many."""
 FOLDS = 3
 ROUNDS, LEAST_ROUNDS = 200, 20
+BLOCKS = 20
+"""Parts of a fold's groups or times that chance is reckoned by."""
 TREES = 1_000
 """Of one try, all classes together."""
 WORK = 2e8
@@ -31,25 +35,25 @@ WORK = 2e8
 
 @dataclass(frozen=True, kw_only=True)
 class Try:
-    """A fold's rows: features to train on and to be judged by, and the numbers that they are of."""
+    """A fold's rows: features to train on and to be judged by, and the numbers that they are of.
+
+    ``part`` deals the rows to be judged by, shape (n,), where those of a part are of the same
+    groups or times and err alike; None where each row stands for itself.
+    """
 
     features: Features
     x: Floats
     y: npt.NDArray[Any]
     valid_x: Floats
     valid_y: npt.NDArray[Any]
+    part: npt.NDArray[np.int64] | None = None
     tensors: dict[str, npt.NDArray[Any]] = field(repr=False)
     valid_tensors: dict[str, npt.NDArray[Any]] = field(repr=False)
 
     @cached_property
     def sources(self) -> tuple[frozenset[str], ...]:
         """The columns that each feature is made of."""
-        parts = zip(self.features.transforms, self.features.kept, strict=True)
-        return tuple(
-            frozenset({part.column.name, getattr(part, "second", part.column).name})
-            for part, kept in parts
-            for _ in kept
-        )
+        return tuple(map(frozenset, self.features.sources))
 
     def of(self, columns: frozenset[str]) -> npt.NDArray[np.int64]:
         """Return the places of the features that none of these columns is needed for."""
@@ -71,14 +75,18 @@ def attempts(dataset: Dataset, quick: Quick, *, spare: int) -> tuple[list[Try], 
     for number, fold in enumerate(dataset.folds[:FOLDS]):
         generator = np.random.default_rng([quick.seed, 6, number])
         train, valid = _few(fold.train, rows, generator), _few(fold.valid, rows, generator)
-        features, matrix = Bench(dataset, train).features("ordinal")
+        try:
+            features, matrix = Bench(dataset, train).features("ordinal")
+        except DataError:  # none differs between these rows
+            return [], 0
         tensors, valid_tensors = dataset.rows(train), dataset.rows(valid)
         one = Try(
             features=features,
             x=matrix.x,
-            y=matrix.y,
+            y=quick.target(matrix.y),
             valid_x=features.transform(valid_tensors),
-            valid_y=dataset.y[valid],
+            valid_y=quick.target(dataset.y[valid]),
+            part=together(dataset, valid, BLOCKS, generator),
             tensors=tensors,
             valid_tensors=valid_tensors,
         )
@@ -123,6 +131,7 @@ def anew(
 
 def compared(
     quick: Quick,
+    tries: Sequence[Try],
     before: npt.NDArray[np.float64],
     after: npt.NDArray[np.float64],
     sure: float,
@@ -130,15 +139,28 @@ def compared(
     """Return by which share of it the loss is lower, with so many standard errors each side.
 
     In regression errors are compared, as a few large squares would hide what all other rows show;
-    where the squares are what counts, and grow, the lower end is not above 0.
+    where the squares are what counts, and grow, the lower end is not above 0. Rows of one part of a
+    try are one observation.
     """
     lower = before - after
     whole = max(float(before.mean()), 1e-300)
-    value, error = float(lower.mean()) / whole, float(lower.std()) / len(lower) ** 0.5 / whole
+    value, error = float(lower.mean()) / whole, _error(tries, lower) / whole
     low, high = value - sure * error, value + sure * error
     if quick.mean(after) >= quick.mean(before):
         low = min(low, 0.0)
     return Score(metric="loss", value=value, low=low, high=high, level=math.erf(sure / 2**0.5))
+
+
+def _error(tries: Sequence[Try], values: npt.NDArray[np.float64]) -> float:
+    """Return the standard error of the mean of what all tries' rows to be judged by have."""
+    own = values - values.mean()
+    sums, start = [], 0
+    for one in tries:
+        rows = own[start : start + len(one.valid_y)]
+        sums.append(rows if one.part is None else np.bincount(one.part, rows))
+        start += len(rows)
+    parts = np.concatenate(sums)
+    return float(np.sqrt(np.sum(parts**2) * len(parts) / max(1, len(parts) - 1)) / len(values))
 
 
 def saved(gain: Score) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from raymm import worth
 from raymm.artifacts import Progress
 from raymm.data import statistics
+from raymm.errors import Interrupted
 from raymm.models.quick import Quick
 from raymm.stages import Life, kept, threads
 from raymm.worth import Worth
@@ -24,8 +26,8 @@ def decided(life: Life) -> Life:
     data, schema = life.config.data, life.dataset.schema
     select = data.select == "auto" and data.schema_file is None
     interact = data.interactions == "auto" and schema.interactions is None
-    begun = any(one["name"] == _STAGE for one in life.ledger.records("stage"))
-    if not (select or interact) or (life.ledger.trials() and not begun):
+    known = any(one["name"] == _STAGE for one in life.ledger.records("stage"))
+    if not (select or interact) or (life.ledger.trials() and not known):
         return life
     quick = Quick(
         task=schema.task,
@@ -33,18 +35,31 @@ def decided(life: Life) -> Life:
         seed=life.config.seed,
         threads=threads(life.config),
         absolute=life.metric.name in _ABSOLUTE,
+        logarithm=life.metric.name == "rmsle",
     )
-    deciding = {"select": select, "interact": interact, "absolute": quick.absolute}
-    found = kept(
-        life,
-        _STAGE,
-        deciding,
-        Worth,
-        lambda: worth.weigh(life.dataset, quick, select=select, interact=interact),
-    )
+    judged = {"absolute": quick.absolute, "logarithm": quick.logarithm}
+    deciding = {"select": select, "interact": interact, **judged}
+    begun = time.monotonic()
+    found = kept(life, _STAGE, deciding, Worth, lambda: _weighed(life, quick, select, interact))
     for finding in found.findings:
         life.notify(Progress(stage=_STAGE, message=finding.statement))
     dataset = worth.applied(life.dataset, found)
     return replace(
-        life, dataset=dataset, statistics=statistics.reference(dataset), weighed=found.findings
+        life,
+        dataset=dataset,
+        statistics=statistics.reference(dataset),
+        weighed=found.findings,
+        spent=time.monotonic() - begun,
     )
+
+
+def _weighed(life: Life, quick: Quick, select: bool, interact: bool) -> Worth:
+    """Weigh the features; where a try fails, the table is taken as it is."""
+    try:
+        return worth.weigh(life.dataset, quick, select=select, interact=interact)
+    except (Interrupted, OSError, MemoryError):
+        raise
+    except Exception as error:  # of any library; the search meets it too, or does without
+        told = f"nothing is left out or put in: {error}"
+        life.notify(Progress(stage=_STAGE, message=told))
+        return Worth()

@@ -210,7 +210,8 @@ def _dataset(
         table, columns, described, parted=parted, metric=config.goal.metric
     )
     validation.require_valid(anomalies)
-    dataset = split.split(table, columns, config.data, seed=config.seed)
+    parts = split.split if known is None else split.again
+    dataset = parts(table, columns, config.data, seed=config.seed)
     fewer = enough.told(table, dataset, config.data)
     rows, features = len(table.frame if fewer else dataset.y), len(columns.features)
     notify(Progress(stage="data", message=f"{rows:,} rows, {features} features, {columns.task}"))

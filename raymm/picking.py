@@ -240,7 +240,7 @@ def _dataset(stored: Bundle, config: RunConfig) -> Dataset:
             "changed. Say where the same table is with --source."
         )
     schema = replace(stored.schema, decision=())
-    return split.split(table, schema, config.data, seed=config.seed)
+    return split.again(table, schema, config.data, seed=config.seed)
 
 
 def _explanation(life: Life, sha256: str) -> Explanation:

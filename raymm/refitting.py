@@ -142,8 +142,8 @@ def _refit(life: Life, recipe: Recipe, form: Candidate, proof: Proof) -> Refit:
     try:
         full, made = trained(life, recipe, form)
         check = _check(life, made, proof)
-    except Interrupted:
-        raise
+    except (Interrupted, OSError, MemoryError):
+        raise  # what may be otherwise the next time is not recorded
     except Exception as error:  # of any library; the proven bundle is there
         said = f"It could not be made: {error}"
         return Refit(bundle="", full="", check=Check(name=NAME, passed=False, statement=said))

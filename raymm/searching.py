@@ -98,7 +98,7 @@ def search(life: Life) -> Trials:
                 life.ledger,
                 metric=judge(life.metric, moves=life.config.goal.decision == "auto"),
                 trials=settings.trials,
-                seconds=settings.time,
+                seconds=_seconds(life),
                 parallel=settings.parallel,
                 trial_timeout=settings.trial_timeout,
                 seed=life.config.seed,
@@ -118,6 +118,12 @@ def search(life: Life) -> Trials:
             "no trial could be finished. " + (" ".join(reasons) or "Give the search more time.")
         )
     return replace(found, resumed=before)
+
+
+def _seconds(life: Life) -> float | None:
+    """Return the time for trials: what weighing the features has left of it, at least half."""
+    asked = life.config.search.time
+    return None if asked is None else max(asked - life.spent, asked / 2)
 
 
 def _families(life: Life) -> dict[str, Any]:

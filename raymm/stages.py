@@ -89,6 +89,8 @@ class Life:
     """What this process has already read from the store, by SHA-256, ready to predict."""
     weighed: tuple[Finding, ...] = ()
     """What was decided of the features before the search."""
+    spent: float = 0.0
+    """Seconds that deciding it took, which the search has less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

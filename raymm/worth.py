@@ -8,7 +8,7 @@ graph then have the same features. Rows of the test are not looked at.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Dataset, Finding, Interaction
+from raymm.artifacts import LEFT_OUT, Dataset, Finding, Interaction
 from raymm.attempts import Floats, Try, anew, attempts, compared, constant, saved
 from raymm.features.combination import candidates, combined, finite, label
 from raymm.models.quick import Quick, gains
@@ -28,7 +28,8 @@ NUMBERS = 8
 SIZES = (2, 4, 8, 16)
 """How many interactions are tried at once, best ones first."""
 SURE, LIKELY = 2.0, 0.5
-"""Standard errors by which losses must be lower with interactions, and without columns."""
+"""Standard errors by which losses must be lower: with interactions, which the model must carry, and
+without columns that tell too little, where it is spared some."""
 SHARES = (1.0, 0.5, 0.25)
 """Of the columns that seem to tell nothing, those left out at once: the least telling first."""
 DEALS = 3
@@ -95,9 +96,8 @@ def weigh(dataset: Dataset, quick: Quick, *, select: bool = True, interact: bool
 
 def applied(dataset: Dataset, worth: Worth) -> Dataset:
     """Return a dataset with what was decided of its features; given interactions stay."""
-    reason = "tells nothing: validation rows are predicted as well without it"
     columns = tuple(
-        replace(one, role="ignored", reason=reason) if one.name in worth.dropped else one
+        replace(one, role="ignored", reason=LEFT_OUT) if one.name in worth.dropped else one
         for one in dataset.schema.columns
     )
     given = dataset.schema.interactions
@@ -125,56 +125,69 @@ def _select(
     """Return the columns to leave out, the losses without them, and what to tell.
 
     Candidates gain a booster no more than their own values do when these are dealt to other rows
-    (Kursa & Rudnicki 2010, "Feature selection with the Boruta package"), by training rows alone.
-    Validation rows judge what is left out together, and must be predicted better for it: columns
-    may stand in for each other.
+    (Kursa & Rudnicki 2010, "Feature selection with the Boruta package"). Each fold's training rows
+    name them, and its validation rows must be predicted better without: columns may stand in for
+    each other. What all folds name together is then left out, where that is no worse.
     """
-    told = _telling(quick, tries, rounds)
-    weak = sorted((name for name in told if told[name] < TELLING), key=lambda name: told[name])
-    shares = [weak[: max(1, round(share * len(weak)))] for share in SHARES if weak]
-    tried = [names for names in map(frozenset, shares) if len(names) < len(told)]
+    names = sorted({name for one in tries for made in one.sources for name in made})
+    gained = quick.each(partial(_dealt, quick, rounds, names), tries)
+    weak = [_weak(names, one) for one in (*gained, np.sum(gained, axis=0))]
+    shares = [[frozenset(one[: math.ceil(share * len(one))]) for one in weak] for share in SHARES]
 
-    def without(names: frozenset[str], _: int, one: Try) -> tuple[Floats, Floats]:
-        kept = one.of(names)
+    def without(sets: Sequence[frozenset[str]], number: int, one: Try) -> tuple[Floats, Floats]:
+        kept = one.of(sets[number])
         return one.x[:, kept], one.valid_x[:, kept]
 
-    losses = anew(quick, tries, rounds, [partial(without, names) for names in tried])
-    weighed = [(compared(quick, before, one, LIKELY), one) for one in losses]
-    good = [place for place, (gain, _) in enumerate(weighed) if gain.low > 0]
-    if not good:
-        said = "nor is it predicted better without those that tell least"
-        statement = f"All {len(told)} columns stay: {said if weak else 'each tells something'}."
-        return (), before, Finding(policy="selection", kept=False, statement=statement)
-    names, (gain, after) = tried[good[0]], weighed[good[0]]
-    dropped = tuple(sorted(names))
-    shown = ", ".join(dropped[:10]) + (" and others" if len(dropped) > 10 else "")
-    statement = (
-        f"{len(dropped)} of {len(told)} columns are left out, as they tell nothing: {shown}. "
-        f"Without them {saved(gain)}."
-    )
-    return dropped, after, Finding(policy="selection", kept=True, statement=statement, gain=gain)
+    tried = [sets for sets in shares if sets[-1] and _leaves(tries, sets)]
+    losses = anew(quick, tries, rounds, [partial(without, sets) for sets in tried])
+    for sets, crossed in zip(tried, losses, strict=True):
+        if compared(quick, tries, before, crossed, LIKELY).low <= 0:
+            continue
+        (after,) = anew(quick, tries, rounds, [partial(without, [sets[-1]] * len(tries))])
+        if quick.mean(after) >= quick.mean(before):
+            continue
+        gain = compared(quick, tries, before, crossed, SURE)
+        dropped = tuple(sorted(sets[-1]))
+        shown = ", ".join(dropped[:10]) + (" and others" if len(dropped) > 10 else "")
+        statement = (
+            f"{len(dropped)} of {len(names)} columns are left out, as they tell too little: "
+            f"{shown}. Without what other rows so named, {saved(gain)}."
+        )
+        return (
+            dropped,
+            after,
+            Finding(policy="selection", kept=True, statement=statement, gain=gain),
+        )
+    said = "without those that tell least, rows are predicted no better"
+    statement = f"All {len(names)} columns stay: {said if weak[-1] else 'each tells something'}."
+    return (), before, Finding(policy="selection", kept=False, statement=statement)
 
 
-def _telling(quick: Quick, tries: Sequence[Try], rounds: int) -> dict[str, float]:
-    """Return how many times as much each column gains as its own values dealt to other rows."""
-    names = sorted({name for one in tries for made in one.sources for name in made})
+def _leaves(tries: Sequence[Try], sets: Sequence[frozenset[str]]) -> bool:
+    """Whether every fold has features left without what it names, and without what all name."""
+    pairs = zip(tries, sets, strict=False)
+    return all(len(one.of(names)) and len(one.of(sets[-1])) for one, names in pairs)
 
-    def deal(turn: int) -> npt.NDArray[np.float64]:
-        one = tries[turn % len(tries)]
+
+def _weak(names: Sequence[str], gained: npt.NDArray[np.float64]) -> list[str]:
+    """Return the columns that gain less than `TELLING` says, the least telling first."""
+    real, dealt = gained
+    ratio = np.where(real > 0, real / np.maximum(dealt, 1e-300), 0.0)
+    order = np.argsort(ratio, kind="stable").tolist()
+    return [names[place] for place in order if ratio[place] < TELLING]
+
+
+def _dealt(quick: Quick, rounds: int, names: Sequence[str], one: Try) -> npt.NDArray[np.float64]:
+    """Return what each column gains, and what its values gain when dealt to other rows, (2, n)."""
+    within = np.array([[name in made for made in one.sources] for name in names])
+    total = np.zeros((2, len(names)))
+    for turn in range(DEALS):
         order = np.random.default_rng([quick.seed, 7, turn]).permutation(len(one.x))
         both = np.hstack([one.x, one.x[order]])
         seeded = replace(quick, seed=quick.seed + turn)
-        gained = gains(seeded.fit(both, one.y, rounds // 4)).reshape(2, -1)
-        within = np.array([[name in made for made in one.sources] for name in names])
-        summed: npt.NDArray[np.float64] = gained @ within.T
-        return summed
-
-    found = np.sum(quick.each(deal, range(max(DEALS, len(tries)))), axis=0)
-    real, dealt = (dict(zip(names, one.tolist(), strict=True)) for one in found)
-    return {
-        name: real[name] / dealt[name] if dealt[name] else (math.inf if real[name] else 0.0)
-        for name in names
-    }
+        gained = gains(seeded.fit(both, one.y, max(1, rounds // 4)))
+        total += gained.reshape(2, -1) @ within.T
+    return total
 
 
 # ---------------------------------------------------------------------------------- interactions
@@ -200,23 +213,31 @@ def _interact(
     ranked = quick.each(lambda one: _ranked(quick, one, found, dropped, rounds), tries)
     sizes = tuple(dict.fromkeys(min(size, len(found)) for size in SIZES))
 
-    def more(size: int, number: int, one: Try) -> tuple[Floats, Floats]:
-        chosen, kept = _best(ranked[number], found, size), one.of(dropped)
+    def more(
+        chosen: Callable[[int], Sequence[Interaction]], number: int, one: Try
+    ) -> tuple[Floats, Floats]:
+        pairs, kept = chosen(number), one.of(dropped)
         return (
-            np.hstack([one.x[:, kept], _made(chosen, one.tensors)]),
-            np.hstack([one.valid_x[:, kept], _made(chosen, one.valid_tensors)]),
+            np.hstack([one.x[:, kept], _made(pairs, one.tensors)]),
+            np.hstack([one.valid_x[:, kept], _made(pairs, one.valid_tensors)]),
         )
 
-    losses = anew(quick, tries, rounds, [partial(more, size) for size in sizes])
-    gains_of = [compared(quick, before, after, SURE) for after in losses]
-    gain, size = max(zip(gains_of, sizes, strict=True), key=lambda pair: pair[0].value)
+    own = [partial(lambda size, number: _best(ranked[number], found, size), size) for size in sizes]
+    losses = anew(quick, tries, rounds, [partial(more, one) for one in own])
+    judged = [compared(quick, tries, before, after, SURE) for after in losses]
+    gain, size = max(zip(judged, sizes, strict=True), key=lambda pair: pair[0].value)
+    chosen = _best(np.sum([one / max(one.sum(), 1e-300) for one in ranked], axis=0), found, size)
+    if gain.low > 0 and len(tries) > 1:
+        (after,) = anew(quick, tries, rounds, [partial(more, lambda _: chosen)])
+        gain = gain if quick.mean(after) < quick.mean(before) else replace(gain, low=0.0)
     if gain.low <= 0:
         statement = f"Sums, differences, products and ratios do not pay: with them {saved(gain)}."
         return (), Finding(policy="interactions", kept=False, statement=statement, gain=gain)
-    total = np.sum([one / max(one.sum(), 1e-300) for one in ranked], axis=0)
-    chosen = _best(total, found, size)
     shown = ", ".join(map(label, chosen))
-    statement = f"Features of two columns are put in: {shown}. With them {saved(gain)}."
+    statement = (
+        f"Features of two columns are put in: {shown}. With what other rows so chose, "
+        f"{saved(gain)}."
+    )
     return chosen, Finding(policy="interactions", kept=True, statement=statement, gain=gain)
 
 

@@ -57,6 +57,17 @@ def test_what_is_decided_is_recorded_and_not_decided_again(life, asked):
     assert first.weighed == (DROPPED,)
 
 
+def test_a_try_that_fails_ends_nothing(life, asked, monkeypatch):
+    def fails(*given, **named):
+        raise ValueError("no luck")
+
+    monkeypatch.setattr(worth, "weigh", fails)
+    told = []
+    found = featuring.decided(dataclasses.replace(life, notify=told.append))
+    assert found.dataset.schema.features == life.dataset.schema.features
+    assert any("no luck" in one.message for one in told)
+
+
 def test_it_can_be_switched_off(life, asked):
     data = life.config.data.model_copy(update={"select": "off", "interactions": "off"})
     life = dataclasses.replace(life, config=life.config.model_copy(update={"data": data}))

@@ -35,6 +35,7 @@ from raymm.artifacts.records import as_record, from_record
 from raymm.artifacts.release import Candidate, Frontier, Lineage, Release, Version
 from raymm.artifacts.space import Categorical, Float, Int, Parameter, Space
 from raymm.artifacts.table import (
+    LEFT_OUT,
     Anomaly,
     Column,
     ColumnStatistics,
@@ -51,6 +52,7 @@ from raymm.artifacts.traffic import Batch, Feedback, Notify, Progress, Reliabili
 from raymm.artifacts.trial import MetricLike, Trial, Trials
 
 __all__ = [
+    "LEFT_OUT",
     "NO_TIME",
     "Anomaly",
     "Audit",

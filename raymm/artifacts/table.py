@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy.typing as npt
@@ -84,6 +84,10 @@ class Column:
     example: Scalar = None
 
 
+LEFT_OUT = "tells too little: validation rows are predicted better without it"
+"""Why a column is ignored that a run has left out of the features."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interaction:
     """A feature made of two columns of numbers: their sum, difference, product or ratio.
@@ -125,6 +129,28 @@ class Schema:
     def features(self) -> tuple[Column, ...]:
         """The columns that the model reads, in order."""
         return tuple(column for column in self.columns if column.role == "feature")
+
+    @property
+    def offered(self) -> tuple[Column, ...]:
+        """The features, and the columns that were until a run left them out; see `LEFT_OUT`."""
+        return tuple(
+            column
+            for column in self.columns
+            if column.role == "feature" or column.reason == LEFT_OUT
+        )
+
+    def whole(self) -> Schema:
+        """Return the schema as it was before a run left columns out.
+
+        Rows are split by all that was offered, so that the same rows are told apart as copies.
+        """
+        if self.offered == self.features:
+            return self
+        columns = tuple(
+            replace(column, role="feature", reason="") if column.reason == LEFT_OUT else column
+            for column in self.columns
+        )
+        return replace(self, columns=columns)
 
     def column(self, name: str) -> Column:
         """Return the column of that name; raises KeyError when there is none."""

@@ -102,9 +102,10 @@ class Blend:
             found = member.family.contributions(member.model, x, most)
             if found is None:
                 return None
-            parts.append(weight * found[..., :-1])
+            credit, credited = member.features.credited(found[..., :-1])
+            parts.append(weight * credit)
             bases.append(weight * found[..., -1:])
-            columns += member.features.columns
+            columns += credited
         slope, shift = self.calibration
         base = slope * np.sum(bases, axis=0) + shift
         return np.concatenate([*(slope * part for part in parts), base], axis=-1), tuple(columns)

@@ -76,7 +76,14 @@ def write(blend: Blend, recipe: Recipe, *, statistics: Statistics, lineage: Line
         When the graph cannot be built.
     """
     columns = tuple(
-        replace(one, categories=(), example=None, minimum=None, maximum=None)
+        replace(
+            one,
+            # Two words of a boolean are how it is read, and nobody's secret.
+            categories=one.categories if one.kind == "boolean" else (),
+            example=None,
+            minimum=None,
+            maximum=None,
+        )
         if one.role == "ignored"
         else one
         for one in blend.schema.columns

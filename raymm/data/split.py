@@ -128,6 +128,18 @@ def parting(schema: Schema, config: DataConfig) -> tuple[str | None, str | None]
     return found.get("time"), found.get("group")
 
 
+def again(table: Table, schema: Schema, config: DataConfig, *, seed: int) -> Dataset:
+    """Split a table as the run did that made a schema, and return what its models were given.
+
+    A run splits rows by all columns that it was offered, and may leave some out afterwards; see
+    `Schema.whole`. Arguments and errors are those of `split`.
+    """
+    dataset = split(table, schema.whole(), config, seed=seed)
+    names = {column.name for column in schema.features}
+    tensors = {name: values for name, values in dataset.tensors.items() if name in names}
+    return dataclasses.replace(dataset, schema=schema, tensors=tensors)
+
+
 def agreed(schema: Schema, config: DataConfig, frame: pd.DataFrame) -> Schema:
     """Return the schema without the features that the configuration excludes.
 
@@ -163,7 +175,11 @@ def agreed(schema: Schema, config: DataConfig, frame: pd.DataFrame) -> Schema:
         else column
         for column in schema.columns
     )
-    return dataclasses.replace(schema, columns=columns)
+    kept = schema.interactions
+    if kept is not None:
+        names = [column.name for column in columns if column.role == "feature"]
+        kept = tuple(one for one in kept if one.first in names and one.second in names)
+    return dataclasses.replace(schema, columns=columns, interactions=kept)
 
 
 def _sorted(rows: npt.NDArray[Any]) -> Indices:

@@ -29,8 +29,8 @@ def slices(frame: pd.DataFrame, schema: Schema, rows: Indices, *, most: int = 60
     table = frame.iloc[rows]
     found = [
         group
-        for column in schema.columns
-        if column.role == "feature" and column.name in table.columns
+        for column in schema.offered
+        if column.name in table.columns
         for group in groups(table[column.name], column)
         if not group.mask.all()
     ]

@@ -65,7 +65,7 @@ class Combination(Transform):
     ----------
     interaction : Interaction
     first : Column
-        The first of its columns, which the features count for.
+        The first of its columns.
     number : type of Transform
         What the encoding takes numbers by; it is given the result.
 
@@ -83,6 +83,11 @@ class Combination(Transform):
         super().__init__(first)
         self.interaction = interaction
         self.number = number(Column(name=label(interaction), kind="number"))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Both columns."""
+        return (self.interaction.first, self.interaction.second)
 
     def take(self, tensors: Tensors) -> Floats:
         """Return the results, shape (n,); see `combined`."""

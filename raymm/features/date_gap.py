@@ -47,6 +47,11 @@ class DateGap(Transform):
         self.second = second
         self.number = number(Column(name=f"{first.name} to {second.name} days", kind="number"))
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Both columns."""
+        return (self.column.name, self.second.name)
+
     def take(self, tensors: Tensors) -> npt.NDArray[np.float32]:
         """Return the days, shape (n,), NaN where a date is missing."""
         start, end = tensors[self.column.name], tensors[self.second.name]

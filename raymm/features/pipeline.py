@@ -66,8 +66,7 @@ class Features:
     safe_names : tuple of str, length d
         The names in ASCII letters, digits and underscores; no two are equal.
     columns : tuple of str, length d
-        The raw column that each feature is made of. The difference of two dates and what two
-        numbers make count for the first of them, and so do its contributions to a prediction.
+        The raw column that each feature is made of, the first one of two.
     nominal : tuple of (int, int)
         As in `raymm.models.family.Matrix`.
     """
@@ -78,6 +77,36 @@ class Features:
     safe_names: tuple[str, ...]
     columns: tuple[str, ...]
     nominal: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def sources(self) -> tuple[tuple[str, ...], ...]:
+        """The raw columns that each feature is made of, length d."""
+        pairs = zip(self.transforms, self.kept, strict=True)
+        return tuple(part.sources for part, kept in pairs for _ in kept)
+
+    def credited(
+        self, contributions: npt.NDArray[np.float64]
+    ) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
+        """Return features' contributions as those of raw columns.
+
+        What two columns make together is credited to each by half, as neither makes it alone.
+
+        Parameters
+        ----------
+        contributions : float64, shape (…, d)
+
+        Returns
+        -------
+        float64, shape (…, e)
+            One for each feature and each column that it is made of.
+        tuple of str, length e
+            That column.
+        """
+        sources = self.sources
+        places = [place for place, names in enumerate(sources) for _ in names]
+        shares = np.array([1.0 / len(sources[place]) for place in places])
+        columns = tuple(name for names in sources for name in names)
+        return contributions[..., places] * shares, columns
 
     def transform(self, tensors: Tensors) -> npt.NDArray[np.float32]:
         """Return the features, shape (n, d), C order."""

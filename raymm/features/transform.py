@@ -28,6 +28,11 @@ class Transform(ABC):
     def __init__(self, column: Column) -> None:
         self.column = column
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The raw columns that the features are made of."""
+        return (self.column.name,)
+
     def take(self, tensors: Tensors) -> npt.NDArray[Any]:
         """Return the ``values`` that the other methods are given, shape (n,): the column's own."""
         return tensors[self.column.name]

@@ -33,7 +33,8 @@ class Quick:
     """How quick boosters are grown: by one thread each, ``threads`` of them at once.
 
     Threads that share a small fit wait for each other most of the time, on a busy machine nearly
-    all of it. ``classes`` is 0 for regression, where ``absolute`` judges by absolute errors.
+    all of it. ``classes`` is 0 for regression, where ``absolute`` judges by absolute errors, and
+    ``logarithm`` learns, and judges by, the logarithm of 1 and the target.
     """
 
     task: Task
@@ -41,6 +42,7 @@ class Quick:
     seed: int
     threads: int
     absolute: bool = False
+    logarithm: bool = False
 
     @property
     def outputs(self) -> int:
@@ -88,6 +90,10 @@ class Quick:
         given = None if start is None else np.ravel(start, order="F")
         rows = lgb.Dataset(x, y, init_score=given, params={"verbose": -1})
         return lgb.train(parameters, rows, rounds)
+
+    def target(self, y: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what is learnt, of a target of shape (n,)."""
+        return np.log1p(np.maximum(y, 0.0)) if self.logarithm else y
 
     def each(self, make: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
         """Return what ``make`` makes of each item, `threads` of them at once."""

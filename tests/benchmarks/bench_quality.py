@@ -16,7 +16,8 @@ on the test rows, seconds of fitting, bytes to ship, milliseconds for one row. B
 Tables are CSV or Parquet files of ``--data``; the targets of the shared ones are known, others are
 given as FILE:TARGET. Peers live in an environment of their own (``--peers``), since theirs and
 raymm's pins differ. The time of raymm is that of the search, as of every peer: the proof of the
-winner, its explanation and its report come on top and are shown as ``whole``.
+winner, its explanation and its report come on top and are shown as ``whole``. What its quick tries
+of features take, the search has less.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from raymm.artifacts import Dataset, Schema
+from raymm.artifacts import LEFT_OUT, Dataset, Interaction, Schema
 from raymm.data import split
 from raymm.errors import ConfigError, DataError
 
@@ -367,3 +367,44 @@ def test_where_rows_stand_in_the_table_is_kept(made: Maker) -> None:
     assert few.origin is not None
     np.testing.assert_array_equal(few.origin, few.frame["x"].astype(np.int64))
     assert set(few.origin.tolist()) <= set(kept.tolist())
+
+
+def left_out(schema: Schema, *names: str) -> Schema:
+    return dataclasses.replace(
+        schema,
+        columns=tuple(
+            dataclasses.replace(one, role="ignored", reason=LEFT_OUT) if one.name in names else one
+            for one in schema.columns
+        ),
+    )
+
+
+def test_a_schema_with_columns_left_out_splits_rows_as_before(made: Maker) -> None:
+    # Rows that differ in the noise alone are copies once it is left out, and would move together.
+    rows = np.arange(600) % 200
+    given = {
+        "x": rows.astype(float),
+        "noise": np.random.default_rng(0).normal(size=600),
+        "y": [f"c{v % 2}" for v in rows],
+    }
+    plain = made(given)
+    table, schema, config = plain.table, plain.schema, plain.config
+    first = split.split(table, schema, config, seed=0)
+    second = split.again(table, left_out(schema, "noise"), config, seed=0)
+    assert first.test.tolist() == second.test.tolist()
+    assert [one.valid.tolist() for one in first.folds] == [
+        one.valid.tolist() for one in second.folds
+    ]
+    assert list(second.tensors) == ["x"]
+    assert [one.name for one in second.schema.features] == ["x"]
+    other = split.split(table, left_out(schema, "noise"), config, seed=0)
+    assert other.test.tolist() != first.test.tolist()
+
+
+def test_an_interaction_goes_with_a_column_that_is_excluded(made: Maker) -> None:
+    plain = made(columns(100))
+    pairs = tuple(Interaction(first="x", second=name, operation="sum") for name in ("x", "g"))
+    schema = dataclasses.replace(plain.schema, interactions=pairs)
+    config = plain.config.model_copy(update={"exclude": ("g",)})
+    assert split.agreed(schema, config, plain.table.frame).interactions == pairs[:1]
+    assert split.agreed(plain.schema, config, plain.table.frame).interactions is None
