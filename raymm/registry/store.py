@@ -3,10 +3,9 @@
 A file is created once, whole, and never changed: a reader sees all of it or nothing. Blobs are
 named by their SHA-256 and checked against it at every load.
 
-Object stores are reached through obstore, whose ``mode="create"`` is atomic. On local disk it
-calls no fsync (seen with strace), so files are written here: a staging file, fsync, a hard link to
-the name (which fails where that exists), fsync of the folder. A kill leaves at most a staging file,
-which nobody reads and `raymm.registry.fsck` removes.
+Object stores are reached through obstore, whose ``mode="create"`` is atomic; on local disk it calls
+no fsync, so files are written here: a staging file, fsync, a hard link to the name (which fails
+where that exists), fsync of the folder. `raymm.registry.fsck` removes what a killed writer left.
 """
 
 from __future__ import annotations
@@ -50,6 +49,13 @@ def check_name(name: str) -> str:
             f"underscores, the first a letter or digit, but got {str(name)[:80]!r}."
         )
     return name
+
+
+_LIMIT = "{} must have at most {} bytes, but has {}."
+
+
+class TooLong(RegistryError):
+    """A file has more bytes than are to be read."""
 
 
 def blob_path(sha256: str) -> str:
@@ -115,10 +121,8 @@ class Store:
 
         Raises
         ------
-        NotFound
-            When there is none.
-        RegistryError
-            When it has more than ``limit`` bytes.
+        NotFound, TooLong
+            When there is none, or it has more than ``limit`` bytes.
         """
         return self._backend.read(_checked(path), limit)
 
@@ -176,10 +180,6 @@ def _checked(path: str) -> str:
     return path
 
 
-def _too_large(path: str, size: int, limit: int) -> RegistryError:
-    return RegistryError(f"{path} must have at most {limit} bytes, but has {size}.")
-
-
 @contextlib.contextmanager
 def _told(action: str, place: object) -> Iterator[None]:
     """Turn the operating system's errors into ours."""
@@ -229,7 +229,7 @@ class _Local:
                 with (self.root / path).open("rb") as file:
                     size = os.fstat(file.fileno()).st_size
                     if limit is not None and size > limit:
-                        raise _too_large(path, size, limit)
+                        raise TooLong(_LIMIT.format(path, limit, size))
                     return file.read()
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
                 raise NotFound(f"There is no {path} in {self.root}.") from error
@@ -382,7 +382,7 @@ class _Objects:
         with self._told(f"read {path}"):
             found = obstore.get(self._bucket, path)
             if limit is not None and found.meta["size"] > limit:
-                raise _too_large(path, found.meta["size"], limit)
+                raise TooLong(_LIMIT.format(path, limit, found.meta["size"]))
             return bytes(found.bytes())
 
     def list(self, prefix: str) -> tuple[str, ...]:

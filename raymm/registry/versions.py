@@ -19,7 +19,7 @@ from raymm.registry.decisions import Decisions
 from raymm.registry.history import FORMAT, History, Records
 from raymm.registry.releases import FORMAT as RELEASE_FORMAT
 from raymm.registry.releases import Change, Releases
-from raymm.registry.store import Store, blob_path, check_name
+from raymm.registry.store import Store, TooLong, blob_path, check_name
 
 PART_LIMIT = 2**30
 _KEY = re.compile(r"[a-z][a-z0-9._-]{0,62}")
@@ -129,8 +129,15 @@ class Registry:
         return _version(history.read(number), history)
 
     def bundle(self, version: Version) -> bytes:
-        """Return a version's bundle file, its hash checked."""
-        return self.store.get_blob(version.bundle, limit=version.bundle_bytes)
+        """Return a version's bundle file, its hash checked; more bytes than it had are damage."""
+        try:
+            return self.store.get_blob(version.bundle, limit=version.bundle_bytes)
+        except TooLong as error:
+            place = f"{version.name}@{version.number}"
+            raise RegistryError(
+                f"The bundle of {place} is damaged: {error} Restore it from a backup, or register "
+                "the model again."
+            ) from error
 
     def part(self, version: Version, key: str) -> bytes:
         """Return another blob of a version, its hash checked; raises NotFound on a wrong key."""

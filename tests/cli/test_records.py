@@ -143,19 +143,22 @@ def test_commands_without_a_cluster_do_not_import_ray(finished, home, tmp_path):
     commands = [
         ["models"],
         ["runs"],
-        ["validate", str(finished.csv), "--target", "approved"],
         ["predict", "loans", str(finished.csv), "-o", str(tmp_path / "o.csv")],
         ["leaderboard", finished.runs[0].run],
         ["report", "loans", "-o", str(tmp_path / "r.html")],
         ["explain", "loans"],
     ]
     code = (
-        "import sys\nfrom raymm.cli import main\n"
+        f"import sys\nfrom raymm.cli import main\nTABLE = {str(finished.csv)!r}\n"
         f"for command in {commands!r}:\n"
         "    try: main(command)\n"
         "    except SystemExit as end: assert end.code == 0, (command, end.code)\n"
-        "    found = {'ray', 'lightgbm', 'xgboost', 'hyperopt'} & set(sys.modules)\n"
+        "    found = {'ray', 'xgboost', 'hyperopt'} & set(sys.modules)\n"
         "    assert not found, (command, found)\n"
+        "assert 'lightgbm' not in sys.modules\n"
+        "try: main(['validate', TABLE, '--target', 'approved'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "assert 'ray' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

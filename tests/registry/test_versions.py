@@ -183,9 +183,10 @@ def test_a_bad_name_never_reaches_storage(uri: str, name: str) -> None:
 def test_a_damaged_bundle_is_neither_loaded_nor_promoted(tmp_path: Path) -> None:
     registry = Registry(str(tmp_path))
     version = add(registry)
-    (tmp_path / blob_path(version.bundle)).write_bytes(b"bundle of r2")
-    with pytest.raises(RegistryError, match="damaged"):
-        registry.bundle(version)
+    for wrong in (b"bundle of r2", b"more bytes than it had when it was written"):
+        (tmp_path / blob_path(version.bundle)).write_bytes(wrong)
+        with pytest.raises(RegistryError, match="damaged"):
+            registry.bundle(version)
     with pytest.raises(RegistryError, match="damaged"):
         registry.promote("churn", 1, reason="")
     assert registry.champion("churn") is None
