@@ -1,4 +1,4 @@
-"""Proof that the trees and networks of a compressed graph add up as the reference adds them."""
+"""Proof that trees, networks and rows of a compressed graph add up as the reference adds them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from raymm.artifacts import Tensors
 from raymm.bundle.packed import Bundle
 from raymm.compression.grove import answered
 from raymm.compression.network import Network, activated, networks
+from raymm.compression.row_agreement import rows_apart
 from raymm.compression.tap import tapped, tree_nodes
 from raymm.errors import ParityError
 
@@ -37,7 +38,8 @@ def require_agreement(bundle: Bundle, tensors: Tensors) -> float:
     their sizes, where a step is 1.2e-7; that is the bound, and one row on a wrong side of a split
     nearly always goes beyond it. Networks of float32, or of float16 that is cast, are held against
     `Network.hidden` in float64, within the same bound, carried through the layers; products of
-    whole numbers against the same products.
+    whole numbers against the same products; rows that are compared with as
+    `raymm.compression.row_agreement` says.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ def require_agreement(bundle: Bundle, tensors: Tensors) -> float:
     Returns
     -------
     float
-        The largest difference as a share of its bound; 0 for a graph without trees and networks.
+        The largest difference as a share of its bound; 0 for a graph without any of these.
 
     Raises
     ------
@@ -70,6 +72,8 @@ def require_agreement(bundle: Bundle, tensors: Tensors) -> float:
     for node in model.graph.node:
         if node.op_type == "MatMulInteger":
             worst = max(worst, _integers_apart(bundle, model, node, tensors))
+    for apart, most in rows_apart(bundle, model, tensors):
+        worst = max(worst, _held(apart, most, "rows"))
     return worst
 
 
