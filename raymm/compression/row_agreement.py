@@ -75,8 +75,8 @@ def rows_apart(bundle: Bundle, model: Any, tensors: Tensors) -> Iterator[tuple[D
         x, size = x[known], size[known]
         expected = _squared(x, matrix / -2) if far else x @ matrix
         found = tapped(bundle, far or node.output[0], tensors)[known]
-        # What is tapped is float32, rows and results alike.
-        yield np.abs(found - expected), _STEP * size + _TINY
+        # What is tapped is float32, rows and results alike: together a step of the size at most.
+        yield np.abs(found - expected), 2 * _STEP * size + _TINY
 
 
 def _squared(x: Doubles, points: Doubles) -> Doubles:
