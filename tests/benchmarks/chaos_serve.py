@@ -285,15 +285,16 @@ def _graph(bundle, value, number, *, slow=False, size=1500, times=12):
     builder = GraphBuilder()
     for column in bundle.schema.features:
         builder.input(column.name, FLOAT if column.kind == "number" else STRING)
-    shape = builder.node("Shape", [bench_serve.NUMBERS[0]])
-    zero = builder.node("ConstantOfShape", [shape])
+    missing = builder.node("IsNaN", [bench_serve.NUMBERS[0]])
+    never = builder.node("And", [missing, builder.node("Not", [missing])])
+    zero = builder.node("Cast", [never], to=FLOAT)  # known when there is an input, not before
     if slow:
-        none = builder.node("Sub", [shape, shape])  # known when there is an input, not before
-        size = builder.constant(np.array([size, size], np.int64), np.int64)
-        product = builder.node("ConstantOfShape", [builder.node("Add", [none, size])])
+        product = builder.constant(np.full((size, size), 1.0 / size))
+        product = builder.node("Add", [product, builder.node("ReduceMax", [zero], keepdims=0)])
         for _ in range(times):
             product = builder.node("MatMul", [product, product])
-        zero = builder.node("Add", [zero, builder.node("ReduceMax", [product], keepdims=0)])
+        most = builder.node("ReduceMax", [product], keepdims=0)
+        zero = builder.node("Add", [zero, builder.node("Mul", [most, builder.constant(0.0)])])
     both = builder.node("Concat", [zero, zero], axis=1)
     both = builder.node("Add", [both, builder.constant(value)])
     best = builder.node("ArgMax", [both], axis=1, keepdims=0)
