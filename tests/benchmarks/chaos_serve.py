@@ -289,10 +289,10 @@ def _graph(bundle, value, number, *, slow=False, size=1500, times=12):
     never = builder.node("And", [missing, builder.node("Not", [missing])])
     zero = builder.node("Cast", [never], to=FLOAT)  # known when there is an input, not before
     if slow:
-        product = builder.constant(np.full((size, size), 1.0 / size))
-        product = builder.node("Add", [product, builder.node("ReduceMax", [zero], keepdims=0)])
+        mean = builder.constant(np.full((size, size), 1.0 / size))
+        product = builder.node("Add", [mean, builder.node("ReduceMax", [zero], keepdims=0)])
         for _ in range(times):
-            product = builder.node("MatMul", [product, product])
+            product = builder.node("MatMul", [product, mean])
         most = builder.node("ReduceMax", [product], keepdims=0)
         zero = builder.node("Add", [zero, builder.node("Mul", [most, builder.constant(0.0)])])
     both = builder.node("Concat", [zero, zero], axis=1)
