@@ -335,6 +335,8 @@ def bad(service, count):
             print(f"    {change.action:8} {what:17} {reason[:90]}")
         time.sleep(1)
     wrong = [one for one in answers if (one.status, one.version) != (200, champion)]
+    for one in wrong[:5]:
+        print(f"    answered {one.status} by {one.version} after {one.done - one.sent:.3f} s")
     yield (
         f"{count} bad versions under {len(answers)} requests: not by the champion",
         len(wrong),
