@@ -161,8 +161,9 @@ def _start(folder: str, cpus: int | None) -> None:
         )
     except Exception as error:
         raise ClusterError(
-            f"Ray could not be started here: {error}. Look for free memory and for a folder "
-            "that can be written (TMPDIR)."
+            f"Ray could not be started here: {str(error).rstrip('.')}. Look for free memory, for a "
+            "folder that can be written (TMPDIR), and whether other programs keep the processors "
+            "busy; the same command again goes on from here."
         ) from error
 
 

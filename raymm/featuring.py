@@ -41,8 +41,9 @@ def decided(life: Life) -> Life:
     deciding = {"select": select, "interact": interact, **judged}
     begun = time.monotonic()
     found = kept(life, _STAGE, deciding, Worth, lambda: _weighed(life, quick, select, interact))
-    for finding in found.findings:
-        life.notify(Progress(stage=_STAGE, message=finding.statement))
+    told = [finding.statement for finding in found.findings] or [_nothing(life)]
+    for statement in told:
+        life.notify(Progress(stage=_STAGE, message=statement))
     dataset = worth.applied(life.dataset, found)
     return replace(
         life,
@@ -51,6 +52,13 @@ def decided(life: Life) -> Life:
         weighed=found.findings,
         spent=time.monotonic() - begun,
     )
+
+
+def _nothing(life: Life) -> str:
+    rows = len(life.dataset.train)
+    if rows < worth.LEAST_ROWS:
+        return f"as they are: {rows} training rows are too few to decide, {worth.LEAST_ROWS} do"
+    return "as they are: quick tries can tell nothing of them"
 
 
 def _weighed(life: Life, quick: Quick, select: bool, interact: bool) -> Worth:

@@ -30,7 +30,7 @@ VISITS, WORDS = 20_000_000, 1000
 CLASSES = 200
 KEPT = 5000
 """Doubtful rows that are kept at most."""
-SHOWN = 5
+SHOWN = 10
 TRAINED_ON = (
     "They are trained on as they are; those of the test rows were not looked at. The report lists "
     "them."
@@ -177,7 +177,8 @@ def anomalies(found: Doubts | None, schema: Schema, done: str) -> tuple[Anomaly,
             f"them: {', '.join(few)}{more}",
             allowed=f"{kind}s that the other columns bear out",
             remedy=f"{done} Look at these rows, the first row of data being row 1; correct wrong "
-            f"{kind}s, or leave the rows out.",
+            f"{kind}s, or leave the rows out. Only what is surely implausible is named (all of it "
+            "with --json); there may be more.",
             severity="warning",
         ),
     )

@@ -153,7 +153,11 @@ def _composed(life: Life, trials: Trials) -> Recipe:
 def _doubts(life: Life, known: tuple[Indices, npt.NDArray[Any]] | None = None) -> Doubts | None:
     life.notify(Progress(stage="policy", message="looking for doubtful labels"))
     dataset = life.dataset
-    return labels.of_rows(dataset, dataset.train, seed=life.config.seed, known=known)
+    found = labels.of_rows(dataset, dataset.train, seed=life.config.seed, known=known)
+    if found is not None:
+        told = f"{found.found:,} of {found.looked:,} labels are surely implausible"
+        life.notify(Progress(stage="policy", message=told))
+    return found
 
 
 # ------------------------------------------------------------------------------------ candidates
@@ -391,4 +395,6 @@ def _signed(gain: Score) -> str:
     """Write a gain with its lower bound, positive is better."""
     if not math.isfinite(gain.value) or not math.isfinite(gain.low):
         return f"{gain.metric} cannot be compared, as resamples of so few rows lack a class"
+    if gain.value < 0:
+        return f"{gain.metric} worse by {-gain.value:.3g}"
     return f"{gain.metric} better by {gain.value:.3g} (at least {gain.low:.3g})"

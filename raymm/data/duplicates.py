@@ -15,6 +15,8 @@ from raymm.data.findings import anomaly
 
 _ROWS = 5_000
 _CONTRADICTING = 0.005
+_NEARLY = 0.995
+"""Share of a target's variance from which on equal rows that differ in it bound no model."""
 _TOGETHER = 0.01
 _ODD = 0x9E3779B97F4A7C15
 
@@ -180,6 +182,8 @@ def contradictions(evidence: Evidence) -> Iterator[Anomaly]:
         means = np.bincount(codes, y) / np.bincount(codes)
         total = float(np.sum((y - y.mean()) ** 2)) or 1.0
         best = 1.0 - float(np.sum((y - means[codes]) ** 2)) / total
+        if best > _NEARLY:
+            return
         bound = f"no model explains more than {best:.1%} of its variance (R²)"
     yield anomaly(
         "contradicting rows",

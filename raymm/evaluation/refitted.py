@@ -93,8 +93,8 @@ def refitted(
         return _failed(f"{beside}.")
     several = "" if task == "regression" else "log loss, calibration and "
     text = (
-        f"{told}; none of {several}{len(slices)} slices is surely worse; {beside}. Rows that it has "
-        "seen show that nothing went wrong, not how well it will do on others."
+        f"{told}; none of {several}{len(slices)} slices is surely worse; {beside}. Rows that it "
+        "has seen show that nothing went wrong, not how well it will do on others."
     )
     return Check(name=NAME, passed=True, statement=text)
 
