@@ -151,7 +151,7 @@ def _select(
         shown = ", ".join(dropped[:10]) + (" and others" if len(dropped) > 10 else "")
         statement = (
             f"{len(dropped)} of {len(names)} columns are left out, as they tell too little: "
-            f"{shown}. Without what other rows so named, {saved(gain)}."
+            f"{shown}. Where other rows name them, {saved(gain)}."
         )
         return (
             dropped,
@@ -235,8 +235,7 @@ def _interact(
         return (), Finding(policy="interactions", kept=False, statement=statement, gain=gain)
     shown = ", ".join(map(label, chosen))
     statement = (
-        f"Features of two columns are put in: {shown}. With what other rows so chose, "
-        f"{saved(gain)}."
+        f"Features of two columns are put in: {shown}. Where other rows choose them, {saved(gain)}."
     )
     return chosen, Finding(policy="interactions", kept=True, statement=statement, gain=gain)
 
