@@ -35,6 +35,7 @@ def asked(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(searching, "connect", lambda config: nullcontext())
     monkeypatch.setattr(searching.tune, "search", search)
     source = {"source": str(finished.csv), "target": "approved"}
+    source |= {"select": "off", "interactions": "off"}  # tries that cost seconds
     raw = {"data": source, "storage": str(tmp_path)}
 
     def run(**changes):
@@ -91,6 +92,14 @@ def test_the_median_rule_can_be_chosen(asked):
     late = [rule.decide(str(n), 30, 0.9, group="linear") for n in range(8)]
     assert all(late)
     assert not rule.decide("bad", 30, 0.1, group="linear")
+
+
+def test_what_weighing_features_took_the_search_has_less_but_never_under_half():
+    plain = parse({"data": {"source": "a", "target": "b"}})
+    for asked_for, spent, left in ((60.0, 5.0, 55.0), (10.0, 9.0, 5.0), (None, 9.0, None)):
+        search = plain.search.model_copy(update={"time": asked_for})
+        config = plain.model_copy(update={"search": search})
+        assert searching._seconds(SimpleNamespace(config=config, spent=spent)) == left
 
 
 def test_budgets_are_handed_over(asked):
