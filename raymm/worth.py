@@ -227,11 +227,13 @@ def _interact(
     judged = [compared(quick, tries, before, after, SURE) for after in losses]
     gain, size = max(zip(judged, sizes, strict=True), key=lambda pair: pair[0].value)
     chosen = _best(np.sum([one / max(one.sum(), 1e-300) for one in ranked], axis=0), found, size)
-    if gain.low > 0 and len(tries) > 1:
+    told = f"with them {saved(gain)}" if gain.low <= 0 else ""
+    if not told and len(tries) > 1:
         (after,) = anew(quick, tries, rounds, [partial(more, lambda _: chosen)])
-        gain = gain if quick.mean(after) < quick.mean(before) else replace(gain, low=0.0)
-    if gain.low <= 0:
-        statement = f"Sums, differences, products and ratios do not pay: with them {saved(gain)}."
+        if quick.mean(after) >= quick.mean(before):
+            told = "rows are predicted no better with those that all rows choose"
+    if told:
+        statement = f"Sums, differences, products and ratios do not pay: {told}."
         return (), Finding(policy="interactions", kept=False, statement=statement, gain=gain)
     shown = ", ".join(map(label, chosen))
     statement = (
