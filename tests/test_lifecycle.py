@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from raymm import config, lifecycle, proving, stages
+import raymm
+from raymm import config, lifecycle, picking, proving, stages
 from raymm.artifacts import as_record
 from raymm.errors import ConfigError, DataError, NotFound
 
@@ -159,3 +162,34 @@ def test_wrong_names_are_answered_with_the_right_ones(
     raw = made(finished, tmp_path).model_dump(mode="json", by_alias=True)
     with pytest.raises((ConfigError, DataError), match=words):
         lifecycle.run(config.parse(raw, change))
+
+
+@pytest.mark.slow
+def test_a_run_with_interactions_is_replayed_and_picked(searching_here, tmp_path):
+    generator = np.random.default_rng(0)
+    columns = {name: generator.lognormal(size=1500) for name in ("area", "rooms", "x", "y", "z")}
+    price = 3 * columns["area"] / columns["rooms"] + generator.normal(size=1500)
+    source = tmp_path / "flats.csv"
+    pd.DataFrame({**columns, "price": price}).to_csv(source, index=False)
+    run = lifecycle.run(
+        config.parse(
+            {
+                "name": "flats",
+                "data": {"source": str(source), "target": "price"},
+                "search": {"trials": 2, "families": "lightgbm", "parallel": 1},
+                "compression": {"techniques": ["truncate"]},
+                "storage": str(tmp_path / "home"),
+            }
+        )
+    )
+    assert run.schema.interactions
+    assert run.blessing.blessed
+    same, stored, rebuilt = lifecycle.replay(str(tmp_path / "home"), "flats", 1)
+    assert same, (stored, rebuilt)
+    bundle = raymm.load("flats", storage=str(tmp_path / "home"))
+    table = pd.read_csv(source)
+    assert bundle.predict(table)[:20] == run.predict(table)[:20]
+    picked = picking.pick(
+        str(tmp_path / "home"), "flats", 1, "1", source=None, notify=lambda told: None
+    )
+    assert picked.evaluation.score.value == pytest.approx(run.evaluation.score.value, rel=0.2)

@@ -66,6 +66,9 @@ def _typed(hint: Any, value: Any) -> Any:
         if value is None and type(None) in arguments:
             return None
         frozen = [a for a in arguments if dataclasses.is_dataclass(a)]
+        several = [a for a in arguments if typing.get_origin(a) is tuple]
+        if several and isinstance(value, list):
+            return _typed(several[0], value)
         return _typed(frozen[0], value) if frozen and isinstance(value, Mapping) else value
     if dataclasses.is_dataclass(hint):
         return from_record(typing.cast(type[Any], hint), value)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from raymm.artifacts import (
     Column,
     Evaluation,
+    Interaction,
     Schema,
     Score,
     SliceScore,
@@ -88,3 +89,11 @@ def test_numbers_that_json_lacks_become_null():
         "b": [None],
         "c": [0, 1],
     }
+
+
+def test_a_tuple_that_may_be_none_is_read_as_what_it_was():
+    pair = Interaction(first="a", second="b", operation="ratio")
+    columns = (Column(name="y", kind="number", role="target"),)
+    for made in (None, (), (pair,)):
+        schema = Schema(columns=columns, target="y", task="regression", interactions=made)
+        assert from_record(Schema, json.loads(json.dumps(as_record(schema)))) == schema
