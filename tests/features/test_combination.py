@@ -1,5 +1,4 @@
 import numpy as np
-import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +8,6 @@ from raymm.features.combination import OPERATIONS, Combination, candidates, labe
 from raymm.features.number import Number
 from raymm.features.pipeline import fit_features
 from raymm.features.scaled_number import ScaledNumber
-from raymm.onnx_builder import FLOAT, GraphBuilder
 
 A, B = (Column(name=name, kind="number") for name in "ab")
 CELL = st.floats(width=32, allow_nan=True, allow_infinity=False)
@@ -26,28 +24,14 @@ def pair(operation, first="a", second="b"):
     return Interaction(first=first, second=second, operation=operation)
 
 
-def in_onnxruntime(part, tensors):
-    builder = GraphBuilder()
-    inputs = {name: builder.input(name, FLOAT) for name in tensors}
-    result = part.to_onnx(builder, part.take_onnx(builder, inputs))
-    model = builder.model([(result, "features", FLOAT, ["n", len(part.names)])])
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return session.run(None, {name: values[:, None] for name, values in tensors.items()})[0]
-
-
 @pytest.mark.parametrize("operation", OPERATIONS)
 @given(ROWS)
 @settings(deadline=None, max_examples=25)
-def test_the_graph_makes_the_same_bits(operation, rows):
+def test_the_graph_makes_the_same_bits(run_columns, operation, rows):
     tensors = table([*rows, *EDGES])
     part = Combination(pair(operation), A, Number)
     part.fit(part.take(tensors), np.zeros(0))
-    np.testing.assert_array_equal(in_onnxruntime(part, tensors), part.transform(part.take(tensors)))
+    np.testing.assert_array_equal(run_columns(part, tensors), part.transform(part.take(tensors)))
 
 
 def test_where_training_rows_have_infinite_results_they_are_missing():
@@ -60,25 +44,25 @@ def test_where_training_rows_have_infinite_results_they_are_missing():
 
 
 @pytest.mark.parametrize("number", [Number, ScaledNumber])
-def test_where_they_have_none_a_later_one_is_the_largest_number(number):
+def test_where_they_have_none_a_later_one_is_the_largest_number(run_columns, number):
     part = Combination(pair("ratio"), A, number)
     part.fit(part.take(table([(1.0, 2.0), (6.0, 3.0), (5.0, 1.0), (9.0, 2.0)])), np.zeros(0))
     assert not part.mends
     new = table([(1.0, 0.0), (0.0, 0.0), (-1.0, 0.0), (4.0, 2.0)])
     made = part.transform(part.take(new))
-    np.testing.assert_allclose(in_onnxruntime(part, new), made, rtol=1e-6)
+    np.testing.assert_allclose(run_columns(part, new), made, rtol=1e-6)
     assert made[0, 0] > made[3, 0] > made[2, 0]
     assert np.isfinite(made[[0, 2, 3]]).all()
 
 
-def test_the_dense_form_has_no_missing_values_and_the_graph_agrees():
+def test_the_dense_form_has_no_missing_values_and_the_graph_agrees(run_columns):
     generator = np.random.default_rng(0)
     tensors = table([*generator.normal(size=(200, 2)).tolist(), *EDGES])
     part = Combination(pair("ratio"), A, ScaledNumber)
     part.fit(part.take(tensors), np.zeros(206))
     made = part.transform(part.take(tensors))
     assert np.isfinite(made).all()
-    np.testing.assert_allclose(in_onnxruntime(part, tensors), made, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(run_columns(part, tensors), made, rtol=1e-6, atol=1e-6)
 
 
 def test_candidates_are_each_pair_once_but_ratios_both_ways():

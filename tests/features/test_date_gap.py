@@ -1,5 +1,4 @@
 import numpy as np
-import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +7,6 @@ from raymm.artifacts import NO_TIME, Column
 from raymm.features.date_gap import MOST, DateGap, date_pairs
 from raymm.features.number import Number
 from raymm.features.scaled_number import ScaledNumber
-from raymm.onnx_builder import FLOAT, INT64, GraphBuilder
 
 FIRST, LAST = -62_135_596_800, 253_402_300_799
 ORDERED, DELIVERED = (Column(name=name, kind="datetime") for name in ("ordered", "delivered"))
@@ -20,20 +18,6 @@ Y = np.zeros(0)
 def table(rows):
     dates = np.array(rows, dtype=np.int64).reshape(-1, 2)
     return {"ordered": dates[:, 0], "delivered": dates[:, 1]}
-
-
-def in_onnxruntime(gap, tensors):
-    builder = GraphBuilder()
-    inputs = {name: builder.input(name, INT64) for name in tensors}
-    result = gap.to_onnx(builder, gap.take_onnx(builder, inputs))
-    model = builder.model([(result, "features", FLOAT, ["n", len(gap.names)])])
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return session.run(None, {name: part[:, None] for name, part in tensors.items()})[0]
 
 
 @given(ROWS)
@@ -60,13 +44,13 @@ def test_a_second_is_seen_between_dates_whose_days_round_to_the_same_float():
 @pytest.mark.parametrize("number", [Number, ScaledNumber])
 @given(train=ROWS, rows=ROWS)
 @settings(max_examples=40, deadline=None)
-def test_graph_equals_transform_for_any_dates(number, train, rows):
+def test_graph_equals_transform_for_any_dates(run_columns, number, train, rows):
     gap = DateGap(ORDERED, DELIVERED, number)
     assert gap.fit(gap.take(table(train)), Y) is gap
     result = gap.transform(gap.take(table(rows)))
     assert result.dtype == np.float32
     assert result.shape == (len(rows), len(gap.names))
-    graph = in_onnxruntime(gap, table(rows))
+    graph = run_columns(gap, table(rows))
     if number is Number:
         np.testing.assert_array_equal(graph, result)
     else:
