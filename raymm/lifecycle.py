@@ -99,7 +99,7 @@ class Run:
 
     @cached_property
     def _runner(self) -> Runner:
-        return Runner(self.bundle)
+        return Runner(self.bundle, compiled=True)
 
     def predict(self, data: pd.DataFrame) -> list[Any]:
         """Return a label or value for each row of a table with the training table's columns."""

@@ -40,7 +40,7 @@ class Model:
         self.version = version
         self.schema: Schema = bundle.schema
         self._data: Mapping[str, Any] = bundle.lineage.configuration.get("data", {})
-        self._runner = Runner(bundle)
+        self._runner = Runner(bundle, compiled=True)
 
     def predict(self, data: pd.DataFrame | Sequence[Mapping[str, Any]]) -> list[Any]:
         """Return a label or value for each row.

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from raymm.artifacts import Kind, Schema, Tensors
 from raymm.bundle.abreast import abreast
 from raymm.bundle.blend import decided
+from raymm.bundle.compiled import compiled as compile_
 from raymm.bundle.graph import PREDICTION, PROBABILITIES, input_names
 from raymm.bundle.packed import Bundle
 from raymm.bundle.safety import require_safe
@@ -41,6 +42,9 @@ class Runner:
     bundle : Bundle
     threads : int
         How many one call may use; idle ones do not spin.
+    compiled : bool
+        Whether trees may run in machine code where numba is installed, for predictions rather than
+        for proofs of the graph; see `raymm.bundle.compiled`.
 
     Raises
     ------
@@ -49,11 +53,10 @@ class Runner:
         its inputs are not those of the schema.
     """
 
-    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, *, threads: int = 1, compiled: bool = False) -> None:
         self.schema: Schema = bundle.schema
         longest = require_safe(bundle.graph)
         self._rows = max(1, min(_ROWS, _CELLS // longest))
-        self._session = _session(abreast(bundle.graph), threads)
         self._classes = bundle.schema.classes
         weights = np.asarray(bundle.schema.decision, dtype=np.float32)
         self._decision = weights if len(weights) else None
@@ -64,6 +67,10 @@ class Runner:
             for column in bundle.schema.features
         )
         self._texts = tuple(c.name for c in bundle.schema.features if c.kind == "text")
+        self._compiled = compile_(bundle.graph, bundle.schema, threads) if compiled else None
+        if self._compiled is not None:
+            return
+        self._session = _session(abreast(bundle.graph), threads)
         found = {value.name for value in self._session.get_inputs()}
         outputs = {value.name for value in self._session.get_outputs()}
         if found != set(names.values()) or not outputs.issuperset(self._output):
@@ -90,6 +97,8 @@ class Runner:
         BundleError
             When a column is missing, columns differ in length, or onnxruntime fails.
         """
+        if self._compiled is not None and (made := self._compiled.one(tensors)) is not None:
+            return self._shaped(made)
         try:
             feed = {
                 name: _typed(tensors[column], dtype).reshape(-1, 1)
@@ -103,6 +112,12 @@ class Runner:
         count = rows.pop()
         if count == 0:
             return self._shaped(np.zeros((0, max(1, len(self._classes))), dtype=np.float32))
+        if self._compiled is not None:
+            flat = {column: feed[name].ravel() for column, name, _ in self._feeds}
+            try:
+                return self._shaped(self._compiled.many(flat, count))
+            except (TypeError, ValueError, AttributeError) as error:  # words that are none
+                raise BundleError(f"the graph could not be run: {error}") from error
         if count == 1 or (not self._texts and count <= self._rows):
             return self._run(feed)
         return np.concatenate(

@@ -132,7 +132,7 @@ def from_bundle(name: str, number: int, data: bytes) -> Served:
     bundle = Bundle.from_bytes(data)
     sha256 = hashlib.sha256(data).hexdigest()
     goal = bundle.lineage.configuration.get("goal", {})
-    made = warmed(name, number, sha256, Runner(bundle), statistics=bundle.statistics)
+    made = warmed(name, number, sha256, Runner(bundle, compiled=True), statistics=bundle.statistics)
     return replace(made, metric=str(goal.get("metric", "")))
 
 

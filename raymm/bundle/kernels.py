@@ -1,0 +1,285 @@
+"""Rows through trees in machine code, by numba; needs the extra ``fast``.
+
+Trees wait for memory and for comparisons that nobody can foresee, not for arithmetic. So eight ways
+down are under way at once, of one row those through eight trees, of many rows those of eight rows
+through one tree; and none of them has a branch: the children of a node lie side by side, and which
+of them is next is added as a number.
+
+A node is 64 bits: the place of its first child, a rank and a column. A leaf's child is itself. A
+column of a row holds how many thresholds of all trees its feature is above, in the upper half of
+32 bits whose lower half is ones; the row goes left where that is below the lower 32 bits of the
+node. `raymm.bundle.compiled_trees` lays nodes out so.
+
+Nothing is checked here: whoever calls has made sure that all places exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+BLOCK = 64
+"""Rows that all trees see before the next ones are taken up: they stay in the cache."""
+MISSING_LEFT, MISSING_RIGHT = 0x0000FFFF, 0xFFFEFFFF
+"""What a column holds where its feature is missing, and is sent left or right."""
+_LOW = 0xFFFF
+_Arrays = Any
+_Kernel = Callable[..., None]
+
+
+def _compiled(signature: str) -> Callable[[_Kernel], _Kernel]:
+    """Compile for this processor; the result is kept beside the byte code of this module."""
+    made: Callable[[_Kernel], _Kernel] = numba.njit(
+        signature, nogil=True, cache=True, error_model="numpy"
+    )
+    return made
+
+
+def _inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    made: Callable[..., Any] = numba.njit(function, inline="always")
+    return made
+
+
+@_inlined
+def _made(raw: _Arrays, row: int, part: _Arrays, limit: _Arrays) -> float:
+    """Return a feature of a row, NaN where it is missing; see `rank`."""
+    value = raw[row, part[1]]
+    if part[0] > 0:
+        other = raw[row, part[2]]
+        if part[0] == 1:
+            value = np.float32(value + other)
+        elif part[0] == 2:
+            value = np.float32(value - other)
+        elif part[0] == 3:
+            value = np.float32(value * other)
+        else:
+            value = np.float32(value / other)
+    if np.isnan(value) or (part[3] != 0 and np.isinf(value)):
+        value = np.float32(np.nan)
+    else:
+        value = min(max(value, limit[0]), limit[1])
+    made: float = value
+    return made
+
+
+@_inlined
+def _rank(
+    raw: _Arrays,
+    row: int,
+    parts: _Arrays,
+    limits: _Arrays,
+    thresholds: _Arrays,
+    starts: _Arrays,
+    columns: _Arrays,
+) -> None:
+    for feature in range(parts.shape[0]):
+        value = _made(raw, row, parts[feature], limits[feature])
+        if np.isnan(value):
+            columns[row, 2 * feature] = MISSING_LEFT
+            columns[row, 2 * feature + 1] = MISSING_RIGHT
+            continue
+        start, count = starts[feature], starts[feature + 1] - starts[feature]
+        while count > 0:
+            half = (count + 1) >> 1
+            start = start + half if thresholds[start + half - 1] < value else start
+            count -= half
+        above = (start - starts[feature]) << 16 | _LOW
+        columns[row, 2 * feature] = columns[row, 2 * feature + 1] = above
+
+
+@_compiled("void(f4[:,::1], i4[:,::1], f4[:,::1], f4[::1], i4[::1], u4[:,::1])")
+def rank(
+    raw: _Arrays,
+    parts: _Arrays,
+    limits: _Arrays,
+    thresholds: _Arrays,
+    starts: _Arrays,
+    columns: _Arrays,
+) -> None:
+    """Make every feature of raw rows, and write its rank among the thresholds to its two columns.
+
+    Parameters
+    ----------
+    raw : float32, shape (n, r)
+    parts : int32, shape (d, 4)
+        Of each feature: 0 for a column of ``raw`` as it is, 1 to 4 where it is added to another,
+        or less, times or by it; the column; the other; 1 where what is infinite is missing, else 0.
+    limits : float32, shape (d, 2)
+        The least and the largest that a feature may be.
+    thresholds : float32, shape (t,)
+        Those of each feature, rising.
+    starts : int32, shape (d + 1,)
+        Where those of each feature begin.
+    columns : uint32, shape (n, 2 d)
+        Written to. Of each feature's two, missing values go left by the first.
+    """
+    for row in range(raw.shape[0]):
+        _rank(raw, row, parts, limits, thresholds, starts, columns)
+
+
+@_inlined
+def _next(node: _Arrays, columns: _Arrays, row: int, place: int) -> int:
+    """Return where a row is a step on."""
+    held = node[place]
+    right = columns[row, held & np.uint64(_LOW)] >= np.uint32(held)
+    below: Any = np.int64(held >> np.uint64(32)) + np.int64(right)
+    return below  # type: ignore[no-any-return]
+
+
+@_inlined
+def _down(node: _Arrays, columns: _Arrays, row: int, place: int, moved: int) -> tuple[int, int]:
+    """Return where a row is two steps on, and other than 0 where the second led somewhere."""
+    between = _next(node, columns, row, place)
+    below = _next(node, columns, row, between)
+    return below, moved | (below ^ between)
+
+
+@_inlined
+def _add(
+    leaves: _Arrays,
+    count: int,
+    start: int,
+    first: _Arrays,
+    output: _Arrays,
+    value: _Arrays,
+    total: _Arrays,
+) -> None:
+    """Add what the leaves hold that some rows reached, to the rows of ``total`` from one on."""
+    if count == 1 and total.shape[1] == 1 and first.shape[0] == 0:
+        one = total[start, 0]
+        for tree in range(leaves.shape[0]):
+            one += value[leaves[tree, 0]]
+        total[start, 0] = one
+        return
+    for tree in range(leaves.shape[0]):
+        if first.shape[0] == 0:
+            for row in range(count):
+                total[start + row, output[tree]] += value[leaves[tree, row]]
+        else:
+            for row in range(count):
+                leaf = leaves[tree, row]
+                for place in range(first[leaf], first[leaf + 1]):
+                    total[start + row, output[place]] += value[place]
+
+
+@_compiled("void(u4[:,::1], u8[::1], i8[::1], i4[::1], i4[::1], f4[::1], f4[:,::1])")
+def descend_row(
+    columns: _Arrays,
+    node: _Arrays,
+    roots: _Arrays,
+    first: _Arrays,
+    output: _Arrays,
+    value: _Arrays,
+    total: _Arrays,
+) -> None:
+    """Do for a single row what `descend_rows` does for many."""
+    leaves = np.empty((roots.shape[0], 1), np.int32)
+    x, many = columns, roots.shape[0] - roots.shape[0] % 8
+    for tree in range(0, many, 8):
+        a, b, c, d = roots[tree], roots[tree + 1], roots[tree + 2], roots[tree + 3]
+        e, f, g, h = roots[tree + 4], roots[tree + 5], roots[tree + 6], roots[tree + 7]
+        moved = 1
+        while moved != 0:
+            a, moved = _down(node, x, 0, a, 0)
+            b, moved = _down(node, x, 0, b, moved)
+            c, moved = _down(node, x, 0, c, moved)
+            d, moved = _down(node, x, 0, d, moved)
+            e, moved = _down(node, x, 0, e, moved)
+            f, moved = _down(node, x, 0, f, moved)
+            g, moved = _down(node, x, 0, g, moved)
+            h, moved = _down(node, x, 0, h, moved)
+        leaves[tree, 0], leaves[tree + 1, 0], leaves[tree + 2, 0], leaves[tree + 3, 0] = a, b, c, d
+        leaves[tree + 4, 0], leaves[tree + 5, 0], leaves[tree + 6, 0] = e, f, g
+        leaves[tree + 7, 0] = h
+    for tree in range(many, roots.shape[0]):
+        a, moved = roots[tree], 1
+        while moved != 0:
+            a, moved = _down(node, x, 0, a, 0)
+        leaves[tree, 0] = a
+    _add(leaves, 1, 0, first, output, value, total)
+
+
+@_compiled("void(u4[:,::1], u8[::1], i8[::1], i4[::1], i4[::1], f4[::1], f4[:,::1])")
+def descend_rows(
+    columns: _Arrays,
+    node: _Arrays,
+    roots: _Arrays,
+    first: _Arrays,
+    output: _Arrays,
+    value: _Arrays,
+    total: _Arrays,
+) -> None:
+    """Add what the leaves hold that rows reach; each output is summed in the order of the trees.
+
+    Parameters
+    ----------
+    columns : uint32, shape (n, 2 d)
+        As `rank` writes them.
+    node : uint64, shape (nodes,)
+    roots : int64, shape (trees,)
+    first : int32, shape (nodes + 1,) or (0,)
+        Where the values of each node begin among all; empty where each tree adds to one output.
+    output : int32, shape (values,) or (trees,)
+        What each value, or each tree, adds to.
+    value : float32, shape (values,) or (nodes,)
+    total : float32, shape (n, outputs)
+        Added to.
+    """
+    x = columns
+    leaves = np.empty((roots.shape[0], BLOCK), np.int32)
+    for start in range(0, x.shape[0], BLOCK):
+        count = min(BLOCK, x.shape[0] - start)
+        for tree in range(roots.shape[0]):
+            root = roots[tree]
+            for at in range(0, count - count % 8, 8):
+                r = start + at
+                a, b, c, d, e, f, g, h = root, root, root, root, root, root, root, root
+                moved = 1
+                while moved != 0:
+                    a, moved = _down(node, x, r, a, 0)
+                    b, moved = _down(node, x, r + 1, b, moved)
+                    c, moved = _down(node, x, r + 2, c, moved)
+                    d, moved = _down(node, x, r + 3, d, moved)
+                    e, moved = _down(node, x, r + 4, e, moved)
+                    f, moved = _down(node, x, r + 5, f, moved)
+                    g, moved = _down(node, x, r + 6, g, moved)
+                    h, moved = _down(node, x, r + 7, h, moved)
+                leaves[tree, at], leaves[tree, at + 1], leaves[tree, at + 2] = a, b, c
+                leaves[tree, at + 3], leaves[tree, at + 4], leaves[tree, at + 5] = d, e, f
+                leaves[tree, at + 6], leaves[tree, at + 7] = g, h
+            for at in range(count - count % 8, count):
+                a, moved = root, 1
+                while moved != 0:
+                    a, moved = _down(node, x, start + at, a, 0)
+                leaves[tree, at] = a
+        _add(leaves, count, start, first, output, value, total)
+
+
+@_compiled(
+    "void(f4[:,::1], i4[:,::1], f4[:,::1], f4[::1], i4[::1],"
+    "u8[::1], i8[::1], i4[::1], i4[::1], f4[::1], f4[::1], f4[:,::1])"
+)
+def predict_row(  # noqa: PLR0913, PLR0917  (what features and trees are made of, one array each)
+    raw: _Arrays,
+    parts: _Arrays,
+    limits: _Arrays,
+    thresholds: _Arrays,
+    starts: _Arrays,
+    node: _Arrays,
+    roots: _Arrays,
+    first: _Arrays,
+    output: _Arrays,
+    value: _Arrays,
+    base: _Arrays,
+    total: _Arrays,
+) -> None:
+    """Do `rank` and `descend_rows` for a single row in one call, and add ``base``."""
+    columns = np.empty((1, 2 * parts.shape[0]), np.uint32)
+    rank(raw, parts, limits, thresholds, starts, columns)
+    total[:] = np.float32(0)
+    descend_row(columns, node, roots, first, output, value, total)
+    for place in range(base.shape[0]):
+        total[0, place] += base[place]
