@@ -28,11 +28,12 @@ these saw. Whatever compressors are registered take part, and `raymm.compression
 3. Speed on california_housing and adult (where the bundle reads eight columns of words itself, and
    the libraries are given numbers), models as above, one thread each, contestants in turns,
    medians; bundles run as they do in serving, by numba where that is installed (the extra
-   ``fast``), and beside it is shown what onnxruntime takes. A row of raw columns through the bundle chosen at 0.0005 takes a third of LightGBM's
-   ``Booster.predict`` for a numpy row, a tenth of XGBoost's ``inplace_predict``, and (adult) a
-   fiftieth of a scikit-learn pipeline's for a DataFrame; 1,000 rows a quarter of LightGBM's own
-   call; and loading it (the rise of the peak memory of a fresh process that has loaded a tiny model
-   of the kind) takes no more than loading the library's own file (of XGBoost's JSON).
+   ``fast``), and beside it is shown what onnxruntime takes. A row of raw columns through the bundle
+   chosen at 0.0005 takes a third of LightGBM's ``Booster.predict`` for a numpy row, a tenth of
+   XGBoost's ``inplace_predict``, and (adult) a fiftieth of a scikit-learn pipeline's for a
+   DataFrame; 1,000 rows a quarter of LightGBM's own call; and loading it (the rise of the peak
+   memory of a fresh process that has loaded a tiny model of the kind) takes no more than loading
+   the library's own file (of XGBoost's JSON).
 
 Each figure is the median over ``--seeds``. Exits with 0 where every bar is kept, 1 where one is
 missed, 3 where some were not judged (``--only``, or a table that is not here).
