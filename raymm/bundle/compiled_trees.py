@@ -28,7 +28,7 @@ class Layout:
     thresholds : float32, shape (t,)
     starts : int32, shape (d + 1,)
     node : uint64, shape (nodes,)
-    roots : int64, shape (trees,)
+    roots : uint64, shape (trees,)
     first : int32, shape (nodes + 1,) or (0,)
     output : int32, shape (values,) or (trees,)
     value : float32, shape (values,) or (nodes,)
@@ -39,7 +39,7 @@ class Layout:
     thresholds: npt.NDArray[np.float32]
     starts: npt.NDArray[np.int32]
     node: npt.NDArray[np.uint64]
-    roots: Ints
+    roots: npt.NDArray[np.uint64]
     first: npt.NDArray[np.int32]
     output: npt.NDArray[np.int32]
     value: npt.NDArray[np.float32]
@@ -99,7 +99,7 @@ def laid_out(
         thresholds=np.concatenate([np.zeros(0, np.float32), *tables]).astype(np.float32),
         starts=np.cumsum([0, *map(len, tables)]).astype(np.int32),
         node=(child.astype(np.uint64) << np.uint64(32)) | low,
-        roots=roots,
+        roots=roots.astype(np.uint64),
         first=first,
         output=output,
         value=value,

@@ -125,7 +125,7 @@ def _next(node: _Arrays, columns: _Arrays, row: int, place: int) -> int:
     """Return where a row is a step on."""
     held = node[place]
     right = columns[row, held & np.uint64(_LOW)] >= np.uint32(held)
-    below: Any = np.int64(held >> np.uint64(32)) + np.int64(right)
+    below: Any = (held >> np.uint64(32)) + np.uint64(right)
     return below  # type: ignore[no-any-return]
 
 
@@ -165,7 +165,7 @@ def _add(
                     total[start + row, output[place]] += value[place]
 
 
-@_compiled("void(u4[:,::1], u8[::1], i8[::1], i4[::1], i4[::1], f4[::1], f4[:,::1])")
+@_compiled("void(u4[:,::1], u8[::1], u8[::1], i4[::1], i4[::1], f4[::1], f4[:,::1])")
 def descend_row(
     columns: _Arrays,
     node: _Arrays,
@@ -176,14 +176,14 @@ def descend_row(
     total: _Arrays,
 ) -> None:
     """Do for a single row what `descend_rows` does for many."""
-    leaves = np.empty((roots.shape[0], 1), np.int32)
+    leaves = np.empty((roots.shape[0], 1), np.uint32)
     x, many = columns, roots.shape[0] - roots.shape[0] % 8
     for tree in range(0, many, 8):
         a, b, c, d = roots[tree], roots[tree + 1], roots[tree + 2], roots[tree + 3]
         e, f, g, h = roots[tree + 4], roots[tree + 5], roots[tree + 6], roots[tree + 7]
-        moved = 1
+        moved = np.uint64(1)
         while moved != 0:
-            a, moved = _down(node, x, 0, a, 0)
+            a, moved = _down(node, x, 0, a, np.uint64(0))
             b, moved = _down(node, x, 0, b, moved)
             c, moved = _down(node, x, 0, c, moved)
             d, moved = _down(node, x, 0, d, moved)
@@ -195,14 +195,14 @@ def descend_row(
         leaves[tree + 4, 0], leaves[tree + 5, 0], leaves[tree + 6, 0] = e, f, g
         leaves[tree + 7, 0] = h
     for tree in range(many, roots.shape[0]):
-        a, moved = roots[tree], 1
+        a, moved = roots[tree], np.uint64(1)
         while moved != 0:
-            a, moved = _down(node, x, 0, a, 0)
+            a, moved = _down(node, x, 0, a, np.uint64(0))
         leaves[tree, 0] = a
     _add(leaves, 1, 0, first, output, value, total)
 
 
-@_compiled("void(u4[:,::1], u8[::1], i8[::1], i4[::1], i4[::1], f4[::1], f4[:,::1])")
+@_compiled("void(u4[:,::1], u8[::1], u8[::1], i4[::1], i4[::1], f4[::1], f4[:,::1])")
 def descend_rows(
     columns: _Arrays,
     node: _Arrays,
@@ -219,7 +219,7 @@ def descend_rows(
     columns : uint32, shape (n, 2 d)
         As `rank` writes them.
     node : uint64, shape (nodes,)
-    roots : int64, shape (trees,)
+    roots : uint64, shape (trees,)
     first : int32, shape (nodes + 1,) or (0,)
         Where the values of each node begin among all; empty where each tree adds to one output.
     output : int32, shape (values,) or (trees,)
@@ -229,7 +229,7 @@ def descend_rows(
         Added to.
     """
     x = columns
-    leaves = np.empty((roots.shape[0], BLOCK), np.int32)
+    leaves = np.empty((roots.shape[0], BLOCK), np.uint32)
     for start in range(0, x.shape[0], BLOCK):
         count = min(BLOCK, x.shape[0] - start)
         for tree in range(roots.shape[0]):
@@ -237,9 +237,9 @@ def descend_rows(
             for at in range(0, count - count % 8, 8):
                 r = start + at
                 a, b, c, d, e, f, g, h = root, root, root, root, root, root, root, root
-                moved = 1
+                moved = np.uint64(1)
                 while moved != 0:
-                    a, moved = _down(node, x, r, a, 0)
+                    a, moved = _down(node, x, r, a, np.uint64(0))
                     b, moved = _down(node, x, r + 1, b, moved)
                     c, moved = _down(node, x, r + 2, c, moved)
                     d, moved = _down(node, x, r + 3, d, moved)
@@ -251,16 +251,16 @@ def descend_rows(
                 leaves[tree, at + 3], leaves[tree, at + 4], leaves[tree, at + 5] = d, e, f
                 leaves[tree, at + 6], leaves[tree, at + 7] = g, h
             for at in range(count - count % 8, count):
-                a, moved = root, 1
+                a, moved = root, np.uint64(1)
                 while moved != 0:
-                    a, moved = _down(node, x, start + at, a, 0)
+                    a, moved = _down(node, x, start + at, a, np.uint64(0))
                 leaves[tree, at] = a
         _add(leaves, count, start, first, output, value, total)
 
 
 @_compiled(
     "void(f4[:,::1], i4[:,::1], f4[:,::1], f4[::1], i4[::1],"
-    "u8[::1], i8[::1], i4[::1], i4[::1], f4[::1], f4[::1], f4[:,::1])"
+    "u8[::1], u8[::1], i4[::1], i4[::1], f4[::1], f4[::1], f4[:,::1])"
 )
 def predict_row(  # noqa: PLR0913, PLR0917  (what features and trees are made of, one array each)
     raw: _Arrays,

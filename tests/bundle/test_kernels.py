@@ -32,14 +32,14 @@ def test_rows_reach_their_leaves_in_any_number(rows):
     expected = np.array([10, 10, 20, 30, 30], np.float32)
     places = np.arange(rows) % 5
     total = np.zeros((rows, 1), np.float32)
-    trees = np.zeros(1, np.int64), NONE, np.zeros(1, np.int32), VALUES
+    trees = np.zeros(1, np.uint64), NONE, np.zeros(1, np.int32), VALUES
     kernels.descend_rows(given[places], NODES, *trees, total)
     np.testing.assert_array_equal(total[:, 0], expected[places])
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 17])
 def test_a_row_goes_through_any_number_of_trees(count):
-    roots, outputs = np.zeros(count, np.int64), (np.arange(count) % 2).astype(np.int32)
+    roots, outputs = np.zeros(count, np.uint64), (np.arange(count) % 2).astype(np.int32)
     total = np.zeros((1, 2), np.float32)
     kernels.descend_row(_columns((2, 0, 0, 0)), NODES, roots, NONE, outputs, VALUES, total)
     np.testing.assert_array_equal(total, [[20 * (count - count // 2), 20 * (count // 2)]])
@@ -49,7 +49,7 @@ def test_leaves_of_several_values_add_all_of_them():
     first = np.array([0, 0, 2, 2, 3, 3], np.int32)
     output, value = np.array([0, 2, 1], np.int32), np.array([1, 2, 5], np.float32)
     total = np.zeros((3, 3), np.float32)
-    roots = np.zeros(2, np.int64)
+    roots = np.zeros(2, np.uint64)
     given = _columns((0, 0, 0, 0), (2, 0, 0, 0), (2, 0, 0, 1))
     kernels.descend_rows(given, NODES, roots, first, output, value, total)
     np.testing.assert_array_equal(total, [[2, 0, 4], [0, 10, 0], [0, 0, 0]])
@@ -106,7 +106,7 @@ def test_one_call_does_what_the_three_do():
     thresholds, starts = np.array([1, 2], np.float32), np.array([0, 2], np.int32)
     parts, limits = np.array([[0, 0, 0, 0]], np.int32), np.array([[-9, 9]], np.float32)
     node = np.array([_node(1, 2, 0), _node(1, 0xFFFF, 0), _node(2, 0xFFFF, 0)], np.uint64)
-    trees = node, np.zeros(1, np.int64), NONE, NONE[:0], np.array([0, 1, 2], np.float32)
+    trees = node, np.zeros(1, np.uint64), NONE, NONE[:0], np.array([0, 1, 2], np.float32)
     trees = (*trees[:3], np.zeros(1, np.int32), trees[4])
     total = np.full((1, 1), 77, np.float32)
     kernels.predict_row(
