@@ -15,7 +15,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper
 
 from raymm.errors import BundleError
 from raymm.models.sets import wide

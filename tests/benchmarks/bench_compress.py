@@ -587,7 +587,7 @@ def _memory(
             (folder / f"{stem}{suffix}").write_bytes(files[suffix])
         width = str(len(pipeline.features.names))
         ours, theirs = (
-            [median(one) for one in zip(*(_peak(kind, ending, name, width) for _ in range(3)))]
+            np.median([_peak(kind, ending, name, width) for _ in range(3)], axis=0).tolist()
             for kind, ending in (("bundle", ".raymm"), (library, suffix))
         )
     print(
