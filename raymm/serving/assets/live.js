@@ -178,7 +178,11 @@ function labelled(quality, labels) {
   }
   const waits = quality.waiting ? `${plural(quality.waiting, "prediction")} ${quality.waiting === 1 ? "waits" : "wait"} for a label.` : "";
   const share = known(quality.coverage) && quality.n ? ` ${percent(quality.coverage)} of the predictions have one.` : "";
-  const odd = labels && (labels.orphaned || labels.doubled) ? ` ${figure(labels.orphaned || 0)} labels fit no prediction, ${figure(labels.doubled || 0)} came twice.` : "";
+  const strays = [];
+  if (labels?.orphaned) strays.push(`${figure(labels.orphaned)} fit no prediction`);
+  if (labels?.doubled) strays.push(`${figure(labels.doubled)} came twice`);
+  if (labels?.too_late) strays.push(`${figure(labels.too_late)} came when their predictions were kept no more`);
+  const odd = strays.length ? ` Of the labels, ${strays.join(", ")}.` : "";
   if (waits || share || odd) parts.push(make("p", { class: "soft", text: `${waits}${share}${odd}` }));
   return parts;
 }
