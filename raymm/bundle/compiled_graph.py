@@ -163,13 +163,14 @@ class _Reader:
         from onnx import helper
 
         given = [self.known[name] for name in node.input]
-        held = {one.name: helper.get_attribute_value(one) for one in node.attribute}
         if len(node.output) != 1 or any(one is None for one in given):
             raise Unknown
         if node.op_type == OPERATOR:
-            made: Any = self._trees(node, given[0])
-        elif any(isinstance(one, Sums) for one in given):
-            made = self.steps.add(node.op_type, given, held)
+            self.known[node.output[0]] = self._trees(node, given[0])
+            return
+        held = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+        if any(isinstance(one, Sums) for one in given):
+            made: Any = self.steps.add(node.op_type, given, held)
         else:
             made = _before(node.op_type, given, held)
         self.known[node.output[0]] = made

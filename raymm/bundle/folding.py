@@ -168,7 +168,7 @@ def _grow(model: Any, trees: Sequence[bytes]) -> None:
         total += len(ensemble.leaf)
         if total > LARGEST_NODES:
             raise _damaged(f"its trees must have at most {LARGEST_NODES} nodes")
-        node.CopyFrom(ensemble.to_node(node))
+        ensemble.fill(node)
 
 
 def _large(model: Any) -> Iterator[tuple[Any, int]]:

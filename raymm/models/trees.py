@@ -18,7 +18,7 @@ import onnx
 
 from raymm.errors import BundleError
 from raymm.models.sets import wide
-from raymm.onnx_builder import ML_DOMAIN, GraphBuilder, make_node
+from raymm.onnx_builder import ML_DOMAIN, GraphBuilder, add_attributes, make_node
 
 OPERATOR = "TreeEnsembleRegressor"
 FORMAT = "raymm.trees/1"
@@ -148,7 +148,7 @@ class TreeEnsemble:
         trees = np.repeat(np.arange(len(self.roots)), counts)
         first = np.repeat(self.roots, counts)
         inner = self.feature >= 0
-        mode = "BRANCH_LT" if self.strict else "BRANCH_LEQ"
+        mode = b"BRANCH_LT" if self.strict else b"BRANCH_LEQ"
         return {
             "n_targets": len(self.base),
             "base_values": self.base,
@@ -158,7 +158,7 @@ class TreeEnsemble:
             "nodes_nodeids": np.arange(len(first)) - first,
             "nodes_featureids": np.maximum(self.feature, 0),
             "nodes_values": self.threshold,
-            "nodes_modes": [mode if branch else "LEAF" for branch in inner.tolist()],
+            "nodes_modes": np.where(inner, mode, b"LEAF"),
             "nodes_truenodeids": np.where(inner, self.left - first, 0),
             "nodes_falsenodeids": np.where(inner, self.right - first, 0),
             "nodes_missing_value_tracks_true": self.missing_left.astype(np.int64),
@@ -190,6 +190,12 @@ class TreeEnsemble:
             domain=ML_DOMAIN,
             **self.attributes(),
         )
+
+    def fill(self, node: onnx.NodeProto) -> None:
+        """Make a node without attributes do this ensemble's work; it is what `to_node` returns."""
+        held = self.attributes()
+        node.op_type, node.domain, node.doc_string = OPERATOR, ML_DOMAIN, held.pop("doc_string")
+        add_attributes(node, held)
 
     @classmethod
     def from_node(cls, node: onnx.NodeProto) -> Self:

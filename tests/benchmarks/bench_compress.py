@@ -612,9 +612,9 @@ def peak(kind: str, suffix: str, folder: str, width: str) -> None:
     row = json.loads((Path(folder) / "row.json").read_text())
     tensors = {name: np.array(value, _dtype(value)) for name, value in row.items()}
     x = np.zeros((1, int(width)), np.float32)
-    kept, before = [], 0
+    kept, before, held = [], 0, 0
     for stem in ("tiny", "model"):
-        before = _high()
+        before, held = _high(), _held()
         path = Path(folder) / f"{stem}{suffix}"
         if kind == "bundle":
             runner = Runner(Bundle.from_bytes(path.read_bytes()), compiled=True)
@@ -634,7 +634,7 @@ def peak(kind: str, suffix: str, folder: str, width: str) -> None:
             kept.append(booster)
     highest = _high(reset=False)
     gc.collect()
-    print(_high() - before, highest - before)
+    print(_held() - held, highest - before)
 
 
 def _dtype(values: list[Any]) -> Any:
@@ -646,10 +646,20 @@ def _high(*, reset: bool = True) -> int:
     if reset:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmHWM")
+
+
+def _held() -> int:
+    """Return the bytes of memory that are not pages of a file, such as a library's code."""
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return _status("RssAnon")
+
+
+def _status(name: str) -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{name}:"):
             return 1024 * int(line.split()[1])
-    raise OSError("this system does not tell the peak of memory")
+    raise OSError(f"this system does not tell {name}")
 
 
 def speed(given: argparse.Namespace, verdicts: Verdicts) -> None:
