@@ -3,7 +3,8 @@
 In one process, in alternating rounds, the same rows of a table like that of the census of 1994
 (six numbers, eight words, one of them of 42 values) go through
 
-- graph: the runner alone, with the tensors already made;
+- graph: the runner alone in onnxruntime, with the tensors already made;
+- compiled: the same in machine code, as the application runs it where numba is installed;
 - json, csv, arrow: the whole application without a socket, the answer in the body's own format.
 
 Seconds are the processor's: all runs on one thread at a time. Ends with 1 unless CSV and Arrow
@@ -57,7 +58,7 @@ def table(rows, seed=0):
 
 
 def served(rounds=200):
-    """Return a version of a LightGBM model of the table."""
+    """Return a version of a LightGBM model of the table, and a runner of it in onnxruntime."""
     from raymm.artifacts import Column, Schema
     from raymm.bundle.packed import Bundle
     from raymm.bundle.run import Runner
@@ -73,7 +74,9 @@ def served(rounds=200):
     columns.append(Column(name="y", kind="category", role="target"))
     schema = Schema(columns=tuple(columns), target="y", task="binary", classes=("<=50K", ">50K"))
     data = bench_serve._bundle(frame, y, schema=schema, rounds=rounds)
-    return warmed("census", 1, "0" * 64, Runner(Bundle.from_bytes(data)), statistics=None)
+    bundle = Bundle.from_bytes(data)
+    version = warmed("census", 1, "0" * 64, Runner(bundle, compiled=True), statistics=None)
+    return version, Runner(bundle)
 
 
 def bodies(frame):
@@ -129,7 +132,7 @@ def run(rounds, rows):
     from raymm.serving.app import create_app
     from raymm.serving.sources import FixedModels
 
-    version = served()
+    version, plain = served()
     config = ServingConfig(max_rows=rows, max_body_kb=1 + rows // 2)
     app = create_app(FixedModels(version), config=config, tokens={})
     frame, _ = table(rows, seed=1)
@@ -142,11 +145,13 @@ def run(rounds, rows):
         answer = loop.run_until_complete(ask(app, kind, body))
         found = np.asarray(probabilities(kind, answer)).astype(np.float32)
         equal[kind] = np.array_equal(found, expected)
-    spent = {name: [] for name in ("graph", *given)}
+    sides = {"graph": plain, "compiled": version.runner}
+    spent = {name: [] for name in (*sides, *given)}
     for _ in range(rounds):
-        start = time.process_time()
-        version.runner.predict(tensors)
-        spent["graph"].append(time.process_time() - start)
+        for name, runner in sides.items():
+            start = time.process_time()
+            runner.predict(tensors)
+            spent[name].append(time.process_time() - start)
         for kind, body in given.items():
             start = time.process_time()
             loop.run_until_complete(ask(app, kind, body))
@@ -162,7 +167,8 @@ def main():
     chosen = parser.parse_args()
     spent, equal, sizes = run(chosen.rounds, chosen.rows)
     graph = statistics.median(spent["graph"])
-    print(f"graph  {chosen.rows / graph:10,.0f} rows/s")
+    for name in ("graph", "compiled"):
+        print(f"{name:8} {chosen.rows / statistics.median(spent[name]):10,.0f} rows/s")
     held = True
     for kind, size in sizes.items():
         seconds = statistics.median(spent[kind])
@@ -172,7 +178,7 @@ def main():
         bar = "" if kind == "json" else f" (at least {BAR})"
         same = "equal" if equal[kind] else "NOT EQUAL"
         print(
-            f"{kind:6} {chosen.rows / seconds:10,.0f} rows/s, {size / 1024:6,.0f} KB; "
+            f"{kind:8} {chosen.rows / seconds:10,.0f} rows/s, {size / 1024:6,.0f} KB; "
             f"ratio {ratio:.2f}{bar}; predictions {same}{'' if fine else '  MISSED'}"
         )
     return 0 if held else 1

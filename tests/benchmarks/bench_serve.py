@@ -2,7 +2,7 @@
 
 In one run, in alternating rounds, the same LightGBM model answers
 
-- bare: a minimal FastAPI application under uvicorn, the bundle in onnxruntime;
+- bare: a minimal FastAPI application under uvicorn, the bundle run as raymm runs it;
 - raymm: the bundle on Ray Serve, one replica, with all its checks, and its monitor watching;
 - unwatched: the same replica and bundle under another name, whose batches nobody watches;
 - sklearn: a FastAPI application that predicts with the unpickled scikit-learn pipeline.
@@ -104,7 +104,8 @@ def bare_app(folder):
     from raymm.bundle.packed import Bundle
     from raymm.bundle.run import Runner
 
-    runner = Runner(Bundle.from_bytes((Path(folder) / "1.bundle").read_bytes()))
+    bundle = Bundle.from_bytes((Path(folder) / "1.bundle").read_bytes())
+    runner = Runner(bundle, compiled=True)
     kinds = {c.name: np.float32 if c.kind == "number" else object for c in runner.schema.features}
     app = FastAPI()
 
@@ -221,7 +222,8 @@ def local_app(folder, watched):
     from raymm.serving.sources import FixedModels
 
     bundle = Bundle.from_bytes((Path(folder) / "1.bundle").read_bytes())
-    served = warmed("bench", 1, "0" * 64, Runner(bundle), statistics=bundle.statistics)
+    runner = Runner(bundle, compiled=True)
+    served = warmed("bench", 1, "0" * 64, runner, statistics=bundle.statistics)
     watcher = Beside(folder) if watched else None
     return create_app(
         FixedModels(served), config=ServingConfig(), tokens={},
