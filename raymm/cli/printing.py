@@ -343,6 +343,11 @@ def _closing(done: Run) -> None:
     say(f"  run      {done.run}")
     if done.promoted:
         say(f"next: raymm deploy {version.name}   or   raymm predict {version.name} DATA -o FILE")
+    elif not version.blessed:
+        say(
+            "next: look into the report, then give the search more rows or time (--time), or\n"
+            f"      release it as it is: raymm promote {version.name} {version.number} --force"
+        )
 
 
 def validation(

@@ -59,9 +59,10 @@ def _live(config: Any, deploy: bool, detach: bool, as_json: bool) -> None:
     if not as_json:
         printing.run(done)
     if not done.blessing.blessed:
+        failed = " ".join(one.statement for one in done.blessing.checks if not one.passed)
         error = NotBlessed(
             f"{config.name} version {done.version.number} is not blessed and was not promoted: "
-            + " ".join(check.statement for check in done.blessing.checks if not check.passed)
+            + (failed if as_json else "see FAILED above.")
         )
         error.document = done.summary()
         raise error

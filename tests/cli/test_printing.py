@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,3 +106,14 @@ def test_a_run_says_what_was_trained_on_what(finished, refitted, capsys):
     assert f"scores, explanation and groups are of the proven bundle, {proven}" in second
     assert "kept refit: After the proof it was trained anew on all 2,000 rows" in second
     assert "proven bundle" not in first
+
+
+def test_a_run_ends_with_what_may_be_done_next(finished, capsys):
+    run = finished.runs[1]
+    printing.run(run)
+    assert "next: raymm deploy loans" in capsys.readouterr().out
+    failed = replace(run, promoted=False, version=replace(run.version, blessed=False))
+    printing.run(failed)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "next: raymm deploy" not in told
+    assert f"raymm promote loans {run.version.number} --force" in told
