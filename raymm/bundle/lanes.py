@@ -204,7 +204,7 @@ class Reader:
         shapes = knots.shape, widths.shape, slopes.shape
         if shapes != ((1, count), (1, count), (count, 1)) or count < 2 or zero.size != 1:
             return None
-        if zero.item() != 0:
+        if zero.item() != 0 or not _rising(widths, slopes):
             return None
         place = places[node.input[0]]
         kind = (LINE, place, knots.dtype.str, (count - 1).bit_length())
@@ -247,6 +247,13 @@ class Reader:
         if node.op_type in ELEMENTWISE | {"BitwiseAnd", "Equal", "Identity", "LabelEncoder"}:
             return None if None in known else max(one or 0 for one in known)
         return None
+
+
+def _rising(widths: Array, slopes: Array) -> bool:
+    """Return whether pieces have widths, so that the way into one can be told as a share of it."""
+    with np.errstate(all="ignore"):
+        known = np.isfinite([1 / widths.ravel(), widths.ravel() * slopes.ravel()]).all()
+    return bool(known and (widths > 0).all())
 
 
 def joins(node: Any) -> bool:

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Kind, Schema, Tensors
-from raymm.bundle.abreast import abreast
 from raymm.bundle.blend import decided
 from raymm.bundle.compiled import compiled as compile_
 from raymm.bundle.graph import PREDICTION, PROBABILITIES, input_names
+from raymm.bundle.lowering import lowered
 from raymm.bundle.packed import Bundle
 from raymm.bundle.safety import require_safe
 from raymm.errors import BundleError
@@ -70,8 +70,14 @@ class Runner:
         self._compiled = compile_(bundle.graph, bundle.schema, threads) if compiled else None
         if self._compiled is not None:
             return
-        self._session = _session(abreast(bundle.graph), threads)
+        made = lowered(bundle.graph, self._output[0])
+        self._session = _session(made.graph, threads)
+        self._matrices, self._spare = made.matrices, made.spare
         found = {value.name for value in self._session.get_inputs()}
+        together = {name for matrix in self._matrices for name in matrix.columns}
+        own = {self._spare, *(matrix.name for matrix in self._matrices)}
+        found = (found - own) | together
+        self._apart = sorted(found - together)
         outputs = {value.name for value in self._session.get_outputs()}
         if found != set(names.values()) or not outputs.issuperset(self._output):
             raise BundleError(
@@ -100,20 +106,17 @@ class Runner:
         if self._compiled is not None and (made := self._compiled.one(tensors)) is not None:
             return self._shaped(made)
         try:
-            feed = {
-                name: _typed(tensors[column], dtype).reshape(-1, 1)
-                for column, name, dtype in self._feeds
-            }
+            feed = {name: _typed(tensors[column], dtype) for column, name, dtype in self._feeds}
         except KeyError as error:
             raise BundleError(f"the column {error} is missing from the rows.") from error
-        rows = {len(values) for values in feed.values()}
+        rows = set(map(len, feed.values()))
         if len(rows) != 1:
             raise BundleError(f"columns must have equal lengths, but have {sorted(rows)}.")
         count = rows.pop()
         if count == 0:
             return self._shaped(np.zeros((0, max(1, len(self._classes))), dtype=np.float32))
         if self._compiled is not None:
-            flat = {column: feed[name].ravel() for column, name, _ in self._feeds}
+            flat = {column: feed[name] for column, name, _ in self._feeds}
             try:
                 return self._shaped(self._compiled.many(flat, count))
             except (TypeError, ValueError, AttributeError) as error:  # words that are none
@@ -151,11 +154,22 @@ class Runner:
 
     def _run(self, feed: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
         try:
-            return self._shaped(self._session.run(self._output, feed)[0])
+            return self._shaped(self._session.run(self._output, self._inputs(feed))[0])
         except UnicodeEncodeError:
             return self._run({name: _encodable(values) for name, values in feed.items()})
         except Exception as error:  # onnxruntime's own errors share no base below Exception
             raise BundleError(f"onnxruntime could not run the graph: {error}") from error
+
+    def _inputs(self, feed: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """Return what the session reads of columns, shape (n,): matrices stand for some."""
+        found: dict[str, npt.NDArray[Any]] = {}
+        for name in self._apart:
+            found[name] = feed[name].reshape(-1, 1)
+        for matrix in self._matrices:
+            found[matrix.name] = matrix.of(feed)
+        if self._spare:
+            found[self._spare] = np.empty(len(next(iter(feed.values()))), np.uint8)
+        return found
 
     def _shaped(self, result: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return result if self._classes else result.reshape(-1)
@@ -179,9 +193,9 @@ class Runner:
 
 def _typed(values: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     # asking first is faster than asarray, which counts with many columns of one row
-    if type(values) is np.ndarray and values.dtype is dtype:
+    if type(values) is np.ndarray and values.dtype is dtype and values.ndim == 1:
         return values
-    return np.asarray(values, dtype=dtype)
+    return np.asarray(values, dtype=dtype).reshape(-1)
 
 
 def _encodable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -18,10 +18,10 @@ def read(build, columns=2):
     return reader, reader.lanes(reader.concats())
 
 
-def line(builder, tensor, pieces, zero=0.0):
+def line(builder, tensor, pieces, zero=0.0, width=1.0):
     row = builder.constant(np.arange(pieces)[None, :])
     way = builder.node("Max", [builder.node("Sub", [tensor, row]), builder.constant(zero)])
-    way = builder.node("Min", [way, builder.constant(np.ones((1, pieces)))])
+    way = builder.node("Min", [way, builder.constant(np.full((1, pieces), width))])
     return builder.node("MatMul", [way, builder.constant(np.ones((pieces, 1)))])
 
 
@@ -59,6 +59,7 @@ def test_broken_lines_are_one_step_and_alike_where_pieces_are_about_as_many():
         lambda builder, x: builder.node("Neg", [x]),  # not among what is known
         lambda builder, x: builder.node("Add", [x, builder.constant([[1.0, 2.0]])]),
         lambda builder, x: line(builder, x, 4, zero=1.0),
+        *(lambda builder, x, w=w: line(builder, x, 4, width=w) for w in (0.0, -1.0, 1e-45, np.inf)),
     ],
 )
 def test_what_is_not_known_makes_no_lane(step):
