@@ -11,9 +11,12 @@ categories or networks, are left to onnxruntime, and so is every proof that a gr
 
 from __future__ import annotations
 
+import importlib
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -27,8 +30,9 @@ from raymm.bundle.compiled_trees import Layout, laid_out
 from raymm.bundle.graph import PREDICTION, PROBABILITIES, input_names
 
 Floats = npt.NDArray[np.float32]
-ROWS = 16_384
-"""Rows whose features are made at once."""
+_log = logging.getLogger(__name__)
+ROWS, CELLS = 16_384, 8_000_000
+"""Rows whose features are made at once at most, and columns of all of these."""
 APART = 2048
 """Rows from which on several threads share them."""
 
@@ -77,9 +81,7 @@ class Compiled:
         tail: Tail,
         threads: int,
     ) -> None:
-        from raymm.bundle import kernels
-
-        self._kernels: Any = kernels
+        self._kernels = ready()
         self._read = [(one.name, one.places, one.table) for one in columns]
         read = {one.name for one in columns}
         self._unread = [name for name in given if name not in read]
@@ -123,26 +125,32 @@ class Compiled:
         -------
         float32, shape (n, k)
         """
-        raw = self._raw(tensors, count)
-        parts = np.array_split(raw, self._threads if count >= APART else 1)
-        parts = [part[start : start + ROWS] for part in parts for start in range(0, count, ROWS)]
-        if self._threads < 2 or count < APART:
-            made = [self._sums(part) for part in parts if len(part)]
+        sharing = self._threads if count >= APART else 1
+        size = max(1, min(ROWS, CELLS // self._width, -(-count // sharing)))
+        parts = [slice(start, start + size) for start in range(0, count, size)]
+
+        def sums(part: slice) -> Floats:
+            return self._sums({name: tensors[name][part] for name, _, _ in self._read})
+
+        if sharing == 1:
+            made = [sums(part) for part in parts]
         else:
-            with ThreadPoolExecutor(self._threads) as pool:
-                made = list(pool.map(self._sums, [part for part in parts if len(part)]))
+            with ThreadPoolExecutor(sharing) as pool:
+                made = list(pool.map(sums, parts))
         return self._tail(made[0] if len(made) == 1 else np.concatenate(made))
 
-    def _sums(self, raw: Floats) -> Floats:
+    def _sums(self, tensors: Tensors) -> Floats:
         """Return what the trees add up to, their base included; shape (n, outputs)."""
+        raw = self._raw(tensors)
         columns = np.empty((len(raw), self._width), np.uint32)
         self._kernels.rank(raw, *self._features, columns)
-        total = np.zeros((len(raw), len(self._base)), np.float32)
+        total = np.zeros((len(raw), self._outputs), np.float32)
         self._kernels.descend_rows(columns, *self._trees, total)
         total += self._base
         return total
 
-    def _raw(self, tensors: Tensors, count: int) -> Floats:
+    def _raw(self, tensors: Tensors) -> Floats:
+        count = len(next(iter(tensors.values())))
         raw = np.empty((count, len(self._read)), np.float32)
         found: dict[str, npt.NDArray[np.int64]] = {}
         for at, (name, places, table) in enumerate(self._read):
@@ -156,8 +164,10 @@ class Compiled:
         return raw
 
 
-def _place(places: Mapping[str, int], word: str, rest: int) -> int:
-    """Return a word's place; one that UTF-8 cannot hold is taken as onnxruntime is given it."""
+def _place(places: Mapping[str, int], word: Any, rest: int) -> int:
+    """Return a word's place; what is no word, or none of UTF-8, is what onnxruntime is given."""
+    if not isinstance(word, str):
+        word = str(word)
     place = places.get(word)
     if place is None:
         place = rest
@@ -166,9 +176,24 @@ def _place(places: Mapping[str, int], word: str, rest: int) -> int:
     return place
 
 
-def available() -> bool:
-    """Say whether numba is installed."""
-    return find_spec("numba") is not None
+@cache
+def ready() -> Any:
+    """Return the kernels, compiled where they were not yet; None where they cannot be.
+
+    The first time on a machine takes some seconds, later ones half of one. Why a numba that is
+    installed is of no use is logged once.
+    """
+    if find_spec("numba") is None:
+        return None
+    try:
+        return importlib.import_module("raymm.bundle.kernels")
+    except Exception as error:  # numba's own have no base of theirs, and it must not stop a service
+        _log.warning(
+            "numba is installed, but cannot be used (%s: %s): trees run in onnxruntime.",
+            type(error).__name__,
+            error,
+        )
+        return None
 
 
 def compiled(graph: bytes, schema: Schema, threads: int) -> Compiled | None:
@@ -182,19 +207,24 @@ def compiled(graph: bytes, schema: Schema, threads: int) -> Compiled | None:
     threads : int
         How many a call of many rows may use.
     """
-    if not available():
+    if ready() is None:
         return None
     names = input_names(schema)
     output = PREDICTION if schema.task == "regression" else PROBABILITIES
-    found = taken_apart(graph, {names[one.name]: one.name for one in schema.features}, output)
-    if found is None or found.width != max(1, len(schema.classes)):
+    try:
+        found = taken_apart(graph, {names[one.name]: one.name for one in schema.features}, output)
+        if found is None or found.width != max(1, len(schema.classes)):
+            return None
+        trees = laid_out(found.ensembles, found.columns, len(found.features))
+    # A graph that was made to be read wrongly; onnxruntime says what is wrong with it, if anything.
+    except (LookupError, ValueError, TypeError, OverflowError, RecursionError, MemoryError):
         return None
-    trees = laid_out(found.ensembles, found.columns, len(found.features))
     if trees is None:
         return None
     columns, features = _arrays(found)
-    given = [one.name for one in schema.features]
-    return Compiled(given, columns, features, trees, found.tail, threads)
+    return Compiled(
+        [one.name for one in schema.features], columns, features, trees, found.tail, threads
+    )
 
 
 def _arrays(found: Taken) -> tuple[list[Column], list[npt.NDArray[Any]]]:

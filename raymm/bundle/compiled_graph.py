@@ -13,12 +13,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
 from raymm.bundle.compiled_tail import Steps, Sums, Tail, Unknown
+from raymm.bundle.compiled_trees import MOST_COLUMNS
 from raymm.errors import BundleError
 from raymm.models.trees import OPERATOR, TreeEnsemble
+from raymm.onnx_builder import ML_DOMAIN, ML_OPSET, OPSET
 
 Floats = npt.NDArray[np.float32]
+_OPSETS = {"": OPSET, ML_DOMAIN: ML_OPSET}
 _PAIRS = {"Add": 1, "Sub": 2, "Mul": 3, "Div": 4}
 """How `raymm.bundle.kernels.rank` numbers what two columns make of each other."""
 
@@ -85,11 +89,12 @@ def taken_apart(graph: bytes, inputs: Mapping[str, str], output: str) -> Taken |
     Taken or None
         None where it holds other operators than are known, or none of trees.
     """
-    import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
         model = onnx.ModelProto.FromString(graph)
+        if any(_OPSETS.get(one.domain) != one.version for one in model.opset_import):
+            return None
         return _Reader(model.graph, inputs).read(output)
     # onnx raises any of these on tensors that are not as they should be.
     except (Unknown, BundleError, DecodeError, ValueError, TypeError, LookupError, AttributeError):
@@ -137,6 +142,9 @@ class _Reader:
 
         for one in self.graph.initializer:
             self.known[one.name] = numpy_helper.to_array(one)
+        given = {one.name for one in self.graph.input}
+        if given != set(self.inputs) or output not in {one.name for one in self.graph.output}:
+            raise Unknown
         for one in self.graph.input:
             kind, column = one.type.tensor_type.elem_type, self.inputs[one.name]
             if kind == TensorProto.FLOAT:
@@ -178,9 +186,35 @@ class _Reader:
     def _trees(self, node: Any, given: Any) -> Sums:
         held = _as_features(given).held
         ensemble = TreeEnsemble.from_node(node)
+        if not (held and node.domain == ML_DOMAIN and _faithful(node, ensemble)):
+            raise Unknown
         self.ensembles.append(ensemble)
         self.columns.append([self.features.setdefault(one, len(self.features)) for one in held])
         return self.steps.trees(len(ensemble.base))
+
+
+def _faithful(node: Any, ensemble: TreeEnsemble) -> bool:
+    """Whether a node says what was read of it, and nothing else.
+
+    onnxruntime adds a base only to outputs that some leaf of the row adds to, and it was seen to
+    take one of two values that a leaf adds to the same output.
+    """
+    written = onnx.NodeProto()
+    ensemble.fill(written)
+    places = {one.name: one for one in written.attribute}
+    if written.doc_string != node.doc_string or len(places) != len(node.attribute):
+        return False
+    if any(places.get(one.name) != one for one in node.attribute):
+        return False
+    outputs = len(ensemble.base)
+    added, times = np.unique(ensemble.leaf * outputs + ensemble.output, return_counts=True)
+    tree = np.searchsorted(ensemble.roots, added // outputs, side="right") - 1
+    leaf = np.flatnonzero(ensemble.feature < 0)
+    leaves = np.bincount(np.searchsorted(ensemble.roots, leaf, side="right") - 1)
+    held = np.zeros((len(ensemble.roots), outputs), np.int64)
+    np.add.at(held, (tree, added % outputs), 1)
+    always = (held == leaves[:, None]).any(axis=0)
+    return bool((times == 1).all() and (always | (ensemble.base == 0)).all())
 
 
 def _needed(graph: Any, output: str) -> set[int]:
@@ -217,7 +251,9 @@ def _before(operator: str, given: list[Any], held: Mapping[str, Any]) -> Any:
     if operator == "Gather":
         return _gathered(given, held.get("axis", 0))
     if operator == "Concat" and held.get("axis") in (1, -1):
-        return _Features(tuple(one for part in given for one in _as_features(part).held))
+        if sum(len(_as_features(part).held) for part in given) > MOST_COLUMNS:
+            raise Unknown
+        return _Features(tuple(one for part in given for one in part.held))
     if operator == "Clip" and len(given) == 3:
         low, high = (float(_single(one)) for one in given[1:])
         if not all(one.low == -np.inf and one.high == np.inf for one in _as_features(first).held):

@@ -14,6 +14,10 @@ Floats = npt.NDArray[np.float32]
 Tail = Callable[[Floats], Floats]
 
 
+WIDEST = 0xFFFF
+"""Numbers of a row at most: beside each other, again and again, they would take all memory."""
+
+
 class Unknown(Exception):
     """The graph holds something that is not known here."""
 
@@ -81,6 +85,8 @@ class Steps:
             if (margins := self._sides(given)) is not None:
                 return self._step(operator, _both, [margins], 2)
             parts = [_as_sums(one) for one in given]
+            if sum(one.width for one in parts) > WIDEST:
+                raise Unknown
             return self._step(operator, _beside, parts, sum(one.width for one in parts))
         raise Unknown
 

@@ -31,11 +31,20 @@ _Kernel = Callable[..., None]
 
 
 def _compiled(signature: str) -> Callable[[_Kernel], _Kernel]:
-    """Compile for this processor; the result is kept beside the byte code of this module."""
-    made: Callable[[_Kernel], _Kernel] = numba.njit(
-        signature, nogil=True, cache=True, error_model="numpy"
-    )
-    return made
+    """Compile for this processor; the result is kept beside the byte code of this module.
+
+    Where it cannot be kept, or what was kept is damaged, it is compiled for this process alone.
+    """
+    how: Any = {"nogil": True, "error_model": "numpy"}
+
+    def compile_(kernel: _Kernel) -> _Kernel:
+        try:
+            made: _Kernel = numba.njit(signature, cache=True, **how)(kernel)
+        except Exception:  # no folder to write to (RuntimeError), or anything that a pickle raises
+            made = numba.njit(signature, **how)(kernel)
+        return made
+
+    return compile_
 
 
 def _inlined(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -117,10 +117,7 @@ class Runner:
             return self._shaped(np.zeros((0, max(1, len(self._classes))), dtype=np.float32))
         if self._compiled is not None:
             flat = {column: feed[name] for column, name, _ in self._feeds}
-            try:
-                return self._shaped(self._compiled.many(flat, count))
-            except (TypeError, ValueError, AttributeError) as error:  # words that are none
-                raise BundleError(f"the graph could not be run: {error}") from error
+            return self._shaped(self._compiled.many(flat, count))
         if count == 1 or (not self._texts and count <= self._rows):
             return self._run(feed)
         return np.concatenate(

@@ -219,6 +219,11 @@ class TreeEnsemble:
         held = {a.name: _numbers(a) for a in node.attribute if a.type in kinds}
         (modes,) = (a.strings for a in node.attribute if a.name == "nodes_modes")
         trees = held["nodes_treeids"]
+        if len(trees) == 0 or trees[0] != 0 or not np.isin(np.diff(trees), (0, 1)).all():
+            raise BundleError(
+                "the trees of a node must be numbered from 0 on, but are not. Build the bundle "
+                "again with this raymm."
+            )
         roots = np.searchsorted(trees, np.arange(int(trees[-1]) + 1))
         first = roots[trees]
         inner = np.fromiter((mode != b"LEAF" for mode in modes), np.bool_, len(modes))

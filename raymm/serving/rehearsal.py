@@ -88,6 +88,9 @@ def rehearsed(
     Refused
         When it cannot be read, fails, takes too long or answers nonsense; what went wrong is told.
     """
+    from raymm.bundle.compiled import ready
+
+    ready()  # which may compile for some seconds, once: no version is at fault for that
     made: list[Served] = []
     failure: list[Exception] = []
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 
@@ -18,7 +19,7 @@ from raymm.data import ingest, schema, split, statistics
 from raymm.errors import BundleError
 from raymm.sections import DataConfig
 
-needs_numba = pytest.mark.skipif(not module.available(), reason="numba is not installed")
+needs_numba = pytest.mark.skipif(module.ready() is None, reason="numba is not installed")
 LINEAGE = Lineage(
     run="", data_sha256="", source="", seed=0, ledger="", configuration={}, trial={}, packages={}
 )
@@ -144,8 +145,6 @@ def test_what_rows_lack_is_said_as_ever():
         with pytest.raises(BundleError, match="equal lengths"):
             runner.predict({**row, name: dataset.tensors[name][:2]})
     assert runner.predict({name: values[:0] for name, values in row.items()}).shape == (0, 2)
-    with pytest.raises(BundleError, match="could not be run"):
-        runner.predict({**row, "town": np.array([None], object)})
     listed = {name: values.tolist() for name, values in row.items()}
     np.testing.assert_array_equal(runner.predict(listed), runner.predict(row))
 
@@ -161,8 +160,15 @@ def test_other_graphs_are_left_to_onnxruntime():
     )
 
 
-def test_without_numba_onnxruntime_answers(monkeypatch):
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+@pytest.fixture
+def fresh():
+    """Ask anew whether the kernels can be used, in this test and after it."""
+    module.ready.cache_clear()
+    yield
+    module.ready.cache_clear()
+
+
+def _left_to_onnxruntime():
     dataset = _dataset("binary")
     bundle = _bundle(dataset, {"family": "lightgbm"})
     runner = Runner(bundle, compiled=True)
@@ -170,6 +176,94 @@ def test_without_numba_onnxruntime_answers(monkeypatch):
     np.testing.assert_array_equal(
         runner.predict(dataset.tensors), Runner(bundle).predict(dataset.tensors)
     )
+
+
+def test_without_numba_onnxruntime_answers(monkeypatch, fresh):
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    _left_to_onnxruntime()
+
+
+@needs_numba
+def test_a_numba_that_cannot_be_used_is_told_once(monkeypatch, fresh, caplog):
+    def broken(name):
+        raise ImportError("Numba needs NumPy 2.3 or less")
+
+    monkeypatch.setattr(module.importlib, "import_module", broken)
+    _left_to_onnxruntime()
+    _left_to_onnxruntime()
+    (told,) = [one.getMessage() for one in caplog.records]
+    assert "ImportError: Numba needs NumPy 2.3 or less" in told
+
+
+@needs_numba
+def test_words_that_are_none_are_what_onnxruntime_makes_of_them():
+    dataset = _dataset("binary")
+    bundle = _bundle(dataset, {"family": "lightgbm"})
+    row = {name: values[:1] for name, values in dataset.tensors.items()}
+    for odd in (None, np.nan, 5, True, 1.5):
+        given = {**row, "town": np.array([odd], object)}
+        expected = Runner(bundle).predict(given)
+        np.testing.assert_allclose(
+            Runner(bundle, compiled=True).predict(given), expected, atol=BOUND
+        )
+
+
+_MODES = {b"LEAF": b"LEAF", b"BRANCH_LEQ": b"BRANCH_EQ"}
+CRAFTED = {
+    "other sums": {"aggregate_function": "AVERAGE"},
+    "another end": {"post_transform": "LOGISTIC"},
+    "other comparisons": {"nodes_modes": lambda held: [_MODES[one] for one in held]},
+    "no comparison": {"nodes_modes": lambda held: [b"FOO", *held[1:]]},
+    "a flag of 2": {"nodes_missing_value_tracks_true": lambda held: [2 * one for one in held]},
+    "one too few": {"nodes_values": lambda held: held[:-1]},
+    "trees far apart": {"nodes_treeids": lambda held: [*held[:-1], 150_000_000]},
+    "no outputs": {"n_targets": 0},
+    "two bases": {"base_values": [0.0, 1.0]},
+    "a leaf that adds twice": {
+        name: lambda held: [held[0], *held]
+        for name in ("target_treeids", "target_nodeids", "target_ids", "target_weights")
+    },
+    "a base that not every row is given": {
+        "base_values": [0.5],
+        **{
+            name: lambda held: held[1:]
+            for name in ("target_treeids", "target_nodeids", "target_ids", "target_weights")
+        },
+    },
+}  # fmt: skip
+
+
+def _crafted(graph, changes):
+    model = onnx.ModelProto.FromString(graph)
+    (node,) = [one for one in model.graph.node if one.op_type == "TreeEnsembleRegressor"]
+    held = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
+    for name, change in changes.items():
+        held[name] = change(list(held[name])) if callable(change) else change
+    node.ClearField("attribute")
+    node.attribute.extend(onnx.helper.make_attribute(*one) for one in sorted(held.items()))
+    return model.SerializeToString()
+
+
+@needs_numba
+@pytest.mark.parametrize("what", CRAFTED)
+def test_nodes_that_say_something_else_are_left_to_onnxruntime(what):
+    dataset = _dataset("regression")
+    bundle = _bundle(dataset, {"family": "lightgbm"}, rounds=1)
+    same = replace(bundle, graph=_crafted(bundle.graph, {}))
+    assert module.compiled(same.graph, bundle.schema, 1) is not None
+    assert module.compiled(_crafted(bundle.graph, CRAFTED[what]), bundle.schema, 1) is None
+
+
+@needs_numba
+def test_a_graph_of_another_operator_set_or_output_is_left_to_onnxruntime():
+    dataset = _dataset("regression")
+    bundle = _bundle(dataset, {"family": "lightgbm"}, rounds=2)
+    model = onnx.ModelProto.FromString(bundle.graph)
+    model.opset_import[0].version = 99
+    assert module.compiled(model.SerializeToString(), bundle.schema, 1) is None
+    model = onnx.ModelProto.FromString(bundle.graph)
+    model.graph.output[0].name = "other"
+    assert module.compiled(model.SerializeToString(), bundle.schema, 1) is None
 
 
 @needs_numba

@@ -137,6 +137,16 @@ OTHERS = {
 }  # fmt: skip
 
 
+def test_columns_beside_themselves_again_and_again_are_left_whole():
+    def doubled(builder):
+        made = "a"
+        for _ in range(40):
+            made = builder.node("Concat", [made, made], axis=1)
+        return made
+
+    assert _taken(doubled) is None
+
+
 @pytest.mark.parametrize("what", OTHERS)
 def test_anything_else_is_left_whole(what):
     assert _taken(OTHERS[what]) is None

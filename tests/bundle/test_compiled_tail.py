@@ -108,3 +108,11 @@ def test_identity_is_of_sums_alone():
     with pytest.raises(Unknown):
         Steps().add("Identity", [HALF], {})
     assert Steps().add("Identity", [Sums(0, 1)], {}) == Sums(0, 1)
+
+
+def test_numbers_beside_themselves_again_and_again_are_not_known():
+    steps, made, _ = _steps()
+    for _ in range(15):
+        made = steps.add("Concat", [made, made], {"axis": 1})
+    with pytest.raises(Unknown):
+        steps.add("Concat", [made, made], {"axis": 1})
