@@ -47,6 +47,7 @@ from raymm.compression import frontier as compressing
 from raymm.compression.compressor import Rows
 from raymm.compression.truncate import kept_rounds
 from raymm.config import RunConfig
+from raymm.evaluation.compressed import Pair, foretold
 from raymm.evaluation.metrics import Metric
 from raymm.explanation import attribution
 from raymm.forms import kept_share, require_parity
@@ -61,8 +62,8 @@ _PACKAGES = (
 )
 _EXPLAINED_ROWS = 50
 _SHUFFLED_BYTES = 4e9
-EXPLORING, EXPLORING_LEAST = 0.2, 2.0
-"""Share of the time of the search that measuring compressed forms may take, and the least seconds:
+EXPLORING, EXPLORING_LEAST = 0.25, 2.0
+"""Share of the run so far that measuring compressed forms may take, and the least seconds:
 with what making the chosen one of the final bundle takes, a run is to be at most a quarter longer
 than without compression."""
 
@@ -155,11 +156,12 @@ def build(life: Life, recipe: Recipe) -> Built:
     }
 
     def make() -> Built:
+        began = time.monotonic()
         full, blend = fitted(life, recipe)
-        dataset = life.dataset
+        took, dataset = time.monotonic() - began, life.dataset
         rows = trained_rows(dataset, dataset.train, life.metric, life.config.seed)
         valid = dataset.rows(dataset.folds[0].valid)
-        found, limits = _explore(life, recipe, full), life.config.goal.limits
+        found, limits = _explore(life, recipe, full, took), life.config.goal.limits
         seed = life.config.seed
         proven = partial(
             require_parity, dataset=dataset, rows=dataset.train, blend=blend, seed=seed
@@ -189,9 +191,10 @@ def fitted(life: Life, recipe: Recipe) -> tuple[Bundle, Blend]:
     return life.fits[key]
 
 
-def _explore(life: Life, recipe: Recipe, full: Bundle) -> Frontier:
+def _explore(life: Life, recipe: Recipe, full: Bundle, took: float) -> Frontier:
+    """Choose how to compress a bundle that took so many seconds to train."""
     started = time.monotonic()
-    allowed = _allowed(life)
+    allowed = _allowed(life, took)
     dataset, fold = life.dataset, life.dataset.folds[0]
     trained = [life.probes.get(one.trial.id) for one in recipe.members]
     probe, _ = building.build(
@@ -217,18 +220,34 @@ def _explore(life: Life, recipe: Recipe, full: Bundle) -> Frontier:
         limits=life.config.goal.limits,
         seconds=life.config.search.time if allowed is None else None,
         left=None if allowed is None else lambda: allowed - (time.monotonic() - started),
+        beside=partial(_beside, life, full),
     )
 
 
-def _allowed(life: Life) -> float | None:
-    """Return how many seconds measuring forms may take: a share of what searching took.
+def _beside(
+    life: Life, full: Bundle, made: npt.NDArray[Any], whole: npt.NDArray[Any], y: npt.NDArray[Any]
+) -> str:
+    """Say why the proof is likely to refuse a compressed form that the metric finds good."""
+    decision = full.schema.decision
+    return foretold(
+        Pair(truth=y, made=made, full=whole, decision=decision, seed=life.config.seed),
+        task=life.dataset.schema.task,
+        metric=life.metric,
+        max_loss=life.config.compression.max_loss,
+    )
+
+
+def _allowed(life: Life, took: float) -> float | None:
+    """Return how many seconds measuring forms may take: a share of what came before, which is what
+    weighing features, searching, and training the winner on all rows took.
 
     None in deterministic mode, where no clock is to decide, and where it is not known.
     """
     searches = [one for one in life.ledger.records("stage") if one["name"] == "search"]
     if life.config.search.parallel == 1 or not searches:
         return None
-    return max(EXPLORING_LEAST, EXPLORING * float(searches[-1]["record"].get("seconds") or 0.0))
+    before = float(searches[-1]["record"].get("seconds") or 0.0) + life.spent + took
+    return max(EXPLORING_LEAST, EXPLORING * before)
 
 
 def _soft_seconds(life: Life, recipe: Recipe) -> float:

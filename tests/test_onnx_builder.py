@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
-from raymm.onnx_builder import FLOAT, INT64, GraphBuilder
+from raymm.onnx_builder import FLOAT, INT64, GraphBuilder, make_node
 
 
 def run(builder, outputs, feed):
@@ -64,3 +65,11 @@ def test_same_calls_make_the_same_bytes():
         return builder.model([(split[1], "y", INT64, ["n", 1])]).SerializeToString()
 
     assert make() == make()
+
+
+def test_attributes_are_those_that_onnx_s_own_helper_makes():
+    given = {"floats": [0.5, 2.0], "ints": [3, -1], "words": ["LEAF", "é", ""], "word": "SUM"}
+    arrays = {"floats": np.float32([0.5, 2.0]), "ints": np.int64([3, -1])}
+    ours = make_node("Some", ["a"], ["b"], domain="d", doc_string="e", **{**given, **arrays})
+    theirs = onnx.helper.make_node("Some", ["a"], ["b"], domain="d", doc_string="e", **given)
+    assert ours.SerializeToString() == theirs.SerializeToString()

@@ -10,6 +10,7 @@ import pytest
 from raymm import stages
 from raymm.artifacts import Candidate, Check, Score
 from raymm.config import parse
+from raymm.evaluation.metrics import metric_for
 from raymm.search.ledger import Ledger
 
 
@@ -106,18 +107,36 @@ def test_contributions_add_up_to_what_the_bundle_answers(finished):
     assert np.abs(answered - told).max() < 1e-4
 
 
-def test_measuring_forms_may_take_a_share_of_the_search_but_no_clock_decides_for_one_worker(life):
+def test_measuring_forms_may_take_a_share_of_what_came_before_but_one_worker_has_no_clock(life):
     raw = {"data": {"source": "a", "target": "y"}}
     life.config = parse(raw)
-    assert stages._allowed(life) is None
+    life.spent = 20.0
+    assert stages._allowed(life, 30.0) is None
     for seconds in (9.0, 400.0):
         life.ledger.finish_stage("search", str(seconds), {"seconds": seconds})
-    assert stages._allowed(life) == pytest.approx(400 * stages.EXPLORING)
+    assert stages._allowed(life, 30.0) == pytest.approx(450 * stages.EXPLORING)
     life.config = parse(raw, {"search.parallel": 1})
-    assert stages._allowed(life) is None
-    life.config = parse(raw)
+    assert stages._allowed(life, 30.0) is None
+    life.config, life.spent = parse(raw), 0.0
     life.ledger.finish_stage("search", "short", {"seconds": 1.0})
-    assert stages._allowed(life) == stages.EXPLORING_LEAST
+    assert stages._allowed(life, 1.0) == stages.EXPLORING_LEAST
+
+
+def test_a_form_that_the_proof_is_likely_to_refuse_is_told_before(life):
+    random = np.random.default_rng(0)
+    y = random.integers(0, 2, 1000)
+    sure = np.clip(np.where(y == 1, 0.8, 0.2) + random.normal(0, 0.05, 1000), 0.01, 0.99)
+    whole = np.stack([1 - sure, sure], axis=1)
+    life = SimpleNamespace(
+        config=parse({"data": {"source": "a", "target": "y"}}),
+        dataset=SimpleNamespace(schema=SimpleNamespace(task="binary")),
+        metric=metric_for("roc_auc", "binary"),
+    )
+    full = SimpleNamespace(schema=SimpleNamespace(decision=()))
+    assert stages._beside(life, full, whole, whole, y) == ""
+    # The order of the rows stays, and so does the metric.
+    unsure = 0.5 + (whole - 0.5) / 2
+    assert stages._beside(life, full, unsure, whole, y).startswith("the log_loss grows from")
 
 
 def test_soft_labels_are_those_of_the_lineage_s_recipe(monkeypatch):

@@ -11,7 +11,7 @@ import numpy as np
 from raymm.artifacts import Candidate, Config, Frontier, Tensors
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
-from raymm.compression.compressor import Rows
+from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.judging import NONE
 from raymm.compression.schedule import reason, told
 from raymm.errors import Interrupted
@@ -184,3 +184,9 @@ def steps(candidate: Candidate) -> tuple[tuple[str, Config], ...]:
 def _own(name: str, parameters: Config) -> dict[str, Any]:
     start = f"{name}."
     return {k.removeprefix(start): v for k, v in parameters.items() if k.startswith(start)}
+
+
+def bounded_moves(first: Candidate, technique: Compressor, recipe: Config) -> bool:
+    """Say whether no row can move far, neither by this technique nor by those before it."""
+    before = (compressors.get(name)().bounded_moves(held) for name, held in steps(first))
+    return technique.bounded_moves(recipe) and all(before)

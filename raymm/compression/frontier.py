@@ -16,11 +16,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Candidate, Config, Frontier, MetricLike, Tensors
+from raymm.artifacts import Config, Frontier, MetricLike, Tensors
 from raymm.bundle.blend import decided
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
-from raymm.compression.applying import applied, apply, joined_recipe, steps, within_limits
+from raymm.compression.applying import applied, apply, bounded_moves, joined_recipe, steps
+from raymm.compression.choosing import choose
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.judging import NONE, Form, Judge
 from raymm.compression.schedule import Schedule, told
@@ -66,6 +67,7 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
     limits: Limits | None = None,
     seconds: float | None = None,
     left: Callable[[], float] | None = None,
+    beside: Callable[[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]], str] | None = None,
 ) -> Frontier:
     """Measure a bundle and its compressed forms on validation rows, and choose one.
 
@@ -103,6 +105,10 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
         What the search could take; of large bundles fewer forms are measured after a short one.
     left : callable, optional
         Returns how many seconds exploring may go on; forms for which there is no time are left out.
+    beside : callable, optional
+        Given what a form and the bundle predict of rows, as `Runner.predict` returns it, and the
+        rows' ``y``, says what else than the metric is too bad to choose the form; empty where
+        nothing is.
 
     Returns
     -------
@@ -118,20 +124,20 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
     if len(y) > ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(len(y), ROWS, replace=False))
         tensors, y = {name: values[rows] for name, values in tensors.items()}, y[rows]
-    names = compressors.names() if techniques == "auto" else tuple(techniques)
-    made = {name: compressors.get(name)() for name in names}
+    made = _techniques(techniques)
     plan = Schedule(left=left, most=_most(len(bundle.graph), seconds))
-    runner = Runner(bundle)
+    answers = (runner := Runner(bundle)).predict(tensors)
     judge = Judge(
         metric=metric,
         tensors=tensors,
         y=y,
         seed=seed,
-        whole=runner.judge(tensors),
+        whole=decided(answers, bundle.schema.decision),
         max_loss=max_loss,
+        beside=None if beside is None else lambda made: beside(made, answers, y),
     )
     forms = [judge.measured(NONE, {}, bundle, runner)]
-    following = {name: made[name] for name in names if name.startswith(FOLLOWING)}
+    following = {name: one for name, one in made.items() if name.startswith(FOLLOWING)}
     first = {name: one for name, one in made.items() if name not in following}
     opening = {name: one for name, one in first.items() if one.opens}
     unmade: list[npt.NDArray[np.float64]] = []
@@ -142,14 +148,20 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
     plan.keep(False)
     forms += _followed(forms, following, trained, judge, plan)
     whole, *rest = judge.together(forms, unmade)
-    rest.sort(key=lambda one: -one.bytes)
+    ordered = (whole, *sorted(rest, key=lambda one: -one.bytes))
     return Frontier(
-        candidates=_choose([whole, *rest], judge, limits or Limits()),
+        candidates=choose(ordered, judge, limits or Limits()),
         metric=metric.name,
         max_loss=max_loss,
         rows=len(y),
-        left_out=tuple(plan.left_out),
+        left_out=(*plan.left_out, *(f"{form}: {why}" for form, why in judge.spoilt.items())),
     )
+
+
+def _techniques(given: Sequence[str] | Literal["auto"]) -> dict[str, Compressor]:
+    """Return the techniques by name; ConfigError where one is not known."""
+    names = compressors.names() if given == "auto" else given
+    return {name: compressors.get(name)() for name in names}
 
 
 def _most(graph_bytes: int, seconds: float | None) -> int | None:
@@ -188,9 +200,15 @@ def _opened(
                 if plan.over:
                     plan.leave_out(name, recipe, "this form and all after it found no time")
                     break
-                prediction = decided(answer(recipe), whole.bundle.schema.decision)
+                answers = answer(recipe)
+                prediction = decided(answers, whole.bundle.schema.decision)
                 _, loss, losses, _ = judge.lost(prediction)
-                if loss.high <= OPENING * judge.allowed and plan.allows(name, recipe):
+                spoilt = judge.beside is not None and judge.beside(answers)
+                if (
+                    not spoilt
+                    and loss.high <= OPENING * judge.allowed
+                    and plan.allows(name, recipe)
+                ):
                     made = one.apply(whole.bundle, recipe, trained)
                     with plan.timed(name):
                         return [judge.measured(name, recipe, made)]
@@ -266,7 +284,7 @@ def _made(
     """Yield a technique's form of another, and that of its control where it has one."""
     name, technique = named
     joined, parameters = joined_recipe(base.candidate, name, recipe)
-    near = _bounded_moves(base.candidate, technique, recipe)
+    near = bounded_moves(base.candidate, technique, recipe)
     made = technique.apply(base.bundle, recipe, trained)
     form = judge.measured(joined, parameters, made, bounded_moves=near)
     if not technique.control:
@@ -274,7 +292,7 @@ def _made(
         return
     control = compressors.get(technique.control)()
     joined, parameters = joined_recipe(base.candidate, technique.control, recipe)
-    near = _bounded_moves(base.candidate, control, recipe)
+    near = bounded_moves(base.candidate, control, recipe)
     made = control.apply(base.bundle, recipe, trained)
     other = judge.measured(joined, parameters, made, bounded_moves=near)
     yield judge.compared(form, other)
@@ -315,7 +333,11 @@ def _followed(
         if not least:
             done.clear()
     if not least:
-        yield from _coarser(forms[0], following, trained, judge, plan, beside=forms, done={})
+        # Where nothing else is good, these are all there is.
+        due = not plan.over
+        yield from _coarser(
+            forms[0], following, trained, judge, plan, beside=forms, done={}, due=due
+        )
     elif not plan.bounded:
         yield from _coarser(
             forms[0], following, trained, judge, plan, beside=forms, done={}, most=1
@@ -356,7 +378,7 @@ def _coarser(  # noqa: PLR0913  (what is made coarser, what judges it, and how f
             form: Form | None = None
             with plan.tried(joined, parameters), plan.timed(joined):
                 made = technique.apply(base.bundle, recipe, trained)
-                near = _bounded_moves(base.candidate, technique, recipe)
+                near = bounded_moves(base.candidate, technique, recipe)
                 form = judge.measured(joined, parameters, made, bounded_moves=near)
             if form is not None:
                 gain = base.candidate.over_control
@@ -376,23 +398,3 @@ def _coarser(  # noqa: PLR0913  (what is made coarser, what judges it, and how f
             place += step
         better = [one for one in found if judge.good(one.candidate)]
         base = min([base, *better], key=lambda one: one.candidate.bytes)
-
-
-def _bounded_moves(first: Candidate, technique: Compressor, recipe: Config) -> bool:
-    """Say whether no row can move far, neither by this technique nor by those before it."""
-    before = (compressors.get(name)().bounded_moves(held) for name, held in steps(first))
-    return technique.bounded_moves(recipe) and all(before)
-
-
-def _choose(candidates: Sequence[Candidate], judge: Judge, limits: Limits) -> tuple[Candidate, ...]:
-    """Mark one candidate, as `explore` says; ties go to the first."""
-    within = [index for index, one in enumerate(candidates) if within_limits(one, limits)]
-    good = [index for index, one in enumerate(candidates) if judge.good(one)]
-    both = [index for index in within if index in good]
-    known = [told(one.technique, one.parameters) not in judge.silent for one in candidates]
-    lossy = [i for i in within if known[i] and np.isfinite(candidates[i].loss.value)]
-    if both or not lossy:
-        best = min(both or good, key=lambda index: (candidates[index].bytes, index))
-    else:
-        best = min(lossy, key=lambda index: (candidates[index].loss.value, index))
-    return tuple(replace(one, chosen=index == best) for index, one in enumerate(candidates))

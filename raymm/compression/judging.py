@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from raymm.artifacts import Candidate, Config, MetricLike, Score, Tensors
 from raymm.bootstrap import interval, replicates
+from raymm.bundle.blend import decided
 from raymm.bundle.packed import Bundle
 from raymm.bundle.parity import BOUND
 from raymm.bundle.run import Runner
@@ -60,6 +61,11 @@ class Judge:
         What the bundle as it is predicts.
     silent : set of str
         Forms with answers that are not finite, as `told` names them; none is ever chosen.
+    beside : callable, optional
+        Given a form's predictions, as `Runner.predict` returns them, says what else than the metric
+        is too bad to ship it; empty where nothing is.
+    spoilt : dict of str
+        What it said, by the form's name; none of these is ever chosen.
     """
 
     metric: MetricLike
@@ -69,6 +75,8 @@ class Judge:
     whole: npt.NDArray[Any]
     max_loss: float
     silent: set[str] = field(default_factory=set)
+    beside: Callable[[npt.NDArray[Any]], str] | None = None
+    spoilt: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def score(self) -> float:
@@ -113,8 +121,12 @@ class Judge:
         prediction, fault = self.whole, 0.0
         if runner is None:
             runner = Runner(form)
-            prediction = runner.judge(self.tensors)
-            if not np.isfinite(prediction).all():
+            answers = runner.predict(self.tensors)
+            prediction = decided(answers, form.schema.decision)
+            if np.isfinite(prediction).all():
+                if why := self.beside(answers) if self.beside else "":
+                    self.spoilt[told(technique, parameters)] = why
+            else:
                 # It says nothing, which is worse than the same of every row by any metric.
                 prediction = np.broadcast_to(self.whole.mean(axis=0), self.whole.shape).copy()
                 fault = 1.0 + self.allowed + abs(self.score)
@@ -182,11 +194,13 @@ class Judge:
 
     def good(self, candidate: Candidate) -> bool:
         """Whether a candidate surely loses no more than is allowed, as the bundle itself does,
-        and surely is better than its control.
+        surely is better than its control, and nothing else is too bad.
         """
         gain = candidate.over_control
         if candidate.technique == NONE:
             return True
+        if told(candidate.technique, candidate.parameters) in self.spoilt:
+            return False
         return self.within(candidate.loss) and (gain is None or gain.low > 0)
 
     def within(self, loss: Score) -> bool:
@@ -194,8 +208,9 @@ class Judge:
         return max(loss.high, loss.value) <= self.allowed
 
     def hopeless(self, candidate: Candidate) -> bool:
-        """Whether a candidate surely loses more than is allowed."""
-        return bool(candidate.loss.low > self.allowed)
+        """Whether a candidate surely loses more than is allowed, or something else is too bad."""
+        spoilt = told(candidate.technique, candidate.parameters) in self.spoilt
+        return spoilt or bool(candidate.loss.low > self.allowed)
 
     def together(
         self, forms: Sequence[Form], unmade: Sequence[npt.NDArray[np.float64]] = ()

@@ -38,9 +38,9 @@ from raymm.compression.collapse import collapsed
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.grove import Grove, Reached
 from raymm.compression.lessons import Lesson, lesson_of, sample
-from raymm.compression.refit import corrected, refitted
+from raymm.compression.refit import corrected
 from raymm.compression.simplify import simplify
-from raymm.compression.solve import RIDGE, RIDGE_OF_CLASSES, solved
+from raymm.compression.solve import MANY, RIDGE, RIDGE_OF_CLASSES, solved
 from raymm.compression.units import Unit, units, write
 from raymm.errors import BundleError
 from raymm.plugins import compressor
@@ -144,7 +144,7 @@ class Prune(Compressor):
                 path.forms[size] = [simplify(Grove.of(one.trees)) for one in given]
         else:
             if not path.lessons:
-                path.lessons = _lessons(given, bundle, rows)
+                path.lessons = _lessons(given, path)
             given = [one for one, _ in path.lessons]
             if size not in path.forms:
                 path.forms[size] = _pruned(path, size)
@@ -165,15 +165,20 @@ def _able(grove: Grove, rows: Rows) -> bool:
     return grove.outputs.shape[1] <= WIDEST and sample(grove, rows) >= least
 
 
-def _lessons(given: Sequence[Unit], bundle: Bundle, rows: Rows) -> list[tuple[Unit, Lesson]]:
+def _lessons(given: Sequence[Unit], path: _Path) -> list[tuple[Unit, Lesson]]:
     """Return what the units that can be pruned are to answer; all of them where none can."""
     groves = [Grove.of(one.trees) for one in given]
-    able = [_able(grove, rows) for grove in groves]
+    able = [_able(grove, path.rows) for grove in groves]
+    # Those that nothing joins are simplified already where their sizes were asked for.
+    alone = all(one.group is None for one in given)
+    known = path.forms.get(1.0) if alone else None
     made = []
-    for unit, grove, some in zip(given, groves, able, strict=True):
-        if some or not any(able):
-            whole = simplify(grove) if len(grove.feature) <= SIMPLIFIED else grove
-            made.append((unit, lesson_of(unit, whole, bundle, rows)))
+    for place, (unit, grove) in enumerate(zip(given, groves, strict=True)):
+        if able[place] or not any(able):
+            whole = known[place] if known else grove
+            if not known and len(grove.feature) <= SIMPLIFIED:
+                whole = simplify(grove)
+            made.append((unit, lesson_of(unit, whole, path.bundle, path.rows)))
     return made
 
 
@@ -200,9 +205,8 @@ def _shrunk(lesson: Lesson, at: tuple[Grove, Reached] | None, size: float) -> tu
     nodes = max(3, int(size * len(lesson.whole.feature)))
     start = (lesson.whole, lesson.reached) if at is None else at
     grove, reached = collapsed(*start, lesson.weight, nodes)
-    if lesson.logits and len(lesson.target) == 1:
-        return refitted(grove, reached, lesson.target, lesson.weight), reached
-    ridge = RIDGE_OF_CLASSES if lesson.logits else RIDGE
+    few = len(lesson.target) > 1 or reached.shape[1] < MANY
+    ridge = RIDGE_OF_CLASSES if lesson.logits and few else RIDGE
     return solved(grove, reached, lesson.target, lesson.weight, ridge=ridge), reached
 
 

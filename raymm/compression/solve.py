@@ -1,10 +1,11 @@
 """Fits the leaves of one ensemble to all rows at once, by conjugate gradients.
 
-`raymm.compression.refit` moves leaves tree by tree with a strong ridge, which keeps a classifier's
-margins from following what its rows happened to be. A regressor's margins are in the unit of what
-it predicts, and may be followed closely: with a hundredth of that ridge, a mix of 500,000 nodes on
-california_housing lost 0.2 % of its RMSE at 7 % of them instead of 0.9 %, one of 1,400,000 on
-bike_sharing_hour 0.2 % instead of 1 to 4 %. All trees together take a tenth of the time.
+`raymm.compression.refit` moves leaves tree by tree with a strong ridge. Margins may be followed
+more closely: with a hundredth of that ridge, a mix of 500,000 nodes on california_housing lost
+0.2 % of its RMSE at 7 % of them instead of 0.9 %, one of 1,400,000 on bike_sharing_hour 0.2 %
+instead of 1 to 4 %. Of classifiers with 30 % of the nodes, elec2 lost 0.0046 of AUC and 7.7 % of
+log loss instead of 0.0060 and 10.3 %, adult 0.0032 and 1.5 % instead of 0.0036 and 1.6 %. All trees
+together take a tenth of the time.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ RIDGE = 0.1
 RIDGE_OF_CLASSES = 1.0
 """For margins that a softmax turns into probabilities: with 15 % of the nodes of 5,512 trees of 26
 classes (letter) the log loss was 0.132, with a ridge of 0.3 0.136, tree by tree 0.138."""
+MANY = 10_000
+"""Rows from which on a sigmoid's margins are followed as closely as a regressor's: fewer are learnt
+by heart, which a strong ridge keeps pruned trees from. On telco_churn, of 3,756 rows, that gains
+0.003 of AUC."""
 STEPS = 8
 """Fewer steps than the solution takes hold leaves back as well."""
 Floats32 = npt.NDArray[np.float32]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from raymm.artifacts import Candidate, Score
-from raymm.compression import bounds, frontier
+from raymm.compression import bounds
+from raymm.compression.choosing import choose
 from raymm.compression.judging import Form, Judge
 from raymm.sections import Limits
 
@@ -74,7 +75,7 @@ def test_the_promised_loss_holds_for_the_smallest_of_many():
             ("together", judge.together(forms)),
             ("alone", tuple(form.candidate for form in forms)),
         ):
-            (best,) = [one for one in frontier._choose(candidates, judge, Limits()) if one.chosen]
+            (best,) = [one for one in choose(candidates, judge, Limits()) if one.chosen]
             broken[name] += best.technique != "none"
     # Three standard deviations of a share of 5 % in so many tries.
     most = TIMES * 0.05 + 3 * np.sqrt(TIMES * 0.05 * 0.95)

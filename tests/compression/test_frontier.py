@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raymm.bundle.run import Runner
-from raymm.compression import frontier, judging
+from raymm.compression import applying, frontier, judging
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.quantize import RECIPES
 from raymm.compression.tap import tree_nodes
@@ -343,6 +343,27 @@ def test_a_form_without_finite_answers_is_never_chosen(explored, monkeypatch):
     assert tight.candidates[0].chosen
 
 
+def test_what_is_too_bad_beside_the_metric_is_not_chosen_and_told(explored):
+    first = explored("binary", techniques=("truncate",))[0]
+    (chosen,) = [one for one in first.candidates if one.chosen]
+    assert chosen.technique == "truncate"
+    given = []
+
+    def beside(made, whole, y):
+        given.append((made, whole, y))
+        return "it is no good" if len(given) == 1 else ""
+
+    found, bundle, tensors, y, *_ = explored("binary", techniques=("truncate",), beside=beside)
+    told = f"truncate keep={found.candidates[1].parameters['keep']}: it is no good"
+    assert told in found.left_out
+    assert not found.candidates[1].chosen
+    assert len(given) == len(found.candidates) - 1
+    assert np.array_equal(given[0][1], Runner(bundle).predict(tensors))
+    assert np.array_equal(given[0][2], y)
+    none = explored("binary", techniques=("truncate",), beside=lambda *_: "no")[0]
+    assert none.candidates[0].chosen
+
+
 class Losing(Compressor):
     """Adds noise to leaves, the more the fewer the nodes are said to be."""
 
@@ -422,14 +443,14 @@ def test_rows_stay_near_only_where_all_techniques_keep_them_near():
         technique="none", parameters={}, score=0, loss=score, bytes=0, row_microseconds=0
     )
     rounded, recipe = compressors.get("quantize")(), {"bits": 8, "thresholds": 0}
-    assert frontier._bounded_moves(whole, rounded, recipe)
+    assert applying.bounded_moves(whole, rounded, recipe)
     halved = replace(whole, technique="quantize_network", parameters={"bits": 16})
-    assert frontier._bounded_moves(halved, rounded, recipe)
+    assert applying.bounded_moves(halved, rounded, recipe)
     pruned = replace(whole, technique="prune", parameters={"size": 0.5})
-    assert not frontier._bounded_moves(pruned, rounded, recipe)
+    assert not applying.bounded_moves(pruned, rounded, recipe)
     both = {"prune.size": 0.5, "quantize_network.bits": 16}
     chain = replace(whole, technique="prune+quantize_network", parameters=both)
-    assert not frontier._bounded_moves(chain, rounded, recipe)
+    assert not applying.bounded_moves(chain, rounded, recipe)
 
 
 class Faulty(Losing):

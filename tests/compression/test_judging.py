@@ -61,6 +61,22 @@ def test_a_form_that_surely_loses_too_much_is_hopeless(measured):
     assert judge.hopeless(small.candidate)
 
 
+def test_what_else_is_too_bad_is_told_of_answers_and_is_never_good(measured):
+    judge, _, large, _ = measured
+    seen = []
+
+    def beside(answers):
+        seen.append(answers)
+        return "it says nothing" if len(seen) == 1 else ""
+
+    judge = dataclasses.replace(judge, beside=beside, spoilt={})
+    forms = [judge.measured("truncate", {"keep": keep}, large.bundle) for keep in (0.7, 0.8)]
+    assert judge.spoilt == {"truncate keep=0.7": "it says nothing"}
+    assert [judge.good(one.candidate) for one in forms] == [False, True]
+    assert [judge.hopeless(one.candidate) for one in forms] == [True, False]
+    assert np.array_equal(seen[0], Runner(large.bundle).predict(judge.tensors))
+
+
 def test_bounds_of_several_are_wider_than_those_of_one(measured):
     judge, whole, large, small = measured
     (_, alone) = judge.together([whole, large])
@@ -98,7 +114,7 @@ def test_a_form_that_answers_nothing_is_hopeless(measured, monkeypatch):
         made[0] = np.nan
         return made
 
-    monkeypatch.setattr(judging.Runner, "judge", nothing)
+    monkeypatch.setattr(judging.Runner, "predict", nothing)
     monkeypatch.setattr(judging, "TIMED_CALLS", 5)
     form = judge.measured("truncate", {"keep": 0.9}, whole.bundle)
     assert form.candidate.score == 0.5

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raymm.evaluation import compressed as module
-from raymm.evaluation.compressed import Pair, compressed
+from raymm.evaluation.compressed import Pair, compressed, foretold
 from raymm.evaluation.metrics import metric_for
 from raymm.features.groups import Group
 
@@ -47,6 +47,29 @@ def test_what_differs_by_chance_passes(task: str) -> None:
         found = check(task, truth, made, full, slices=halves(500), max_loss=0.005)
         assert found.passed, found.statement
         assert check(task, truth, full, full, slices=halves(500), max_loss=0.0).passed
+
+
+@pytest.mark.parametrize("task", METRICS)
+def test_a_refusal_is_foretold_before_it_is_sure(task: str) -> None:
+    truth, full = told(task, 300)
+    metric = metric_for(METRICS[task], task)
+    if task == "regression":
+        worse = Pair(truth=truth, made=full + 100, full=full)
+        assert foretold(worse, task=task, metric=metric, max_loss=0.005) == ""
+        return
+    score = metric_for("log_loss", task)
+    seen = set()
+    for share in np.linspace(0, 0.5, 11):
+        made = (1 - share) * full + share / full.shape[1]
+        pair = Pair(truth=truth, made=made, full=full)
+        why = foretold(pair, task=task, metric=metric, max_loss=0.005)
+        grown = score(truth, made) - score(truth, full)
+        limit = module.FORETOLD * max(module.OTHERS * score(truth, full), module.NATS)
+        assert why.startswith("the log_loss grows") == (grown > limit)
+        # What is refused was foretold.
+        assert why or check(task, truth, made, full, max_loss=0.005).passed
+        seen.add(bool(why))
+    assert seen == {True, False}
 
 
 def test_probabilities_that_shrink_to_the_frequencies_are_refused() -> None:
