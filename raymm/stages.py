@@ -45,6 +45,7 @@ from raymm.bundle.pipeline import Pipeline
 from raymm.bundle.run import Runner
 from raymm.compression import frontier as compressing
 from raymm.compression.compressor import Rows
+from raymm.compression.schedule import remaining
 from raymm.compression.truncate import kept_rounds
 from raymm.config import RunConfig
 from raymm.evaluation.compressed import Pair, foretold
@@ -219,7 +220,7 @@ def _explore(life: Life, recipe: Recipe, full: Bundle, took: float) -> Frontier:
         seed=life.config.seed,
         limits=life.config.goal.limits,
         seconds=life.config.search.time if allowed is None else None,
-        left=None if allowed is None else lambda: allowed - (time.monotonic() - started),
+        left=remaining(allowed, started),
         beside=partial(_beside, life, full),
     )
 

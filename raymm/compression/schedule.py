@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,20 @@ from raymm.errors import Interrupted
 LATER = 0.1
 """Part of the time that is kept for techniques that follow others; the first forms of these are due
 in any case."""
+SURE = 0.5
+"""Share of the time that is left for measuring forms, however long training the bundle took that is
+measured."""
+
+
+def remaining(allowed: float | None, started: float) -> Callable[[], float] | None:
+    """Return what tells how many are left of the seconds allowed since a start; see `SURE`.
+
+    None where ``allowed`` is. ``started`` is of `time.monotonic`.
+    """
+    if allowed is None:
+        return None
+    until = max(started + allowed, time.monotonic() + SURE * allowed)
+    return lambda: until - time.monotonic()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from raymm.compression import schedule
 from raymm.compression.schedule import LATER, Schedule
 from raymm.errors import Interrupted
 
@@ -99,3 +100,14 @@ def test_what_raises_is_left_out_with_its_reason_and_its_time():
     assert plan.took == {"distill": 3.0}
     with pytest.raises(Interrupted), plan.tried("distill", {}):
         raise Interrupted("stop")
+
+
+def test_half_of_the_time_is_left_however_long_training_took(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(schedule.time, "monotonic", lambda: now[0])
+    assert schedule.remaining(None, 0.0) is None
+    assert schedule.remaining(20.0, 95.0)() == 15.0
+    late = schedule.remaining(20.0, 50.0)
+    assert late() == 20.0 * schedule.SURE
+    now[0] = 103.0
+    assert late() == 20.0 * schedule.SURE - 3
