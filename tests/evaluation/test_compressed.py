@@ -58,13 +58,15 @@ def test_a_refusal_is_foretold_before_it_is_sure(task: str) -> None:
         assert foretold(worse, task=task, metric=metric, max_loss=0.005) == ""
         return
     score = metric_for("log_loss", task)
+    short = 1 - metric(truth, full)
+    more = max(module.OTHERS, min(module.MOST, 0.005 / short if short else 1))
     seen = set()
     for share in np.linspace(0, 0.5, 11):
         made = (1 - share) * full + share / full.shape[1]
         pair = Pair(truth=truth, made=made, full=full)
         why = foretold(pair, task=task, metric=metric, max_loss=0.005)
         grown = score(truth, made) - score(truth, full)
-        limit = module.FORETOLD * max(module.OTHERS * score(truth, full), module.NATS)
+        limit = module.FORETOLD * max(more * score(truth, full), module.NATS)
         assert why.startswith("the log_loss grows") == (grown > limit)
         # What is refused was foretold.
         assert why or check(task, truth, made, full, max_loss=0.005).passed
@@ -80,6 +82,21 @@ def test_probabilities_that_shrink_to_the_frequencies_are_refused() -> None:
     assert "log_loss grows from" in found.statement
     # The order of the rows, and so the goal's metric, is the same.
     assert found.statement.startswith("roc_auc loses 0 by compression")
+
+
+@pytest.mark.parametrize(("max_loss", "passes"), [(0.0005, False), (0.2, True)])
+def test_log_loss_may_grow_as_much_as_the_errors_may(max_loss: float, passes: bool) -> None:
+    truth = np.repeat([0, 1], 2000)
+    sure = np.where(np.random.default_rng(0).random(4000) < 0.05, 0.3, 0.98)
+    full = np.stack([np.where(truth == 0, sure, 1 - sure), np.where(truth == 1, sure, 1 - sure)], 1)
+    # Less sure of the rows that it has right: log loss grows by a fifth, no order of classes moves.
+    made = np.where(full > 0.9, 0.965, np.where(full < 0.1, 0.035, full))
+    pair = Pair(truth=truth, made=made, full=full)
+    score = metric_for("log_loss", "binary")
+    assert 0.15 < score(truth, made) / score(truth, full) - 1 < 0.25
+    accuracy = metric_for("accuracy", "binary")
+    found = compressed(pair, task="binary", metric=accuracy, max_loss=max_loss)
+    assert found.passed == passes
 
 
 def test_a_calibration_error_alone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
