@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from raymm import lifecycle
 from raymm.artifacts import Notify, Release
 from raymm.errors import NotBlessed, NotFound
+from raymm.evaluation.blessing import undecided
 from raymm.monitoring.loop import Step
 from raymm.registry.releases import Change, Releases, released
 from raymm.registry.versions import Registry
@@ -26,7 +27,11 @@ class Hands(Protocol):
     """Carries steps out; each call may raise a RaymmError."""
 
     def train(self, reason: str) -> tuple[int | None, str]:
-        """Train on the newest data; return the blessed version, or None and why there is none."""
+        """Train on the newest data; return a version to be tried, or None and why there is none."""
+        ...
+
+    def blessed(self, number: int) -> bool:
+        """Return whether a version is; of one that is not, labels must show what is missing."""
         ...
 
     def act(self, step: Step, number: int) -> None:
@@ -66,6 +71,9 @@ class RegistryHands:
         As in `raymm.config.load`, for the trainings.
     share : float
         Of the requests that a canary answers.
+    proof : "labels" or "tests"
+        With "labels" a version is tried too of which the test rows say neither that it is worse
+        than the champion nor that it is not (see `raymm.evaluation.blessing.undecided`).
     """
 
     name: str
@@ -74,6 +82,7 @@ class RegistryHands:
     changes: Mapping[str, Any]
     share: float
     notify: Notify
+    proof: Literal["labels", "tests"] = "labels"
 
     def train(self, reason: str) -> tuple[int | None, str]:
         """See `Hands.train`; it begins with what the runs before found.
@@ -92,23 +101,34 @@ class RegistryHands:
                 f"{name} was tried before and taken out: the data has not changed. To try it all "
                 f"the same: raymm shadow {self.name} {run.version.number}"
             )
-        if not run.blessing.blessed:
-            failed = " ".join(one.statement for one in run.blessing.checks if not one.passed)
-            return None, f"{name} is not blessed: {failed}"
         score = run.evaluation.score
-        return run.version.number, f"{reason} {name} has {score.metric} {score.value:.4g}"
+        told = f"{reason} {name} has {score.metric} {score.value:.4g}"
+        if run.blessing.blessed:
+            return run.version.number, told
+        if self.proof == "labels" and undecided(run.evaluation, run.blessing):
+            return run.version.number, (
+                f"{told}; it is not blessed, as too few test rows are new to the champion, so "
+                "labels of rows that both answer must show that it is no worse"
+            )
+        failed = " ".join(one.statement for one in run.blessing.checks if not one.passed)
+        return None, f"{name} is not blessed: {failed}"
+
+    def blessed(self, number: int) -> bool:
+        """See `Hands.blessed`."""
+        return _registry(self.storage).version(self.name, number).blessed
 
     def act(self, step: Step, number: int) -> None:
-        """See `Hands.act`."""
+        """See `Hands.act`; the history calls it forced where a version is not blessed."""
         releases = self._releases()
+        force = step.action in ("shadow", "canary", "promote") and not self.blessed(number)
         if step.action in ("shadow", "canary"):
             self._require_free(releases, step.action, number)
         if step.action == "shadow":
-            releases.shadow(number, reason=step.reason, who=WHO)
+            releases.shadow(number, reason=step.reason, force=force, who=WHO)
         elif step.action == "canary":
-            releases.canary(number, self.share, reason=step.reason, who=WHO)
+            releases.canary(number, self.share, reason=step.reason, force=force, who=WHO)
         elif step.action == "promote":
-            releases.promote(number, reason=step.reason, who=WHO)
+            releases.promote(number, reason=step.reason, force=force, who=WHO)
         elif step.action == "reject":
             self._end(releases, step.reason, number)
         elif step.action == "guard":
@@ -159,7 +179,7 @@ class RegistryHands:
         history = releases.changes()
         now = released(self.name, history)
         made = _promotion(history, number)
-        if made.forced or made.insisted:
+        if made.who != WHO and (made.forced or made.insisted):
             raise NotBlessed(f"version {number} was promoted by force, and is left alone")
         free = now.earlier and now.shadow is None and not now.role(now.earlier[0])
         if now.champion == number and free:

@@ -68,11 +68,12 @@ def tend(
         steps[0] = _recorded(hands, step, None)
         number, why, detail = _train(hands, step.reason)
         now = clock()
-        situation = replace(step.situation, number=number)
+        situation = replace(step.situation, number=number, blessed=False)  # until it is known
         if number:
             begun(situation)
             try:  # a champion may have come while it was trained
                 release = hands.release()
+                situation = replace(situation, blessed=hands.blessed(number))
             except Exception as error:
                 return *steps, _unread(error, situation)
         step = trained(
@@ -246,10 +247,10 @@ def beside(
     if there is None:
         _here(name)  # raises before anything is begun
     config = lifecycle.again(name, source, {**changes, "storage": storage}).monitoring
-    share = config.trial.share
     hands = RegistryHands(
-        name=name, storage=storage, source=source, changes=changes, share=share, notify=notify
-    )
+        name=name, storage=storage, source=source, changes=changes, share=config.trial.share,
+        notify=notify, proof=config.trial.proof,
+    )  # fmt: skip
     path = home_folder() / "loops" / f"{name}.json"
     with sole(path.with_suffix(".lock"), f"raymm keep of {name}"):
         keep(

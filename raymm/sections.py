@@ -264,12 +264,16 @@ class TrialConfig(Section):
     In shadow it is compared with the champion on the same rows, once there are four times
     ``labels`` labelled ones, as many as ``monitoring.window`` or half of ``monitoring.labels``;
     after ``patience`` from ``labels`` on, and without any by errors and time alone; where labels
-    are known to be late, that is after three times their lateness, 90 days at most. It goes on
-    where it is surely at most ``margin`` worse (where less is better, that share of the champion's
-    value). As a canary it answers ``share`` of the requests. In each stage it must answer
-    ``requests``, and be at most ``slower`` times as slow. With ``rollback`` "auto" a new champion
-    is compared in the same way with the one before it, which goes on in shadow, and is taken back
-    where it is surely more than ``margin`` worse; one that was promoted by force is left alone.
+    are known to be late, that is after three times their lateness, 90 days at most; and from
+    ``labels`` on at any time where hardly any doubt is left (0.24 % by chance). It goes on where it
+    is surely at most ``margin`` worse (where less is better, that share of the champion's value).
+    As a canary it answers ``share`` of the requests. In each stage it must answer ``requests``, and
+    be at most ``slower`` times as slow. With ``rollback`` "auto" a new champion is compared in the
+    same way with the one before it, which goes on in shadow, and is taken back where it is surely
+    more than ``margin`` worse; one that was promoted by force is left alone. With ``proof``
+    "labels" a challenger is tried too that is not blessed only because the test rows that the
+    champion was not trained on are too few to show that it is no worse: labels of rows that both
+    answered must show it, and without them it is given up. With "tests" it is not tried.
     """
 
     labels: int = Field(default=200, ge=30)
@@ -279,6 +283,7 @@ class TrialConfig(Section):
     share: float = Field(default=0.1, gt=0, lt=1)
     slower: float = Field(default=2.0, ge=1, allow_inf_nan=False)
     rollback: AutoOrOff = "auto"
+    proof: Literal["labels", "tests"] = "labels"
 
 
 class MonitoringConfig(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -122,3 +123,38 @@ def test_what_was_tried_and_taken_out_is_not_tried_again_on_the_same_data(
     if not tried:  # once it reigns there is nothing to try
         releases.promote(2)
         assert "is the champion" in hands.train("x drifted.")[1]
+
+
+@pytest.mark.parametrize(("proof", "high", "tried"), [
+    ("labels", 0.02, True), ("tests", 0.02, False), ("labels", -0.02, False),
+])  # fmt: skip
+def test_what_test_rows_leave_open_is_tried_and_tended_to_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proof: Any, high: float, tried: bool
+) -> None:
+    releases, hands = served(tmp_path, 1)
+    releases.promote(1)
+    hands = replace(hands, proof=proof)
+    registry = Registry(str(tmp_path))
+    registry.register("m", b"new", run="r9", blessed=False, summary={}, parts={})
+    gain = SimpleNamespace(value=-0.03, low=-0.08, high=high)
+    lacking = SimpleNamespace(name="champion", passed=False, statement="not shown")
+    run = SimpleNamespace(
+        version=registry.version("m", 2),
+        blessing=SimpleNamespace(blessed=False, checks=(lacking,)),
+        evaluation=SimpleNamespace(
+            score=SimpleNamespace(metric="accuracy", value=0.9), champion_gain=gain
+        ),
+    )  # fmt: skip
+    monkeypatch.setattr(lifecycle, "again", lambda *_: None)
+    monkeypatch.setattr(lifecycle, "run", lambda *_, **__: run)
+    number, reason = hands.train("x drifted.")
+    assert (number, "not blessed" in reason) == (2 if tried else None, True)
+    assert not hands.blessed(2)
+    if not tried:
+        return
+    for action in ("shadow", "canary", "promote", "guard"):
+        hands.act(Step(action=action, reason="labels say so", situation=Situation()), 2)
+    assert (releases.current().champion, releases.current().shadow) == (2, 1)
+    assert releases.changes()[-2].forced  # the history says that it is not blessed
+    hands.act(Step(action="rollback", reason="worse", situation=Situation()), 2)
+    assert releases.current().champion == 1

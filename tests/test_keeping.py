@@ -80,6 +80,9 @@ class Hands:
     def reason(self, number: int) -> str | None:
         return None
 
+    def blessed(self, number: int) -> bool:
+        return True
+
     def settle(self) -> None:
         pass
 
@@ -561,3 +564,12 @@ def test_the_service_is_looked_up_each_round(
     there = endpoint.elsewhere("m", "http://there:8000", "c")
     keeping.beside("m", "x", str(tmp_path), pauses=(0.0,), **given, there=there)
     assert asked[-1] == "c"
+
+
+@pytest.mark.parametrize("blessed", [True, False])
+def test_a_training_tells_whether_its_version_is_blessed(blessed: bool) -> None:
+    hands = Hands()
+    hands.blessed = lambda _: blessed  # type: ignore[method-assign]
+    steps = keeping.tend(Situation(), report(), hands, policy=POLICY, trial=TRIAL, clock=at(1.0))
+    assert steps[-1].action == "shadow"
+    assert steps[-1].situation.blessed is blessed

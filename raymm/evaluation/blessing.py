@@ -60,6 +60,21 @@ def bless(
     return Blessing(blessed=all(check.passed for check in checks), checks=tuple(checks))
 
 
+def undecided(evaluation: Evaluation, blessing: Blessing, *, margin: float = MARGIN) -> bool:
+    """Return whether all that a blessing lacks is proof that it is no worse than the champion.
+
+    The test rows that the champion was not trained on are few, and older than what drifted: they
+    neither show that the model is no worse, nor that it is. Where they show that it is, overall or
+    in a slice, or any other check failed, nothing is undecided.
+    """
+    failed = [check.name for check in blessing.checks if not check.passed]
+    gain = evaluation.champion_gain
+    if failed != ["champion"] or gain is None or not np.isfinite([gain.value, gain.high]).all():
+        return False
+    made = metrics.get(evaluation.score.metric)
+    return gain.high >= -_allowed(evaluation, gain, made, margin)
+
+
 def _sure(score: Score) -> str:
     return f"{100 * (1 + score.level) / 2:.4g} % confidence"
 

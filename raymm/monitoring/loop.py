@@ -53,6 +53,7 @@ class Situation:
     labelled rows let a canary go on from shadow. ``usual`` is how the earlier one answered in the
     day before the probation began. ``counted`` is what the version had answered when the stage
     began, and ``other`` what the champion of its trial had. ``marks`` are of the champion known.
+    ``blessed`` says whether the version is: else labels alone can let it take over.
     ``version`` is that of the format.
     """
 
@@ -69,6 +70,7 @@ class Situation:
     counted: Answered = NOTHING
     other: Answered = NOTHING
     marks: tuple[Mark, ...] = ()
+    blessed: bool = True
     version: int = 1
 
 
@@ -173,6 +175,7 @@ def _tried(
         before=(situation.requests, situation.labels),
         settled=situation.settled,
         then=(situation.other, situation.counted),
+        blessed=situation.blessed,
     )
     if found.verdict == "unknown":
         told = found.reason if found.overdue else ""
@@ -308,6 +311,6 @@ def trained(
     after = Situation(
         stage="shadow", since=now, number=number, trained_at=situation.trained_at,
         requests=requests, labels=labels, champion=champion,
-        counted=Answered.of(known), other=_champion(report or {}),
+        counted=Answered.of(known), other=_champion(report or {}), blessed=situation.blessed,
     )  # fmt: skip
     return Step(action="shadow", reason=reason, situation=after)

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from raymm.artifacts import Blessing, Evaluation, Score, SliceScore
-from raymm.evaluation.blessing import bless
+from raymm.artifacts import Blessing, Check, Evaluation, Score, SliceScore
+from raymm.evaluation.blessing import bless, undecided
 from raymm.sections import Goal, Limits
 
 
@@ -120,3 +120,29 @@ def test_a_score_that_is_not_a_number_is_refused() -> None:
 def test_intervals_narrower_than_the_goal_asks_for_are_refused() -> None:
     with pytest.raises(ValueError, match=r"confidence=0\.99"):
         bless(GOOD, Goal(confidence=0.99), bundle_bytes=1)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "baseline", "found"),
+    [
+        (-0.05, 0.03, 0.33, True),  # it may be better, and worse
+        (-0.05, -0.005, 0.33, True),  # worse, by less than is allowed
+        (-0.05, -0.02, 0.33, False),  # it is worse
+        (0.01, 0.03, 0.33, False),  # it is blessed
+        (-0.05, 0.03, -0.1, False),  # it lacks something else too
+        (-0.05, float("nan"), 0.33, False),
+    ],
+)
+def test_what_rows_leave_open_is_undecided(
+    low: float, high: float, baseline: float, found: bool
+) -> None:
+    evaluation = dataclasses.replace(
+        GOOD, gain=score(0.35, baseline, 0.37), champion="old@3",
+        champion_gain=score((low + high) / 2, low, high),
+    )  # fmt: skip
+    assert undecided(evaluation, bless(evaluation, Goal(), bundle_bytes=1)) is found
+
+
+def test_without_a_champion_to_compare_with_nothing_is_undecided() -> None:
+    refused = Blessing(blessed=False, checks=(Check(name="champion", passed=False, statement=""),))
+    assert not undecided(GOOD, refused)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -68,7 +69,7 @@ def test_each_stage_counts_requests_and_labels_of_its_own() -> None:
         (1100, 1299, "wait"),
         (1100, 1300, "promote"),
     ):
-        seen = report(version(0.8, 900), version(0.9, n, requests=requests))
+        seen = report(version(0.8, 900), version(0.84, n, requests=requests))
         assert advance(tried, seen, policy=POLICY, trial=TRIAL, now=1.0).action == action
     seen = report(version(0.8, 900), version(0.9, 900))
     step = trained(Situation(stage="training"), number=2, reason="why", now=1.0, report=seen)
@@ -101,6 +102,17 @@ def test_nothing_comes_of_an_unblessed_version() -> None:
     assert (step.action, step.situation.stage, step.situation.trained_at) == (
         "reject", "watching", 1.0,
     )  # fmt: skip
+
+
+def test_what_is_not_blessed_is_given_up_where_labels_do_not_show_that_it_is_no_worse() -> None:
+    training = Situation(stage="training", since=1.0, trained_at=1.0)
+    for blessed, action in ((True, "canary"), (False, "reject")):
+        begun = replace(training, blessed=blessed)
+        step = trained(begun, number=2, reason="why", now=5.0)
+        assert (step.action, step.situation.blessed) == ("shadow", blessed)
+        seen = report(version(), version())
+        after = advance(step.situation, seen, policy=POLICY, trial=TRIAL, now=1006.0)
+        assert after.action == action
 
 
 def test_a_challenger_that_somebody_promoted_is_tried_no_longer() -> None:
