@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from raymm.artifacts import NO_TIME, Column, Statistics, as_record, from_record
-from raymm.data.statistics import QUANTILES, histogram, of_tensor, quantiles, reference
+from raymm.artifacts import NO_TIME, Column, ColumnStatistics, Statistics, as_record, from_record
+from raymm.data.statistics import QUANTILES, histogram, of_tensor, quantiles, reference, shortened
 
 Maker = Callable[..., Any]
 
@@ -52,8 +53,9 @@ def test_reference_counts_the_training_rows_only(made: Maker) -> None:
     assert {c.kind for c in found.columns} == {"number", "boolean", "category", "datetime", "text"}
     x = data.tensors["x"][data.train].astype(float)
     x = x[~np.isnan(x)]
-    assert found.column("x").mean == pytest.approx(x.mean())
-    assert found.column("x").deviation == pytest.approx(x.std())
+    # As few digits as a thousandth of the deviation takes.
+    assert found.column("x").mean == pytest.approx(x.mean(), abs=1e-3 * x.std())
+    assert found.column("x").deviation == pytest.approx(x.std(), rel=1e-3)
     assert found.column("x").quantiles[4] == pytest.approx(np.median(x))
     words = found.column("word")
     assert len(words.values) == 50
@@ -66,6 +68,31 @@ def test_reference_counts_the_training_rows_only(made: Maker) -> None:
         np.mean([len(text) for text in data.tensors["note"][data.train]])
     )
     assert from_record(Statistics, as_record(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("mean", "deviation", "kept"),
+    [
+        (5.217118997912317, 4.785318744398491, (5.217, 4.785)),
+        (1.7e9 + 0.123, 123.456, (1.7e9 + 0.1, 123.5)),
+        (-0.002133419, 1.0006028e-7, (-0.002133419, 1.001e-7)),
+        (3.25, 0.0, (3.25, 0.0)),
+        (1 / 3, 5e-324, (1 / 3, 5e-324)),
+        (123456.0, 98765.4, (123460.0, 98770.0)),
+    ],
+)
+def test_a_bundle_carries_no_more_digits_than_the_rows_know(mean, deviation, kept) -> None:
+    values = (-0.1, 1 / 3, 0.5, 2 / 3, 1e9 + 1, 0.1)
+    one = ColumnStatistics(name="x", kind="number", rows=9, missing=0, distinct=9)
+    one = replace(one, mean=mean, deviation=deviation, quantiles=values, edges=values, counts=(9,))
+    found = shortened(one)
+    assert (found.mean, found.deviation) == pytest.approx(kept, rel=1e-12)
+    assert found.quantiles == (-0.1, *(float(np.float32(q)) for q in values[1:-1]), 0.1)
+    assert replace(found, mean=mean, deviation=deviation, quantiles=values) == one
+    # Seconds since 1970 are no float32.
+    assert shortened(replace(one, kind="datetime")).quantiles == values
+    empty = replace(one, mean=None, deviation=None, quantiles=())
+    assert shortened(empty) == empty
 
 
 def test_columns_without_values_have_statistics_too() -> None:
