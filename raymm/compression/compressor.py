@@ -60,6 +60,9 @@ class Compressor(ABC):
         first, and it has a method `foretold`.
     later : float
         Share of the time of its first form that the next one is likely to take.
+    finer : int
+        Of a technique that follows others: how many of its recipes, from the finest on, are tried
+        only where all that come after lose too much.
     control : str
         Name of the technique whose form of the same recipe each form has to beat on validation
         rows to be chosen; empty where there is none.
@@ -69,6 +72,7 @@ class Compressor(ABC):
     order: ClassVar[int] = 50
     opens: ClassVar[bool] = False
     later: ClassVar[float] = 1.0
+    finer: ClassVar[int] = 0
     control: ClassVar[str] = ""
 
     @abstractmethod

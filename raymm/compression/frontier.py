@@ -146,7 +146,7 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
     others = {name: one for name, one in first.items() if name not in opening}
     forms += _alone(forms[-1], others, trained, judge, plan)
     plan.keep(False)
-    forms += _followed(forms, following, trained, judge, plan)
+    forms = [*forms, *_followed(forms, following, trained, judge, plan)]  # not +=: it reads them
     whole, *rest = judge.together(forms, unmade)
     ordered = (whole, *sorted(rest, key=lambda one: -one.bytes))
     return Frontier(
@@ -217,14 +217,14 @@ def _opened(
 
 
 def _recipes(
-    base: Form, named: tuple[str, Compressor], trained: Rows, plan: Schedule, most: int | None
-) -> list[Config]:
-    """Return the recipes of a technique for a form, as many as there is time for."""
+    base: Form, named: tuple[str, Compressor], trained: Rows, plan: Schedule
+) -> tuple[list[Config], int]:
+    """Return the recipes of a technique for a form, and the middle; see `Schedule.some`."""
     name, technique = named
     found: list[Config] = []
     with plan.tried(name, {}):
-        found += plan.thinned(technique.recipes(base.bundle, trained), most)
-    return found
+        found += technique.recipes(base.bundle, trained)
+    return plan.some(found, technique.finer)
 
 
 def _alone(
@@ -243,7 +243,7 @@ def _alone(
         before: Form | None = None
         good: Config | None = None
         bisecting = False
-        recipes, failed = _recipes(base, (name, one), trained, plan, None), 0
+        recipes, failed = _recipes(base, (name, one), trained, plan)[0], 0
         left = BISECTED if plan.most is None or plan.most > LEAST else 0
         while recipes:
             recipe = recipes.pop(0)
@@ -309,8 +309,9 @@ def _followed(
     """Yield forms that techniques make of the bundle itself, and of other forms that are good.
 
     Smaller bases come first. Once one has a form that is good beside all others, larger ones are
-    tried with coarser recipes alone, as long as that makes smaller files; of the bundle itself one
-    form is shown in any case where the clock does not decide.
+    tried with coarser recipes alone, as long as that makes smaller files. Of the bundle itself one
+    form is shown in any case where the clock does not decide, and coarser ones where that is the
+    smallest: trees that resemble each other take fewer bytes than what stands for them all.
     """
     bases = [form for form in forms[1:] if judge.good(form.candidate)]
     bases.sort(key=lambda form: form.candidate.bytes)
@@ -320,27 +321,20 @@ def _followed(
     for number, base in enumerate(smaller[:BASES]):
         # Of the smallest that is good it takes little time, and brings half of the bytes.
         due = number == 0
-        found = list(
-            _coarser(base, following, trained, judge, plan, beside=forms, done=done, due=due)
-        )
-        yield from found
+        made = _coarser(base, following, trained, judge, plan, beside=forms, done=done, due=due)
+        yield from (found := list(made))
         forms = [*forms, *found]
         held = judge.together(forms)[len(forms) - len(found) :]
         sizes = [one.bytes for one in held if judge.good(one)]
         if least and min(sizes, default=least) >= least:
             break
-        least = min(sizes, default=0)
-        if not least:
+        if not (least := min(sizes, default=0)):
             done.clear()
-    if not least:
+    if not (least and plan.bounded):
         # Where nothing else is good, these are all there is.
-        due = not plan.over
+        due = not least and not plan.over
         yield from _coarser(
-            forms[0], following, trained, judge, plan, beside=forms, done={}, due=due
-        )
-    elif not plan.bounded:
-        yield from _coarser(
-            forms[0], following, trained, judge, plan, beside=forms, done={}, most=1
+            forms[0], following, trained, judge, plan, beside=forms, done=done, below=least, due=due
         )
 
 
@@ -353,7 +347,7 @@ def _coarser(  # noqa: PLR0913  (what is made coarser, what judges it, and how f
     *,
     beside: Sequence[Form],
     done: dict[str, int],
-    most: int | None = None,
+    below: int = 0,
     due: bool = False,
 ) -> Iterator[Form]:
     """Yield a technique's forms of another, and then the next one's of the smallest that is good.
@@ -361,12 +355,15 @@ def _coarser(  # noqa: PLR0913  (what is made coarser, what judges it, and how f
     Recipes are tried from the middle on, coarser ones as long as the last was good with the forms
     ``beside`` it, or finer ones until one is; of a technique that is in ``done``, only those that
     are coarser than that. Into it goes the coarsest good one of each. Where they are ``due``, the
-    first of each technique is tried in any case.
+    first of each technique is tried in any case. With ``below``, they begin with the one in
+    ``done``, or the finest, and end where a file is no smaller.
     """
     for name, technique in following.items():
-        recipes = _recipes(base, (name, technique), trained, plan, most)
-        place, step = len(recipes) // 2 if most is None else 0, 0
-        if name in done:
+        recipes, place = _recipes(base, (name, technique), trained, plan)
+        step = 0
+        if below:
+            place, step = done.get(name, 0), 1
+        elif name in done:
             place, step = done[name] + 1, 1
         middle = 0 if step else place
         found: list[Form] = []
@@ -392,7 +389,8 @@ def _coarser(  # noqa: PLR0913  (what is made coarser, what judges it, and how f
                 # What was good stood alone; beside this one it is no more.
                 place, step = middle - 1, -1
                 continue
-            if (good and step < 0) or (not good and step > 0):
+            no_smaller = below and form is not None and form.candidate.bytes >= below
+            if no_smaller or (good and step < 0) or (not good and step > 0):
                 break
             step = 1 if good else -1
             place += step

@@ -28,7 +28,7 @@ TIMED_ROWS = 1000
 TIMED_SECONDS = 0.3
 """After which no more calls are timed, of a row and of `TIMED_ROWS` each; three in any case."""
 NONE = "none"
-FARTHER = (32.0, 16.0, 8.0, 4.0, 2.0)
+FARTHER = (512.0, 256.0, 128.0, 64.0, 48.0, 32.0, 24.0, 16.0, 12.0, 8.0, 6.0, 4.0, 3.0, 2.0)
 """Times that answers are taken farther from the bundle's, to see how near they are to a loss."""
 
 
@@ -43,12 +43,15 @@ class Form:
         How many times as far as they are answers could be from the bundle's with nothing lost on
         these rows, and 1 where a row may move far; 0 where something is lost, or where they are
         the bundle's.
+    bounded_moves : bool
+        See `raymm.compression.compressor.Compressor.bounded_moves`.
     """
 
     bundle: Bundle
     candidate: Candidate
     losses: npt.NDArray[np.float64]
     hidden: float = 0.0
+    bounded_moves: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +150,13 @@ class Judge:
             thousand_microseconds=thousand,
             graph_bytes=len(form.graph),
         )
-        return Form(bundle=form, candidate=candidate, losses=losses, hidden=hidden)
+        return Form(
+            bundle=form,
+            candidate=candidate,
+            losses=losses,
+            hidden=hidden,
+            bounded_moves=bounded_moves,
+        )
 
     def lost(
         self, prediction: npt.NDArray[Any], *, bounded_moves: bool = False
@@ -161,12 +170,11 @@ class Judge:
         apart = np.abs(prediction - self.whole).max() / max(1.0, float(np.std(self.whole)))
         # A resample that lacks a class has no score, and says nothing of a loss either.
         known = losses[np.isfinite(losses)]
-        hidden = 0.0
-        if self.bounded and len(known) and not known.any() and apart > BOUND:
-            # A bootstrap of differences that are all 0 cannot know what other rows would lose.
+        hidden, value = 0.0, sign * (self.score - score) + 0.0
+        if self.bounded and len(known) and self._loses_nowhere(known) and apart > BOUND:
+            # A bootstrap of rows of which none loses cannot know what other rows would lose.
             hidden = self._hidden(prediction) if bounded_moves else 1.0
-            high = unseen(len(self.y), 1, LEVEL) / hidden
-        value = sign * (self.score - score) + 0.0
+            high = unseen(len(self.y), 1, LEVEL) / hidden + value
         return score, self._told(value, low, high), losses, hidden
 
     def _hidden(self, prediction: npt.NDArray[Any]) -> float:
@@ -175,15 +183,24 @@ class Judge:
         A row loses where its answer is closer to another decision than it moves; as many rows lie
         within a small distance of one as the distance is long, so that answers which move a tenth
         as far lose a tenth as often. That holds where all rows move about as far: rows of a rare
-        category that is cut off move by much, and none of them may be here.
+        category that is cut off move by much, and none of them may be here. A row that is right
+        at both ends of a straight way is right all along it, so that the largest factor may be
+        taken of those that are tried.
         """
+        sign = 1.0 if self.metric.direction == "maximize" else -1.0
         for factor in FARTHER:
             moved = self.whole + factor * (prediction - self.whole)
-            if float(self.metric(self.y, moved)) == self.score:
-                found = self.resamples(moved) - self.resampled
-                if not found[np.isfinite(found)].any():
-                    return factor
+            value = sign * (self.score - float(self.metric(self.y, moved)))
+            losses = np.append(sign * (self.resampled - self.resamples(moved)), value)
+            if self._loses_nowhere(losses[np.isfinite(losses)]):
+                return factor
         return 1.0
+
+    def _loses_nowhere(self, losses: npt.NDArray[np.float64]) -> bool:
+        """Return whether no row loses: where labels are judged some may gain, else none moves."""
+        if getattr(self.metric, "labels", False):
+            return bool((losses <= 0).all())
+        return not losses.any()
 
     def compared(self, form: Form, control: Form) -> Form:
         """Return a form that says what it is better by than its control, on paired resamples."""
@@ -233,13 +250,28 @@ class Judge:
         values = np.append(values, [_mean(one) for one in near])
         counted = ~np.array([self._far(one) for one in losses])
         low, high = self._bounds(values, np.stack(losses, axis=1), counted)
-        hidden = sum(form.hidden > 0 for form in forms)
+        hidden = self._tested(forms)
         made = held[:1]
         for form, least, most in zip(forms[1:], low.tolist(), high.tolist(), strict=False):
-            unknown = unseen(len(self.y), hidden, LEVEL) / form.hidden if form.hidden else most
-            loss = self._told(form.candidate.loss.value, least, unknown)
+            value = form.candidate.loss.value
+            unknown = value + unseen(len(self.y), hidden, LEVEL) / (form.hidden or 1.0)
+            loss = self._told(value, least, unknown if form.hidden else most)
             made.append(replace(form.candidate, loss=loss))
         return tuple(made)
+
+    def _tested(self, forms: Sequence[Form]) -> int:
+        """Return of how many forms without a loss on these rows bounds hold together, at least 1.
+
+        Forms whose rows may move far need so many rows that it is known beforehand whether they
+        can be within what is allowed. Those that cannot are no test, and take no share of the risk.
+
+        Source: Tarone 1990, "A modified Bonferroni method for discrete data".
+        """
+        least = unseen(len(self.y), 1, LEVEL)
+        able = [
+            one.bounded_moves or least + one.candidate.loss.value <= self.allowed for one in forms
+        ]
+        return max(1, sum(a and one.hidden > 0 for a, one in zip(able, forms, strict=True)))
 
     def _bounds(
         self, values: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], counted: Any

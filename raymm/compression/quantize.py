@@ -35,8 +35,12 @@ from raymm.errors import BundleError
 from raymm.plugins import compressor
 
 BITS = range(3, 17)
-RECIPES = ((10, 0), (8, 511), (6, 255), (5, 127), (4, 63), (3, 31))
+RECIPES = ((8, 511), (6, 255), (5, 127), (4, 63), (3, 31))
 """Bits of a leaf value and thresholds a feature in the mean, the finest first."""
+ROUNDED = (14, 12, 10, 8, 6)
+"""Bits of leaf values where thresholds stay. All rows go where they went and no answer moves far,
+so that few rows tell that little is lost (see `Compressor.bounded_moves`): of digits, with 288
+rows to tell by, only these surely lose at most 0.005 or 0.0005 of accuracy."""
 MOST_ROWS = 10_000
 CELLS = 5_000_000
 """Rows times leaf values that a row reaches, at most."""
@@ -61,6 +65,8 @@ class _Whole:
 class Quantize(Compressor):
     """Leaves of so many ``bits``, and in the mean at most ``thresholds`` a feature (0: all)."""
 
+    finer = len(ROUNDED)
+
     def __init__(self) -> None:
         self._known: tuple[bytes, Rows, list[_Whole]] | None = None
 
@@ -69,7 +75,8 @@ class Quantize(Compressor):
         ensembles = [ensemble_of(node) for node in tree_nodes(bundle)[1]]
         if not ensembles or sum(map(cells, ensembles)) > LARGEST:
             return ()
-        return tuple({"bits": bits, "thresholds": most} for bits, most in RECIPES)
+        both = (*((bits, 0) for bits in ROUNDED), *RECIPES)
+        return tuple({"bits": bits, "thresholds": most} for bits, most in both)
 
     def apply(self, bundle: Bundle, recipe: Config, rows: Rows) -> Bundle:
         """Return the bundle with its trees' numbers rounded.

@@ -65,13 +65,25 @@ class Schedule:
         """Keep `LATER` of what is left for others that come, or nothing any more."""
         self.reserve = LATER * self.left() if some and self.left is not None else 0.0
 
-    def thinned(self, recipes: Sequence[Config], most: int | None = None) -> Sequence[Config]:
-        """Return at most so many recipes, those between the first and the last evenly apart."""
-        most = self.most if most is None else most
-        if most is None or len(recipes) <= most:
-            return recipes
-        places = np.linspace(0, len(recipes) - 1, most).round().astype(int)
-        return [recipes[place] for place in places]
+    def some(self, recipes: Sequence[Config], finer: int = 0) -> tuple[list[Config], int]:
+        """Return at most `most` recipes, and the place of the middle of those after ``finer``.
+
+        Those between the first and the last are evenly apart. Where there is time for few, one of
+        the ``finer`` ones in front, which are left to the end, comes before the others.
+
+        >>> letters = [{"is": letter} for letter in "abcdefg"]
+        >>> Schedule().some(letters, 2)[1]
+        4
+        >>> [one["is"] for one in Schedule(most=3).some(letters, 2)[0]]
+        ['b', 'd', 'g']
+        """
+        if self.most is None:
+            return list(recipes), finer + (len(recipes) - finer) // 2
+        left = [*recipes[:finer][finer // 2 :][:1], *recipes[finer:]]
+        if len(left) > self.most:
+            places = np.linspace(0, len(left) - 1, self.most).round().astype(int)
+            left = [left[place] for place in places]
+        return left, len(left) // 2
 
     def allows(self, name: str, recipe: Config, extra: float = 0.0, *, due: bool = False) -> bool:
         """Say whether there is time for a form; one for which there is none is noted.

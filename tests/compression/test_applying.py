@@ -9,7 +9,7 @@ import pytest
 from raymm.artifacts import Candidate, Frontier, Score
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
-from raymm.compression.applying import applied, steps
+from raymm.compression.applying import applied, bounded_moves, steps
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.tap import tree_nodes
 from raymm.errors import ParityError, SearchError
@@ -161,3 +161,19 @@ def test_a_candidate_of_several_steps_names_the_parameters_of_each():
     one = candidate(1.0, 5)
     assert steps(one) == (("constant", {"value": 1.0}),)
     assert steps(candidate(None, 5)) == ()
+
+
+def test_rows_stay_near_only_where_all_techniques_keep_them_near():
+    score = Score(metric="m", value=0, low=0, high=0)
+    whole = Candidate(
+        technique="none", parameters={}, score=0, loss=score, bytes=0, row_microseconds=0
+    )
+    rounded, recipe = compressors.get("quantize")(), {"bits": 8, "thresholds": 0}
+    assert bounded_moves(whole, rounded, recipe)
+    halved = replace(whole, technique="quantize_network", parameters={"bits": 16})
+    assert bounded_moves(halved, rounded, recipe)
+    pruned = replace(whole, technique="prune", parameters={"size": 0.5})
+    assert not bounded_moves(pruned, rounded, recipe)
+    both = {"prune.size": 0.5, "quantize_network.bits": 16}
+    chain = replace(whole, technique="prune+quantize_network", parameters=both)
+    assert not bounded_moves(chain, rounded, recipe)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raymm.bundle.run import Runner
-from raymm.compression import applying, frontier, judging
+from raymm.compression import frontier, judging
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.quantize import RECIPES
 from raymm.compression.tap import tree_nodes
@@ -253,9 +253,9 @@ def test_where_nothing_was_lost_something_may_be_unless_answers_are_the_same(
     by_share = {one.parameters.get("share"): one.loss for one in found.candidates}
     assert {loss.value for loss in by_share.values()} == {0.0}
     assert by_share[1.0].high == 0.0
-    # Answers 32 times as far away would lose nothing either, which says little where rows may
+    # Answers many times as far away would lose nothing either, which says little where rows may
     # move far.
-    told = np.log(20) / rows / (32 if near else 1)
+    told = np.log(20) / rows / (max(judging.FARTHER) if near else 1)
     assert by_share[1.0001].high == pytest.approx(told if bounded else 0.0)
 
 
@@ -320,7 +320,7 @@ def test_what_is_not_good_beside_all_others_holds_nothing_back(explored, monkeyp
 
     monkeypatch.setattr(judging.Judge, "together", doubtful)
     after = explored("binary", techniques=both, max_loss=0.5)[0]
-    assert quantized(after) == len(RECIPES) // 2
+    assert quantized(after) == len(RECIPES) - len(RECIPES) // 2
 
 
 class Silent(Compressor):
@@ -435,24 +435,6 @@ def test_three_techniques_keep_their_parameters_apart():
     assert frontier.steps(first) == recipes
 
 
-def test_rows_stay_near_only_where_all_techniques_keep_them_near():
-    from raymm.artifacts import Candidate, Score
-
-    score = Score(metric="m", value=0, low=0, high=0)
-    whole = Candidate(
-        technique="none", parameters={}, score=0, loss=score, bytes=0, row_microseconds=0
-    )
-    rounded, recipe = compressors.get("quantize")(), {"bits": 8, "thresholds": 0}
-    assert applying.bounded_moves(whole, rounded, recipe)
-    halved = replace(whole, technique="quantize_network", parameters={"bits": 16})
-    assert applying.bounded_moves(halved, rounded, recipe)
-    pruned = replace(whole, technique="prune", parameters={"size": 0.5})
-    assert not applying.bounded_moves(pruned, rounded, recipe)
-    both = {"prune.size": 0.5, "quantize_network.bits": 16}
-    chain = replace(whole, technique="prune+quantize_network", parameters=both)
-    assert not applying.bounded_moves(chain, rounded, recipe)
-
-
 class Faulty(Losing):
     """A technique, and one that follows others, of which one form cannot be made."""
 
@@ -480,7 +462,9 @@ def test_a_technique_that_raises_leaves_the_others_their_place(explored, monkeyp
     made = {one.parameters.get("size") for one in found.candidates if one.technique == name}
     assert {one.technique for one in found.candidates} >= {"none", "truncate"}
     assert not made & set(broken or made)
-    assert any("RuntimeError: a library gave up" in one for one in found.left_out) or not broken
+    # The finest of one that follows others is not tried where coarser ones are good.
+    tried = broken is not None and (name, broken) != ("quantize_faulty", (2.0,))
+    assert any("RuntimeError: a library gave up" in one for one in found.left_out) == tried
     assert broken or any("ValueError: no recipe" in one for one in found.left_out)
     if broken == (2.0,) and name == "faulty":
         assert made == {1.5, 1.2}

@@ -195,7 +195,7 @@ def test_answers_that_are_far_from_losing_anything_are_trusted_the_more(measured
     whole = np.stack([1 - 0.9 * judge.y, 0.9 * judge.y], axis=1).astype(np.float64)
     one = dataclasses.replace(judge, metric=Decided(), whole=whole)
     one.__dict__.pop("score", None)
-    moved = [np.clip(whole + step * np.array([1, -1]), 0, 1) for step in (0.001, 0.3)]
+    moved = [np.clip(whole + step * np.array([1, -1]), 0, 1) for step in (0.0005, 0.3)]
     near, far = (one.lost(prediction, bounded_moves=True) for prediction in moved)
     assert near[0] == far[0] == 1.0
     assert near[3] == max(judging.FARTHER)
@@ -205,6 +205,45 @@ def test_answers_that_are_far_from_losing_anything_are_trusted_the_more(measured
     doubtful = one.lost(moved[0])
     assert doubtful[3] == 1.0
     assert doubtful[1].high == far[1].high == bounds.unseen(len(one.y), 1, judging.LEVEL)
+
+
+def test_forms_that_no_rows_could_tell_to_be_safe_take_no_share_of_the_risk(measured):
+    judge, whole, large, _ = measured
+    rows = len(judge.y)
+    nothing = dataclasses.replace(large.candidate.loss, value=0.0)
+    hidden = dataclasses.replace(
+        large,
+        losses=np.zeros(judging.RESAMPLES),
+        hidden=1.0,
+        candidate=dataclasses.replace(large.candidate, loss=nothing),
+    )
+    near = dataclasses.replace(hidden, hidden=8.0, bounded_moves=True)
+    alone = bounds.unseen(rows, 1, judging.LEVEL)
+    # Less than a form whose rows move far can ever be sure of, and then what one alone can.
+    for allowed, tested in ((0.9 * alone, 2), (alone, 4)):
+        one = dataclasses.replace(judge, max_loss=allowed)
+        found = one.together([whole, hidden, near, hidden, near])[1:]
+        most = bounds.unseen(rows, tested, judging.LEVEL)
+        assert [form.loss.high for form in found] == pytest.approx([most, most / 8] * 2)
+        assert not one.good(found[0])
+
+
+def test_rows_that_only_gain_tell_as_little_of_what_others_lose(measured):
+    judge, *_ = measured
+    rows = 300
+    whole = np.tile([0.2, 0.8], (rows, 1))
+    y = np.ones(rows, np.int64)
+    y[0] = 0
+    metric = metric_for("accuracy", "binary")
+    one = dataclasses.replace(judge, metric=metric, y=y, whole=whole, max_loss=0.005)
+    for gained in (0, 1):
+        made = np.tile([0.25, 0.75], (rows, 1))
+        made[:gained] = made[:gained, ::-1]
+        _, loss, _, hidden = one.lost(made)
+        assert loss.value == -gained / rows
+        assert hidden == 1.0
+        assert loss.high == bounds.unseen(rows, 1, judging.LEVEL) - gained / rows
+        assert not one.within(loss)
 
 
 def test_a_form_that_errs_on_few_rows_that_are_not_here_is_not_taken_for_safe(measured):
@@ -222,4 +261,25 @@ def test_a_form_that_errs_on_few_rows_that_are_not_here_is_not_taken_for_safe(me
         one = dataclasses.replace(judge, metric=metric, y=y, whole=whole, max_loss=share / 2)
         broken += one.within(one.lost(made)[1])
     # The promise is 5 %; three standard deviations of that share in so many tries.
+    assert broken <= tries * 0.05 + 3 * np.sqrt(tries * 0.05 * 0.95)
+
+
+def test_forms_whose_rows_all_move_about_as_far_lose_more_than_told_as_rarely_as_promised(measured):
+    judge, *_ = measured
+    # Sure answers are as frequent as doubtful ones, at worst, so that a row that moves up or down
+    # by some of 0.02 loses with a chance of a quarter of that: just more than is allowed.
+    random, rows, far = np.random.default_rng(0), 288, 0.02
+    metric = metric_for("accuracy", "binary")
+    broken, tries = 0, 200
+    for _ in range(tries):
+        y = random.integers(0, 2, rows)
+        sure = 0.5 + random.random(rows) / 2
+        moves = random.choice([-far, far], rows) / 2
+        whole, made = (
+            np.where(y[:, None] == np.arange(2), own[:, None], 1 - own[:, None])
+            for own in (sure, sure + moves)
+        )
+        one = dataclasses.replace(judge, metric=metric, y=y, whole=whole, max_loss=0.49 * far)
+        form = one.lost(made, bounded_moves=True)
+        broken += form[3] > 0 and one.within(form[1])
     assert broken <= tries * 0.05 + 3 * np.sqrt(tries * 0.05 * 0.95)

@@ -76,9 +76,14 @@ def test_some_time_is_kept_for_what_follows():
 
 def test_recipes_are_thinned_evenly_with_both_ends_kept():
     recipes = [{"size": size} for size in range(9)]
-    assert Schedule().thinned(recipes) == recipes
-    assert [one["size"] for one in Schedule(most=3).thinned(recipes)] == [0, 4, 8]
-    assert [one["size"] for one in Schedule(most=3).thinned(recipes, 1)] == [0]
+    assert Schedule().some(recipes) == (recipes, len(recipes) // 2)
+    assert [one["size"] for one in Schedule(most=3).some(recipes)[0]] == [0, 4, 8]
+    assert [one["size"] for one in Schedule(most=1).some(recipes)[0]] == [0]
+    # Of four in front that are left to the end one is taken.
+    some, middle = Schedule(most=3).some(recipes, 4)
+    assert [one["size"] for one in some] == [2, 5, 8]
+    assert middle == 1
+    assert Schedule().some(recipes, 4)[1] == 6
 
 
 def test_a_first_form_may_foretell_that_the_next_takes_less():
