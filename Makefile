@@ -13,7 +13,7 @@ help:
 	@echo "make setup   make .venv alone"
 	@echo "make demo    set up, then the worked example end to end (about 2 minutes)"
 	@echo "make test    set up, then every check and test (at most 15 minutes)"
-	@echo "make quick   set up, then the quick tests, without Ray (1 to 2 minutes)"
+	@echo "make quick   set up, then the quick tests, without Ray (about a minute)"
 	@echo "make check   ruff, mypy and the architecture tests"
 	@echo "make fuzz    the property tests on examples that no run has seen"
 	@echo "make bench   measures against the field; make chaos kills things on purpose"

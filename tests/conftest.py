@@ -42,6 +42,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(line)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Call tests slow that read whole runs, which take some seconds to make."""
+    for item in items:
+        if {"finished", "refitted"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[object]:
     """Yield a connection to a cluster of two CPUs on loopback, started when first asked for."""

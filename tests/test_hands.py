@@ -87,6 +87,7 @@ def test_a_version_that_a_person_brought_back_is_not_taken_back_again(tmp_path: 
     assert releases.current().champion == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "tried"),
     [

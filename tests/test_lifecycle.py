@@ -59,6 +59,7 @@ def test_the_summary_holds_every_promised_key(finished):
     assert summary["trials"] == 3
 
 
+@pytest.mark.slow
 def test_the_same_call_again_reads_everything_and_changes_nothing(
     finished, searching_here, monkeypatch
 ):

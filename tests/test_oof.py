@@ -64,6 +64,7 @@ def test_a_fold_that_fails_says_why(finished):
         oof.Folds(dataset, seed=0, threads=2).predict(trial)
 
 
+@pytest.mark.slow
 def test_crossed_rows_are_predicted_by_what_was_trained_on_the_others():
     random = np.random.default_rng(0)
     tensors = {"a": np.arange(300, dtype=np.float32)}
@@ -92,6 +93,7 @@ def test_crossed_rows_are_predicted_by_what_was_trained_on_the_others():
     np.testing.assert_array_equal(made, again[chosen])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("role", "low", "high"), [("ignored", 0.9, 1.0), ("group", 0.24, 0.76)])
 def test_rows_are_not_predicted_by_what_was_trained_on_others_of_whole_groups(role, low, high):
     random = np.random.default_rng(0)

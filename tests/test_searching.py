@@ -52,6 +52,7 @@ def usable():
     return set(families.names()) - absent
 
 
+@pytest.mark.slow
 def test_every_family_is_searched_as_one_conditional_space(asked):
     space = asked()["space"]
     assert isinstance(space["family"], Categorical)
@@ -59,6 +60,7 @@ def test_every_family_is_searched_as_one_conditional_space(asked):
     assert set(asked()["prepared"].folds) == {"ordinal", "dense"}
 
 
+@pytest.mark.slow
 def test_a_family_without_its_package_is_left_out_and_asked_for_it_names_the_extra(
     asked, finished, tmp_path, monkeypatch
 ):
@@ -126,6 +128,7 @@ def test_budgets_of_trials_can_be_set(asked):
     assert caught["searcher"].budgets == (5, 15, 45)
 
 
+@pytest.mark.slow
 def test_an_earlier_run_of_the_name_begins_the_search(asked, finished, tmp_path):
     how = {"name": "loans", "search__families": ["lightgbm", "linear"]}
     fresh = asked(**how, seed=4)["searcher"].suggest(1)[0]
@@ -136,6 +139,7 @@ def test_an_earlier_run_of_the_name_begins_the_search(asked, finished, tmp_path)
     assert cold.config == fresh.config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "other",
     [

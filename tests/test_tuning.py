@@ -139,6 +139,7 @@ def test_an_estimator_is_tuned_and_refitted(tmp_path, searching_here):
     assert "best_estimator" not in str(done.summary()), "the summary is plain data"
 
 
+@pytest.mark.slow
 def test_a_run_of_an_estimator_is_named_by_what_decides_it(tmp_path, searching_here):
     def name(estimator, x=X, **how):
         tuning.tune(estimator, GRID, X=x, y=Y, trials=1, storage=str(tmp_path), **how)
@@ -151,6 +152,7 @@ def test_a_run_of_an_estimator_is_named_by_what_decides_it(tmp_path, searching_h
     assert len({*same, *others}) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scoring", "direction"),
     [
@@ -217,6 +219,7 @@ def _in_a_session(function, space, searcher, ledger, **how):
     return session.result("trials")
 
 
+@pytest.mark.slow
 def test_several_objectives_give_a_front(tmp_path, monkeypatch):
     monkeypatch.setattr(tuning.cluster, "connect", lambda config: nullcontext())
     monkeypatch.setattr(tuning.running, "tune_function", _in_a_session)
@@ -248,6 +251,7 @@ def test_several_objectives_give_a_front(tmp_path, monkeypatch):
     assert (again.run, again.trials.resumed) == (found.run, 12)
 
 
+@pytest.mark.slow
 def test_with_budgets_several_objectives_stop_what_is_dominated(tmp_path, monkeypatch):
     monkeypatch.setattr(tuning.cluster, "connect", lambda config: nullcontext())
     monkeypatch.setattr(tuning.running, "tune_function", _in_a_session)
@@ -268,6 +272,7 @@ def test_with_budgets_several_objectives_stop_what_is_dominated(tmp_path, monkey
     assert {len(trial.rungs) for trial in whole.trials.trials} == {4}
 
 
+@pytest.mark.slow
 def test_a_median_rule_stops_a_function_that_reports(tmp_path, monkeypatch):
     monkeypatch.setattr(tuning.cluster, "connect", lambda config: nullcontext())
     monkeypatch.setattr(tuning.running, "tune_function", _in_a_session)

@@ -30,6 +30,7 @@ def test_the_leaderboard_is_sorted_and_loses_no_scored_trial(values):
         assert one.value > next_one.value or one.number < next_one.number
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_minimising_is_maximising_the_opposite(values):
     opposite = [None if value is None else -value for value in values]

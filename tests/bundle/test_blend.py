@@ -87,6 +87,7 @@ def test_calibration_moves_log_odds_and_keeps_the_order(likely, slope, shift):
     assert (np.diff(after[order, 1]) >= 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 def test_labels_follow_the_decision_in_python_and_in_the_graph(make, task):
     weights = (0.05, 0.95) if task == "binary" else (0.1, 0.1, 0.8)

@@ -40,6 +40,7 @@ def test_bundle_predicts_as_the_pipeline_on_new_rows(
         assert np.mean(predictions.argmax(axis=1) == truth) > shares.max() + 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["raw", "log"])
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
 def test_a_booster_on_absolute_errors_is_proven_too(

@@ -87,6 +87,7 @@ def _agree(bundle, dataset, *, count=2000):
 FAMILIES = ("lightgbm", "xgboost", "forest", "extra_trees")
 
 
+@pytest.mark.slow
 @needs_numba
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 @pytest.mark.parametrize("family", FAMILIES)
@@ -108,6 +109,7 @@ def test_pairs_of_columns_are_made_alike():
     _agree(_bundle(dataset, {"family": "lightgbm"}), dataset)
 
 
+@pytest.mark.slow
 @needs_numba
 def test_mixes_calibrations_and_bent_targets():
     dataset = _dataset("binary")

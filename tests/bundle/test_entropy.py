@@ -46,6 +46,7 @@ def test_even_numbers_and_quantities_come_back(pairs, lanes):
     reader.finish()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.999])
 def test_bytes_are_close_to_the_entropy(share):
     told = (np.random.default_rng(0).random(40_000) > share).astype(np.int64)

@@ -28,6 +28,7 @@ def test_parts_come_back(part, what, times):
     assert (method == STORED) == (size == len(part) * times)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", WHAT)
 @pytest.mark.parametrize("length", [65_536, 65_537, 300_000])
 def test_large_parts_come_back(what, length):
@@ -50,6 +51,7 @@ def test_what_cannot_shrink_is_not_tried():
     assert back(part, "bytes") == (STORED, len(part))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [STORED, DEFLATED, LZMA, 3, 255])
 @pytest.mark.parametrize("properties", [0, 93, 224, 225, 255])
 @given(data=st.binary(max_size=60), size=st.integers(0, 2**32 - 1) | st.integers(0, 70))

@@ -19,6 +19,7 @@ VALUES = st.recursive(
 ).filter(lambda value: value == value and "Infinity" not in json.dumps(value))  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.lists(VALUES, min_size=1, max_size=3))
 @settings(max_examples=40)
 def test_records_come_back_as_they_were(records):

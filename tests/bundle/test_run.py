@@ -134,6 +134,7 @@ def test_a_graph_of_other_inputs_or_no_graph_is_refused(make_bundle):
         Runner(dataclasses.replace(bundle, graph=bundle.graph[: len(bundle.graph) // 2]))
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_and_one_row_costs_little_beyond_the_session(make_bundle, capfd):
     dataset, bundle = make_bundle("binary")
     runner = Runner(bundle)

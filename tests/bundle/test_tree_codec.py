@@ -154,6 +154,7 @@ def test_trees_of_lightgbm_take_few_bits(classes):
     assert len(encode(rounded)) < len(data) - leaves * 16 / 8
 
 
+@pytest.mark.slow
 def test_trees_that_are_alike_cost_little():
     """A tree tells nothing new where the one of the round before, of the same output, is it."""
     random = np.random.default_rng(0)
@@ -193,6 +194,7 @@ def test_hostile_bytes_are_an_error_or_an_ensemble(data):
         assert len(inner) <= 64 * len(SMALL)
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=200))
 @settings(max_examples=200)
 def test_other_bytes_are_an_error(data):

@@ -24,6 +24,7 @@ def table(values):
     return np.unique(keys_of(np.array(values, np.float32)))
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(FLOATS, max_size=20), max_size=5))
 def test_tables_come_back_with_every_bit(values):
     tables = [table(some) for some in values]
@@ -69,6 +70,7 @@ def test_tables_that_are_longer_than_allowed_are_an_error():
         code_tables(Reader(data, 2), None, 1, 8)
 
 
+@pytest.mark.slow
 @given(st.binary(min_size=8, max_size=120))
 @settings(max_examples=200)
 def test_hostile_bytes_are_an_error_or_tables(data):

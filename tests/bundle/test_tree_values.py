@@ -34,6 +34,7 @@ def back(nodes, outputs, told):
     return len(data)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.floats(0, 1), st.booleans())
 @settings(max_examples=25)
 def test_any_outputs_of_leaves_come_back(seed, outputs, share, few):

@@ -72,6 +72,7 @@ def test_a_file_becomes_a_bundle(raymm, outside, tmp_path):
     assert (tmp_path / "again.raymm").read_bytes() == data
 
 
+@pytest.mark.slow
 def test_a_file_becomes_a_plain_graph(raymm, outside, tmp_path):
     import onnxruntime
 

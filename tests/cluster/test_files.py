@@ -167,6 +167,7 @@ def test_promtool_takes_the_rules():
     subprocess.run(command, check=True, capture_output=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_alerts_fire_for_the_champion_alone():
     command = ["promtool", "test", "rules", str(Path(__file__).parent / "alerts_test.yml")]

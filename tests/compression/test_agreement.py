@@ -22,6 +22,7 @@ def hard(dataset):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 @pytest.mark.parametrize("family", ["lightgbm", "forest", "linear", "mlp"])
 def test_graphs_of_ours_agree_on_hard_rows(dataset, trained, hard, task, family):
@@ -46,6 +47,7 @@ def quantized(dataset, trained, monkeypatch):
 RECIPES = [{"bits": 16}, {"bits": 8, "range": "rows"}, {"bits": 8, "range": "batch"}, {"bits": 5}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
 def test_networks_of_smaller_numbers_agree(quantized, hard, recipe):
     made, data = quantized(recipe)

@@ -115,6 +115,7 @@ def test_what_is_not_proven_is_passed_over(case):
     assert case(*ways[:2], proven=proven) == ([True, False], True)
 
 
+@pytest.mark.slow
 def test_the_next_one_keeps_the_limits_where_one_does(case):
     nan, limits = float("nan"), Limits(latency_p99_ms=0.1, bundle_mb=1.0)
     ways = candidate(None, 9, slow=500.0), candidate(nan, 5, chosen=True)

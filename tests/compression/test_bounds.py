@@ -56,6 +56,7 @@ def forms_of(values, resampled):
     return made
 
 
+@pytest.mark.slow
 def test_the_promised_loss_holds_for_the_smallest_of_many():
     # Every form loses the limit on average: each choice but the bundle itself breaks the promise.
     random = np.random.default_rng(5)

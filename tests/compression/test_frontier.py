@@ -241,6 +241,7 @@ class Same(Compressor):
         return replace(bundle, graph=model.SerializeToString(deterministic=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bounded", "near"), [(True, True), (True, False), (False, True)])
 def test_where_nothing_was_lost_something_may_be_unless_answers_are_the_same(
     explored, monkeypatch, bounded, near
@@ -336,6 +337,7 @@ class Silent(Compressor):
         return replace(bundle, graph=model.SerializeToString(deterministic=True))
 
 
+@pytest.mark.slow
 def test_a_form_without_finite_answers_is_never_chosen(explored, monkeypatch):
     monkeypatch.setattr(compressors, "get", lambda name: Silent)
     limits = Limits(bundle_mb=1e-6)
@@ -381,6 +383,7 @@ class Losing(Compressor):
         return replace(bundle, graph=model.SerializeToString(deterministic=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_loss", [0.03, 0.2])
 def test_sizes_between_the_last_good_one_and_the_next_are_tried(explored, monkeypatch, max_loss):
     monkeypatch.setattr(compressors, "get", lambda name: Losing)
@@ -396,6 +399,7 @@ def test_sizes_between_the_last_good_one_and_the_next_are_tried(explored, monkey
     assert 0.01 not in falling or 0.1 in falling
 
 
+@pytest.mark.slow
 def test_others_are_tried_on_a_mix_of_fewer_members(mix, monkeypatch):
     bundle, data = mix("multiclass", ("lightgbm", "xgboost", "forest"), (0.6, 0.2, 0.2), rounds=10)
     metric = metric_for("log_loss", "multiclass")
@@ -452,6 +456,7 @@ class Faulty(Losing):
         return super().apply(bundle, recipe, rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["faulty", "quantize_faulty"])
 @pytest.mark.parametrize("broken", [(2.0,), (1.5,), (2.0, 1.5, 1.2), None])
 def test_a_technique_that_raises_leaves_the_others_their_place(explored, monkeypatch, name, broken):

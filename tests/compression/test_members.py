@@ -29,6 +29,7 @@ def test_every_smaller_mix_is_offered_the_smallest_first(three):
     assert sizes == sorted(sizes)
 
 
+@pytest.mark.slow
 def test_what_is_foretold_is_what_the_form_says_and_the_mix_of_those_that_stay(three, mix):
     bundle, data, rows = three
     tensors = data.rows(data.test)
@@ -53,6 +54,7 @@ def test_a_mix_that_is_pruned_as_one_ensemble_is_left_to_pruning(mix, three):
     assert Members().recipes(single, three[2]) == ()
 
 
+@pytest.mark.slow
 def test_forests_of_more_classes_than_are_pruned_are_members(mix, three, monkeypatch):
     bundle, _ = mix("multiclass", ("forest", "extra_trees", "linear"), WEIGHTS, rounds=10)
     assert Members().recipes(bundle, three[2]) == ()

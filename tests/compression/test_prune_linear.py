@@ -44,6 +44,7 @@ def case(dataset, trained):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", METRICS)
 def test_what_says_nothing_goes(case, task):
     data, bundle, rows = case(task)

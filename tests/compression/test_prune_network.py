@@ -42,6 +42,7 @@ def case(dataset, trained):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", METRICS)
 def test_half_of_the_units_predict_almost_as_well(case, task):
     data, bundle, rows = case(task)
@@ -55,6 +56,7 @@ def test_half_of_the_units_predict_almost_as_well(case, task):
     assert len(small.to_bytes()) < len(bundle.to_bytes())
 
 
+@pytest.mark.slow
 def test_the_same_rows_give_the_same_bytes(case):
     _, bundle, rows = case("binary")
     recipe = {"units": 0.12, "columns": 0.5}
@@ -71,6 +73,7 @@ def test_features_that_are_not_read_are_not_made(case):
     assert np.isfinite(Runner(small).predict(data.rows(data.test))).all()
 
 
+@pytest.mark.slow
 def test_weights_become_zero(case):
     _, bundle, rows = case("multiclass")
     small = PruneNetwork().apply(bundle, {"weights": 0.2}, rows)
@@ -96,6 +99,7 @@ def test_models_without_hidden_layers_have_no_recipes(dataset, trained, family):
         PruneNetwork().apply(bundle, {"units": 0.5}, rows_of(data))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
 def test_shares_out_of_range_are_refused(case, share):
     _, bundle, rows = case("binary")

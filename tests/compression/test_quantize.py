@@ -66,6 +66,7 @@ def test_files_shrink_and_the_metric_hardly_falls(case, task, family):
     assert sizes[-1] < 0.75 * whole
 
 
+@pytest.mark.slow
 def test_the_same_recipe_gives_the_same_bytes(case):
     bundle, _, rows = case("binary", rounds=10)
     technique, (recipe, *others) = Quantize(), Quantize().recipes(bundle, rows)

@@ -47,6 +47,7 @@ RECIPES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "smaller", "away"), RECIPES)
 @pytest.mark.parametrize("task", METRICS)
 def test_files_shrink_and_predictions_hardly_move(case, task, recipe, smaller, away):
@@ -111,6 +112,7 @@ def test_recipes_do_not_let_a_row_depend_on_others(case, dataset, trained):
     assert QuantizeNetwork().recipes(trained(dataset("binary"), "lightgbm", 3)[0], rows) == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
     [{"bits": 4}, {}, *({"bits": bits, "range": at} for bits, at in ((8, "none"), (5, "batch")))],

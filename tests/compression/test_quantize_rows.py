@@ -27,6 +27,7 @@ def case(dataset, trained):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_files_shrink_and_predictions_hardly_move(case, task, family):

@@ -12,6 +12,7 @@ SIZES = ({"rounds": 20, "leaves": 6}, {"units": 8})
 TASKS = ("binary", "multiclass", "regression")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("size", SIZES)
 def test_a_student_learns_and_is_the_same_each_time(dataset, task, size):

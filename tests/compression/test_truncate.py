@@ -34,6 +34,7 @@ def test_a_cut_model_predicts_as_one_trained_for_fewer_rounds(dataset, trained, 
     assert np.allclose(Runner(bundle).predict(tensors), pipeline.predict(tensors), atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_a_cut_forest_averages_the_trees_it_keeps(dataset, trained, task):
     data = dataset(task)

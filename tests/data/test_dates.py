@@ -20,6 +20,7 @@ def cells(style: str, days: list[datetime.datetime] = DAYS) -> pd.Series:
     return pd.Series([f"{day:{form}}" for day in days], dtype="str")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "style",
     [

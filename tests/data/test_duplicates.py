@@ -14,6 +14,7 @@ RNG = np.random.default_rng(0)
 CELL = st.one_of(st.sampled_from([0.0, -0.0, 1.0, float("nan")]))
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(CELL, st.sampled_from(["a", "b", ""]), st.integers(0, 2))))
 def test_rows_have_equal_keys_where_their_cells_are_equal(rows: list[tuple[Any, ...]]) -> None:
     frame = pd.DataFrame(rows, columns=["x", "word", "n"])
@@ -103,6 +104,7 @@ def test_contradicting_numbers_bound_r_squared(made: Callable[..., Any]) -> None
     assert f"{best:.1%}" in found.observed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["iris", "letter", "california_housing"])
 def test_labels_of_sound_tables_do_not_contradict(name: str, shared: Callable[..., Any]) -> None:
     assert observed(shared(name), contradictions) == []

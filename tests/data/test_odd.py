@@ -128,6 +128,7 @@ def through(path: Path) -> tuple[Table, Schema, tuple[Anomaly, ...]]:
     return table, columns, anomalies
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GOOD)
 def test_odd_files_are_understood_up_to_the_split(name: str) -> None:
     kinds, word = GOOD[name]

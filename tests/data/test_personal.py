@@ -108,6 +108,7 @@ PLAIN: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PERSONAL)
 def test_personal_data_is_told_and_its_example_masked(name: str, made: Callable[..., Any]) -> None:
     kind, values = PERSONAL[name]
@@ -119,6 +120,7 @@ def test_personal_data_is_told_and_its_example_masked(name: str, made: Callable[
     assert not any(str(value) in shown for value in values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLAIN)
 def test_plain_values_are_not_personal(name: str, made: Callable[..., Any]) -> None:
     columns = {"x": RNG.normal(size=N), name: PLAIN[name], "y": ["a", "b"] * (N // 2)}
@@ -157,6 +159,7 @@ def test_what_is_left_out_is_told_all_the_same(made: Callable[..., Any]) -> None
     assert "does not see it" in told.remedy
 
 
+@pytest.mark.slow
 def test_the_shared_tables_hold_nothing_personal_but_messages(shared: Callable[..., Any]) -> None:
     for name in ("adult", "bike_sharing_hour", "california_housing", "elec2", "telco_churn"):
         assert found(shared(name)) == {}

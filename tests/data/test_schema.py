@@ -53,6 +53,7 @@ KINDS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_kinds_formats_and_missing_words_are_found_out(name: str, made: Maker) -> None:
     values, kind, style, missing = KINDS[name]

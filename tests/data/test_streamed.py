@@ -76,6 +76,7 @@ def test_columns_that_change_their_kind_late_are_read_again(
     assert found["zip"].tolist()[-1] == "01234"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
 def test_files_in_any_encoding_packed_or_in_parts_are_one_table(
     tmp_path: Path, encoding: str, monkeypatch: pytest.MonkeyPatch
@@ -215,6 +216,7 @@ def test_a_ragged_row_in_another_encoding_is_found_and_the_file_read_anew(tmp_pa
 RUSSIAN = [f"{'Саратов' if i % 3 else 'Тверь'},{i},{i % 2}" for i in range(3000)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["cp1251", "koi8-r", "utf-16"])
 @pytest.mark.parametrize("late", [False, True])
 def test_old_encodings_are_told_by_their_letters_wherever_these_stand(
@@ -249,6 +251,7 @@ def test_each_file_has_its_own_encoding(tmp_path: Path, monkeypatch: pytest.Monk
     assert found.frame["c"].tolist() == 3 * [row.split(",")[0] for row in RUSSIAN]
 
 
+@pytest.mark.slow
 def test_the_columns_that_folders_are_named_by_are_those_of_small_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ def test_a_sound_table_has_no_anomalies(made: Maker) -> None:
     assert rules(made(columns())) == set()
 
 
+@pytest.mark.slow
 def test_each_anomaly_is_found_on_the_table_itself(made: Maker) -> None:
     rare = ["yes"] * 5 + ["no"] * (N - 5)
     cases: list[tuple[dict[str, Any], tuple[str, str, str]]] = [
@@ -61,6 +62,7 @@ def test_each_anomaly_is_found_on_the_table_itself(made: Maker) -> None:
     assert ("few rows", "", "warning") in rules(made(few))
 
 
+@pytest.mark.slow
 def test_each_anomaly_of_another_table_is_found(made: Maker) -> None:
     known = made(columns(day=["2020-01-01", "2020-01-02"] * (N // 2)))
     frame = known.table.frame

@@ -29,6 +29,7 @@ def test_delimiters_of_several_characters_are_told(text: str, mark: str) -> None
     assert wide(text) == mark
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.text("ab:|", max_size=5), min_size=1, max_size=6),
     st.integers(1, 7),

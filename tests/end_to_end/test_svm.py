@@ -42,11 +42,13 @@ def test_the_committed_picture_shows_every_stage(script):
     assert "images/svm.svg" in PAGE
 
 
+@pytest.mark.slow
 def test_the_picture_is_drawn_anew(script, tmp_path):
     script.main(tmp_path / "small.svg", stages=(5,))
     assert parts(tmp_path / "small.svg") == [(5, 1)] * 2
 
 
+@pytest.mark.slow
 def test_the_surrogate_and_the_acquisition_are_those_of_the_search(script):
     """It expects what it has seen, and the next point is where most is to be gained."""
 

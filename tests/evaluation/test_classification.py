@@ -23,6 +23,7 @@ def example(
     return truth, raw / raw.sum(axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 12))
 def test_binary_metrics_equal_scikit_learn(seed: int, levels: int) -> None:

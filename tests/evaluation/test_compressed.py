@@ -36,6 +36,7 @@ def halves(rows: int, count: int = 20) -> list[Group]:
     return [Group(column="f", value=str(k), mask=places % count == k) for k in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", METRICS)
 def test_what_differs_by_chance_passes(task: str) -> None:
     for seed in range(12):

@@ -42,6 +42,7 @@ def rare(seed: int, rows: int = 20_000):
     return truth, np.stack([1 - likely, likely], axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["f1", "mcc"])
 def test_the_threshold_of_a_rare_class_is_found_among_its_own_rows(name):
     """The best threshold of F1 for true probabilities is half of the F1 that it reaches."""

@@ -97,6 +97,7 @@ def test_the_same_seed_gives_the_same_evaluation() -> None:
     assert scored(truth, prediction) == scored(truth, prediction)
 
 
+@pytest.mark.slow
 def test_the_interval_that_is_told_covers_chance_as_often_as_it_says(monkeypatch):
     monkeypatch.setattr(evaluating, "_others", lambda *_: ())
     monkeypatch.setattr(evaluating, "_COUNT", 400)

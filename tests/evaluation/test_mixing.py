@@ -53,6 +53,7 @@ def test_a_metric_that_is_defined_for_none_leaves_the_first():
     assert weights.tolist() == [1.0, 0.0]
 
 
+@pytest.mark.slow
 def test_rows_do_not_choose_the_weights_they_are_judged_with():
     # Candidates of pure noise: a mix chosen and judged on the same rows seems to beat the best of
     # them, on other rows it cannot know anything.

@@ -76,6 +76,7 @@ def test_a_column_that_is_not_read_is_predicted_once(tensors) -> None:
     assert len(seen) == 1 + 5 + (len(tensors) - 1)
 
 
+@pytest.mark.slow
 def test_a_shuffle_that_happens_to_move_nothing_does_not_end_the_measuring() -> None:
     rows = {"a": np.array([0.0, 0, 0, 0, 1])}
     for seed in range(20):

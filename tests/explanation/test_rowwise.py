@@ -91,6 +91,7 @@ def test_work_is_bounded_and_a_row_is_explained_alike_in_any_company() -> None:
         np.testing.assert_allclose(alone.values[0, 0], -alone.values[0, 1], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_wide_table_is_run_in_parts() -> None:
     longest = []
 

@@ -19,6 +19,7 @@ def one(values: Any, kind: str, **more: Any) -> Any:
     return tensor(pd.Series(values), column)
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(width=64), min_size=1, max_size=20))
 def test_a_number_is_its_float32_however_it_comes(values: list[float]) -> None:
     with np.errstate(over="ignore"):
@@ -176,6 +177,7 @@ def test_only_features_are_encoded_and_all_must_be_there() -> None:
     assert empty["x"].shape == (0,)
 
 
+@pytest.mark.slow
 def test_encoding_is_linear_in_rows_and_fast() -> None:
     rng = np.random.default_rng(0)
     rows = 40_000

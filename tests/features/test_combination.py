@@ -24,6 +24,7 @@ def pair(operation, first="a", second="b"):
     return Interaction(first=first, second=second, operation=operation)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS)
 @given(ROWS)
 @settings(deadline=None, max_examples=25)

@@ -41,6 +41,7 @@ def test_a_second_is_seen_between_dates_whose_days_round_to_the_same_float():
     assert gap.take(table([(start, start + 1)]))[0] == np.float32(1 / 86_400)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [Number, ScaledNumber])
 @given(train=ROWS, rows=ROWS)
 @settings(max_examples=40, deadline=None)

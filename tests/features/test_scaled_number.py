@@ -12,6 +12,7 @@ ANY = arrays(np.float32, st.integers(1, 20), elements=st.floats(width=32))
 Y = np.zeros(0)
 
 
+@pytest.mark.slow
 @given(ANY, ANY)
 @settings(max_examples=60, deadline=None)
 def test_result_is_always_finite_and_equal_in_the_graph(run_graph, train, values):

@@ -30,6 +30,7 @@ def table(rows, levels, effect=1.0, seed=0):
     return codes, means, means[codes] + generator.normal(size=rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @given(LISTS, LISTS, st.integers(2, 4))
 @settings(max_examples=30, deadline=None)

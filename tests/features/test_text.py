@@ -112,6 +112,7 @@ def test_sms_like_classes_are_separated_by_a_plain_logistic_regression():
     assert roc_auc_score(y[400:], model.decision_function(part.transform(texts[400:]))) > 0.98
 
 
+@pytest.mark.slow
 def test_words_are_chosen_by_ratings_most_of_which_are_the_best():
     generator = np.random.default_rng(0)
     noise = [f"a{i:04}" for i in range(1500)]

@@ -24,6 +24,7 @@ def taken_over(made):
     return foreign, data, bundle
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".txt", ".json", ".ubj"])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_bundles_predict_what_the_library_does(make, task, suffix):

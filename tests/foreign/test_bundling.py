@@ -88,6 +88,7 @@ def test_another_target_is_refused(make):
         dataset_of(read(str(made.path)), ingest.from_frame(two), "y", seed=0)
 
 
+@pytest.mark.slow
 def test_a_model_no_better_than_a_constant_is_doubted(make):
     made = make("regression")
     odd = made.holdout.assign(y=np.random.default_rng(0).permutation(made.holdout["y"]))
@@ -97,6 +98,7 @@ def test_a_model_no_better_than_a_constant_is_doubted(make):
     assert any("no better than a constant" in note for note in done.notes)
 
 
+@pytest.mark.slow
 def test_numbers_that_a_graph_cannot_tell_apart_are_told_of(make):
     made = make("regression")
     name = made.holdout.columns[0]
@@ -109,6 +111,7 @@ def test_numbers_that_a_graph_cannot_tell_apart_are_told_of(make):
     assert not any("rounded" in note for note in plain.notes)
 
 
+@pytest.mark.slow
 def test_time_that_is_over_leaves_forms_out(make):
     made = make("binary")
     told = str(made.path), str(made.csv), "y"

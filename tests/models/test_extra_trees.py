@@ -18,6 +18,7 @@ def _few_trees(monkeypatch):
     monkeypatch.setattr(forest, "TREES", (20, 10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", [0.0, 0.15])
 @pytest.mark.parametrize("task", TASKS)
 def test_trees_are_those_of_scikit_learn_and_the_graph_has_them(

@@ -16,6 +16,7 @@ def _few_rows(monkeypatch):
     monkeypatch.setattr(forest, "TREES", (20, 10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", [0.0, 0.15])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("task", TASKS)
@@ -36,6 +37,7 @@ def test_every_branch_is_taken_as_scikit_learn_takes_it(
     assert np.allclose(shown, out, atol=2e-6 * (1000 if task == "regression" else 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_the_seed_decides_the_bytes_on_any_number_of_threads(matrix, fitting, graph, task):
     train = matrix(task, rows=150)

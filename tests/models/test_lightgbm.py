@@ -146,6 +146,7 @@ def grouped():
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_sets_of_categories_are_found_and_the_graph_takes_every_value_as_the_library_does(
     grouped, fitting, graph, run, task

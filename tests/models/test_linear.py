@@ -25,6 +25,7 @@ def test_graph_equals_prediction(matrix, fitting, graph, run, task):
     assert graph(FAMILY, again, 5) == graph(FAMILY, model, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("newton", [True, False])
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 def test_coefficients_minimise_the_penalised_log_loss(matrix, fitting, monkeypatch, task, newton):

@@ -36,6 +36,7 @@ DEEP = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu", "tanh", "logistic"])
 @pytest.mark.parametrize("task", TASKS)
 def test_graph_equals_prediction(matrix, fitting, graph, run, task, activation):
@@ -67,6 +68,7 @@ def test_one_round_is_scikit_learns_own_and_later_ones_are_averaged(matrix, fitt
     assert np.allclose(later.mean[0][0], mixed, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows_a_round", [2000, 90])
 @pytest.mark.parametrize("task", TASKS)
 def test_extending_is_fitting_longer_and_the_seed_decides_the_bytes(
@@ -86,6 +88,7 @@ def test_extending_is_fitting_longer_and_the_seed_decides_the_bytes(
         assert graph(FAMILY, FAMILY.fit(config, train, fitting(task, 6, seed=4)), 5) != whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_it_learns_and_its_probabilities_sum_to_one(matrix, fitting, task):
     train = matrix(task, rows=1500, missing=0.0)

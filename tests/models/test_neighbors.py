@@ -51,6 +51,7 @@ def test_neighbours_are_those_of_scikit_learn(matrix, fitting, task, metric, wei
     assert np.allclose(out, mixed / (7 + neighbors.PRIOR), rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("task", TASKS)
@@ -138,6 +139,7 @@ def test_predicting_in_parts_changes_nothing(matrix, fitting, monkeypatch):
     assert FAMILY.predict(model, train.x[:0]).shape == (0, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_odd_tables_are_fitted(graph, run, task):
     classes = {"regression": 0, "binary": 2, "multiclass": 4}[task]

@@ -105,6 +105,7 @@ def test_arrays_are_as_large_as_they_are(monkeypatch):
     assert derived(tables[0], "k", Made) is not large[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", BOOSTERS, ids=lambda f: f.name)
 @pytest.mark.parametrize("task", TASKS)
 def test_a_model_of_shared_rows_is_the_model_of_its_own(matrix, fitting, graph, family, task):
@@ -128,6 +129,7 @@ def test_training_on_from_a_state_leaves_the_shared_rows_as_they_were(matrix, fi
     assert graph(family, family.fit(config, train, fitting(task, 4)), 5) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", BOOSTERS, ids=lambda f: f.name)
 @pytest.mark.parametrize("task", TASKS)
 def test_predictions_carried_on_are_those_made_at_once(matrix, fitting, family, task):
@@ -163,6 +165,7 @@ def test_margins_forget_rows_that_may_change_or_differ():
     assert calls == [(0, 3), (3, 5), (0, 6), (0, 7), (0, 8), (0, 9), (0, 9)]
 
 
+@pytest.mark.slow
 def test_a_booster_is_read_again_only_when_it_has_grown():
     booster, calls = Made(), []
     for rounds, expected in ((3, 1), (3, 1), (4, 2), (4, 2)):

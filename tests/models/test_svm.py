@@ -39,6 +39,7 @@ def test_values_are_those_of_scikit_learn(matrix, fitting):
     assert np.allclose(FAMILY.predict(model, fresh.x), expected, rtol=0, atol=1e-4 * deviation)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_graph_equals_prediction(matrix, fitting, graph, run, task):
     train = matrix(task, missing=0.0)
@@ -53,6 +54,7 @@ def test_graph_equals_prediction(matrix, fitting, graph, run, task):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_the_seed_decides_the_bytes_on_any_number_of_threads(matrix, fitting, graph, task):
     train = matrix(task, missing=0.0)
@@ -76,6 +78,7 @@ def test_the_sigmoid_is_found_from_draws_of_it(matrix, fitting):
     assert abs(found.shift + 0.5) < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folds_below", [0, 3000])
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 def test_probabilities_are_calibrated_on_fresh_rows(

@@ -50,6 +50,7 @@ def test_failures_are_judged_by_their_exact_chance(
     assert not surely or f"{version.failed} of {version.requests}" in told
 
 
+@pytest.mark.slow
 def test_one_that_is_as_fast_is_not_called_slow_however_often_one_looks() -> None:
     """One in twenty requests is of many rows and takes a hundred times as long.
 

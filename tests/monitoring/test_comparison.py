@@ -64,6 +64,7 @@ def test_displacement_is_mann_and_whitneys_test() -> None:
     assert found[2] < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shares", [[0.1] * 10, [0.9, 0.1], [0.8, 0.05, 0.05, 0.1]])
 def test_chance_displaces_no_oftener_than_it_says(shares: list[float]) -> None:
     """100,000 draws at α = 10⁻³ give 100 alarms; six standard deviations above are 160."""

@@ -84,6 +84,7 @@ def test_a_monitor_started_on_another_node_goes_on(tmp_path: Path, clock: Any) -
     assert Node(tmp_path / "b", storage, clock).requests() == 9
 
 
+@pytest.mark.slow
 def test_copies_are_bounded_in_number_and_made_only_of_what_changed(
     tmp_path: Path, clock: Any
 ) -> None:

@@ -21,6 +21,7 @@ def batch(values: dict[str, np.ndarray], predictions: np.ndarray | None = None) 
     return Batch(rows=rows, version=1, seconds=0.01, tensors=values, predictions=kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [50, 200, 1000])
 def test_chance_alarms_no_oftener_than_accepted(rows: int) -> None:
     """Ten deciles and 2 % missing, at α = 0.02: binomial bound of six standard deviations."""
@@ -119,6 +120,7 @@ def test_a_state_without_looks_is_gone_on_from(
     assert sum(older.state()["verdicts"]["x"]["counts"]) == 1000
 
 
+@pytest.mark.slow
 def test_no_shift_no_alarm_in_four_days(
     statistics_of: Callable[..., Statistics], clock: Any
 ) -> None:
@@ -173,6 +175,7 @@ def test_a_new_category_is_found(clock: Any) -> None:
     assert "unlisted" in drift.report()["features"]["c"]["reasons"]
 
 
+@pytest.mark.slow
 @given(cuts=st.lists(st.integers(1, 400), min_size=1, max_size=20))
 def test_how_rows_are_cut_into_batches_does_not_matter(cuts: list[int]) -> None:
     generator = np.random.default_rng(3)
@@ -190,6 +193,7 @@ def test_how_rows_are_cut_into_batches_does_not_matter(cuts: list[int]) -> None:
     assert parts.report() == whole.report()
 
 
+@pytest.mark.slow
 @given(first=st.integers(1, 350), second=st.integers(1, 350))
 def test_a_restart_changes_nothing(first: int, second: int) -> None:
     generator = np.random.default_rng(4)

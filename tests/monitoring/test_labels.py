@@ -107,6 +107,7 @@ def test_of_too_many_the_newest_half_stays_whole() -> None:
     assert len(learnt(labels, *(f"unlabelled {n}" for n in range(4800, 5000)))) == 200
 
 
+@pytest.mark.slow
 def test_labels_later_than_the_room_meet_a_sample_of_both_versions() -> None:
     """20,000 rows of labels 4,000 rows late, of two versions; 800 predictions may wait.
 
@@ -126,6 +127,7 @@ def test_labels_later_than_the_room_meet_a_sample_of_both_versions() -> None:
     assert labels.counts["thinned"] == labels.thinned(1) + labels.thinned(2)
 
 
+@pytest.mark.slow
 def test_labels_never_coming_leave_a_sample_of_every_age() -> None:
     """Of ages up to 30,000 rows, 300 to 400 wait: 0.69 / 5.0 of them in each doubling of the age.
 

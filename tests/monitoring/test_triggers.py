@@ -17,6 +17,7 @@ def report(*streaks: int, prediction: int = 0) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 9), max_size=5), st.integers(0, 9), st.integers(1, 9))
 def test_training_again_needs_drift_that_lasts(
     streaks: list[int], prediction: int, windows: int

@@ -83,6 +83,7 @@ def test_nothing_is_added_where_nothing_is_made(uri: str) -> None:
     assert history.numbers() == []
 
 
+@pytest.mark.slow
 def test_many_threads_make_one_linear_history(uri: str) -> None:
     def write(writer: int) -> None:
         history = History(Store(uri), "models/x/promotions")

@@ -154,6 +154,7 @@ def test_changes_that_do_not_follow_from_each_other_are_found(tmp_path: Path) ->
     assert [one.severity for one in fsck(Registry(str(tmp_path)))] == ["error"]
 
 
+@pytest.mark.slow
 @given(
     steps=st.lists(
         st.tuples(

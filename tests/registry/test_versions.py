@@ -132,6 +132,7 @@ def test_a_rollback_with_no_promotion_says_so(uri: str) -> None:
         registry.rollback("churn", reason="")
 
 
+@pytest.mark.slow
 @given(steps=st.lists(st.integers(0, 3), max_size=12))
 @settings(max_examples=40, deadline=None)
 def test_champions_follow_a_pile(steps: list[int]) -> None:

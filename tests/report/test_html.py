@@ -94,6 +94,7 @@ def test_values_are_escaped(inputs: ReportInputs) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(ReportInputs)][1:])
 def test_a_part_that_is_missing_is_passed_over(inputs: ReportInputs, field: str) -> None:
     empty = getattr(ReportInputs(name="x"), field)

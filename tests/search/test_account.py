@@ -102,6 +102,7 @@ def test_tables_of_earlier_versions_end_with_their_last_stage(tmp_path):
     assert account.state_of(Ledger.read(where, "r-1"), where) == "finished"
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_no_running_run(tmp_path):
     code = (
         "import os, sys\nfrom raymm.search.ledger import Ledger\n"

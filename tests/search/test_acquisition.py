@@ -37,6 +37,7 @@ def test_the_logarithm_agrees_with_expected_improvement_where_that_does_not_unde
     assert plain == 0.0 or math.log(plain) == pytest.approx(log, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ACQUISITIONS))
 @given(mean=MEANS, deviation=DEVIATIONS)
 def test_derivatives_agree_with_differences(name, mean, deviation) -> None:

@@ -12,6 +12,7 @@ def _loss(config) -> float:
     return config["x"] ** 2 + (config["s"] == "b")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["auto", "grid", "random", "tpe"])
 @pytest.mark.parametrize(("mode", "sign"), [("min", 1), ("maximize", -1)])
 def test_a_loop_finds_a_good_point(algorithm, mode, sign) -> None:

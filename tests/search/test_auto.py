@@ -102,6 +102,7 @@ def test_credit_gives_more_turns_to_what_improves() -> None:
     assert min(_share(late, "gp"), _share(late, "cmaes")) > 0.5 * auto.LEAST
 
 
+@pytest.mark.slow
 def test_the_costly_model_is_asked_ever_more_seldom() -> None:
     searcher = _make()
     configs = [s.config for s in _make(seed=1, kind=Random).suggest(10 * AFFORDED)]
@@ -136,6 +137,7 @@ def test_suggestions_made_at_once_equal_those_asked_one_by_one() -> None:
     assert len({spaces.key(s.config) for s in together}) == 8
 
 
+@pytest.mark.slow
 def test_results_come_back_in_the_users_own_values() -> None:
     results = _run(_make(CONDITIONAL), 60, _kinds)
     assert all(spaces.contains(CONDITIONAL, r.config) for r in results)
@@ -161,6 +163,7 @@ def _before_results(searcher, waiting) -> list[str]:
     return [s.id.split("-")[0] for s in searcher.suggest(waiting)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planned", [False, True])
 def test_with_many_trials_at_once_the_densities_get_fewer_turns(planned) -> None:
     few, many = _make(), _make()

@@ -51,6 +51,7 @@ def _run(searcher, count, function):
     return results
 
 
+@pytest.mark.slow
 def test_it_keeps_the_laws_of_searchers() -> None:
     check_searcher(Evolution)
 

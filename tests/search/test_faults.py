@@ -45,6 +45,7 @@ def test_a_users_except_does_not_swallow_it() -> None:
         careless()
 
 
+@pytest.mark.slow
 def test_an_alarm_set_before_goes_on() -> None:
     rung = []
     before = signal.signal(signal.SIGALRM, lambda number, frame: rung.append(number))

@@ -95,6 +95,7 @@ def test_pending_suggestions_spread() -> None:
     assert min(apart) > 1e-5
 
 
+@pytest.mark.slow
 def test_a_region_that_fails_is_left() -> None:
     def failing(config):
         return None if config["branch"] == "bad" else _value(config)
@@ -112,6 +113,7 @@ def test_a_few_huge_results_do_no_harm() -> None:
     assert np.median(found) < 0.05
 
 
+@pytest.mark.slow
 def test_noise_does_no_harm() -> None:
     noise = np.random.default_rng(5)
     results = _run(_make(BOX), 40, lambda c: _sphere(c) + 3 * noise.standard_normal())
@@ -183,6 +185,7 @@ def test_what_others_try_is_not_suggested() -> None:
     assert {s.config["n"] for s in searcher.suggest(9)} == {1, 3, 4}
 
 
+@pytest.mark.slow
 def test_the_time_of_a_suggestion_stays_bounded() -> None:
     def seconds(observations: int) -> float:
         searcher = _make(BOX)

@@ -32,6 +32,7 @@ def test_a_trial_goes_on_exactly_when_it_is_in_the_top_share_so_far(values, redu
         assert goes_on == (len(seen) < reduction or better < allowed)
 
 
+@pytest.mark.slow
 @given(values=VALUES)
 def test_modes_mirror_each_other_and_calls_replay(values) -> None:
     low, high = Halving("minimize", minimum=2), Halving("maximize", minimum=2)

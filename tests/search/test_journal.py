@@ -17,6 +17,7 @@ def open_at(kind: str, folder: Path) -> Journal:
     return RemoteJournal(f"memory://{folder.name}", "run/lines")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["local", "remote"])
 def test_lines_come_back_in_order(kind: str, tmp_path: Path) -> None:
     journal = open_at(kind, tmp_path)

@@ -183,6 +183,7 @@ def test_killed_drivers_lose_nothing_and_end_as_calm_ones(
     )
 
 
+@pytest.mark.slow
 def test_with_several_workers_every_trial_ends_once(
     tmp_path: Path, here: Any, say: Callable[[str], None]
 ) -> None:
@@ -216,6 +217,7 @@ def recovered(storage: Path, run: str, algorithm: str, here: Any) -> Trials | No
         return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["random", "hyperband"])
 def test_a_cut_file_recovers_or_is_refused_and_never_ends_with_fewer(
     tmp_path: Path, here: Any, algorithm: str, say: Callable[[str], None]

@@ -81,6 +81,7 @@ def test_what_was_appended_is_there_after_opening_again(storage: str, tmp_path: 
     assert list(list_runs(place)) == ["run"]
 
 
+@pytest.mark.slow
 def test_every_cut_of_the_file_leaves_the_whole_lines(tmp_path: Path) -> None:
     with Ledger.open(str(tmp_path), "run") as ledger:
         for number in range(3):
@@ -196,6 +197,7 @@ def test_ten_thousand_trials_are_read_in_seconds(tmp_path: Path) -> None:
     assert time.process_time() - began < 2.0
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_survives_sigkill(tmp_path: Path) -> None:
     script = (
         "import sys\nfrom raymm.search.ledger import Ledger\n"

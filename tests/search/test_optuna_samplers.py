@@ -44,6 +44,7 @@ def test_laws(name) -> None:
     check_searcher(searchers.get(name), examples=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["TPESampler", "CmaEsSampler"])
 def test_it_suggests_what_optuna_itself_would(kind) -> None:
     optuna = pytest.importorskip("optuna")

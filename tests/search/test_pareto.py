@@ -37,6 +37,7 @@ def test_the_front_is_what_nothing_dominates(points):
     assert pareto.front(points).tolist() == expected
 
 
+@pytest.mark.slow
 @given(POINTS)
 def test_ranks_peel_one_front_after_another(points):
     expected = np.full(len(points), -1)
@@ -49,6 +50,7 @@ def test_ranks_peel_one_front_after_another(points):
     assert pareto.ranks(points).tolist() == expected.tolist()
 
 
+@pytest.mark.slow
 @given(POINTS, st.data())
 def test_what_is_not_allowed_comes_after_all_that_is(points, data):
     broken = np.array([data.draw(st.sampled_from([0.0, 0.0, 1.0, 2.0])) for _ in points])
@@ -72,6 +74,7 @@ def test_hypervolume_is_the_count_of_the_cells_it_holds(points):
     assert pareto.hypervolume(points, corner) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.slow
 @given(POINTS, st.randoms())
 def test_hypervolume_does_not_depend_on_order_or_on_what_is_dominated(points, random):
     corner = np.full(points.shape[1], 6.5)
@@ -83,6 +86,7 @@ def test_hypervolume_does_not_depend_on_order_or_on_what_is_dominated(points, ra
         )
 
 
+@pytest.mark.slow
 def test_known_hypervolumes():
     # ZDT1's front is 1 - sqrt(f): below (1, 1) it leaves 1 - 2/3 dominated, and n steps of a
     # staircase over [0, 1] miss at most 1/n of it.

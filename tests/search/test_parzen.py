@@ -43,10 +43,12 @@ def _branches(config) -> float:
     return (at - 0.3) ** 2 + 0.05 * abs(np.log(config["n"] / 10)) + ("y" in config)
 
 
+@pytest.mark.slow
 def test_laws() -> None:
     check_searcher(Parzen, examples=3)
 
 
+@pytest.mark.slow
 def test_it_follows_a_valley_better_than_chance() -> None:
     def best(kind):
         runs = [_run(_make(seed=seed, kind=kind), 80, _valley) for seed in range(8)]

@@ -251,6 +251,7 @@ def summing(config: Config, report: Report) -> None:
         report(total, checkpoint=total)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trials", [4, 10, 13])
 def test_a_session_trains_a_population_on_from_its_checkpoints(tmp_path: Path, trials: int) -> None:
     """Each interval is one report: nothing is trained twice, and all reach the whole."""

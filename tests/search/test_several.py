@@ -122,6 +122,7 @@ def test_values_are_told_once():
         search.observe(suggestion.id, None)
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=20), st.sampled_from(["min", "max"]))
 def test_with_one_objective_it_halves_as_halving_does(values, mode):
     several = SeveralHalving(Goals(objectives={"a": mode}), minimum=1)

@@ -18,6 +18,7 @@ TREE = {
 }
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(space=made_spaces(), seed=st.integers(0, 2**31))
 def test_samples_lie_in_the_space_and_survive_unit_coordinates(space, seed) -> None:

@@ -24,6 +24,7 @@ def _column(kind, **more):
     return Column(name="c", kind=kind, categories=WORDS if kind == "boolean" else (), **more)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(sorted(VALUES)))
 def test_tensors_are_those_of_training(data, kind):
@@ -44,6 +45,7 @@ def test_tensors_are_those_of_training(data, kind):
     np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     moment=st.datetimes(datetime.datetime(1700, 1, 1), datetime.datetime(2200, 1, 1)),

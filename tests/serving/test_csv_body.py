@@ -80,6 +80,7 @@ def _read_strictly(body):
     return {"a": [row[0] for row in rows[1:]], "b": [row[1] for row in rows[1:]]} if whole else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [1, 3, 65_536])
 @given(body=st.text(alphabet='"",\nxy ', max_size=30))
 def test_quotes_are_read_as_a_strict_reader_reads_them(block, body):

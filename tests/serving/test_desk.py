@@ -156,6 +156,7 @@ class Actor:
         return answer() if len(what) == 1 else None
 
 
+@pytest.mark.slow
 def test_a_line_tries_again_before_the_first_look_only():
     actor = Actor(fails=2)
     line = Line("r", find=lambda: actor, wait=lambda made: made)

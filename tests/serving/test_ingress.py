@@ -103,6 +103,7 @@ def _wait(condition):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_prediction_is_written_in_one_piece(serve):
     app = App()
     port, written = serve(ShortWay(app))

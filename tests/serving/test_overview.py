@@ -216,6 +216,7 @@ def test_many_who_ask_at_once_make_one_read_of_storage(make_asking, shelf):
     assert (shelf.reads, len(asked)) == (1, 1)
 
 
+@pytest.mark.slow
 def test_predictions_go_on_while_storage_hangs(make_asking, shelf, record):
     read, hangs = shelf.history, threading.Event()
     shelf.history = lambda name: hangs.wait(60) and read(name)

@@ -16,6 +16,7 @@ PLAIN = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(PLAIN)
 def test_documents_come_back(value):
     assert document(encode(value)) == value

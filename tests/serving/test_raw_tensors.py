@@ -100,6 +100,7 @@ def test_without_the_header_it_is_json():
         document_of(b"[1]x", {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("datatype", ["FP16", "BOOL", "BYTES"])
 def test_rows_are_bounded_before_values_are_read(make_client, datatype):
     tail = bytes(400_000)

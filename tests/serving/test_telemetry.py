@@ -42,6 +42,7 @@ def test_counts():
     assert found["raymm_request_seconds_sum", None] == pytest.approx(0.012)
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(0, 20) | st.sampled_from([0.0005, 0.1, 10.0]), max_size=20))
 def test_times_are_counted_as_prometheus_counts_them(times):
     bounds = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

@@ -49,6 +49,7 @@ def test_one_that_is_late_is_asked_nothing_until_it_ends():
     asyncio.run(scene())
 
 
+@pytest.mark.slow
 def test_a_jobs_error_is_told_to_nobody_else(caplog):
     def fails():
         raise ValueError("a client's secret")
