@@ -116,8 +116,8 @@ class Runner:
         if count == 0:
             return self._shaped(np.zeros((0, max(1, len(self._classes))), dtype=np.float32))
         if self._compiled is not None:
-            flat = {column: feed[name] for column, name, _ in self._feeds}
-            return self._shaped(self._compiled.many(flat, count))
+            columns = {column: feed[name] for column, name, _ in self._feeds}
+            return self._shaped(self._compiled.many(columns, count))
         if count == 1 or (not self._texts and count <= self._rows):
             return self._run(feed)
         return np.concatenate(

@@ -149,6 +149,13 @@ def test_what_rows_lack_is_said_as_ever():
     assert runner.predict({name: values[:0] for name, values in row.items()}).shape == (0, 2)
     listed = {name: values.tolist() for name, values in row.items()}
     np.testing.assert_array_equal(runner.predict(listed), runner.predict(row))
+    plain = Runner(_bundle(dataset, {"family": "lightgbm"}))
+    upright = {name: values[:9].reshape(-1, 1) for name, values in dataset.tensors.items()}
+    upright["size"] = upright["size"].ravel()
+    for one in (runner, plain):
+        np.testing.assert_array_equal(
+            one.predict(upright), one.predict({n: v.ravel() for n, v in upright.items()})
+        )
 
 
 @needs_numba
