@@ -25,6 +25,8 @@ SHARES = ("columns", "units", "weights")
 UNITS = (0.48, 0.25, 0.12)
 COLUMNS = 0.5
 WEIGHTS = 0.2
+SMALL = 0.1
+"""Share of the file's bytes below which networks of a mix are left as they are."""
 
 
 @compressor("prune_network")
@@ -34,10 +36,12 @@ class PruneNetwork(Compressor):
     def recipes(self, bundle: Bundle, rows: Rows) -> Sequence[Config]:
         """Return falling shares of units, one with fewer columns and one with fewer weights.
 
-        None without a hidden layer.
+        None without a hidden layer, and none for networks that are a small part of a mix: each
+        recipe trains them anew, which takes seconds, to save what nobody would notice.
         """
         found = _deep(bundle)
-        if not found:
+        weights = 4 * sum(layer.matrix.size for one in found for layer in one.layers)
+        if not found or weights < SMALL * len(bundle.to_bytes(proven=False)):
             return ()
         widths = [layer.matrix.shape[1] for one in found for layer in one.layers[:-1]]
         kept = {tuple(count(width, share) for width in widths): share for share in UNITS}

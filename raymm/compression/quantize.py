@@ -45,7 +45,7 @@ MOST_ROWS = 10_000
 CELLS = 5_000_000
 """Rows times leaf values that a row reaches, at most."""
 LARGEST = 5_000_000
-"""Nodes times values of a leaf beyond which nothing is tried."""
+"""Nodes times values of a leaf up to which ensembles are rounded; larger ones stay as they are."""
 PRIOR = 64.0
 """Rows without error that are added to a leaf's before their error is made up for."""
 _STEP_BITS = 8
@@ -71,9 +71,8 @@ class Quantize(Compressor):
         self._known: tuple[bytes, Rows, list[_Whole]] | None = None
 
     def recipes(self, bundle: Bundle, rows: Rows) -> Sequence[Config]:
-        """Return ever coarser ones; none for graphs without trees, or with very large ones."""
-        ensembles = [ensemble_of(node) for node in tree_nodes(bundle)[1]]
-        if not ensembles or sum(map(cells, ensembles)) > LARGEST:
+        """Return ever coarser ones; none for graphs without trees, or of very large ones alone."""
+        if not _able(tree_nodes(bundle)[1]):
             return ()
         both = (*((bits, 0) for bits in ROUNDED), *RECIPES)
         return tuple({"bits": bits, "thresholds": most} for bits, most in both)
@@ -95,6 +94,7 @@ class Quantize(Compressor):
                 f"thresholds of at least 0, but got {bits} and {most} for {len(nodes)} nodes of "
                 "trees. Choose another technique."
             )
+        nodes = _able(nodes)
         for node, whole in zip(nodes, self._wholes(bundle, nodes, rows), strict=True):
             node.CopyFrom(_quantized(whole, node, bits, most).to_node(node))
         unread_sets.drop(model)
@@ -111,6 +111,18 @@ class Quantize(Compressor):
             wholes = [_whole(bundle, node, rows) for node in nodes]
             self._known = known = (bundle.graph, rows, wholes)
         return known[2]
+
+
+def _able(nodes: Sequence[Any]) -> list[Any]:
+    """Return the nodes that are rounded: the smallest, up to `LARGEST`; others stay as they are.
+
+    A mix may hold a forest of many classes beside boosters.
+    """
+    sizes = [cells(ensemble_of(node)) for node in nodes]
+    order = sorted(range(len(nodes)), key=lambda place: (sizes[place], place))
+    held = np.cumsum([sizes[place] for place in order]) <= LARGEST
+    kept = {place for place, fits in zip(order, held, strict=True) if fits}
+    return [node for place, node in enumerate(nodes) if place in kept]
 
 
 def _whole(bundle: Bundle, node: Any, rows: Rows) -> _Whole:

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from raymm.bundle.run import Runner
-from raymm.compression import finetuning
+from raymm.compression import finetuning, prune_network
 from raymm.compression.compressor import Rows
 from raymm.compression.network import networks
 from raymm.compression.prune_network import PruneNetwork
@@ -88,6 +88,13 @@ def test_recipes_are_few_and_differ(case):
     assert 3 <= len(recipes) <= 5
     assert len({repr(one) for one in recipes}) == len(recipes)
     assert not any("keep" in one for one in recipes)  # that is a share of trees
+
+
+def test_a_network_that_is_a_small_part_of_a_mix_is_left_as_it_is(mix, monkeypatch):
+    bundle, data = mix("binary", ("lightgbm", "mlp"), (0.5, 0.5), rounds=10)
+    assert PruneNetwork().recipes(bundle, rows_of(data))
+    monkeypatch.setattr(prune_network, "SMALL", 10.0)
+    assert PruneNetwork().recipes(bundle, rows_of(data)) == ()
 
 
 @pytest.mark.parametrize("family", ["linear", "lightgbm"])

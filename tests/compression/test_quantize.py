@@ -11,7 +11,7 @@ from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.compression import quantize
 from raymm.compression.compressor import Rows
-from raymm.compression.grove import Grove, reach
+from raymm.compression.grove import Grove, cells, reach
 from raymm.compression.quantize import Quantize, rounded, step_of
 from raymm.compression.tap import tree_nodes
 from raymm.errors import BundleError
@@ -156,6 +156,18 @@ def test_nothing_to_round_gives_no_recipes(case, monkeypatch):
     bundle, _, rows = case("binary")
     monkeypatch.setattr(quantize, "LARGEST", 10)
     assert Quantize().recipes(bundle, rows) == ()
+
+
+def test_the_larger_of_two_ensembles_stays_as_it_is(mix, monkeypatch):
+    bundle, data = mix("multiclass", ("lightgbm", "forest"), (0.5, 0.5), rounds=10)
+    rows = rows_of(data)
+    before = ensembles(bundle)
+    small, large = sorted(range(2), key=lambda place: cells(before[place]))
+    monkeypatch.setattr(quantize, "LARGEST", cells(before[large]))
+    recipe = Quantize().recipes(bundle, rows)[-1]
+    after = ensembles(Quantize().apply(bundle, recipe, rows))
+    np.testing.assert_array_equal(after[large].value, before[large].value)
+    assert len(np.unique(after[small].value)) < len(np.unique(before[small].value))
 
 
 @pytest.mark.parametrize(
