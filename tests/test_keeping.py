@@ -351,6 +351,7 @@ def compared(gain: float) -> dict[str, Any]:
     return {"model": "m", "version": 2, "features": {}, "versions": versions}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gain", "action", "champion"), [(-0.1, "rollback", 1), (0.1, "confirm", 2)]
 )
@@ -420,6 +421,7 @@ def test_a_version_that_raymm_took_out_is_rejected_for_the_reason_that_is_record
         assert (steps[-1].action, steps[-1].reason[: len(told)]) == ("reject", told)
 
 
+@pytest.mark.slow
 def test_what_was_promoted_by_force_is_left_alone_and_a_persons_shadow_too(tmp_path: Path) -> None:
     releases, hands = served(tmp_path, 3)
     Registry(str(tmp_path)).register("m", b"forced", run="r", blessed=False, summary={}, parts={})

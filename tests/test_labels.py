@@ -42,6 +42,7 @@ def everything(dataset):
     return np.arange(len(dataset.y))
 
 
+@pytest.mark.slow
 def test_planted_labels_are_told_with_their_rows_in_the_table():
     frame, wrong = flowers(wrong=30)
     frame.loc[frame.index[:40:2], "kind"] = ""  # dropped, so that later rows move up
@@ -62,6 +63,7 @@ def test_planted_labels_are_told_with_their_rows_in_the_table():
     assert "of the 580 looked at" in anomaly.observed
 
 
+@pytest.mark.slow
 def test_nothing_is_told_of_right_labels():
     dataset = dataset_of(flowers()[0])
     found = labels.looked_at(dataset, everything(dataset), seed=0)

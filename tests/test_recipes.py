@@ -144,6 +144,7 @@ def test_a_mix_beyond_the_goals_limits_is_left(make, half_linear, limit):
     assert "goal.limits" in found(recipe, "ensemble").statement
 
 
+@pytest.mark.slow
 def test_why_nothing_is_mixed_is_told_as_it_is(make, monkeypatch):
     useless = {"family": "linear", "linear.C": 1e-9}
     for low, told in (
@@ -188,6 +189,7 @@ def test_a_rare_class_moves_the_decision(make, finished):
     assert not recipes.compose(off, trials(off.metric, [LINEAR])).decision
 
 
+@pytest.mark.slow
 def test_a_model_that_is_too_timid_is_mended(make):
     # So few terms that the log-odds stay near 0: the slope must be far above 1.
     config = {"family": "linear", "linear.C": 1e-5}

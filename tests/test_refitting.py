@@ -66,6 +66,7 @@ def test_without_it_the_policy_says_that_test_rows_are_left_alone(finished):
     assert "the 400 test rows are left alone" in finding.statement
 
 
+@pytest.mark.slow
 def test_running_again_trains_nothing(refitted, searching_here, monkeypatch):
     def never(*args, **kwargs):
         raise AssertionError("a finished stage was done anew")
@@ -113,6 +114,7 @@ def proven(refitted, tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_the_same_rows_and_seed_give_the_same_bytes(proven, tmp_path):
     _, _, (_, first, proof) = proven()
     (tmp_path / "runs" / "r-1" / "ledger.jsonl").unlink()
@@ -150,6 +152,7 @@ def test_one_that_cannot_be_proven_does_not_ship(proven, monkeypatch):
     refused(*proven(), "It could not be made: the graph differs.")
 
 
+@pytest.mark.slow
 def test_one_beyond_the_limits_does_not_ship(proven):
     refused(*proven(**{"goal.limits.bundle_mb": 1e-6}), "the limit is 1e-06 MB")
 

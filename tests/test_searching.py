@@ -75,6 +75,7 @@ def test_a_family_without_its_package_is_left_out_and_asked_for_it_names_the_ext
         lifecycle.run(parse(raw))
 
 
+@pytest.mark.slow
 def test_strong_configurations_come_first_one_family_after_another(asked):
     caught = asked()
     first = caught["searcher"].suggest(len(usable()))
@@ -82,12 +83,14 @@ def test_strong_configurations_come_first_one_family_after_another(asked):
     assert all(contains(caught["space"], one.config) for one in first)
 
 
+@pytest.mark.slow
 def test_grid_keeps_its_own_order_and_schedulers_can_be_left_out(asked):
     caught = asked(search__algorithm="grid", search__scheduler="none")
     assert caught["searcher"].name == "grid"
     assert caught["halving"] is None
 
 
+@pytest.mark.slow
 def test_the_median_rule_can_be_chosen(asked):
     rule = asked(search__scheduler="median")["halving"]
     assert isinstance(rule, Median)
@@ -104,11 +107,13 @@ def test_what_weighing_features_took_the_search_has_less_but_never_under_half():
         assert searching._seconds(SimpleNamespace(config=config, spent=spent)) == left
 
 
+@pytest.mark.slow
 def test_budgets_are_handed_over(asked):
     caught = asked(search__trials=7, search__time="9s", search__parallel=3)
     assert (caught["trials"], caught["seconds"], caught["parallel"]) == (7, 9.0, 3)
 
 
+@pytest.mark.slow
 def test_an_algorithm_that_plans_budgets_gets_them_and_no_scheduler(asked):
     caught = asked(search__algorithm="hyperband")
     assert caught["halving"] is None
@@ -123,6 +128,7 @@ def test_an_algorithm_that_plans_budgets_gets_them_and_no_scheduler(asked):
     assert len({one.config["family"] for one in first}) == 3, "strong configurations come first"
 
 
+@pytest.mark.slow
 def test_budgets_of_trials_can_be_set(asked):
     caught = asked(search__algorithm="asha", search__min_budget=5, search__max_budget=45)
     assert caught["searcher"].budgets == (5, 15, 45)
@@ -170,6 +176,7 @@ def test_schedules_are_not_for_tables():
         )
 
 
+@pytest.mark.slow
 def test_going_on_is_told(asked, finished, tmp_path):
     told = []
     raw = {

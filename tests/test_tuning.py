@@ -126,6 +126,7 @@ X, Y = load_iris(return_X_y=True)
 GRID = {"C": Float(0.01, 100.0, log=True), "gamma": Float(0.001, 1.0, log=True)}
 
 
+@pytest.mark.slow
 def test_an_estimator_is_tuned_and_refitted(tmp_path, searching_here):
     done = tuning.tune(SVC(), GRID, X=X, y=Y, cv=3, trials=8, storage=str(tmp_path))
     folds = StratifiedKFold(3, shuffle=True, random_state=0)

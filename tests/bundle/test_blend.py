@@ -52,6 +52,7 @@ def test_a_mix_is_the_mean_of_its_members_in_the_graph_too(make, task):
     assert check(mixed, Runner(bundle), fresh, spread=float(np.std(dataset.y))) <= BOUND
 
 
+@pytest.mark.slow
 def test_features_that_members_share_are_in_the_graph_once(make):
     one, both = (make("binary", names)[1] for names in (["linear"], ["linear", "linear"]))
     assert len(both.graph) < 1.2 * len(one.graph)
@@ -133,6 +134,7 @@ def test_contributions_of_a_calibrated_model_are_its_log_odds(make):
     np.testing.assert_allclose(1 / (1 + np.exp(-shares.sum(axis=1))), likely, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lightgbm", "linear"])
 def test_the_logarithm_of_the_target_is_in_the_graph(make_dataset, name, statistics, lineage):
     from raymm.artifacts import Trial

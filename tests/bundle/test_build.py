@@ -62,6 +62,7 @@ def test_a_booster_on_absolute_errors_is_proven_too(
     assert check(pipeline, Runner(bundle), fresh) <= BOUND
 
 
+@pytest.mark.slow
 def test_building_twice_gives_the_same_file(make_dataset, make_trial, statistics, lineage):
     dataset = make_dataset("binary", rows=200)
     made = [
@@ -79,6 +80,7 @@ def test_building_twice_gives_the_same_file(make_dataset, make_trial, statistics
     assert made[0] == made[1]
 
 
+@pytest.mark.slow
 def test_targets_of_check_rows_are_not_looked_at(make_dataset, make_trial, statistics, lineage):
     dataset = make_dataset("binary", rows=200)
     y = dataset.y.copy()

@@ -13,6 +13,7 @@ from raymm.errors import BundleError
 LANES = st.sampled_from([1, 2, 7, 64])
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), LANES, st.integers(1, 256), st.integers(0, 300))
 @settings(max_examples=60)
 def test_symbols_come_back_whatever_is_expected(seed, lanes, symbols, length):
@@ -33,6 +34,7 @@ def test_symbols_come_back_whatever_is_expected(seed, lanes, symbols, length):
     reader.finish()
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(1, 2**32), st.integers(0, 2**32))), LANES)
 def test_even_numbers_and_quantities_come_back(pairs, lanes):
     sizes = np.array([size for size, _ in pairs], np.int64)

@@ -102,6 +102,7 @@ def ensembles(draw):
     return trees.join(made, base, strict=strict, trees_per_round=rounds, averaged=averaged)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["any", "levels", "preorder"])
 @pytest.mark.parametrize("wild", [False, True])
 def test_small_ensembles_come_back_with_every_bit(order, wild):
@@ -214,6 +215,7 @@ def test_few_bytes_cannot_ask_for_much_memory():
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -34,6 +34,7 @@ def test_tables_come_back_with_every_bit(values):
     assert [some.tolist() for some in found] == [some.tolist() for some in tables]
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(width=32, allow_nan=False)))
 def test_keys_keep_order_and_bits(values):
     numbers = np.array(values, np.float32)
@@ -43,6 +44,7 @@ def test_keys_keep_order_and_bits(values):
     assert (np.diff(keys)[less] > 0).all()
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(-(2**15), 2**15), min_size=1), st.integers(1, 255), st.integers(-30, 9))
 def test_multiples_of_a_step_are_found(multiples, odd, exponent):
     values = np.ldexp(np.array(multiples, np.float64) * odd, exponent).astype(np.float32)

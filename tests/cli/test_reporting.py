@@ -39,6 +39,7 @@ def titles(page):
     return [part.split(":")[0] for part in page.split('aria-label="')[1:]]
 
 
+@pytest.mark.slow
 def test_a_tuned_function_has_a_report(raymm, tmp_path):
     tuned(tmp_path, "train-0123456789")
     done = raymm("report", "train", "--storage", tmp_path, "-o", tmp_path / "r.html")
@@ -56,6 +57,7 @@ def test_a_tuned_function_has_a_report(raymm, tmp_path):
     assert "ValueError: &lt;no&gt;" in page
 
 
+@pytest.mark.slow
 def test_the_front_is_drawn_where_objectives_are_recorded(tmp_path):
     objectives = {"loss": "minimize", "bytes": "minimize"}
     tuned(tmp_path, "train-a", objectives=objectives, constraints={"bytes": [None, 1000.0]})
@@ -77,12 +79,14 @@ def test_the_front_is_drawn_where_objectives_are_recorded(tmp_path):
         assert (one.number in front) == (allowed and not beaten)
 
 
+@pytest.mark.slow
 def test_a_recorded_space_counts(tmp_path):
     space = {"rate": {"float": [1e-6, 10.0], "log": True}, "solver": {"choice": ["adam", "sgd"]}}
     tuned(tmp_path, "train-b", space=space)
     assert "1e-06" in reporting.page("train-b", str(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_a_run_just_begun_has_a_report(tmp_path, count):
     tuned(tmp_path, "train-c", count=count)

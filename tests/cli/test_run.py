@@ -205,6 +205,7 @@ def test_names_are_checked_before_anything_is_spent(raymm, finished, tmp_path, m
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.slow
 def test_validate_writes_a_schema_that_can_be_given_back(raymm, finished, tmp_path):
     schema = tmp_path / "schema.yaml"
     done = raymm("validate", finished.csv, "--target", "approved", "-o", schema)
@@ -218,6 +219,7 @@ def test_validate_writes_a_schema_that_can_be_given_back(raymm, finished, tmp_pa
     assert {column["name"]: column["kind"] for column in columns}["income"] == "number"
 
 
+@pytest.mark.slow
 def test_validate_splits_as_a_run_would_with_a_schema_and_without(raymm, tmp_path):
     rng = np.random.default_rng(0)
     when = np.arange(400)
@@ -292,6 +294,7 @@ def test_validate_shows_a_table_as_an_edited_schema_reads_it(raymm, tmp_path):
     assert "60" in line
 
 
+@pytest.mark.slow
 def test_validate_finds_what_a_schema_forbids(raymm, finished, tmp_path):
     schema = tmp_path / "schema.yaml"
     raymm("validate", finished.csv, "--target", "approved", "-o", schema)

@@ -47,6 +47,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_person_is_told_the_best_and_what_to_type_next(raymm, here):
     call = ("tune", "told_by_tests:bowl", "space.yaml", "--mode", "min", "--trials")
     done = raymm(*call, 6)

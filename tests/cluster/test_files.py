@@ -69,6 +69,7 @@ def _ray_requirement():
     return found[0].split("]")[1].split(";")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KUBERAY)
 def test_start_parameters_are_rays_options(name):
     spec = _cluster_spec(_yaml(f"kuberay/{name}.yaml"))

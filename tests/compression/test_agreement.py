@@ -57,6 +57,7 @@ def test_networks_of_smaller_numbers_agree(quantized, hard, recipe):
         assert worst > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES[:2], ids=str)
 def test_a_network_that_adds_up_otherwise_is_refused(quantized, hard, monkeypatch, recipe):
     made, data = quantized(recipe)

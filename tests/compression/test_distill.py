@@ -23,6 +23,7 @@ def rows_of(data):
     return Rows(tensors=data.rows(data.train), y=data.y[data.train], metric=metric)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", METRICS)
 def test_a_student_is_a_bundle_of_the_same_schema_with_the_same_bytes_each_time(
     dataset, trained, task

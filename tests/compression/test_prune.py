@@ -50,6 +50,7 @@ def test_few_nodes_answer_nearly_as_all_do(dataset, trained, task, family, least
     assert rows.metric(truth, few) == pytest.approx(rows.metric(truth, whole), rel=0.1)
 
 
+@pytest.mark.slow
 def test_a_chain_gives_the_same_bytes_as_each_size_alone(dataset, trained):
     data = dataset("binary")
     bundle, _ = trained(data)
@@ -76,6 +77,7 @@ def test_another_bundle_is_not_taken_for_the_last_one(dataset, trained):
     assert least.graph == Prune().apply(other, {"size": 0.3}, fewer).graph != again.graph
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", METRICS)
 def test_the_graph_adds_the_pruned_leaves_as_the_reference_does(dataset, trained, task):
     data = dataset(task)

@@ -65,6 +65,7 @@ def test_the_same_rows_give_the_same_bytes(case):
     assert made[0].to_bytes() != bundle.to_bytes()
 
 
+@pytest.mark.slow
 def test_features_that_are_not_read_are_not_made(case):
     data, bundle, rows = case("regression")
     small = PruneNetwork().apply(bundle, {"columns": 0.5}, rows)
@@ -82,6 +83,7 @@ def test_weights_become_zero(case):
     assert np.allclose(zeros, 0.8, atol=0.02)
 
 
+@pytest.mark.slow
 def test_recipes_are_few_and_differ(case):
     _, bundle, rows = case("binary")
     recipes = PruneNetwork().recipes(bundle, rows)

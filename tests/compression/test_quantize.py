@@ -91,6 +91,7 @@ def test_leaf_values_are_whole_numbers_of_so_many_bits(case, bits):
     assert np.array_equal(np.unique(found.threshold), np.unique(before.threshold))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [7, 20])
 def test_features_have_at_most_so_many_thresholds_in_the_mean(case, most):
     bundle, _, rows = case("multiclass")
@@ -100,6 +101,7 @@ def test_features_have_at_most_so_many_thresholds_in_the_mean(case, most):
     assert found.trees_per_round == 3
 
 
+@pytest.mark.slow
 def test_trees_make_up_for_the_rounding_of_those_before(case, monkeypatch):
     bundle, data, rows = case("binary", rounds=200)
     tensors = data.rows(data.test)

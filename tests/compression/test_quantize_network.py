@@ -73,6 +73,7 @@ def test_a_row_is_predicted_as_it_is_beside_others(case):
         assert runner.predict(one)[0] == pytest.approx(together[row], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_only_the_network_changes(case):
     _, bundle, rows = case("binary")
     small = QuantizeNetwork().apply(bundle, {"bits": 8, "range": "rows"}, rows)
@@ -84,6 +85,7 @@ def test_only_the_network_changes(case):
     assert sum(node.op_type == "MatMulInteger" for node in after.node) == 3
 
 
+@pytest.mark.slow
 def test_weights_leave_room_for_sums_of_two_products(case):
     """255 * 64 * 2 is below 32,768, where the sums of older processors end."""
     _, bundle, rows = case("multiclass")
@@ -128,6 +130,7 @@ def test_rows_stay_near_where_no_input_is_cut_off():
     assert not QuantizeNetwork().bounded_moves({"bits": 8, "range": "rows"})
 
 
+@pytest.mark.slow
 def test_a_range_needs_rows(case):
     _, bundle, rows = case("binary")
     nothing = Rows(tensors={}, y=np.empty(0), metric=rows.metric)

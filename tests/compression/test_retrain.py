@@ -18,6 +18,7 @@ def test_the_labels_alone_decide(dataset, trained):
     assert Retrain().apply(first, size, turned).graph != made[0].graph
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [10, 250])
 def test_few_rows_are_not_trained_on(dataset, trained, count):
     data = dataset("binary")

@@ -30,6 +30,7 @@ def test_a_student_learns_and_is_the_same_each_time(dataset, task, size):
         assert said.sum(axis=1) == pytest.approx(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_soft_labels_are_what_a_student_comes_near_to(dataset, trained, size):
     data = dataset("multiclass")

@@ -101,6 +101,7 @@ def grove(random, strict):
     return Grove.of(trees.join(made, np.zeros(1), strict=strict))
 
 
+@pytest.mark.slow
 @given(SEEDS, st.booleans())
 @settings(max_examples=20)
 def test_trees_keep_their_number_and_their_answers_about(seed, strict):

@@ -106,6 +106,7 @@ def test_arrow_files_are_measured_batch_by_batch(viewed: bool) -> None:
     assert len(arrow(file, "t", Findings(), 50_000_000)) == len(table)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["lines", "list", "several types", "nested"])
 def test_records_each_of_another_key_are_refused_before_they_become_a_table(form: str) -> None:
     rows: list[dict[str, object]] = [{f"k{i}": 1} for i in range(500)]

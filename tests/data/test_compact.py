@@ -17,6 +17,7 @@ def taken(column: Column, *pieces: list[str]) -> Column:
     return column
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(["", "NA", " 7", "1e3", "-0.25", "12"]), min_size=1, max_size=20))
 def test_plain_numbers_are_read_as_the_schema_s_reader_does(cells: list[str]) -> None:
     column = taken(Column(kind="number", whole=True), cells[:10], cells[10:])
@@ -25,6 +26,7 @@ def test_plain_numbers_are_read_as_the_schema_s_reader_does(cells: list[str]) ->
     assert column.written.missing == (("NA",) if "NA" in cells else ())
 
 
+@pytest.mark.slow
 @given(
     st.lists(amounts, min_size=1), st.sampled_from(["thousands comma", "decimal comma", "signs"])
 )

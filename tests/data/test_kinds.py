@@ -22,6 +22,7 @@ def test_codes_lead_to_the_stripped_words_and_missing_ones_to_none(cells: list[s
     assert found.rows.tolist() == [int((found.codes == i).sum()) for i in range(len(found.words))]
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=3))
 def test_written_numbers_are_found_and_have_their_values(values: list[float]) -> None:
     found = guess(pd.Series([repr(value) for value in values], dtype="str"))

@@ -79,6 +79,7 @@ def test_scaling_and_encoding_with_test_rows_are_impossible(encoding: Any, made:
     assert np.array_equal(*made_of)
 
 
+@pytest.mark.slow
 def test_duplicated_rows_cannot_lie_on_two_sides(made: Maker) -> None:
     columns = {name: np.concatenate([v, v, v[:100]]) for name, v in plain().items()}
     for given in (columns, coded(columns)):

@@ -55,6 +55,7 @@ def test_test_rows_are_those_of_scikit_learn(made: Maker) -> None:
         check(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "folds"), [(100, 5), (7000, 3), (16000, 1)])
 def test_the_number_of_folds_follows_the_rows(rows: int, folds: int, made: Maker) -> None:
     for classes in (3, 0):

@@ -39,6 +39,7 @@ def read(path: Path, monkeypatch: pytest.MonkeyPatch, *, large: bool) -> Table:
     return ingest.read(str(path))
 
 
+@pytest.mark.slow
 def test_a_large_file_gives_the_schema_statistics_and_tensors_of_a_small_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +132,7 @@ def test_ragged_rows_and_unpaired_quotes_are_told(
     assert len(found.frame) >= 2990
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True])
 def test_rows_whose_empty_cells_were_not_written_are_kept_in_their_order(
     late: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -152,6 +154,7 @@ def test_rows_whose_empty_cells_were_not_written_are_kept_in_their_order(
     assert f"{cut.sum() + (late and not cut[3500]):,} rows have fewer" in large.notes[-1]
 
 
+@pytest.mark.slow
 def test_a_table_larger_than_the_memory_is_sampled_the_same_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,6 +277,7 @@ def test_the_columns_that_folders_are_named_by_are_those_of_small_files(
     assert read(tmp_path, monkeypatch, large=True).sha256 != large.sha256
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mark", ["::", "||", "¦", "tab", None])
 def test_what_is_said_of_a_file_is_obeyed_large_or_small(
     mark: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

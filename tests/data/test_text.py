@@ -98,6 +98,7 @@ cells = st.text(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.lists(st.tuples(cells, cells, st.integers().map(str)), min_size=1, max_size=8),

@@ -50,6 +50,7 @@ def test_binary_metrics_equal_scikit_learn(seed: int, levels: int) -> None:
         assert metric_for(name, "binary")(truth, prediction) == pytest.approx(value, abs=1e-9), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_multiclass_metrics_equal_scikit_learn(seed: int) -> None:
     from sklearn import metrics as sk

@@ -109,6 +109,7 @@ def test_a_calibration_error_alone_is_refused(monkeypatch: pytest.MonkeyPatch) -
     assert "calibration_error grows" in found.statement
 
 
+@pytest.mark.slow
 def test_a_slice_that_is_given_up_is_refused() -> None:
     truth, full = told("binary")
     slices = halves(len(truth))
@@ -120,6 +121,7 @@ def test_a_slice_that_is_given_up_is_refused() -> None:
     assert check("binary", truth, made, full, max_loss=0.2).passed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", METRICS)
 def test_a_loss_counts_where_it_surely_is_beyond_what_is_allowed(task: str) -> None:
     truth, full = told(task)

@@ -53,6 +53,7 @@ def check(task: str, tested: Pair, learnt: Pair, **how: Any) -> Any:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", METRICS)
 def test_two_fits_of_one_recipe_pass(task: str) -> None:
     for seed in range(6):

@@ -122,6 +122,7 @@ def booster():
     return predict, rows, y, model.predict(x[:10], pred_contrib=True)
 
 
+@pytest.mark.slow
 def test_tree_shap_is_kept_where_its_sums_are_the_outputs_log_odds_and_else_left() -> None:
     predict, rows, y, contributions = booster()
     what = {"task": "binary", "unit": "yes", "seed": 0, "rows": 10}

@@ -54,6 +54,7 @@ def test_numbers_as_people_write_them() -> None:
     assert np.isnan(one(pd.to_datetime(["2020-01-01"]), "number")).all()
 
 
+@pytest.mark.slow
 @given(st.lists(st.timedeltas(max_value=datetime.timedelta(days=10_000)), min_size=1, max_size=9))
 def test_durations_are_seconds_however_they_come(spans: list[datetime.timedelta]) -> None:
     spans = [max(span, datetime.timedelta(days=-10_000)) for span in spans]

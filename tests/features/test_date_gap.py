@@ -20,6 +20,7 @@ def table(rows):
     return {"ordered": dates[:, 0], "delivered": dates[:, 1]}
 
 
+@pytest.mark.slow
 @given(ROWS)
 @settings(deadline=None)
 def test_days_are_the_whole_numbers_difference_and_missing_where_a_date_is(rows):

@@ -15,6 +15,7 @@ def words(*values):
     return np.array(values, dtype=object)
 
 
+@pytest.mark.slow
 @given(LISTS, LISTS, st.integers(2, 4))
 @settings(max_examples=60, deadline=None)
 def test_graph_equals_transform_for_any_words(run_graph, train, values, classes):

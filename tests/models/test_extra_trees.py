@@ -45,6 +45,7 @@ def test_trees_are_those_of_scikit_learn_and_the_graph_has_them(
         assert np.allclose(shown, out, rtol=0, atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_trees_are_grown_on_all_rows_unless_told_otherwise(matrix, fitting, monkeypatch, task):
     def distinct(config):
@@ -58,6 +59,7 @@ def test_trees_are_grown_on_all_rows_unless_told_otherwise(matrix, fitting, monk
     assert all(rows <= 100 for rows in distinct({**CONFIG, "bootstrap": False}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_the_seed_decides_the_bytes_on_any_number_of_threads(matrix, fitting, graph, task):
     train = matrix(task, rows=150)

@@ -69,6 +69,7 @@ def test_contributions_of_the_first_rounds_sum_to_their_margin(matrix, fitting, 
         assert np.allclose(shares.sum(axis=-1).reshape(raw.shape), raw, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_it_learns_and_its_probabilities_sum_to_one(matrix, fitting, task):
     train, fresh = matrix(task, rows=1500), matrix(task, rows=1500, seed=1)

@@ -113,6 +113,7 @@ def test_a_round_is_bounded_and_rounds_cover_a_large_table(monkeypatch):
     assert np.array_equal(np.arange(99)[mlp._rows(99, 3, 7)], np.arange(99))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_odd_tables_are_fitted(graph, run, task):
     classes = {"regression": 0, "binary": 2, "multiclass": 4}[task]

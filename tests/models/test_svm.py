@@ -128,6 +128,7 @@ def test_a_class_with_one_row_is_never_held_out(fitting, graph, run):
     assert np.allclose(run(graph(FAMILY, model, 3), x), out, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_odd_tables_are_fitted(graph, run, task):
     classes = {"regression": 0, "binary": 2, "multiclass": 4}[task]

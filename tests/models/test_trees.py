@@ -70,6 +70,7 @@ def as_graph(ensemble):
     return builder.model([(out, "out", FLOAT, ["n", 2])])
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(ensembles())
 def test_graph_takes_the_same_branches_as_the_reference(run, ensemble):

@@ -21,6 +21,7 @@ def around(ensemble, width, missing=True):
     return np.random.default_rng(1).choice(np.concatenate(values), (2000, width)).astype("f4")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", [0.0, 0.15])
 @pytest.mark.parametrize("task", TASKS)
 def test_every_branch_is_taken_as_the_library_takes_it(matrix, fitting, graph, run, task, missing):
@@ -38,6 +39,7 @@ def test_every_branch_is_taken_as_the_library_takes_it(matrix, fitting, graph, r
     assert np.allclose(shown, ours, atol=5e-6 * scale + (1e-3 if task == "regression" else 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_extending_is_fitting_longer_and_the_seed_decides_the_bytes(matrix, fitting, graph, task):
     train = matrix(task)

@@ -34,6 +34,7 @@ def test_every_monitor_merges_into_an_empty_one_as_it_was(name: str, clock: Any)
     assert made().merge(json.loads(stored)).report() == watched.report()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", monitors.names())
 def test_the_state_of_every_monitor_stays_bounded(name: str, clock: Any) -> None:
     statistics = Statistics(rows=400, columns=(COLUMN,))

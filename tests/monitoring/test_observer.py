@@ -55,6 +55,7 @@ def test_it_goes_on_from_what_it_flushed(tmp_path: Path, clock: Any) -> None:
     json.dumps(report, allow_nan=False)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 5)), max_size=30))
 def test_a_repeated_telling_counts_once(sent: list[tuple[str, int]]) -> None:
     watched = observer(Path("nowhere"), lambda: 0.0)

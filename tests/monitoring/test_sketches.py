@@ -19,6 +19,7 @@ def column(kind: str, **fields: object) -> ColumnStatistics:
     return ColumnStatistics(**given_fields)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @given(edges=st.lists(NUMBERS, unique=True, max_size=9).map(sorted), values=st.lists(NUMBERS))
 def test_bins_hold_what_lies_above_one_edge_up_to_the_next(
     edges: list[float], values: list[float]

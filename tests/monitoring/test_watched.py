@@ -43,6 +43,7 @@ def events(generator: np.random.Generator, truth: np.ndarray) -> list[tuple[str,
     return [(kind, what) for _, kind, what in sorted(told, key=lambda one: one[0])]
 
 
+@pytest.mark.slow
 def test_joined_quality_is_the_offline_figure(tmp_path: Path, clock: Any) -> None:
     generator = np.random.default_rng(0)
     rows = generator.dirichlet([1, 1, 1], ROWS).astype(np.float32)

@@ -28,6 +28,7 @@ def test_a_sound_registry_has_no_findings(uri: str) -> None:
     assert fsck(Registry(uri)) == []
 
 
+@pytest.mark.slow
 def test_every_damage_is_found(tmp_path: Path) -> None:
     version = filled(str(tmp_path)).version("churn", 2)
     folder = tmp_path / "models" / "churn"
@@ -50,6 +51,7 @@ def test_every_damage_is_found(tmp_path: Path) -> None:
         assert fsck(Registry(str(tmp_path))) == []
 
 
+@pytest.mark.slow
 def test_a_promotion_of_a_version_that_is_not_there_is_found(tmp_path: Path) -> None:
     filled(str(tmp_path))
     (tmp_path / "models/churn/versions/00000003.json").unlink()
@@ -57,6 +59,7 @@ def test_a_promotion_of_a_version_that_is_not_there_is_found(tmp_path: Path) -> 
     assert any("releases churn@3, which does not exist" in f.statement for f in findings)
 
 
+@pytest.mark.slow
 def test_unreferenced_blobs_are_counted_and_kept(uri: str) -> None:
     registry = filled(uri)
     sha256 = registry.store.put_blob(b"orphan")

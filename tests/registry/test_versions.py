@@ -112,6 +112,7 @@ def test_promoting_the_champion_again_adds_nothing(uri: str) -> None:
     assert len(registry.promotions("churn")) == 1
 
 
+@pytest.mark.slow
 def test_rolling_back_goes_further_back_each_time(uri: str) -> None:
     registry = Registry(uri)
     for n in (1, 2, 3):

@@ -165,6 +165,7 @@ def test_candidates_tell_their_times_and_sizes_where_they_were_measured(inputs) 
     assert page.count('<td class="n">–</td>') >= 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [("No", "Yes"), ()])
 def test_the_most_doubtful_labels_are_shown_and_all_are_listed(
     inputs: ReportInputs, classes: tuple[str, ...]

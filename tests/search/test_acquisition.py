@@ -69,6 +69,7 @@ def test_log_h_rises(points) -> None:
     assert (np.diff(values) >= -1e-9 * np.abs(values[1:])).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ACQUISITIONS))
 @given(mean=MEANS, deviation=DEVIATIONS, less=st.floats(0.01, 5))
 def test_a_lower_mean_promises_more(name, mean, deviation, less) -> None:

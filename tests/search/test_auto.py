@@ -128,6 +128,7 @@ def test_a_suggestion_stays_cheap_after_many_results() -> None:
     assert time.process_time() - start < 20 * 0.2
 
 
+@pytest.mark.slow
 def test_suggestions_made_at_once_equal_those_asked_one_by_one() -> None:
     searchers = [_make(), _make()]
     for searcher in searchers:

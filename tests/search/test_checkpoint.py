@@ -17,6 +17,7 @@ THINGS = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(THINGS)
 def test_an_object_comes_back(thing: object) -> None:
     assert unpack(pack(thing), Path("unused")) == thing

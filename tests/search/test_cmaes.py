@@ -40,6 +40,7 @@ def _mixed(config) -> float:
     return away + np.log10(config["m"] / 30) ** 2 + "abc".index(config["c"]) + config.get("y", 1)
 
 
+@pytest.mark.slow
 def test_laws() -> None:
     check_searcher(CmaEs, examples=2)
 
@@ -57,6 +58,7 @@ def test_it_goes_by_order_alone() -> None:
     assert plain == bent
 
 
+@pytest.mark.slow
 def test_mixed_spaces_are_searched_together() -> None:
     ours = [min(r.value for r in _run(_make(MIXED, seed), 150, _mixed)) for seed in range(5)]
     chance = [

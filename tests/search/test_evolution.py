@@ -56,6 +56,7 @@ def test_it_keeps_the_laws_of_searchers() -> None:
     check_searcher(Evolution)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("space", "function"), [(CELL, cell), (NET, net)])
 def test_it_beats_random_search(space, function) -> None:
     ours, chance = (

@@ -68,6 +68,7 @@ def test_the_log_posteriors_gradient_agrees_with_differences(seed, ripple) -> No
         assert (up - down) / 2e-5 == pytest.approx(gradient[column], rel=1e-3, abs=2e-3)
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None)
 @given(seed=SEEDS)
 def test_the_log_posterior_is_the_integral_over_the_amplitude(seed) -> None:

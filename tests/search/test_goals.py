@@ -75,6 +75,7 @@ def test_scores_do_not_depend_on_units(losses, share):
     assert scaled.tolist() == tchebycheff(losses, weights, zero).tolist()
 
 
+@pytest.mark.slow
 @given(LOSSES, st.data())
 def test_what_is_not_allowed_scores_worse_than_all_that_is(losses, data):
     violation = np.array([data.draw(st.sampled_from([0.0, 1.0, 3.0])) for _ in losses])

@@ -72,12 +72,14 @@ def test_an_unknown_acquisition_is_refused() -> None:
         _make(acquisition="luck")
 
 
+@pytest.mark.slow
 def test_it_goes_where_results_are_good() -> None:
     late = [r.config for r in _run(_make(), 30)[15:]]
     # even draws would give 7.5 ± 1.9 of 15
     assert sum(config["branch"] == "good" for config in late) >= 12
 
 
+@pytest.mark.slow
 def test_parallel_suggestions_differ_and_equal_those_asked_one_by_one() -> None:
     together, apart = _make(), _make()
     for searcher in (together, apart):
@@ -122,6 +124,7 @@ def test_noise_does_no_harm() -> None:
     assert late < 10
 
 
+@pytest.mark.slow
 def test_maximising_the_negative_is_minimising() -> None:
     low = _run(_make(BOX), 15, _sphere)
     high = _run(_make(BOX, mode="maximize"), 15, lambda c: -_sphere(c))
@@ -138,6 +141,7 @@ def test_results_stopped_early_rank_below_those_trained_in_full() -> None:
     assert same.tolist() == [-0.9, -0.2, -0.2]
 
 
+@pytest.mark.slow
 def test_results_outside_the_space_and_first_looks_are_passed_over() -> None:
     searchers_ = [_make(), _make()]
     searchers_[1].observe([Result("old", {"z": 1}, 0.0)])
@@ -155,6 +159,7 @@ def test_results_of_an_earlier_run_take_the_designs_place() -> None:
     assert _best(_run(searcher, 8, _sphere)) < 0.2 * min(_sphere(c) for c in configs)
 
 
+@pytest.mark.slow
 def test_a_result_told_again_replaces_the_old_one() -> None:
     told = [_make(BOX), _make(BOX)]
     results = next(iter([_run(searcher, 12, _sphere) for searcher in told]))

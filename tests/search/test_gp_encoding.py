@@ -38,6 +38,7 @@ def test_snapped_coordinates_are_those_of_the_configuration_they_lead_to(space, 
     assert encoding.snap(snapped) == pytest.approx(snapped, abs=1e-12)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(space=made_spaces(), seed=st.integers(0, 99))
 def test_what_is_active_is_what_the_configuration_holds(space, seed) -> None:

@@ -36,6 +36,7 @@ def additive(config, number=0):
     return 4 * config["a"] + 0.5 * math.log10(config["b"]) + inner
 
 
+@pytest.mark.slow
 def test_shares_are_those_of_the_variances():
     # Var = 4²/12 + (0.5·4)²/12 + ½·2²/12: the inner one counts where it is active, half the time.
     expected = np.array([16 / 12, 4 / 12, 2 / 12])

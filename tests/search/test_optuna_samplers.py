@@ -73,6 +73,7 @@ def test_it_suggests_what_optuna_itself_would(kind) -> None:
     optuna.logging.set_verbosity(before)
 
 
+@pytest.mark.slow
 def test_choices_that_python_takes_for_equal_stay_apart() -> None:
     pytest.importorskip("optuna")
     results = _run(_make("optuna-tpe"), 60)

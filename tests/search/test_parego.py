@@ -39,6 +39,7 @@ def test_it_keeps_every_law_of_a_searcher():
     check_searcher(one, examples=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scoring", ["tchebycheff", "rank"])
 def test_suggestions_gather_between_the_two_optima(scoring):
     # Random points lie 0.37 from the segment of the optima in the mean, as 20,000 draws tell.

@@ -31,6 +31,7 @@ def dominated(points, number):
     )
 
 
+@pytest.mark.slow
 @given(POINTS)
 def test_the_front_is_what_nothing_dominates(points):
     expected = [not dominated(points, number) for number in range(len(points))]
@@ -64,6 +65,7 @@ def test_what_is_not_allowed_comes_after_all_that_is(points, data):
     assert ranks[allowed].tolist() == pareto.ranks(points[allowed]).tolist()
 
 
+@pytest.mark.slow
 @given(POINTS)
 def test_hypervolume_is_the_count_of_the_cells_it_holds(points):
     # On whole numbers the dominated volume is the number of unit cells below the reference.
@@ -138,6 +140,7 @@ def test_the_order_is_by_rank_then_by_crowding(points):
         assert [told[i] for i in level] == sorted((told[i] for i in level), reverse=True)
 
 
+@pytest.mark.slow
 @given(POINTS)
 def test_dominance_is_a_strict_order(points):
     for a, b in itertools.product(points, repeat=2):

@@ -59,6 +59,7 @@ def live(
     return made
 
 
+@pytest.mark.slow
 def test_laws() -> None:
     check_searcher(Pbt, examples=5)
 

@@ -128,6 +128,7 @@ def test_what_others_try_is_not_suggested() -> None:
     assert {s.config["n"] for s in searcher.suggest(9)} == {1, 3, 4}
 
 
+@pytest.mark.slow
 def test_the_time_of_a_suggestion_stays_bounded() -> None:
     def seconds(observations: int) -> float:
         searcher = _make()

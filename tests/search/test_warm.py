@@ -40,6 +40,7 @@ def write(
             ledger.append("trial", trial=trial)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["local", "memory"])
 def test_the_best_of_each_run_come_first_and_their_results_are_told(
     kind: str, tmp_path: Path

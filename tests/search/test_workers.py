@@ -120,6 +120,7 @@ def test_no_more_workers_are_started_than_there_are_trials(tmp_path: Path, here:
     assert backend.started == 2
 
 
+@pytest.mark.slow
 def test_a_trial_begins_again_when_its_worker_dies_and_its_rungs_count_once(
     tmp_path: Path, here: Any
 ) -> None:
@@ -158,6 +159,7 @@ def test_a_trial_goes_on_from_its_state_and_from_its_parents(tmp_path: Path, her
     assert [t.rounds for t in done.trials] == [6, 7, 7]
 
 
+@pytest.mark.slow
 def test_where_its_state_is_gone_a_trial_begins_anew_to_the_same_end(
     tmp_path: Path, here: Any
 ) -> None:
@@ -177,6 +179,7 @@ class Hanging:
         return Rung(rounds=1, value=self.x, done=True)
 
 
+@pytest.mark.slow
 def test_a_late_trial_fails_where_it_stood_and_its_worker_is_replaced(
     tmp_path: Path, here: Any
 ) -> None:

@@ -24,6 +24,7 @@ RECORD = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(RECORD, min_size=1, max_size=4))
 def test_a_block_reads_as_its_columns_do_or_not_at_all(records):
     known = {column.name: column for column in COLUMNS}
@@ -37,6 +38,7 @@ def test_a_block_reads_as_its_columns_do_or_not_at_all(records):
             assert array.tolist() == alone.tolist()
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(PLAIN, PLAIN, st.sampled_from(["x", " y", "red"])), min_size=1))
 def test_plain_records_are_read_by_blocks(rows):
     records = [{"a": a, "b": word, "c": c, "d": word} for a, c, word in rows]

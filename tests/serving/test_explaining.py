@@ -39,6 +39,7 @@ def test_a_class_may_be_chosen(make_client, record, post):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "status"),
     [

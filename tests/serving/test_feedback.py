@@ -165,6 +165,7 @@ def test_values_come_as_tables_too(make_client, make_served):
     assert [one.labels for one in recorder.learned] == [(1.5,), (1.5,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("media", "body", "field"),
     [

@@ -45,6 +45,7 @@ def test_fields_are_counted_one_level_deep(data, fields):
     assert not holds_more(data, fields)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(fields=st.lists(FIELD, max_size=30))
 def test_all_fields_of_a_message_are_counted(fields):

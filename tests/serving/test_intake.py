@@ -94,6 +94,7 @@ def _dripping(pieces, wait, size=10):
     return receive
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "held"), [(0.0, True), (100.0, True), (1e6, False)])
 def test_a_body_must_come_at_a_rate_after_a_while(monkeypatch, rate, held):
     monkeypatch.setattr(intake, "GRACE", 0.01)
@@ -112,6 +113,7 @@ def test_a_body_must_come_at_a_rate_after_a_while(monkeypatch, rate, held):
     assert taking.held == 0
 
 
+@pytest.mark.slow
 def test_a_body_that_came_while_the_process_stood_still_is_not_late(monkeypatch):
     monkeypatch.setattr(intake, "GRACE", 0.02)
     taking = Intake(max_bytes=100, seconds=0.05, rate=1000.0)

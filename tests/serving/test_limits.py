@@ -34,6 +34,7 @@ def test_work_that_outlives_its_request_keeps_its_place():
     assert room.held == 0
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=60), st.sampled_from([0.5, 1, 2, 7.5]))
 def test_no_window_holds_more_than_its_rate_and_what_was_saved(gaps, rate):
     now, taken, waits = 0.0, [], [1]

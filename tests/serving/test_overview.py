@@ -105,6 +105,7 @@ def test_without_a_monitor_it_tells_what_this_process_knows(make_client, record,
     assert told["drift"] is told["quality"] is told["labels"] is None
 
 
+@pytest.mark.slow
 def test_each_version_has_its_role_and_what_its_monitor_says(make_asking, record, watcher):
     client = make_asking(watcher_for=lambda name: watcher)
     for name in ("a", "b"):  # which falls to the canary

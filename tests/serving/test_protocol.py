@@ -124,6 +124,7 @@ def test_example_is_accepted(schema):
 FLOAT = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(FLOAT, FLOAT), min_size=1, max_size=3), st.data())
 def test_answers_of_classes_are_those_of_json(rows, data):
     classes = tuple(data.draw(st.lists(st.text(max_size=4), min_size=2, max_size=2, unique=True)))

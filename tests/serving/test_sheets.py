@@ -98,6 +98,7 @@ def same(left, right):
             assert values.tobytes() == right[name].tobytes(), name
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(ROWS, st.randoms(use_true_random=False), st.sampled_from([None, "lz4", "zstd"]))
 def test_all_three_read_alike(schema, records, mix, compression):
