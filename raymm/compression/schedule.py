@@ -61,6 +61,11 @@ class Schedule:
         """Whether no time is left."""
         return self.left is not None and self.left() <= 0
 
+    @property
+    def hurried(self) -> bool:
+        """Whether there is hardly time for two more forms, each as slow as the slowest so far."""
+        return self.left is not None and self.left() < 2 * max(self.took.values(), default=0.0)
+
     def keep(self, some: bool) -> None:
         """Keep `LATER` of what is left for others that come, or nothing any more."""
         self.reserve = LATER * self.left() if some and self.left is not None else 0.0
@@ -78,7 +83,9 @@ class Schedule:
         ['b', 'd', 'g']
         """
         if self.most is None:
-            return list(recipes), finer + (len(recipes) - finer) // 2
+            # With time for one form alone, one that is too coarse would leave nothing.
+            first = 0 if self.hurried else (len(recipes) - finer) // 2
+            return list(recipes), finer + first
         left = [*recipes[:finer][finer // 2 :][:1], *recipes[finer:]]
         if len(left) > self.most:
             places = np.linspace(0, len(left) - 1, self.most).round().astype(int)
