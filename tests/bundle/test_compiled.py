@@ -158,17 +158,6 @@ def test_what_rows_lack_is_said_as_ever():
         )
 
 
-@needs_numba
-def test_other_graphs_are_left_to_onnxruntime():
-    dataset = _dataset("binary")
-    bundle = _bundle(dataset, {"family": "linear"})
-    runner = Runner(bundle, compiled=True)
-    assert runner._compiled is None
-    np.testing.assert_array_equal(
-        runner.predict(dataset.tensors), Runner(bundle).predict(dataset.tensors)
-    )
-
-
 @pytest.fixture
 def fresh():
     """Ask anew whether the kernels can be used, in this test and after it."""
@@ -177,14 +166,19 @@ def fresh():
     module.ready.cache_clear()
 
 
-def _left_to_onnxruntime():
+def _left_to_onnxruntime(family="lightgbm"):
     dataset = _dataset("binary")
-    bundle = _bundle(dataset, {"family": "lightgbm"})
+    bundle = _bundle(dataset, {"family": family})
     runner = Runner(bundle, compiled=True)
     assert runner._compiled is None
     np.testing.assert_array_equal(
         runner.predict(dataset.tensors), Runner(bundle).predict(dataset.tensors)
     )
+
+
+@needs_numba
+def test_other_graphs_are_left_to_onnxruntime():
+    _left_to_onnxruntime("linear")
 
 
 def test_without_numba_onnxruntime_answers(monkeypatch, fresh):
