@@ -292,3 +292,47 @@ def predict_row(  # noqa: PLR0913, PLR0917  (what features and trees are made of
     descend_row(columns, node, roots, first, output, value, total)
     for place in range(base.shape[0]):
         total[0, place] += base[place]
+
+
+@_compiled("void(f4[:,::1], i4[::1], f4[::1], b1[::1], i4[::1], i4[::1], i4[::1], b1, i4[:,::1])")
+def leaves(  # noqa: PLR0913, PLR0917  (what trees are made of, one array each)
+    rows: _Arrays,
+    feature: _Arrays,
+    threshold: _Arrays,
+    missing_left: _Arrays,
+    left: _Arrays,
+    right: _Arrays,
+    roots: _Arrays,
+    strict: bool,
+    found: _Arrays,
+) -> None:
+    """Write the leaf that each row reaches in each tree, for trees as `TreeEnsemble` holds them.
+
+    Four rows at once by children that lie side by side, as above, were no faster.
+
+    Parameters
+    ----------
+    rows : float32, shape (n, d)
+    feature, left, right : int32, shape (nodes,)
+        Of a leaf, ``left`` is below 0; of others, both are further on than the node is.
+    threshold : float32, shape (nodes,)
+    missing_left : bool, shape (nodes,)
+    roots : int32, shape (trees,)
+    strict : bool
+        Whether rows go left that are less, rather than at most, a threshold.
+    found : int32, shape (trees, n)
+        Written to.
+    """
+    for tree in range(roots.shape[0]):
+        for row in range(rows.shape[0]):
+            at = roots[tree]
+            while left[at] >= 0:
+                value = rows[row, feature[at]]
+                if np.isnan(value):
+                    goes_left = missing_left[at]
+                elif strict:
+                    goes_left = value < threshold[at]
+                else:
+                    goes_left = value <= threshold[at]
+                at = left[at] if goes_left else right[at]
+            found[tree, row] = at

@@ -58,6 +58,10 @@ class Compressor(ABC):
     opens : bool
         Whether others are tried on what it makes, where that is good. Its smallest recipes come
         first, and it has a method `foretold`.
+    chained : bool
+        Whether a form is made of those of finer recipes, so that these cost little more. Where the
+        clock decides, the recipe in the middle is tried first, and finer ones where it loses too
+        much.
     later : float
         Share of the time of its first form that the next one is likely to take.
     finer : int
@@ -71,6 +75,7 @@ class Compressor(ABC):
     name: ClassVar[str]
     order: ClassVar[int] = 50
     opens: ClassVar[bool] = False
+    chained: ClassVar[bool] = False
     later: ClassVar[float] = 1.0
     finer: ClassVar[int] = 0
     control: ClassVar[str] = ""

@@ -16,15 +16,16 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Config, Frontier, MetricLike, Tensors
+from raymm.artifacts import Frontier, MetricLike, Tensors
 from raymm.bundle.blend import decided
 from raymm.bundle.packed import Bundle
-from raymm.bundle.run import Runner
-from raymm.compression.applying import applied, apply, bounded_moves, joined_recipe, steps
+from raymm.compression.applying import applied, apply, joined_recipe, steps
 from raymm.compression.choosing import choose
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.judging import NONE, Form, Judge
-from raymm.compression.schedule import Schedule, told
+from raymm.compression.parsed import runner_of
+from raymm.compression.schedule import Schedule
+from raymm.compression.trying import LEAST, alone, forms_of, opened, recipes_of
 from raymm.plugins import compressors
 from raymm.sections import Limits
 
@@ -39,19 +40,8 @@ SHARE = 0.2
 SECONDS = 1.2, 0.4
 """What packing, loading and scoring takes for each MB of a form's graph, and the size of a form
 beside the bundle as it was: with them time is foreseen from sizes, and no clock decides."""
-LEAST = 2
-"""Recipes of a technique that are tried in any case."""
 FOLLOWING = "quantize"
 """How the names of techniques begin that follow others; see `raymm.compression.compressor`."""
-OPENING = 0.8
-"""Share of the allowed loss up to which a form is one that others are tried on."""
-FURTHER = 0.5
-"""Share of the allowed loss up to which the next recipe is tried where time is short: each form
-that is measured widens the bounds of all."""
-BISECTED = 2
-"""Recipes between one that is good and the next that are tried."""
-FAILURES = 2
-"""Forms of a technique that could not be made, after which no more of it are tried."""
 
 
 def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is allowed)
@@ -126,7 +116,7 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
         tensors, y = {name: values[rows] for name, values in tensors.items()}, y[rows]
     made = _techniques(techniques)
     plan = Schedule(left=left, most=_most(len(bundle.graph), seconds))
-    answers = (runner := Runner(bundle)).predict(tensors)
+    answers = (runner := runner_of(bundle)).predict(tensors)
     judge = Judge(
         metric=metric,
         tensors=tensors,
@@ -141,10 +131,10 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
     first = {name: one for name, one in made.items() if name not in following}
     opening = {name: one for name, one in first.items() if one.opens}
     unmade: list[npt.NDArray[np.float64]] = []
-    forms += _opened(forms[0], opening, trained, judge, plan, unmade)
+    forms += opened(forms[0], opening, trained, judge, plan, unmade)
     plan.keep(len(following) > 0)
     others = {name: one for name, one in first.items() if name not in opening}
-    forms += _alone(forms[-1], others, trained, judge, plan)
+    forms += alone(forms[-1], others, trained, judge, plan)
     plan.keep(False)
     forms = [*forms, *_followed(forms, following, trained, judge, plan)]  # not +=: it reads them
     whole, *rest = judge.together(forms, unmade)
@@ -175,128 +165,6 @@ def _most(graph_bytes: int, seconds: float | None) -> int | None:
     rate, size = SECONDS
     # Half of them cut or prune, the other half follows.
     return max(LEAST, int(SHARE * seconds / (rate * size * graph_bytes / 1e6) / 2))
-
-
-def _opened(
-    whole: Form,
-    techniques: Mapping[str, Compressor],
-    trained: Rows,
-    judge: Judge,
-    plan: Schedule,
-    unmade: list[npt.NDArray[np.float64]],
-) -> list[Form]:
-    """Return the smallest good form of techniques that open, if any; add others' losses to unmade.
-
-    Forms are looked at from the smallest on, and the first is made that surely leaves others some
-    of the loss that is allowed (`OPENING`).
-    """
-    for name, one in techniques.items():
-        with plan.tried(name, {}):
-            recipes = one.recipes(whole.bundle, trained)
-            if not recipes:
-                continue
-            answer = one.foretold(whole.bundle, judge.tensors)
-            for recipe in recipes:
-                if plan.over:
-                    plan.leave_out(name, recipe, "this form and all after it found no time")
-                    break
-                answers = answer(recipe)
-                prediction = decided(answers, whole.bundle.schema.decision)
-                _, loss, losses, _ = judge.lost(prediction)
-                spoilt = judge.beside is not None and judge.beside(answers)
-                if (
-                    not spoilt
-                    and loss.high <= OPENING * judge.allowed
-                    and plan.allows(name, recipe)
-                ):
-                    made = one.apply(whole.bundle, recipe, trained)
-                    with plan.timed(name):
-                        return [judge.measured(name, recipe, made)]
-                unmade.append(losses)
-    return []
-
-
-def _recipes(
-    base: Form, named: tuple[str, Compressor], trained: Rows, plan: Schedule
-) -> tuple[list[Config], int]:
-    """Return the recipes of a technique for a form, and the middle; see `Schedule.some`."""
-    name, technique = named
-    found: list[Config] = []
-    with plan.tried(name, {}):
-        found += technique.recipes(base.bundle, trained)
-    return plan.some(found, technique.finer)
-
-
-def _alone(
-    base: Form,
-    techniques: Mapping[str, Compressor],
-    trained: Rows,
-    judge: Judge,
-    plan: Schedule,
-) -> Iterator[Form]:
-    """Yield what each technique makes of a form, and what its control makes of it."""
-    controls = {one.control for one in techniques.values()}
-    ordered = sorted(techniques.items(), key=lambda item: (item[1].order, item[0]))
-    for place, (name, one) in enumerate(ordered):
-        if name in controls:
-            continue
-        before: Form | None = None
-        good: Config | None = None
-        bisecting = False
-        recipes, failed = _recipes(base, (name, one), trained, plan)[0], 0
-        left = BISECTED if plan.most is None or plan.most > LEAST else 0
-        while recipes:
-            recipe = recipes.pop(0)
-            joined, parameters = joined_recipe(base.candidate, name, recipe)
-            hopeless = before is not None and judge.hopeless(before.candidate)
-            if before is not None and plan.bounded and hopeless and not bisecting:
-                which = told(name, before.candidate.parameters)
-                plan.leave_out(joined, parameters, f"{which} surely loses too much")
-                continue
-            extra = 0.0 if before else one.foreseen(base.bundle, trained)
-            # The most promising one is tried as long as any time is left.
-            due = place == 0 and before is None and not extra and not plan.over
-            if not plan.allows(name, recipe, extra, due=due):
-                continue
-            made: list[Form] = []
-            later = one.later if before is None else 1.0
-            with plan.tried(joined, parameters), plan.timed(name, later):
-                made = list(_made(base, (name, one), recipe, trained, judge))
-            if not made:
-                failed += 1
-                recipes = recipes if failed < FAILURES else []
-                continue
-            before = made[0]
-            yield from made
-            if judge.good(before.candidate):
-                good = recipe
-                if plan.bounded and before.candidate.loss.high > FURTHER * judge.allowed:
-                    for other in recipes:
-                        plan.leave_out(joined, other, "the one before loses much already")
-                    recipes = []
-            elif left and (between := one.between(good, recipe)) is not None:
-                recipes, left, bisecting = [between], left - 1, True
-
-
-def _made(
-    base: Form, named: tuple[str, Compressor], recipe: Config, trained: Rows, judge: Judge
-) -> Iterator[Form]:
-    """Yield a technique's form of another, and that of its control where it has one."""
-    name, technique = named
-    joined, parameters = joined_recipe(base.candidate, name, recipe)
-    near = bounded_moves(base.candidate, technique, recipe)
-    made = technique.apply(base.bundle, recipe, trained)
-    form = judge.measured(joined, parameters, made, bounded_moves=near)
-    if not technique.control:
-        yield form
-        return
-    control = compressors.get(technique.control)()
-    joined, parameters = joined_recipe(base.candidate, technique.control, recipe)
-    near = bounded_moves(base.candidate, control, recipe)
-    made = control.apply(base.bundle, recipe, trained)
-    other = judge.measured(joined, parameters, made, bounded_moves=near)
-    yield judge.compared(form, other)
-    yield other
 
 
 def _followed(
@@ -359,7 +227,7 @@ def _coarser(  # noqa: PLR0913  (what is made coarser, what judges it, and how f
     ``done``, or the finest, and end where a file is no smaller.
     """
     for name, technique in following.items():
-        recipes, place = _recipes(base, (name, technique), trained, plan)
+        recipes, place = recipes_of(base, (name, technique), trained, plan)
         step = 0
         if below:
             place, step = done.get(name, 0), 1
@@ -374,9 +242,7 @@ def _coarser(  # noqa: PLR0913  (what is made coarser, what judges it, and how f
                 break
             form: Form | None = None
             with plan.tried(joined, parameters), plan.timed(joined):
-                made = technique.apply(base.bundle, recipe, trained)
-                near = bounded_moves(base.candidate, technique, recipe)
-                form = judge.measured(joined, parameters, made, bounded_moves=near)
+                form = next(forms_of(base, (name, technique), recipe, trained, judge))
             if form is not None:
                 gain = base.candidate.over_control
                 found.append(replace(form, candidate=replace(form.candidate, over_control=gain)))
@@ -384,6 +250,7 @@ def _coarser(  # noqa: PLR0913  (what is made coarser, what judges it, and how f
             held = judge.together([*beside, *found])[len(beside) :]
             good = form is not None and judge.good(held[-1])
             if good:
+                plan.found(joined)
                 done[name] = max(place, done.get(name, 0))
             if step > 0 and not good and middle and not any(map(judge.good, held)):
                 # What was good stood alone; beside this one it is no more.

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from raymm.bundle.compiled import ready
 from raymm.compression.spread import spread
 from raymm.models.trees import TreeEnsemble
 
@@ -236,14 +237,17 @@ def heights(grove: Grove) -> Ints:
 def reach(grove: Grove, x: npt.NDArray[np.float32]) -> Reached:
     """Return the leaf that each row reaches in each tree, shape (trees, n).
 
-    It asks onnxruntime, each tree having an output of its own to which its leaves add their
-    numbers: 20,000 rows through 500 trees of 63 leaves take 0.5 s, ten times less than by numpy.
+    Without numba it asks onnxruntime, each tree having an output of its own to which its leaves add
+    their numbers: 13,209 rows through 4,124 trees of 1,165,890 nodes take 3.0 s, and 1.3 s with.
 
     Parameters
     ----------
     x : float32, shape (n, d)
     """
     found = np.empty((len(grove.roots), len(x)), np.int32)
+    if (kernels := ready()) is not None and _forward(grove, x.shape[1]):
+        _descended(kernels, grove, x, found)
+        return found
     ends = grove.ends
     for first in range(0, len(grove.roots), _TREES):
         last = min(first + _TREES, len(grove.roots))
@@ -251,6 +255,33 @@ def reach(grove: Grove, x: npt.NDArray[np.float32]) -> Reached:
         answers = answered(_numbered(_slice(grove, first, last, int(ends[last - 1]))), x)
         found[first:last] = answers.T.astype(np.int64) + start
     return found
+
+
+def _forward(grove: Grove, width: int) -> bool:
+    """Return whether every way down ends at a leaf of the grove, by features that there are."""
+    splits = np.flatnonzero(grove.left >= 0)
+    children = np.stack([grove.left[splits], grove.right[splits]])
+    feature, count = grove.feature[splits], len(grove.feature)
+    fine = (children > splits).all() and (children < count).all() and count < np.iinfo(np.int32).max
+    inside = ((grove.roots >= 0) & (grove.roots < count)).all()
+    return bool(fine and inside and ((feature >= 0) & (feature < width)).all())
+
+
+def _descended(kernels: Any, grove: Grove, x: npt.NDArray[np.float32], found: Reached) -> None:
+    """Write what `reach` returns, in machine code."""
+    rows = np.ascontiguousarray(x, np.float32)
+    threshold = np.ascontiguousarray(grove.threshold, np.float32)
+    missing_left = np.ascontiguousarray(grove.missing_left, np.bool_)
+    feature, left, right, roots = (
+        one.astype(np.int32) for one in (grove.feature, grove.left, grove.right, grove.roots)
+    )
+    nodes = (feature, threshold, missing_left, left, right)
+
+    def some(first: int) -> None:
+        part = slice(first, first + _TREES)
+        kernels.leaves(rows, *nodes, roots[part], grove.strict, found[part])
+
+    spread(some, range(0, len(roots), _TREES))
 
 
 def _slice(grove: Grove, first: int, last: int, end: int) -> Grove:

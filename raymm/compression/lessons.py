@@ -1,8 +1,8 @@
 """What pruned trees are to answer: what the whole did, on the rows that it was trained on.
 
 One step towards what the rows truly are is taken where the answer follows from the ensemble's
-margins by a known line, or by a sigmoid alone, and where features tell nothing of the target
-(`TRUE_KINDS`, `FEW`).
+margins by a known line, or by a sigmoid or a softmax alone, and where features tell nothing of the
+target (`TRUE_KINDS`, `FEW`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from raymm.bundle.packed import Bundle
-from raymm.bundle.run import Runner
 from raymm.compression.compressor import Rows
 from raymm.compression.grove import Floats, Grove, Reached, reach
+from raymm.compression.parsed import model_of, runner_of
 from raymm.compression.refit import margins
-from raymm.compression.tap import tapped, tree_nodes
+from raymm.compression.tap import tapped
 from raymm.compression.units import Unit
 
 CELLS = 64_000_000
@@ -42,8 +42,6 @@ have such a category. On bike_sharing_hour, of four weathers and four seasons, t
 makes a tenth of the nodes lose nothing instead of 0.6 % of the RMSE."""
 _SAME = 1e-3
 """Difference of answers up to which they follow from one ensemble's margins alone."""
-
-
 _CHECKED = 200
 
 
@@ -57,8 +55,9 @@ class Lesson:
         The leaf that each row reaches in each tree.
     target, weight : float64, shape (outputs, n)
         Margins to come close to in weighted squares; weights are of mean 1.
-    truth : float64, shape (1, n), or None
-        What rows truly are, in the unit of margins; None where that is not known.
+    truth : float64, shape (outputs, n), or None
+        What rows truly are: 0 or 1 for each output where margins are ``logits``, else in the unit
+        of margins; None where that is not known.
     logits : bool
         Whether margins become probabilities by a sigmoid or a softmax.
     """
@@ -93,13 +92,13 @@ def lesson_of(unit: Unit, whole: Grove, bundle: Bundle, rows: Rows) -> Lesson:
         weight = weight / weight.mean() + FLOOR
         weight /= weight.mean()
     truth = None
-    if len(target) == 1 and _may_see(bundle, rows):
+    if _may_see(bundle, rows) and (len(target) == 1 or logits):
         if unit.group is not None:
             truth = _beside(unit, bundle, tensors, target, rows.y[chosen])
         else:
             # Of classes a few rows tell whether answers follow from the margins alone.
             few = _CHECKED if bundle.schema.classes else None
-            answers = Runner(bundle).predict({name: v[:few] for name, v in tensors.items()})
+            answers = runner_of(bundle).predict({name: v[:few] for name, v in tensors.items()})
             truth = _truth(target, answers, rows.y[chosen], logits)
     return Lesson(whole, reached, target, weight, truth, logits)
 
@@ -118,7 +117,7 @@ def _may_see(bundle: Bundle, rows: Rows) -> bool:
 
 
 def _bent(unit: Unit, bundle: Bundle) -> bool:
-    model, _ = tree_nodes(bundle)
+    model = model_of(bundle)
     users = {one.op_type for one in model.graph.node if unit.node.output[0] in one.input}
     return bool(users & {"Sigmoid", "Softmax"})
 
@@ -131,12 +130,12 @@ def _beside(
     None where the answers of the first rows are not that sum.
     """
     assert unit.group is not None, "the trees of one node have no group"
-    model, _ = tree_nodes(bundle)
+    model = model_of(bundle)
     gone = {part.result for part in unit.group.parts}
     others = [name for name in model.graph.node[unit.group.place].input if name not in gone]
     rest = unit.group.shift[0] + sum(tapped(bundle, name, tensors)[:, 0] for name in others)
     some = {name: values[:_CHECKED] for name, values in tensors.items()}
-    answers = Runner(bundle).predict(some).astype(np.float64)
+    answers = runner_of(bundle).predict(some).astype(np.float64)
     total = (unit.group.unit * target[0] + rest)[:_CHECKED]
     if answers.ndim != 1 or np.abs(total - answers).max() > _SAME * np.std(answers):
         return None
@@ -146,11 +145,15 @@ def _beside(
 def _truth(
     target: Floats, answers: npt.NDArray[Any], y: npt.NDArray[Any], logits: bool
 ) -> Floats | None:
-    """Return what rows truly are in the unit of margins, shape (1, n).
+    """Return what rows truly are, in the unit of margins where these are no logits, shape (k, n).
 
-    None where what the graph answers does not follow from these margins, shape (1, n), alone, as in
+    None where what the graph answers does not follow from these margins, shape (k, n), alone, as in
     a mix.
     """
+    if len(target) > 1:
+        sure = softmax(target[:, : len(answers)], axis=0).T
+        same = sure.shape == answers.shape and np.abs(sure - answers).max() < _SAME
+        return np.eye(len(target))[:, y.astype(np.int64)] if same else None
     if answers.ndim == 2:
         sure = expit(target[0, : len(answers)])
         same = logits and np.abs(sure - answers[:, -1]).max() < _SAME

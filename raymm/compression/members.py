@@ -23,6 +23,7 @@ from raymm.compression import unread_sets
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.join import groups
 from raymm.compression.network import ancestors, fresh, written
+from raymm.compression.parsed import model_of
 from raymm.compression.prune import WIDEST
 from raymm.compression.tap import answers_of, tapped
 from raymm.errors import BundleError
@@ -54,9 +55,7 @@ class Members(Compressor):
 
         None for what is no mix, or one of which some are pruned as one ensemble.
         """
-        import onnx
-
-        model = onnx.ModelProto.FromString(bundle.graph)
+        model = model_of(bundle)
         mix = _mix(model)
         if mix is None or any(len(one.shift) <= WIDEST for one in groups(model)):
             return ()
@@ -104,9 +103,7 @@ class Members(Compressor):
         self, bundle: Bundle, tensors: Tensors
     ) -> Callable[[Config], npt.NDArray[np.float32]]:
         """Return what tells, of a recipe, the predictions of the smaller mix for these rows."""
-        import onnx
-
-        model = onnx.ModelProto.FromString(bundle.graph)
+        model = model_of(bundle)
         mix = _mix(model)
         assert mix is not None, "a recipe is of a mix"
         parts = [tapped(bundle, part, tensors) for part in mix.parts]

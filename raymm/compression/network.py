@@ -18,6 +18,7 @@ from raymm.artifacts import Tensors
 from raymm.bundle.graph import PROBABILITIES
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
+from raymm.compression.parsed import model_of
 from raymm.compression.spread import spread
 
 Floats32 = npt.NDArray[np.float32]
@@ -182,14 +183,17 @@ def tensor(bundle: Bundle, name: str, rows: Tensors) -> Floats32:
     """Return a tensor (n, d) of numbers of a bundle's graph, as float32, for raw columns' rows."""
     import onnx
 
-    model = onnx.ModelProto.FromString(bundle.graph)
-    graph = model.graph
-    needed = ancestors(graph, name)
-    nodes = [node for index, node in enumerate(graph.node) if index in needed]
+    whole = model_of(bundle)
+    needed = ancestors(whole.graph, name)
+    nodes = [node for index, node in enumerate(whole.graph.node) if index in needed]
+    used = {one for node in nodes for one in node.input}
     end = onnx.helper.make_node("Cast", [name], [PROBABILITIES], to=onnx.TensorProto.FLOAT)
     value = onnx.helper.make_tensor_value_info(PROBABILITIES, onnx.TensorProto.FLOAT, None)
-    _set(graph.node, [*nodes, end])
-    _set(graph.output, [value])
+    held = [one for one in whole.graph.initializer if one.name in used]
+    graph = onnx.helper.make_graph([*nodes, end], "part", whole.graph.input, [value], held)
+    model = onnx.helper.make_model(
+        graph, opset_imports=whole.opset_import, ir_version=whole.ir_version
+    )
     # A schema of classes lets the runner hand over a matrix as it is.
     schema = replace(bundle.schema, task="multiclass", classes=("",), decision=())
     runner = Runner(replace(bundle, graph=model.SerializeToString(), schema=schema))

@@ -91,6 +91,7 @@ class Prune(Compressor):
     """The share ``size`` of the nodes; 1 takes only what changes no answer."""
 
     order = 10
+    chained = True
     later = 0.3
 
     def __init__(self) -> None:

@@ -16,6 +16,7 @@ from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.finetuning import finetune, lesson_of
 from raymm.compression.narrowing import count, fewer_columns
 from raymm.compression.network import Network, networks, put, written
+from raymm.compression.parsed import model_of
 from raymm.errors import BundleError
 from raymm.models.mlp import limited_threads
 from raymm.plugins import compressor
@@ -65,9 +66,7 @@ class PruneLinear(Compressor):
 
 
 def _linear(bundle: Bundle) -> tuple[Network, ...]:
-    import onnx
-
-    return _linear_of(onnx.ModelProto.FromString(bundle.graph))
+    return _linear_of(model_of(bundle))
 
 
 def _linear_of(model: Any) -> tuple[Network, ...]:

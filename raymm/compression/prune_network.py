@@ -17,6 +17,7 @@ from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.finetuning import Lesson, finetune, lesson_of
 from raymm.compression.narrowing import count, fewer_columns, fewer_units, largest
 from raymm.compression.network import Network, networks, put, written
+from raymm.compression.parsed import model_of
 from raymm.errors import BundleError
 from raymm.models.mlp import limited_threads
 from raymm.plugins import compressor
@@ -98,9 +99,7 @@ def pruned(network: Network, lesson: Lesson, shares: Mapping[str, float]) -> Net
 
 
 def _deep(bundle: Bundle) -> tuple[Network, ...]:
-    import onnx
-
-    return _deep_of(onnx.ModelProto.FromString(bundle.graph))
+    return _deep_of(model_of(bundle))
 
 
 def _deep_of(model: Any) -> tuple[Network, ...]:

@@ -29,7 +29,8 @@ from raymm.bundle.packed import Bundle
 from raymm.compression import unread_sets
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.grove import Floats, Grove, Reached, cells, reach
-from raymm.compression.tap import ensemble_of, tapped, tree_nodes
+from raymm.compression.parsed import model_of
+from raymm.compression.tap import ensemble_of, tapped, tree_nodes, trees_in
 from raymm.compression.thresholds import coarsened
 from raymm.errors import BundleError
 from raymm.plugins import compressor
@@ -72,7 +73,7 @@ class Quantize(Compressor):
 
     def recipes(self, bundle: Bundle, rows: Rows) -> Sequence[Config]:
         """Return ever coarser ones; none for graphs without trees, or of very large ones alone."""
-        if not _able(tree_nodes(bundle)[1]):
+        if not _able(trees_in(model_of(bundle))):
             return ()
         both = (*((bits, 0) for bits in ROUNDED), *RECIPES)
         return tuple({"bits": bits, "thresholds": most} for bits, most in both)

@@ -36,6 +36,7 @@ from raymm.compression.network import (
     tensor,
     written,
 )
+from raymm.compression.parsed import model_of
 from raymm.compression.rounding import Whole, rounded
 from raymm.errors import BundleError
 from raymm.plugins import compressor
@@ -232,9 +233,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _found(bundle: Bundle) -> tuple[Network, ...]:
-    import onnx
-
-    return _large(onnx.ModelProto.FromString(bundle.graph))
+    return _large(model_of(bundle))
 
 
 def _large(model: Any) -> tuple[Network, ...]:

@@ -27,6 +27,7 @@ from raymm.bundle.packed import Bundle
 from raymm.compression.codebook import BITS, Codebook, coded
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.network import fresh, written
+from raymm.compression.parsed import model_of
 from raymm.errors import BundleError
 from raymm.plugins import compressor
 
@@ -66,9 +67,7 @@ class QuantizeRows(Compressor):
 
     def recipes(self, bundle: Bundle, rows: Rows) -> Sequence[Config]:
         """Return falling numbers of bits; none for graphs that compare with no rows."""
-        import onnx
-
-        found = held(onnx.ModelProto.FromString(bundle.graph))
+        found = held(model_of(bundle))
         return tuple({"bits": bits} for bits in TRIED) if any(one.lengths for one in found) else ()
 
     def apply(self, bundle: Bundle, recipe: Config, rows: Rows) -> Bundle:

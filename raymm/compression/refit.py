@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from raymm.compression.collapse import weigh
 from raymm.compression.grove import Floats, Grove, Reached
@@ -21,7 +21,9 @@ RIDGE = 10.0
 """In rows of mean weight, for each tree that adds to the output: so many leaves share in moving a
 row, and each has to move the less."""
 PASSES = 6
-LEAST_CURVATURE = 1e-6
+LEAST_CURVATURE, LEAST_OF_CLASSES = 1e-6, 1e-3
+"""Of log-odds, and of a class among several: with less, steps of letter's 26 classes went too far,
+and the log loss on other rows with 15 % of the nodes was 0.1033 instead of 0.0998."""
 
 
 def margins(grove: Grove, reached: Reached) -> Floats:
@@ -87,13 +89,22 @@ def corrected(grove: Grove, reached: Reached, truth: Floats, *, logits: bool) ->
     Parameters
     ----------
     reached : int, shape (trees, n)
-    truth : float64, shape (1, n)
-        0 or 1 where margins are log-odds (``logits``), else values in the unit of margins.
+    truth : float64, shape (outputs, n)
+        0 or 1 where margins are log-odds (``logits``), of each class where there are several
+        outputs; else values in the unit of margins.
+
+    Notes
+    -----
+    The curvature of several classes is that of Friedman 2001, "Greedy function approximation: a
+    gradient boosting machine", section 4.6.
     """
     now = margins(grove, reached)
     if not logits:
         return refitted(grove, reached, truth, np.ones_like(now), passes=1)
-    share = expit(now)
-    weight = np.maximum(share * (1 - share), LEAST_CURVATURE)
+    count = len(now)
+    share = expit(now) if count == 1 else softmax(now, axis=0)
+    # Each class moves as if the others stayed, which they do not: of two, both do the whole way.
+    bent = share * (1 - share) * (1 if count == 1 else count / (count - 1))
+    weight = np.maximum(bent, LEAST_CURVATURE if count == 1 else LEAST_OF_CLASSES)
     target = now + (truth - share) / weight
     return refitted(grove, reached, target, weight / weight.mean(), passes=1)

@@ -43,12 +43,18 @@ class Schedule:
         Recipes of a technique at most.
     left_out : list of str
         What was not measured, and why.
+    took, first : dict of str to float
+        What the last and the first form of a technique took, the last as far as the next will.
+    good : set of str
+        Techniques of which a form is good: these the final bundle is likely to go through.
     """
 
     left: Callable[[], float] | None = None
     most: int | None = None
     left_out: list[str] = field(default_factory=list)
     took: dict[str, float] = field(default_factory=dict)
+    first: dict[str, float] = field(default_factory=dict)
+    good: set[str] = field(default_factory=set)
     reserve: float = 0.0
 
     @property
@@ -64,7 +70,17 @@ class Schedule:
     @property
     def hurried(self) -> bool:
         """Whether there is hardly time for two more forms, each as slow as the slowest so far."""
-        return self.left is not None and self.left() < 2 * max(self.took.values(), default=0.0)
+        return self.bounded and self.free < 2 * max(self.took.values(), default=0.0)
+
+    @property
+    def free(self) -> float:
+        """The seconds for more forms: the final bundle takes as much again as the first good ones.
+
+        Infinite where the clock does not decide.
+        """
+        if self.left is None:
+            return float("inf")
+        return self.left() - sum(self.first.get(name, 0.0) for name in self.good)
 
     def keep(self, some: bool) -> None:
         """Keep `LATER` of what is left for others that come, or nothing any more."""
@@ -105,13 +121,17 @@ class Schedule:
             return True
         shortest = min(self.took.values(), default=0.0)
         needed = self.took.get(name, shortest) + extra
-        free = self.left() - self.reserve
+        free = self.free - self.reserve
         if needed <= free and free > 0:
             return True
         self.leave_out(
             name, recipe, f"it would take {needed:.2g} s of the {max(free, 0):.2g} s there are"
         )
         return False
+
+    def found(self, name: str) -> None:
+        """Note that a technique has a form that is good."""
+        self.good.add(name)
 
     def leave_out(self, name: str, recipe: Config, why: str) -> None:
         """Note a form that is not measured."""
@@ -125,7 +145,9 @@ class Schedule:
             yield
         finally:
             if self.left is not None:
-                self.took[name] = later * (before - self.left())
+                taken = before - self.left()
+                self.took[name] = later * taken
+                self.first.setdefault(name, taken)
 
     @contextmanager
     def tried(self, name: str, recipe: Config) -> Iterator[None]:

@@ -15,6 +15,7 @@ from raymm.bundle.graph import PREDICTION, PROBABILITIES
 from raymm.bundle.packed import Bundle
 from raymm.compression.network import ancestors
 from raymm.compression.network import tensor as tensor_of
+from raymm.compression.parsed import model_of
 from raymm.errors import BundleError
 
 if TYPE_CHECKING:
@@ -27,17 +28,23 @@ _lock = threading.Lock()
 
 
 def tree_nodes(bundle: Bundle) -> tuple[Any, list[Any]]:
-    """Return the graph as an ONNX model, and its nodes of trees that raymm wrote.
+    """Return the graph as an ONNX model of one's own, and its nodes of trees; see `trees_in`."""
+    import onnx
+
+    model = onnx.ModelProto()
+    model.CopyFrom(model_of(bundle))
+    return model, trees_in(model)
+
+
+def trees_in(model: Any) -> list[Any]:
+    """Return the nodes of trees that raymm wrote.
 
     Those of other libraries compare and add in ways that `TreeEnsemble` cannot hold, and stay.
     """
-    import onnx
-
     from raymm.models.trees import FORMAT, OPERATOR
 
-    model = onnx.ModelProto.FromString(bundle.graph)
     nodes = [node for node in model.graph.node if node.op_type == OPERATOR]
-    return model, [node for node in nodes if FORMAT in node.doc_string]
+    return [node for node in nodes if FORMAT in node.doc_string]
 
 
 def ensemble_of(node: Any) -> TreeEnsemble:

@@ -17,8 +17,8 @@ import pandas as pd
 
 from raymm.artifacts import Schema, Tensors
 from raymm.bundle.packed import Bundle
-from raymm.bundle.run import Runner
 from raymm.compression.compressor import Rows
+from raymm.compression.parsed import runner_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -73,7 +73,7 @@ def labels_alone(schema: Schema, rows: Rows) -> Lesson:
 def lesson_of(bundle: Bundle, rows: Rows) -> Lesson:
     """Return what a bundle teaches; the same bundle and rows teach the same."""
     alone = labels_alone(bundle.schema, rows)
-    runner = Runner(bundle)
+    runner = runner_of(bundle)
     if rows.soft is None:
         soft = runner.predict(alone.tensors)
     else:

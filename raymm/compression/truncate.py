@@ -13,7 +13,8 @@ from raymm.artifacts import Config
 from raymm.bundle.packed import Bundle
 from raymm.compression import unread_sets
 from raymm.compression.compressor import Compressor, Rows
-from raymm.compression.tap import ensemble_of, tree_nodes
+from raymm.compression.parsed import model_of
+from raymm.compression.tap import ensemble_of, tree_nodes, trees_in
 from raymm.errors import BundleError
 from raymm.plugins import compressor
 
@@ -29,7 +30,7 @@ class Truncate(Compressor):
 
     def recipes(self, bundle: Bundle, rows: Rows) -> Sequence[Config]:
         """Return falling shares; none for graphs without trees or with a single round."""
-        _, nodes = tree_nodes(bundle)
+        nodes = trees_in(model_of(bundle))
         if not nodes:
             return ()
         rounds = max(ensemble_of(node).rounds for node in nodes)

@@ -58,6 +58,26 @@ def test_leaves_of_several_values_add_all_of_them():
     np.testing.assert_array_equal(alone, total[:1])
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_leaves_are_those_that_comparisons_lead_to(strict):
+    # The root asks for column 1; its right child for column 0, with missing values to the left.
+    nodes = {
+        "feature": np.array([1, -1, 0, -1, -1], np.int32),
+        "threshold": np.array([0.5, 0, -1, 0, 0], np.float32),
+        "missing_left": np.array([False, False, True, False, False]),
+        "left": np.array([1, -1, 3, -1, -1], np.int32),
+        "right": np.array([2, -1, 4, -1, -1], np.int32),
+    }
+    rows = [(0, 0.25), (-2, 0.75), (7, np.nan), (np.nan, np.nan), (np.inf, -np.inf), (-1, np.inf)]
+    given = np.array([*rows, (-2, 0.5)], np.float32)
+    found = np.empty((2, len(given)), np.int32)
+    roots = np.array([0, 2], np.int32)
+    kernels.leaves(given, *nodes.values(), roots, strict, found)
+    last = 4 if strict else 3
+    assert found[0].tolist() == [1, 3, 4, 3, 1, last, 3 if strict else 1]
+    assert found[1].tolist() == [4, 3, 4, 3, 4, last, 3]
+
+
 def test_ranks_count_the_thresholds_below():
     thresholds = np.array(
         [-1, 0, 2.5, 7], np.float32

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raymm.bundle.run import Runner
-from raymm.compression import frontier, judging
+from raymm.compression import frontier, judging, trying
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.quantize import RECIPES
 from raymm.compression.tap import tree_nodes
@@ -392,7 +392,7 @@ def test_sizes_between_the_last_good_one_and_the_next_are_tried(explored, monkey
     falling = sorted(sizes, reverse=True)
     assert 0.5 in falling
     between = [size for size in falling if size not in (0.5, 0.1, 0.01)]
-    assert 0 < len(between) <= frontier.BISECTED
+    assert 0 < len(between) <= trying.BISECTED
     # Each lies between one that was good alone and the next smaller one that was tried.
     for size in between:
         assert any(other < size for other in falling)
@@ -414,7 +414,7 @@ def test_others_are_tried_on_a_mix_of_fewer_members(mix, monkeypatch):
         seed=0,
     )
     (opened,) = [one for one in found.candidates if one.technique == "members"]
-    assert opened.loss.value <= frontier.OPENING * 0.2 * found.candidates[0].score
+    assert opened.loss.value <= trying.OPENING * 0.2 * found.candidates[0].score
     others = [one for one in found.candidates if one.technique not in ("none", "members")]
     assert others
     for one in others:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from raymm.compression import grove as grove_module
 from raymm.compression.grove import Grove, cells, heights, reach
 
 
@@ -24,6 +25,41 @@ def test_rows_reach_the_leaves_that_the_reference_says(random_trees, around, see
     trees = random_trees(seed, count=70)
     x = around(trees)
     assert np.array_equal(reach(Grove.of(trees), x).T, trees.leaves(x))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_reach_the_same_leaves_without_numba(random_trees, around, monkeypatch, seed):
+    trees = random_trees(seed, count=70)
+    x = around(trees)
+    monkeypatch.setattr(grove_module, "ready", lambda: None)
+    assert np.array_equal(reach(Grove.of(trees), x).T, trees.leaves(x))
+
+
+@pytest.mark.parametrize("harm", ["circle", "beyond", "feature", "root"])
+def test_no_machine_code_runs_over_trees_that_lead_astray(random_trees, monkeypatch, harm):
+    grove = Grove.of(random_trees(1))
+    split = int(np.flatnonzero(grove.left >= 0)[0])
+    right, feature, roots = grove.right.copy(), grove.feature.copy(), grove.roots.copy()
+    if harm == "circle":
+        right[split] = split
+    elif harm == "beyond":
+        right[split] = len(right)
+    elif harm == "feature":
+        feature[split] = 10_000
+    else:
+        roots[-1] = len(right)
+    astray = replace(grove, right=right, feature=feature, roots=roots)
+
+    def never(*_):
+        raise AssertionError("machine code ran")
+
+    monkeypatch.setattr(grove_module, "_descended", never)
+    monkeypatch.setattr(grove_module, "answered", lambda trees, x: np.zeros((len(x), 1)))
+    monkeypatch.setattr(grove_module, "_slice", lambda *_: grove)
+    monkeypatch.setattr(grove_module, "ready", object)
+    reach(astray, np.zeros((3, 20), np.float32))
+    with pytest.raises(AssertionError, match="machine code ran"):
+        reach(grove, np.zeros((3, 20), np.float32))
 
 
 def test_a_leaf_for_a_split_takes_all_below_it(random_trees, around):

@@ -137,7 +137,7 @@ def test_what_rows_truly_are_plays_a_part_where_one_ensemble_answers_alone(
     rows = rows_of(data)
     other = replace(rows, y=np.roll(rows.y, 1))
     pruned = [Prune().apply(bundle, {"size": 0.3}, one).graph for one in (rows, other)]
-    alone = task == "regression" or (task == "binary" and family == "lightgbm")
+    alone = task == "regression" or family == "lightgbm"
     assert (pruned[0] != pruned[1]) == alone
     # Where a column's features may know the target, no row's truth is looked at.
     monkeypatch.setattr(lessons, "TRUE_KINDS", frozenset({"boolean"}))

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
+from raymm.compression import refit
 from raymm.compression.grove import Grove, reach
 from raymm.compression.refit import corrected, margins, refitted
 
@@ -73,3 +75,37 @@ def test_a_step_towards_the_truth_comes_closer_to_it(random_trees, logits):
     small = replace(grove, value=grove.value / 10)
     after = corrected(small, reached, truth, logits=logits)
     assert loss(margins(after, reached)).mean() < 0.9 * loss(margins(small, reached)).mean()
+
+
+def test_a_step_towards_true_classes_makes_them_likelier(random_trees):
+    trees = random_trees(4, count=30)
+    grove = Grove.of(trees)
+    generator = np.random.default_rng(5)
+    x = generator.uniform(-1, 6, (2000, 3)).astype(np.float32)
+    reached = reach(grove, x)
+    y = generator.integers(len(grove.base), size=2000)
+    truth = np.eye(len(grove.base))[:, y]
+
+    def likelihood(one):
+        return np.log(softmax(margins(one, reached), axis=0)[y, np.arange(2000)]).mean()
+
+    small = replace(grove, value=0.1 * grove.value, base=np.zeros_like(grove.base))
+    assert len(grove.base) > 1
+    assert likelihood(corrected(small, reached, truth, logits=True)) > likelihood(small) + 0.01
+
+
+def test_rows_that_are_surely_wrong_move_others_little(random_trees, monkeypatch):
+    grove = Grove.of(random_trees(4, count=30))
+    x = np.random.default_rng(5).uniform(-1, 6, (2000, 3)).astype(np.float32)
+    reached = reach(grove, x)
+    sure = replace(grove, value=np.zeros_like(grove.value), base=np.array([40.0, 0.0]))
+    truth = np.zeros((2, 2000))
+    truth[1, :5], truth[0, 5:] = 1, 1
+
+    def moved():
+        after = margins(corrected(sure, reached, truth, logits=True), reached)
+        return np.abs(after - margins(sure, reached)).max()
+
+    bounded = moved()
+    monkeypatch.setattr(refit, "LEAST_OF_CLASSES", refit.LEAST_CURVATURE)
+    assert bounded < 20 < 1000 < moved()

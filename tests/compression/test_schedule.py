@@ -45,6 +45,23 @@ def test_where_there_is_time_for_one_form_the_finest_comes_first():
     assert Schedule().some(recipes, 2) == (recipes, 4)
 
 
+def test_time_is_kept_for_making_good_forms_of_the_final_bundle():
+    clock = Clock(20.0)
+    plan = Schedule(left=clock)
+    assert plan.free == 20.0
+    assert run(plan, clock, "slow", 6.0)
+    assert run(plan, clock, "slow", 2.0)
+    assert plan.free == 12.0
+    plan.found("slow")
+    plan.found("slow")
+    plan.found("never timed")
+    assert plan.free == 6.0
+    assert run(plan, clock, "slow", 3.5)
+    assert not run(plan, clock, "slow", 3.5)
+    assert plan.left_out == ["slow size=1: it would take 3.5 s of the 2.5 s there are"]
+    assert Schedule().free == float("inf")
+
+
 def test_what_the_last_form_of_a_technique_took_foretells_its_next():
     clock = Clock(10.0)
     plan = Schedule(left=clock)

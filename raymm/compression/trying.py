@@ -1,0 +1,210 @@
+"""Tries techniques on one form: those whose forms can be foretold, and the others by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from raymm.artifacts import Config
+from raymm.bundle.blend import decided
+from raymm.compression.applying import bounded_moves, joined_recipe
+from raymm.compression.compressor import Compressor, Rows
+from raymm.compression.judging import Form, Judge
+from raymm.compression.schedule import Schedule, told
+from raymm.plugins import compressors
+
+LEAST = 2
+"""Recipes of a technique that are tried in any case."""
+OPENING = 0.8
+"""Share of the allowed loss up to which a form is one that others are tried on."""
+FURTHER = 0.5
+"""Share of the allowed loss up to which the next recipe is tried where time is short: each form
+that is measured widens the bounds of all."""
+BISECTED = 2
+"""Recipes between one that is good and the next that are tried."""
+FAILURES = 2
+"""Forms of a technique that could not be made, after which no more of it are tried."""
+
+
+def opened(
+    whole: Form,
+    techniques: Mapping[str, Compressor],
+    trained: Rows,
+    judge: Judge,
+    plan: Schedule,
+    unmade: list[npt.NDArray[np.float64]],
+) -> list[Form]:
+    """Return the smallest good form of techniques that open, if any; add others' losses to unmade.
+
+    Forms are looked at from the smallest on, and the first is made that surely leaves others some
+    of the loss that is allowed (`OPENING`).
+    """
+    for name, one in techniques.items():
+        with plan.tried(name, {}):
+            recipes = one.recipes(whole.bundle, trained)
+            if not recipes:
+                continue
+            answer = one.foretold(whole.bundle, judge.tensors)
+            for recipe in recipes:
+                if plan.over:
+                    plan.leave_out(name, recipe, "this form and all after it found no time")
+                    break
+                answers = answer(recipe)
+                prediction = decided(answers, whole.bundle.schema.decision)
+                _, loss, losses, _ = judge.lost(prediction)
+                spoilt = judge.beside is not None and judge.beside(answers)
+                if (
+                    not spoilt
+                    and loss.high <= OPENING * judge.allowed
+                    and plan.allows(name, recipe)
+                ):
+                    made = one.apply(whole.bundle, recipe, trained)
+                    with plan.timed(name):
+                        return [judge.measured(name, recipe, made)]
+                unmade.append(losses)
+    return []
+
+
+def recipes_of(
+    base: Form, named: tuple[str, Compressor], trained: Rows, plan: Schedule
+) -> tuple[list[Config], int]:
+    """Return the recipes of a technique for a form, and the middle; see `Schedule.some`."""
+    name, technique = named
+    found: list[Config] = []
+    with plan.tried(name, {}):
+        found += technique.recipes(base.bundle, trained)
+    return plan.some(found, technique.finer)
+
+
+def alone(
+    base: Form,
+    techniques: Mapping[str, Compressor],
+    trained: Rows,
+    judge: Judge,
+    plan: Schedule,
+) -> Iterator[Form]:
+    """Yield what each technique makes of a form, and what its control makes of it."""
+    controls = {one.control for one in techniques.values()}
+    ordered = sorted(techniques.items(), key=lambda item: (item[1].order, item[0]))
+    for place, named in enumerate(ordered):
+        if named[0] not in controls:
+            yield from _sizes(base, named, trained, judge, plan, promising=place == 0)
+
+
+@dataclass(slots=True)
+class _Way:
+    """Which recipes of a technique come next, as far as those before tell.
+
+    Attributes
+    ----------
+    recipes : list of Config
+        Those to be tried, in their order.
+    finer : list of Config
+        Those in front of the first one, tried backwards as long as none is good.
+    left : int
+        How many more may lie between others.
+    sought : bool
+        Whether the next one is finer than the last, which lost too much.
+    """
+
+    technique: Compressor
+    recipes: list[Config]
+    finer: list[Config]
+    left: int
+    sought: bool = False
+    good: Config | None = None
+    bad: Config | None = None
+
+    @classmethod
+    def of(cls, technique: Compressor, recipes: list[Config], plan: Schedule) -> _Way:
+        """Begin with the first recipe, or in the middle; see `Compressor.chained`."""
+        first = (len(recipes) - 1) // 2 if technique.chained and plan.bounded and recipes else 0
+        left = BISECTED if plan.most is None or plan.most > LEAST else 0
+        return cls(technique, recipes[first:], recipes[:first], left)
+
+    def learn(self, recipe: Config, *, good: bool) -> None:
+        """Choose what comes after a recipe that was good, or was not."""
+        came_back = self.good is None and self.bad is not None
+        if good:
+            self.good, self.finer = recipe, []
+        else:
+            self.bad = recipe
+            if self.good is None and self.finer:
+                self.recipes, self.sought = [self.finer.pop()], True
+                return
+        if self.bad is None or (good and not came_back) or not self.left:
+            return
+        if (between := self.technique.between(self.good, self.bad)) is not None:
+            self.recipes, self.left, self.sought = [between], self.left - 1, True
+
+
+def _sizes(
+    base: Form,
+    named: tuple[str, Compressor],
+    trained: Rows,
+    judge: Judge,
+    plan: Schedule,
+    *,
+    promising: bool,
+) -> Iterator[Form]:
+    """Yield a technique's forms of another, and what its control makes of it."""
+    name, one = named
+    way, failed = _Way.of(one, recipes_of(base, named, trained, plan)[0], plan), 0
+    before: Form | None = None
+    while way.recipes:
+        recipe = way.recipes.pop(0)
+        joined, parameters = joined_recipe(base.candidate, name, recipe)
+        hopeless = before is not None and judge.hopeless(before.candidate)
+        if before is not None and plan.bounded and hopeless and not way.sought:
+            which = told(name, before.candidate.parameters)
+            plan.leave_out(joined, parameters, f"{which} surely loses too much")
+            continue
+        extra = 0.0 if before else one.foreseen(base.bundle, trained)
+        # The most promising one is tried as long as any time is left.
+        due = promising and before is None and not extra and not plan.over
+        if not plan.allows(name, recipe, extra, due=due):
+            continue
+        made: list[Form] = []
+        later = one.later if before is None else 1.0
+        with plan.tried(joined, parameters), plan.timed(name, later):
+            made = list(forms_of(base, named, recipe, trained, judge))
+        if not made:
+            failed += 1
+            way.recipes = way.recipes if failed < FAILURES else []
+            continue
+        before = made[0]
+        yield from made
+        good = judge.good(before.candidate)
+        if good:
+            plan.found(name)
+        for other in way.finer if good else ():
+            plan.leave_out(name, other, "a smaller one is good")
+        way.learn(recipe, good=good)
+        if good and plan.bounded and before.candidate.loss.high > FURTHER * judge.allowed:
+            for other in way.recipes:
+                plan.leave_out(joined, other, "the one before loses much already")
+            way.recipes = []
+
+
+def forms_of(
+    base: Form, named: tuple[str, Compressor], recipe: Config, trained: Rows, judge: Judge
+) -> Iterator[Form]:
+    """Yield a technique's form of another, and that of its control where it has one."""
+    name, technique = named
+    joined, parameters = joined_recipe(base.candidate, name, recipe)
+    near = bounded_moves(base.candidate, technique, recipe)
+    made = technique.apply(base.bundle, recipe, trained)
+    form = judge.measured(joined, parameters, made, bounded_moves=near)
+    if not technique.control:
+        yield form
+        return
+    control = compressors.get(technique.control)()
+    joined, parameters = joined_recipe(base.candidate, technique.control, recipe)
+    near = bounded_moves(base.candidate, control, recipe)
+    made = control.apply(base.bundle, recipe, trained)
+    other = judge.measured(joined, parameters, made, bounded_moves=near)
+    yield judge.compared(form, other)
+    yield other

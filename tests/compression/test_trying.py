@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from raymm.compression import trying
+from raymm.compression.compressor import Compressor
+from raymm.compression.prune import Prune
+from raymm.compression.schedule import Schedule
+from raymm.compression.trying import _Way
+
+SIZES = [{"size": size} for size in (0.5, 0.3, 0.15, 0.07)]
+
+
+def tried(smallest, *, plan, technique=None):
+    """Return the sizes that are tried, in their order, where all from one on are good."""
+    way, found = _Way.of(technique or Prune(), list(SIZES), plan), []
+    while way.recipes:
+        recipe = way.recipes.pop(0)
+        found.append(recipe["size"])
+        way.learn(recipe, good=recipe["size"] >= smallest)
+    return found
+
+
+@pytest.fixture
+def hurried():
+    return Schedule(left=lambda: 100.0)
+
+
+def test_without_a_clock_sizes_fall(hurried):
+    assert tried(0.2, plan=Schedule()) == [0.5, 0.3, 0.15, 0.2121]
+    assert tried(0.01, plan=Schedule()) == [0.5, 0.3, 0.15, 0.07]
+    assert tried(0.2, plan=Schedule(most=trying.LEAST)) == [0.5, 0.3, 0.15, 0.07]
+
+
+def test_where_the_clock_decides_they_begin_in_the_middle(hurried):
+    assert tried(0.01, plan=hurried) == [0.3, 0.15, 0.07]
+    assert tried(0.1, plan=hurried) == [0.3, 0.15, 0.07, 0.1025]
+    # Back to a finer one, and then between it and the one that lost too much.
+    assert tried(0.35, plan=hurried) == [0.3, 0.5, 0.3873]
+    assert tried(0.45, plan=hurried) == [0.3, 0.5, 0.3873]
+    # None is good: what is left lies between the whole and the last.
+    assert tried(2.0, plan=hurried) == [0.3, 0.5, 0.7071, 0.8409]
+
+
+def test_a_technique_whose_forms_stand_alone_begins_with_the_first(hurried):
+    class Alone(Prune):
+        chained = False
+
+    assert tried(0.01, plan=hurried, technique=Alone()) == [0.5, 0.3, 0.15, 0.07]
+    assert not Compressor.chained
