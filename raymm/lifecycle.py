@@ -22,7 +22,7 @@ from raymm import (
     fallback,
     featuring,
     labels,
-    proving,
+    milder,
     recipes,
     refitting,
     release,
@@ -160,7 +160,7 @@ def run(
         trials = searching.search(life)
         recipe, built = fallback.built(life, trials, recipes.compose(life, trials))
         anomalies += labels.anomalies(recipe.doubts, dataset.schema, labels.TRAINED_ON)
-        proof = proving.prove(life, built)
+        built, proof = milder.proven(life, recipe, built)
         explanation = stages.explain(life, built, proof.bundle, recipe)
         audit = stages.audit(life, proof.bundle)
         recipe, built, proof = refitting.refit(life, recipe, built, proof)

@@ -216,7 +216,10 @@ def _full(life: Life, version: Version) -> str:
     known = champions.proven_of(version)
     for record in reversed(life.ledger.records("stage")):
         built = record["record"]
-        if record["name"] in ("build", "pick") and known in (built["bundle"], built["full"]):
+        if record["name"] in ("build", proving.REBUILD, "pick") and known in (
+            built["bundle"],
+            built["full"],
+        ):
             return str(built["full"])
     raise NotFound(
         f"the ledger of run {version.run} does not tell what {version.name}@{version.number} was "

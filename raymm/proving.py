@@ -21,6 +21,12 @@ from raymm.evaluation.metrics import baseline_prediction
 from raymm.features.groups import Group
 from raymm.stages import Built, Life, kept, load, runner
 
+REFUSED = "The bundle ships as it was before compression: the compressed one failed. "
+"""How the check "compression" begins where the compressed bundle is refused."""
+
+REBUILD = "rebuild"
+"""The stage that makes another form of what was built, where the first is refused."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
@@ -106,7 +112,7 @@ def _held(life: Life, built: Built, proof: Proof, slices: Sequence[Group]) -> Pr
 def _instead(first: Proof, second: Proof) -> Proof:
     """Return the full bundle's proof, saying why it takes the compressed one's place."""
     failed = " ".join(one.statement for one in first.blessing.checks if not one.passed)
-    text = f"The bundle ships as it was before compression: the compressed one failed. {failed}"
+    text = f"{REFUSED}{failed}"
     check = Check(name="compression", passed=True, statement=text)
     checks = (*second.blessing.checks, check)
     return replace(second, blessing=replace(second.blessing, checks=checks))
@@ -117,10 +123,12 @@ def _reigning(life: Life, built: Built) -> Version | None:
 
     It is this one, too, where what was built here was proven and then trained on all rows.
     """
+    others = [one["record"] for one in life.ledger.records("stage") if one["name"] == REBUILD]
+    own = {built.bundle, *(one["bundle"] for one in others if one["full"] == built.full)}
     for promotion in reversed(life.registry.promotions(life.config.name)):
         version = life.registry.version(life.config.name, promotion.number)
         judged = champions.proven_of(version)
-        if version.run != life.run or judged not in (built.bundle, built.full):
+        if version.run != life.run or judged not in {built.full, *own}:
             return version
     return None
 

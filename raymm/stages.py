@@ -159,21 +159,23 @@ def build(life: Life, recipe: Recipe) -> Built:
     def make() -> Built:
         began = time.monotonic()
         full, blend = fitted(life, recipe)
-        took, dataset = time.monotonic() - began, life.dataset
-        rows = trained_rows(dataset, dataset.train, life.metric, life.config.seed)
-        valid = dataset.rows(dataset.folds[0].valid)
-        found, limits = _explore(life, recipe, full, took), life.config.goal.limits
-        seed = life.config.seed
-        proven = partial(
-            require_parity, dataset=dataset, rows=dataset.train, blend=blend, seed=seed
-        )
-        bundle, frontier = compressing.applied(full, found, rows, valid, limits, proven)
-        stored = life.registry.store.put_blob(bundle.to_bytes())
-        # Packing takes seconds for some thousand trees, and is proven by unpacking again.
-        whole = stored if bundle is full else life.registry.store.put_blob(full.to_bytes())
-        return Built(bundle=stored, full=whole, frontier=frontier)
+        found = _explore(life, recipe, full, time.monotonic() - began)
+        return compressed(life, full, blend, found)
 
     return kept(life, "build", deciding, Built, make)
+
+
+def compressed(life: Life, full: Bundle, blend: Blend, found: Frontier) -> Built:
+    """Compress a bundle as was chosen, prove that its graph does what it should, and store both."""
+    dataset, limits, seed = life.dataset, life.config.goal.limits, life.config.seed
+    rows = trained_rows(dataset, dataset.train, life.metric, seed)
+    valid = dataset.rows(dataset.folds[0].valid)
+    proven = partial(require_parity, dataset=dataset, rows=dataset.train, blend=blend, seed=seed)
+    bundle, frontier = compressing.applied(full, found, rows, valid, limits, proven)
+    stored = life.registry.store.put_blob(bundle.to_bytes())
+    # Packing takes seconds for some thousand trees, and is proven by unpacking again.
+    whole = stored if bundle is full else life.registry.store.put_blob(full.to_bytes())
+    return Built(bundle=stored, full=whole, frontier=frontier)
 
 
 def fitted(life: Life, recipe: Recipe) -> tuple[Bundle, Blend]:

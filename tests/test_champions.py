@@ -112,7 +112,10 @@ def test_a_run_takes_its_own_refit_for_itself_and_another_for_a_rival(refitted):
     whole = refitted.before.version.bundle
     built = Built(bundle=whole, full=whole, frontier=refitted.run.frontier)
     life = SimpleNamespace(
-        registry=Registry(str(refitted.home)), config=refitted.run.config, run=refitted.run.run
+        registry=Registry(str(refitted.home)),
+        config=refitted.run.config,
+        run=refitted.run.run,
+        ledger=SimpleNamespace(records=lambda kind: []),
     )
     assert proving._reigning(life, built).number == 1
     life.run = "another"
