@@ -12,7 +12,7 @@ from raymm.cli import options, printing
 from raymm.errors import ConfigError, DataError, NotBlessed
 
 if TYPE_CHECKING:
-    from raymm.artifacts import Schema
+    from raymm.artifacts import Anomaly, Doubts, Notify, Schema, Statistics, Table
     from raymm.config import RunConfig
 
 
@@ -118,28 +118,12 @@ def validate(
     which rows have a doubtful label. Give an edited schema back with --schema FILE here, and to
     raymm run with --set data.schema=FILE.
     """
-    import numpy as np
-
-    from raymm import labels
     from raymm.artifacts import as_record
-    from raymm.data import ingest, schema, skew, split, statistics, validation
+    from raymm.data import schema, statistics, validation
 
     columns, config = _held(source, target, schema_file, settings)
-    table = ingest.table(config.data)
-    described = statistics.describe(table)
-    if columns is None:
-        columns = schema.infer(table, described, config.data)
-    else:
-        columns = split.agreed(columns, config.data, table.frame)
-    parted = any(split.parting(columns, config.data))
-    metric = config.goal.metric
-    anomalies = validation.validate(table, columns, described, parted=parted, metric=metric)
-    doubtful = None
-    if all(anomaly.severity != "error" for anomaly in anomalies):
-        dataset = split.split(table, columns, config.data, seed=config.seed)
-        doubtful = labels.of_rows(dataset, np.arange(len(dataset.y)), seed=config.seed)
-        hints = labels.anomalies(doubtful, columns, labels.LEFT)
-        anomalies = (*anomalies, *skew.skew(dataset), *hints)
+    with printing.progress(quiet=as_json) as notify:
+        table, described, columns, anomalies, doubtful = _looked_at(config, columns, notify)
     if output:
         schema.write(columns, output)
     if config.data.schema_file:
@@ -156,6 +140,36 @@ def validate(
         raise
     if as_json:
         printing.as_json(found)
+
+
+def _looked_at(
+    config: RunConfig, columns: Schema | None, notify: Notify
+) -> tuple[Table, Statistics, Schema, tuple[Anomaly, ...], Doubts | None]:
+    """Return a table, and what statistics, the schema and quick models say of it."""
+    import numpy as np
+
+    from raymm import labels
+    from raymm.artifacts import Progress
+    from raymm.data import ingest, schema, skew, split, statistics, validation
+
+    notify(Progress(stage="data", message=f"reading {config.data.source}"))
+    table = ingest.table(config.data)
+    notify(Progress(stage="data", message=f"{len(table.frame):,} rows; describing the columns"))
+    described = statistics.describe(table)
+    if columns is None:
+        columns = schema.infer(table, described, config.data)
+    else:
+        columns = split.agreed(columns, config.data, table.frame)
+    parted = any(split.parting(columns, config.data))
+    metric = config.goal.metric
+    anomalies = validation.validate(table, columns, described, parted=parted, metric=metric)
+    if any(anomaly.severity == "error" for anomaly in anomalies):
+        return table, described, columns, anomalies, None
+    dataset = split.split(table, columns, config.data, seed=config.seed)
+    notify(Progress(stage="data", message="looking for doubtful labels"))
+    doubtful = labels.of_rows(dataset, np.arange(len(dataset.y)), seed=config.seed)
+    hints = labels.anomalies(doubtful, columns, labels.LEFT)
+    return table, described, columns, (*anomalies, *skew.skew(dataset), *hints), doubtful
 
 
 def _held(

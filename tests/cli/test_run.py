@@ -327,7 +327,14 @@ def test_validate_tells_of_doubtful_labels_where_the_table_is_valid(raymm, tmp_p
     done = raymm("validate", source, "--target", "y")
     assert "warning  y: label noise: 4 rows (1.33%) of the 300 looked at" in done.out
     assert "A run trains on them as they are." in done.out
-    found = json.loads(raymm("validate", source, "--target", "y", "--json").out)
+    told = [line.partition("] ")[2] for line in done.err.splitlines()]
+    reading, described, looked = told
+    assert reading == f"data  reading {source}"
+    assert described == "data  300 rows; describing the columns"
+    assert looked == "data  looking for doubtful labels"
+    done = raymm("validate", source, "--target", "y", "--json")
+    assert not done.err
+    found = json.loads(done.out)
     assert {one["row"] for one in found["doubtful_labels"]["worst"]} == {5, 78, 151, 223}
     from raymm import labels
 
