@@ -200,7 +200,8 @@ def _followed(
             done.clear()
     if not (least and plan.bounded):
         # Where nothing else is good, these are all there is.
-        due = not least and not plan.over
+        whole = judge.expected(len(forms[0].bundle.graph))
+        due = not least and not plan.over and (plan.left is None or whole <= plan.left())
         yield from _coarser(
             forms[0], following, trained, judge, plan, beside=forms, done=done, below=least, due=due
         )
@@ -238,7 +239,8 @@ def _coarser(  # noqa: PLR0913  (what is made coarser, what judges it, and how f
         while 0 <= place < len(recipes):
             recipe = recipes[place]
             joined, parameters = joined_recipe(base.candidate, name, recipe)
-            if not plan.allows(joined, parameters, due=due and not found):
+            expected = judge.expected(len(base.bundle.graph))
+            if not plan.allows(joined, parameters, due=due and not found, least=expected):
                 break
             form: Form | None = None
             with plan.tried(joined, parameters), plan.timed(joined):

@@ -69,6 +69,8 @@ class Judge:
         is too bad to ship it; empty where nothing is.
     spoilt : dict of str
         What it said, by the form's name; none of these is ever chosen.
+    took : list of (int, float)
+        Bytes of each form's graph, and the seconds that measuring it took.
     """
 
     metric: MetricLike
@@ -80,6 +82,7 @@ class Judge:
     silent: set[str] = field(default_factory=set)
     beside: Callable[[npt.NDArray[Any]], str] | None = None
     spoilt: dict[str, str] = field(default_factory=dict)
+    took: list[tuple[int, float]] = field(default_factory=list)
 
     @cached_property
     def score(self) -> float:
@@ -121,6 +124,7 @@ class Judge:
         ``runner`` is given for the bundle as it is, which `whole` was predicted by;
         ``bounded_moves`` as `raymm.compression.compressor.Compressor.bounded_moves` says.
         """
+        began, known = time.monotonic(), runner is not None
         prediction, fault = self.whole, 0.0
         if runner is None:
             runner = Runner(form)
@@ -150,6 +154,8 @@ class Judge:
             thousand_microseconds=thousand,
             graph_bytes=len(form.graph),
         )
+        if not known:  # that of the bundle itself may be packed already
+            self.took.append((len(form.graph), time.monotonic() - began))
         return Form(
             bundle=form,
             candidate=candidate,
@@ -157,6 +163,13 @@ class Judge:
             hidden=hidden,
             bounded_moves=bounded_moves,
         )
+
+    def expected(self, graph_bytes: int) -> float:
+        """Return the seconds that measuring a form of so many bytes is likely to take, at least:
+        in proportion where it is larger than all others were; 0 where there were none.
+        """
+        size, seconds = max(self.took, default=(1, 0.0))
+        return seconds * max(1.0, graph_bytes / size)
 
     def lost(
         self, prediction: npt.NDArray[Any], *, bounded_moves: bool = False

@@ -108,10 +108,18 @@ class Schedule:
             left = [left[place] for place in places]
         return left, len(left) // 2
 
-    def allows(self, name: str, recipe: Config, extra: float = 0.0, *, due: bool = False) -> bool:
+    def allows(
+        self,
+        name: str,
+        recipe: Config,
+        extra: float = 0.0,
+        *,
+        due: bool = False,
+        least: float = 0.0,
+    ) -> bool:
         """Say whether there is time for a form; one for which there is none is noted.
 
-        One that is ``due`` has its time in any case.
+        One that is ``due`` has its time in any case. ``least`` is what it takes at least.
 
         It is taken to last as long as the last of its technique, which was larger, or as the
         shortest of all where it is the first, and ``extra`` on top: the first of a technique may
@@ -120,7 +128,7 @@ class Schedule:
         if self.left is None or due:
             return True
         shortest = min(self.took.values(), default=0.0)
-        needed = self.took.get(name, shortest) + extra
+        needed = max(self.took.get(name, shortest) + extra, least)
         free = self.free - self.reserve
         if needed <= free and free > 0:
             return True

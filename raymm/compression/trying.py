@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -117,6 +117,7 @@ class _Way:
     sought: bool = False
     good: Config | None = None
     bad: Config | None = None
+    passed: list[Config] = field(default_factory=list)
 
     @classmethod
     def of(cls, technique: Compressor, recipes: list[Config], plan: Schedule) -> _Way:
@@ -124,6 +125,10 @@ class _Way:
         first = (len(recipes) - 1) // 2 if technique.chained and plan.bounded and recipes else 0
         left = BISECTED if plan.most is None or plan.most > LEAST else 0
         return cls(technique, recipes[first:], recipes[:first], left)
+
+    def made(self, recipe: Config) -> bool:
+        """Whether a recipe's form was made on the way to one that lost too much."""
+        return self.sought and self.good is None and recipe in self.passed
 
     def learn(self, recipe: Config, *, good: bool) -> None:
         """Choose what comes after a recipe that was good, or was not."""
@@ -134,6 +139,7 @@ class _Way:
             self.bad = recipe
             if self.good is None and self.finer:
                 self.recipes, self.sought = [self.finer.pop()], True
+                self.passed.append(self.recipes[0])
                 return
         if self.bad is None or (good and not came_back) or not self.left:
             return
@@ -163,8 +169,10 @@ def _sizes(
             plan.leave_out(joined, parameters, f"{which} surely loses too much")
             continue
         extra = 0.0 if before else one.foreseen(base.bundle, trained)
-        # The most promising one is tried as long as any time is left.
+        # The most promising one is tried as long as any time is left, and a finer one that was made
+        # on the way to it: nothing else may be good.
         due = promising and before is None and not extra and not plan.over
+        due = due or way.made(recipe)
         if not plan.allows(name, recipe, extra, due=due):
             continue
         made: list[Form] = []

@@ -284,3 +284,20 @@ def test_forms_whose_rows_all_move_about_as_far_lose_more_than_told_as_rarely_as
         form = one.lost(made, bounded_moves=True)
         broken += form[3] > 0 and one.within(form[1])
     assert broken <= tries * 0.05 + 3 * np.sqrt(tries * 0.05 * 0.95)
+
+
+def test_measuring_a_larger_form_is_expected_to_take_longer(measured):
+    judge = dataclasses.replace(measured[0], took=[])
+    assert judge.expected(10) == 0.0
+    judge.took.extend([(1_000, 3.0), (4_000, 2.0)])
+    assert (judge.expected(10), judge.expected(4_000), judge.expected(10_000)) == (2.0, 2.0, 5.0)
+
+
+def test_what_measuring_took_is_known_but_for_the_bundle_itself(measured):
+    judge, whole, large, small = measured
+    known = dict(judge.took)
+    assert {large.candidate.graph_bytes, small.candidate.graph_bytes} < set(known)
+    assert all(seconds > 0 for seconds in known.values())
+    before = len(judge.took)
+    judge.measured("none", {}, whole.bundle, Runner(whole.bundle))
+    assert len(judge.took) == before

@@ -62,6 +62,14 @@ def test_time_is_kept_for_making_good_forms_of_the_final_bundle():
     assert Schedule().free == float("inf")
 
 
+def test_what_a_form_takes_at_least_counts_where_the_last_took_less():
+    plan = Schedule(left=Clock(10.0), took={"quick": 1.0})
+    assert plan.allows("quick", {"size": 1}, least=10.0)
+    assert not plan.allows("quick", {"size": 1}, least=11.0)
+    assert plan.allows("quick", {"size": 1}, least=11.0, due=True)
+    assert plan.left_out == ["quick size=1: it would take 11 s of the 10 s there are"]
+
+
 def test_what_the_last_form_of_a_technique_took_foretells_its_next():
     clock = Clock(10.0)
     plan = Schedule(left=clock)

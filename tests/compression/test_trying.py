@@ -42,6 +42,17 @@ def test_where_the_clock_decides_they_begin_in_the_middle(hurried):
     assert tried(2.0, plan=hurried) == [0.3, 0.5, 0.7071, 0.8409]
 
 
+def test_finer_ones_that_were_made_on_the_way_are_due_until_one_is_good(hurried):
+    sizes = [{"size": size} for size in (1.0, 0.5, 0.3, 0.15, 0.07)]
+    way = _Way.of(Prune(), sizes, hurried)
+    due = []
+    while way.recipes:
+        recipe = way.recipes.pop(0)
+        due.append((recipe["size"], way.made(recipe)))
+        way.learn(recipe, good=recipe["size"] >= 0.5)
+    assert due == [(0.3, False), (0.5, True), (0.3873, False)]
+
+
 def test_a_technique_whose_forms_stand_alone_begins_with_the_first(hurried):
     class Alone(Prune):
         chained = False
