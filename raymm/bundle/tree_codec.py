@@ -46,6 +46,8 @@ FEW_LEVELS = 600
 _DENSITY = 64
 """Nodes told by a byte at most: no real file tells as many; a hostile one cannot ask for more."""
 _STRICT, _AVERAGED, _ORDER = 1, 2, 4
+_KEYS = 1 << 33
+"""More than any key of a threshold."""
 _HEAD = 8
 """Numbers in front: nodes, trees, bunch, lanes, features, trees per round, flags, outputs."""
 
@@ -68,9 +70,7 @@ def encode(trees: TreeEnsemble) -> bytes:
     if len(shape.levels) > min(LEVELS + len(original) // NODES_A_LEVEL, MOST_LEVELS):
         raise ValueError("an ensemble must not have so many levels for its nodes")
     inner = trees.feature[original] >= 0
-    used = np.unique(trees.feature[trees.feature >= 0])
-    keys = keys_of(trees.threshold)
-    tables = [np.unique(keys[trees.feature == feature]) for feature in used.tolist()]
+    used, tables = _tables(trees)
     known = _known(trees, shape, original, used, tables)
     number = np.empty(len(original), np.int64)
     number[original] = np.arange(len(original))
@@ -192,6 +192,19 @@ def _lanes(nodes: int) -> int:
     return lanes
 
 
+def _tables(trees: TreeEnsemble) -> tuple[Ints, list[Ints]]:
+    """Return the features in use, rising, and the distinct keys of each one's thresholds."""
+    splits = trees.feature >= 0
+    feature, key = trees.feature[splits].astype(np.int64), keys_of(trees.threshold[splits])
+    order = np.lexsort((key, feature))
+    feature, key = feature[order], key[order]
+    fresh = np.ones(len(key), bool)
+    fresh[1:] = (np.diff(feature) != 0) | (np.diff(key) != 0)
+    feature, key = feature[fresh], key[fresh]
+    starts = np.flatnonzero(np.diff(feature, prepend=-1))
+    return feature[starts], np.split(key, starts[1:]) if len(starts) else []
+
+
 def _known(
     trees: TreeEnsemble, shape: Shape, original: Ints, used: Ints, tables: Sequence[Ints]
 ) -> Nodes:
@@ -200,10 +213,12 @@ def _known(
     feature = trees.feature[original]
     known.feature = np.where(known.inner, np.searchsorted(used, feature), -1)
     known.missing = trees.missing_left[original]
-    keys = keys_of(trees.threshold[original])
-    for number, table in enumerate(tables):
-        part = known.feature == number
-        known.place[part] = np.searchsorted(table, keys[part])
+    sizes = np.array([len(table) for table in tables], np.int64)
+    every = np.repeat(np.arange(len(tables)), sizes) * _KEYS + np.concatenate([used[:0], *tables])
+    asked = known.feature * _KEYS + keys_of(trees.threshold[original])
+    start = np.append(np.cumsum(sizes) - sizes, 0)
+    places = np.searchsorted(every, asked) - start[known.feature]
+    known.place[known.inner] = places[known.inner]
     return known
 
 

@@ -123,6 +123,18 @@ def _plan(table: Ints) -> _Plan:
     return min(plain, made, key=_bits)
 
 
+def _plans(tables: Sequence[Ints]) -> list[_Plan]:
+    """Return how tables are written; of sets of categories thousands are the same."""
+    known: dict[bytes, _Plan] = {}
+    found = []
+    for table in tables:
+        key = table.tobytes()
+        if key not in known:
+            known[key] = _plan(table)
+        found.append(known[key])
+    return found
+
+
 def _gaps(numbers: Ints, first: int) -> _Plan:
     gaps = np.diff(numbers) - 1
     usual = round(float(lengths(gaps).mean())) if len(gaps) else 0
@@ -157,7 +169,7 @@ def code_tables(coder: Coder, tables: Sequence[Ints] | None, count: int, most: i
         When tables that are read have more than ``most`` keys in all, or numbers that no
         float32 has.
     """
-    plans = None if tables is None else [_plan(table) for table in tables]
+    plans = None if tables is None else _plans(tables)
 
     def told(name: str, which: Ints | slice = slice(None)) -> Ints | None:
         if plans is None:
