@@ -93,6 +93,8 @@ class Life:
     """What was decided of the features before the search."""
     spent: float = 0.0
     """Seconds that deciding it took, which the search has less."""
+    began: float = field(default_factory=time.monotonic)
+    """When this process began with it; a run that goes on began before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,8 +243,8 @@ def _beside(
 
 
 def _allowed(life: Life, took: float) -> float | None:
-    """Return how many seconds measuring forms may take: a share of what came before, which is what
-    weighing features, searching, and training the winner on all rows took.
+    """Return how many seconds measuring forms may take: a share of what came before, which is at
+    least what weighing features, searching, and training the winner on all rows took.
 
     None in deterministic mode, where no clock is to decide, and where it is not known.
     """
@@ -250,7 +252,7 @@ def _allowed(life: Life, took: float) -> float | None:
     if life.config.search.parallel == 1 or not searches:
         return None
     before = float(searches[-1]["record"].get("seconds") or 0.0) + life.spent + took
-    return max(EXPLORING_LEAST, EXPLORING * before)
+    return max(EXPLORING_LEAST, EXPLORING * max(before, time.monotonic() - life.began))
 
 
 def _soft_seconds(life: Life, recipe: Recipe) -> float:

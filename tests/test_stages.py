@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -110,7 +111,7 @@ def test_contributions_add_up_to_what_the_bundle_answers(finished):
 def test_measuring_forms_may_take_a_share_of_what_came_before_but_one_worker_has_no_clock(life):
     raw = {"data": {"source": "a", "target": "y"}}
     life.config = parse(raw)
-    life.spent = 20.0
+    life.spent, life.began = 20.0, time.monotonic()
     assert stages._allowed(life, 30.0) is None
     for seconds in (9.0, 400.0):
         life.ledger.finish_stage("search", str(seconds), {"seconds": seconds})
@@ -120,6 +121,9 @@ def test_measuring_forms_may_take_a_share_of_what_came_before_but_one_worker_has
     life.config, life.spent = parse(raw), 0.0
     life.ledger.finish_stage("search", "short", {"seconds": 1.0})
     assert stages._allowed(life, 1.0) == stages.EXPLORING_LEAST
+    # Choosing among trials and mixing them took its time too.
+    life.began -= 100.0
+    assert stages._allowed(life, 1.0) == pytest.approx(100 * stages.EXPLORING, rel=0.05)
 
 
 def test_a_form_that_the_proof_is_likely_to_refuse_is_told_before(life):
