@@ -108,6 +108,10 @@ class _Way:
         How many more may lie between others.
     sought : bool
         Whether the next one is finer than the last, which lost too much.
+    good, bad : Config or None
+        The last that was good, and the last that was not.
+    passed : list of Config
+        Those that were taken from ``finer``.
     """
 
     technique: Compressor
