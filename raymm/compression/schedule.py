@@ -67,10 +67,9 @@ class Schedule:
         """Whether no time is left."""
         return self.left is not None and self.left() <= 0
 
-    @property
-    def hurried(self) -> bool:
-        """Whether there is hardly time for two more forms, each as slow as the slowest so far."""
-        return self.bounded and self.free < 2 * max(self.took.values(), default=0.0)
+    def hurried(self, forms: int) -> bool:
+        """Whether there is hardly time for so many more, each as slow as the slowest so far."""
+        return self.bounded and self.free < forms * max(self.took.values(), default=0.0)
 
     @property
     def free(self) -> float:
@@ -99,8 +98,9 @@ class Schedule:
         ['b', 'd', 'g']
         """
         if self.most is None:
-            # With time for one form alone, one that is too coarse would leave nothing.
-            first = 0 if self.hurried else (len(recipes) - finer) // 2
+            first = (len(recipes) - finer) // 2
+            # Without time to come back, one that is too coarse would leave nothing.
+            first = 0 if self.hurried(1 + first) else first
             return list(recipes), finer + first
         left = [*recipes[:finer][finer // 2 :][:1], *recipes[finer:]]
         if len(left) > self.most:
