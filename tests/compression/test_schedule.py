@@ -35,12 +35,12 @@ def test_without_a_clock_everything_is_tried():
 
 def test_where_there_is_no_time_to_come_back_the_finest_comes_first():
     recipes = [{"bits": bits} for bits in (14, 12, 8, 6, 5, 4, 3)]
-    clock = Clock(24.0)
+    clock = Clock(42.0)
     plan = Schedule(left=clock)
     assert plan.some(recipes, 2) == (recipes, 4)
     assert run(plan, clock, "slow", 6.0)
     assert plan.some(recipes, 2) == (recipes, 4)
-    clock.now = 17.0
+    clock.now = 35.0
     assert plan.some(recipes, 2) == (recipes, 2)
     assert Schedule().some(recipes, 2) == (recipes, 4)
 
