@@ -18,7 +18,6 @@ in any case."""
 SURE = 0.5
 """Share of the time that is left for measuring forms, however long training the bundle took that is
 measured."""
-
 OTHERS = 2.0
 """What a form of another technique may take, as a share of the slowest so far: with 15 s left after
 one of 3.4 s, one of letter's took 8 s, and there was no time for a finer one."""
