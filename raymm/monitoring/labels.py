@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.monitoring.arrays import from_text, to_text
+from raymm.monitoring.waiting import KEY_BYTES, Waiting
 
-KEY_BYTES = 16
 SURELY_AWAY = 30 * 86400.0
 """Seconds after the last thinning from which a label without a prediction is taken for nobody's."""
 LONGEST_LABEL = 500
@@ -49,12 +49,6 @@ class Pair(NamedTuple):
     truth: float
     delay: float
     key: int = 0
-
-
-class _Waiting(NamedTuple):
-    number: int
-    told_at: float
-    row: bytes
 
 
 @dataclass(slots=True)
@@ -95,7 +89,7 @@ class Labels:
     def __init__(self, *, most: int) -> None:
         self.most = most
         self.counts = dict.fromkeys(COUNTS, 0)
-        self._waiting: dict[int, OrderedDict[bytes, _Waiting]] = {}
+        self._waiting: dict[int, Waiting] = {}
         self._told: OrderedDict[bytes, _Told] = OrderedDict()
         self._next = 0
         self._early = 0  # labels told that no prediction has come to
@@ -134,34 +128,50 @@ class Labels:
         read: Read,
     ) -> list[Pair]:
         """Take in predictions, a row each id; return those whose labels came before them."""
-        data = np.ascontiguousarray(predictions).tobytes()
-        width = len(data) // max(len(ids), 1)
-        waiting = self._waiting.setdefault(version, OrderedDict())
-        found = []
-        for place, name in enumerate(ids):
-            key = key_of(name)
-            number, self._next = self._next, self._next + 1
-            self.counts["predictions"] += 1
-            told = self._told.get(key)
-            if key in waiting or (told is not None and version in told.versions):
-                self.counts["repeated"] += 1
-                continue
-            row = data[place * width : (place + 1) * width]
-            truth = None if told is None else read(version, told.label)
-            if told is not None and truth is None and not told.versions:
-                del self._told[key]  # so that the right one, told later, is no second
-                self._alone(told, -1)
-                self.counts["unreadable"] += 1
-            if told is None or truth is None:
-                waiting[key] = _Waiting(number, now, row)
-                continue
-            if not told.versions:
-                self._alone(told, -1)
-            told.versions += (version,)
-            found.append(Pair(version, number, row, truth, 0.0, _short(key)))
+        waiting = self._waiting.setdefault(version, Waiting())
+        first, count = self._next, len(ids)
+        if not count:
+            return []
+        rows = np.frombuffer(predictions.tobytes(), np.uint8).reshape(count, -1)
+        keys = [key_of(name) for name in ids]
+        self._next += count
+        self.counts["predictions"] += count
+        distinct = dict.fromkeys(keys)
+        known = not self._told.keys().isdisjoint(distinct.keys()) or waiting.shares_any(distinct)
+        staying, found = list(range(count)), []
+        if known or len(distinct) < count:
+            staying = []
+            seen: set[bytes] = set()
+            for place, key in enumerate(keys):
+                told = self._told.get(key)
+                again = key in seen or key in waiting
+                if again or (told is not None and version in told.versions):
+                    self.counts["repeated"] += 1
+                    continue
+                truth = None if told is None else self._early_label(version, key, told, read)
+                if truth is None:
+                    seen.add(key)
+                    staying.append(place)
+                    continue
+                row = rows[place].tobytes()
+                found.append(Pair(version, first + place, row, truth, 0.0, _short(key)))
+        chosen = np.array(staying, np.int64)
+        waiting.add([keys[place] for place in staying], first + chosen, now, rows[chosen])
         if sum(map(len, self._waiting.values())) > self.most:
             self._thin(now)
         return found
+
+    def _early_label(self, version: int, key: bytes, told: _Told, read: Read) -> float | None:
+        """Bring a label that came first to its prediction; None where it cannot be read."""
+        truth = read(version, told.label)
+        if not told.versions:
+            self._alone(told, -1)
+        if truth is not None:
+            told.versions += (version,)
+        elif not told.versions:
+            del self._told[key]  # so that the right one, told later, is no second
+            self.counts["unreadable"] += 1
+        return truth
 
     def labelled(
         self, ids: Sequence[str], labels: Sequence[Any], *, now: float, read: Read
@@ -212,30 +222,29 @@ class Labels:
 
     def _thin(self, now: float) -> None:
         """Let predictions give way, ids as a whole, until an eighth of the room is free."""
-        newest: dict[bytes, int] = {}
-        counts: dict[bytes, int] = {}
-        for waiting in self._waiting.values():
-            for key, one in waiting.items():
-                newest[key] = max(one.number, newest.get(key, 0))
-                counts[key] = counts.get(key, 0) + 1
-        keys = np.frombuffer(b"".join(newest), "<u8").reshape(-1, 2)
-        ages = self._next - np.fromiter(newest.values(), np.int64, len(newest))
-        each = np.fromiter(counts.values(), np.int64, len(counts))
-        shares = _shares(keys[:, 1])
+        waiting = self._waiting
+        keys = np.concatenate([one.keys() for one in waiting.values()])
+        numbers = np.concatenate([one.numbers() for one in waiting.values()])
+        first, group = _grouped(keys, numbers, alone=len(waiting) == 1)
+        ages = self._next - numbers[first]
+        each = np.bincount(group, minlength=len(first))
+        shares = _shares(keys[first, 1])
         half = self.most // 2
-        order = np.argsort(ages)
+        order = np.argsort(ages, kind="stable")
         whole = int(np.searchsorted(np.cumsum(each[order]), half, side="right"))
         room = self.most - (self.most - half) // 4 - int(each[order[:whole]].sum())
         older = order[whole:]
         older = older[np.argsort(shares[older] * ages[older], kind="stable")]
         lost = older[int(np.searchsorted(np.cumsum(each[older]), room, side="right")) :]
-        gone = [key.tobytes() for key in keys[lost]]
-        for version, waiting in self._waiting.items():
-            before = len(waiting)
-            for key in gone:
-                waiting.pop(key, None)
-            self._thinned[version] = self._thinned.get(version, 0) + before - len(waiting)
-            self.counts["thinned"] += before - len(waiting)
+        stays = np.ones(len(first), np.bool_)
+        stays[lost] = False
+        start = 0
+        for version, one in waiting.items():
+            before = len(one)
+            one.keep(stays[group[start : start + before]])
+            start += before
+            self._thinned[version] = self._thinned.get(version, 0) + before - len(one)
+            self.counts["thinned"] += before - len(one)
         self._least = float(shares[lost].min(initial=self._least))
         self._thinned_at = now
 
@@ -252,7 +261,7 @@ class Labels:
                 "at": self._thinned_at,
                 "of": {str(v): count for v, count in self._thinned.items()},
             },
-            "waiting": {str(v): _packed(waiting) for v, waiting in self._waiting.items()},
+            "waiting": {str(v): waiting.state() for v, waiting in self._waiting.items()},
             "told": {
                 "keys": to_text(np.frombuffer(b"".join(self._told), np.uint8)),
                 "labels": [one.label for one in told],
@@ -274,7 +283,7 @@ class Labels:
         thinning = state.get("thinning", {"least": 1.0, "at": 0.0, "of": {}})
         self._least, self._thinned_at = float(thinning["least"]), float(thinning["at"])
         self._thinned = {int(v): int(count) for v, count in thinning["of"].items()}
-        self._waiting = {int(v): _unpacked(packed) for v, packed in state["waiting"].items()}
+        self._waiting = {int(v): Waiting().restore(one) for v, one in state["waiting"].items()}
         told = state["told"]
         kinds = [tuple(map(int, kind)) for kind in told["versions"]]
         codes = from_text(told["brought"], np.int32).tolist()
@@ -303,30 +312,24 @@ def _short(key: bytes) -> int:
     return int.from_bytes(key[:8], "little", signed=True)
 
 
-def _packed(waiting: Mapping[bytes, _Waiting]) -> dict[str, Any]:
-    rows = list(waiting.values())
-    return {
-        "keys": to_text(np.frombuffer(b"".join(waiting), np.uint8)),
-        "numbers": to_text(np.array([one.number for one in rows], np.int64)),
-        "told_at": to_text(np.array([one.told_at for one in rows], np.float64)),
-        "widths": to_text(np.array([len(one.row) for one in rows], np.int32)),
-        "rows": to_text(np.frombuffer(b"".join(one.row for one in rows), np.uint8)),
-    }
+def _grouped(
+    keys: npt.NDArray[np.uint64], numbers: npt.NDArray[np.int64], *, alone: bool
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the newest place of each distinct key, shape (k,), and each place's key, shape (n,).
+
+    ``keys`` have the shape (n, 2), ``numbers`` (n,); ``alone`` says that no key is there twice.
+    """
+    if alone:
+        every = np.arange(len(keys))
+        return every, every
+    order = np.lexsort((numbers, keys[:, 1], keys[:, 0]))
+    ordered = keys[order]
+    ends = np.append((ordered[1:] != ordered[:-1]).any(axis=1), True)
+    group = np.empty(len(keys), np.intp)
+    group[order] = np.cumsum(ends) - ends
+    return order[ends], group
 
 
-def _unpacked(packed: Mapping[str, Any]) -> OrderedDict[bytes, _Waiting]:
-    numbers = from_text(packed["numbers"], np.int64).tolist()
-    times = from_text(packed["told_at"], np.float64).tolist()
-    widths = from_text(packed["widths"], np.int32).tolist()
-    data = from_text(packed["rows"], np.uint8).tobytes()
-    if sum(widths) != len(data) or min(widths, default=0) < 0:
-        raise ValueError("its predictions do not add up")
-    ends = np.cumsum(widths, dtype=np.int64).tolist()
-    rows = (data[end - width : end] for end, width in zip(ends, widths, strict=True))
-    each = zip(_keys(packed["keys"]), numbers, times, rows, strict=True)
-    return OrderedDict((key, _Waiting(number, at, row)) for key, number, at, row in each)
-
-
-def _keys(text: str) -> Iterator[bytes]:
+def _keys(text: str) -> list[bytes]:
     data = from_text(text, np.uint8).tobytes()
-    return (data[start : start + KEY_BYTES] for start in range(0, len(data), KEY_BYTES))
+    return [data[start : start + KEY_BYTES] for start in range(0, len(data), KEY_BYTES)]
