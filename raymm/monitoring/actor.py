@@ -28,7 +28,8 @@ from raymm.config import NAME_PATTERN
 from raymm.errors import ConfigError, NotFound, RegistryError, ServingError
 from raymm.monitoring.announcing import Announced, Announcing
 from raymm.monitoring.copied import Away, Copied
-from raymm.monitoring.merging import Gathering, merge, size
+from raymm.monitoring.gathering import Gathering
+from raymm.monitoring.merging import merge, size
 from raymm.monitoring.observer import Observer
 from raymm.sections import MonitoringConfig
 
@@ -289,15 +290,17 @@ class ActorWatcher:
 
     def tell(self, batch: Batch) -> None:
         """Put a batch into the buffer, or drop it where that is full."""
-        rows, more = max(batch.rows, 1), size(batch)
+        rows, more = max(batch.rows, 1), 0
         with self._lock:
-            if self._rows + rows > MOST_ROWS or self._bytes + more > MOST_BYTES:
+            if self._rows + rows <= MOST_ROWS:
+                more = self._buffer.add(batch, MOST_BYTES - self._bytes)
+            if not more:
                 self._dropped += 1
                 return
-            self._buffer.add(batch)
             self._rows += rows
             self._bytes += more
-        self._begin()
+        if self._thread is None:
+            self._begin()
 
     def learn(self, feedback: Feedback) -> None:
         """Put true labels into the buffer, or drop them where that is full."""

@@ -123,8 +123,7 @@ class Judged:
         self._rows[place] = rows
         self._count += len(fitting)
         self.joined += len(fitting)
-        for pair in fitting:
-            self.delays.add(pair.delay)
+        self.delays.add(*(pair.delay for pair in fitting))
 
     def _make_room(self, more: int) -> None:
         """Let ``more`` rows in; rows beyond half as many again as are kept are dropped first."""

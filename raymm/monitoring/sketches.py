@@ -151,14 +151,15 @@ class Latencies:
         """How many durations were added."""
         return sum(self.buckets.values())
 
-    def add(self, seconds: float) -> None:
-        """Count one duration in seconds; one that is not finite is passed over."""
-        if not math.isfinite(seconds):
-            return
-        bounded = min(max(seconds, self._SHORTEST), self._LONGEST)
-        bucket = math.ceil(math.log(bounded) / self._WIDTH)
-        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
-        self.sum += max(seconds, 0.0)
+    def add(self, *seconds: float) -> None:
+        """Count durations in seconds; those that are not finite are passed over."""
+        told = np.array(seconds, np.float64)
+        told = told[np.isfinite(told)]
+        self.sum += float(np.maximum(told, 0.0).sum())
+        logs = np.log(np.clip(told, self._SHORTEST, self._LONGEST))
+        places = np.ceil(logs / self._WIDTH).astype(np.int64)
+        for bucket, count in Counter(places.tolist()).items():
+            self.buckets[bucket] = self.buckets.get(bucket, 0) + count
 
     def quantile(self, share: float) -> float | None:
         """Return the duration that ``share`` (0 to 1) of them do not exceed, or None if empty.

@@ -38,8 +38,7 @@ class Traffic(Monitor):
             self._fail(batch.error, len(told))
             return
         self._rows += batch.rows
-        for seconds in told:
-            self._latencies.add(seconds)
+        self._latencies.add(*told)
 
     def _fail(self, error: str, count: int) -> None:
         if error not in self._errors and len(self._errors) >= MOST_ERRORS:

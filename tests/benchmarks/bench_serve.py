@@ -164,7 +164,7 @@ class Beside:
     """A watcher whose thread sends merged batches to an observer's process, twice a second."""
 
     def __init__(self, folder):
-        from raymm.monitoring.merging import Gathering
+        from raymm.monitoring.gathering import Gathering
 
         command = [sys.executable, __file__, "observer", str(folder)]
         self.pipe = subprocess.Popen(command, stdin=subprocess.PIPE).stdin

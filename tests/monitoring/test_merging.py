@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymm.artifacts import Batch, ColumnStatistics, Feedback, Statistics
-from raymm.monitoring.merging import EACH, TOGETHER, Gathering, merge, size
+from raymm.monitoring.merging import EACH, merge, size
 from raymm.plugins import monitors
 from raymm.sections import MonitoringConfig
 
@@ -100,44 +100,6 @@ def test_ids_stay_with_their_rows():
     assert named.ids == ("a", "b", "c", "d")
     assert named.predictions.tolist() == [1, 1, 3, 3]
     assert nameless.ids == ()
-
-
-@pytest.mark.slow
-@given(batches())
-def test_what_is_gathered_as_it_comes_is_what_is_merged_at_once(told):
-    gathering = Gathering()
-    for batch in told * 8:
-        gathering.add(batch)
-    one, other = merge(gathering.take()), merge(told * 8)
-    assert len(one) == len(other)
-    for left, right in zip(one, other, strict=True):
-        assert (left.version, left.error, left.rows) == (right.version, right.error, right.rows)
-        assert (left.merged or (left.seconds,)) == (right.merged or (right.seconds,))
-        for name, values in left.tensors.items():
-            np.testing.assert_array_equal(values, right.tensors[name])
-    assert gathering.take() == []
-
-
-def test_few_wait_one_by_one():
-    gathering = Gathering()
-    for _ in range(10 * TOGETHER + 1):
-        rows = np.zeros(1, np.float32)
-        gathering.add(Batch(rows=1, version=1, seconds=0.1, tensors={"x": rows}, predictions=rows))
-    assert [batch.rows for batch in gathering.take()] == [TOGETHER] * 10 + [1]
-
-
-def test_a_request_of_many_rows_is_not_copied_as_it_comes_and_keeps_its_place():
-    def told(rows, value):
-        values = np.full(rows, value, np.float32)
-        return Batch(rows=rows, version=1, seconds=0.1, tensors={"x": values}, predictions=values)
-
-    gathering, large = Gathering(), told(TOGETHER + 1, 3)
-    for batch in (told(1, 1), told(1, 2), large, told(1, 4)):
-        gathering.add(batch)
-    taken = gathering.take()
-    assert taken[1] is large
-    assert [batch.rows for batch in taken] == [2, TOGETHER + 1, 1]
-    assert merge(taken)[0].tensors["x"].tolist() == [1, 2, *[3] * (TOGETHER + 1), 4]
 
 
 def test_sizes_are_of_arrays_texts_and_ids() -> None:
