@@ -30,7 +30,7 @@ from raymm.monitoring.announcing import Announced, Announcing
 from raymm.monitoring.copied import Away, Copied
 from raymm.monitoring.gathering import Gathering
 from raymm.monitoring.merging import merge, size
-from raymm.monitoring.observer import Observer
+from raymm.monitoring.observer import Observer, give_way
 from raymm.sections import MonitoringConfig
 
 NAMESPACE = "raymm"
@@ -56,6 +56,7 @@ class MonitorActor:
     def __init__(
         self, name: str, config: Mapping[str, Any], state_dir: str, away: Away | None = None
     ) -> None:
+        give_way()
         settings = MonitoringConfig.model_validate(config)
         self._period = settings.flush or 5.0
         self._life = uuid.uuid4().hex

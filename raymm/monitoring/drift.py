@@ -17,8 +17,9 @@ fair share.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Self
 
 import numpy as np
@@ -84,10 +85,14 @@ def judge(reference: Counts, counts: Counts, *, whole: float, share: float) -> V
 
 def excess(reference: Counts, counts: Counts, alpha: float) -> tuple[str, ...]:
     """Return which of missing and unlisted values are too many, each at ``alpha``."""
-    if not reference.sum() or not counts.sum():
-        return ()
-    cells = {"missing": -1, "unlisted": -2}
-    return tuple(name for name, cell in cells.items() if surplus(reference, counts, cell) < alpha)
+    kept, seen = reference.tolist(), counts.tolist()
+    m, n = sum(kept), sum(seen)
+    return tuple(
+        name
+        for name, cell in (("missing", -1), ("unlisted", -2))
+        # At most their share is never too many, and nearly always so.
+        if seen[cell] * m > kept[cell] * n and m and surplus(reference, counts, cell) < alpha
+    )
 
 
 def predicted(predictions: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -216,7 +221,7 @@ class Drift(Monitor):
         for place, name in enumerate(names):
             known = self._cells[name].reference[:-2]
             reference[place, : len(known)] = known
-            counts[place, : len(known)] = np.sum(self._blocks[name], axis=0)[:-2]
+            counts[place, : len(known)] = _total(self._blocks[name])[:-2]
         return displacement(reference, counts).tolist() if names else []
 
     def _remark(self, name: str, reasons: tuple[str, ...]) -> None:
@@ -226,7 +231,7 @@ class Drift(Monitor):
 
     def _close(self) -> None:
         """End the window: judge it as a whole."""
-        window = {name: np.sum(blocks[-LOOKS:], axis=0) for name, blocks in self._blocks.items()}
+        window = {name: _total(blocks[-LOOKS:]) for name, blocks in self._blocks.items()}
         active = [name for name, counts in window.items() if counts.any()]
         for name in active:
             verdict = judge(
@@ -370,6 +375,11 @@ class Drift(Monitor):
             own.insert(0, np.zeros_like(cells.counts))
         for ago, block in enumerate(reversed(blocks), 1):
             own[-ago] = own[-ago] + np.asarray(block, np.int64)
+
+
+def _total(blocks: Sequence[Counts]) -> Counts:
+    """Return the sum of some counts of the same cells; np.sum takes thrice the time."""
+    return reduce(np.add, blocks)
 
 
 def _learned(state: Mapping[str, Any]) -> ColumnStatistics:

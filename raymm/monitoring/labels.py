@@ -14,10 +14,10 @@ one id stays or goes together.
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -300,7 +300,8 @@ class Labels:
 
 def key_of(name: str) -> bytes:
     """Return what stands for an id: `KEY_BYTES` bytes of its hash."""
-    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
+    text = name.encode() if name.isascii() else name.encode("utf-8", "surrogatepass")
+    return blake2b(text, digest_size=KEY_BYTES).digest()
 
 
 def _shares(halves: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:

@@ -198,9 +198,10 @@ class Beside:
 
 def observe(folder):
     """Be the process that `Beside` tells, until it ends."""
-    from raymm.monitoring.observer import Observer
+    from raymm.monitoring.observer import Observer, give_way
     from raymm.sections import MonitoringConfig
 
+    give_way()
     path = Path(folder) / "monitor.json"
     observer = Observer("bench", config=MonitoringConfig(), path=path, clock=time.time)
     with contextlib.suppress(EOFError, KeyboardInterrupt):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from raymm.artifacts import Batch, ColumnStatistics, Feedback, Statistics, Target, as_record
 from raymm.errors import RegistryError
 from raymm.monitoring import observer as module
-from raymm.monitoring.observer import FORGOTTEN_AFTER, MOST_VERSIONS, Observer
+from raymm.monitoring.observer import FORGOTTEN_AFTER, MOST_VERSIONS, NICENESS, Observer, give_way
 from raymm.sections import MonitoringConfig
 
 COLUMN = ColumnStatistics(
@@ -359,3 +359,17 @@ def test_a_challenger_is_compared_on_the_rows_that_the_champion_answered_too(
     assert (found["n"], found["old"], found["new"]) == (100, 0.75, 0.88)
     assert found["gain"] == pytest.approx(0.13)
     assert "paired" not in watched.report()["versions"]["1"]
+
+
+def test_who_observes_comes_after_who_serves() -> None:
+    found: list[int] = []
+
+    def observe() -> None:
+        found.append(os.getpriority(os.PRIO_PROCESS, 0))
+        give_way()
+        found.append(os.getpriority(os.PRIO_PROCESS, 0))
+
+    thread = threading.Thread(target=observe)  # on Linux each thread has its own
+    thread.start()
+    thread.join()
+    assert found[1] == min(found[0] + NICENESS, 19)
