@@ -373,3 +373,13 @@ def test_who_observes_comes_after_who_serves() -> None:
     thread.start()
     thread.join()
     assert found[1] == min(found[0] + NICENESS, 19)
+
+
+def test_who_may_not_give_way_observes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(more: int) -> int:
+        raise PermissionError(more)
+
+    monkeypatch.setattr(os, "nice", refuse)
+    give_way()
+    monkeypatch.delattr(os, "nice")
+    give_way()
