@@ -14,9 +14,10 @@ make together is compared with it before they are written; a graph that they do 
 whole. A ZIP file was not chosen because Python's reader cannot bound what one read of an LZMA
 member unpacks to.
 
-Version 1 had a JSON manifest and one .xz stream each for the graph and the three records;
-`raymm.bundle.version_1` reads it. To raise the version: write the new number, keep the old reader,
-and add a file that it wrote to the tests.
+Version 2 had no trees that mixtures tell what to expect of (`raymm.bundle.mixing`); each part of
+trees says whether they do, so the same code reads both. Version 1 had a JSON manifest and one .xz
+stream each for the graph and the three records; `raymm.bundle.version_1` reads it. To raise the
+version: write the new number, keep the old reader, and add a file that it wrote to the tests.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from raymm.bundle.records import LARGEST_VALUES, from_text, to_text, values
 from raymm.bundle.safety import require_safe
 from raymm.errors import BundleError
 
-VERSION = 2
+VERSION = 3
 MAGIC = b"raymm\x00\r\n"
 LARGEST_GRAPH = 1 << 30
 """Bytes of all parts of the graph, unpacked."""

@@ -15,11 +15,15 @@ See ``docs/bundle.md`` for the format and `raymm.bundle.entropy` for the coder.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from raymm.bundle import mixed_values
 from raymm.bundle.entropy import Coder, Counts, Ints, Reader, Writer, quantities
+from raymm.bundle.mixed_nodes import MixedGrower
+from raymm.bundle.mixed_values import MixedPlaces
 from raymm.bundle.parts import DAMAGED
 from raymm.bundle.tree_nodes import (
     LARGEST_NODES,
@@ -27,13 +31,14 @@ from raymm.bundle.tree_nodes import (
     MOST_LEVELS,
     NODES_A_LEVEL,
     Budget,
+    Growing,
     Nodes,
     code_missing,
     code_nodes,
 )
-from raymm.bundle.tree_order import OTHER, Shape, arranged, code_order, order_of
+from raymm.bundle.tree_order import Shape, arranged, code_order, order_of
 from raymm.bundle.tree_tables import SIGN, code_tables, keys_of, values_of
-from raymm.bundle.tree_values import Leaves, code_leaves
+from raymm.bundle.tree_values import Leaves, Placing, code_leaves
 from raymm.errors import BundleError
 from raymm.models.trees import TreeEnsemble
 
@@ -45,7 +50,9 @@ FEW_LEVELS = 600
 """Levels beyond which more trees are coded together, so that several ensembles fit into a file."""
 _DENSITY = 64
 """Nodes told by a byte at most: no real file tells as many; a hostile one cannot ask for more."""
-_STRICT, _AVERAGED, _ORDER = 1, 2, 4
+_STRICT, _AVERAGED, _ORDER, _MIXED = 1, 2, 4, 16
+MIXED_NODES = 1 << 16
+"""Nodes up to which mixtures tell what to expect: larger ensembles would take long."""
 _KEYS = 1 << 33
 """More than any key of a threshold."""
 _HEAD = 8
@@ -81,7 +88,8 @@ def encode(trees: TreeEnsemble) -> bytes:
         key=keys_of(trees.value)[order],
     )
     kind = order_of(shape, original)
-    flags = _STRICT * trees.strict + _AVERAGED * trees.averaged + _ORDER * kind
+    mixed = len(inner) <= MIXED_NODES and len(order) <= mixed_values.MOST and not _alike(trees)
+    flags = _STRICT * trees.strict + _AVERAGED * trees.averaged + _ORDER * kind + _MIXED * mixed
     lanes = _lanes(len(inner))
     head = [len(inner), len(trees.roots), bunch, lanes]
     head += [len(used), trees.trees_per_round, flags, len(trees.base)]
@@ -89,10 +97,11 @@ def encode(trees: TreeEnsemble) -> bytes:
     _code_features(coder, used, len(used))
     code_tables(coder, tables, len(used), len(inner))
     sizes = np.array([len(table) for table in tables], np.int64)
-    nodes = code_nodes(coder, len(trees.roots), bunch, sizes, known)
+    by = _expecting(mixed, sizes, len(trees.base))
+    nodes = code_nodes(coder, len(trees.roots), bunch, sizes, known, by=by[0])
     code_missing(coder, nodes, _positive(nodes, tables), known)
     code_order(coder, shape, kind, original)
-    code_leaves(coder, nodes, len(trees.base), leaves)
+    code_leaves(coder, nodes, len(trees.base), leaves, by[1])
     base = trees.base.astype("<f4").tobytes()
     return b"".join([*map(_varint, head), base, coder.finish()])
 
@@ -119,10 +128,11 @@ def decode(data: bytes | memoryview, budget: Budget | None = None) -> TreeEnsemb
     sizes = np.array([len(table) for table in tables], np.int64)
     if (sizes == 0).any():
         raise _damaged("must have thresholds for each of their features")
-    nodes = code_nodes(coder, trees, bunch, sizes, count, budget=budget)
+    by = _expecting(flags >= _MIXED, sizes, outputs)
+    nodes = code_nodes(coder, trees, bunch, sizes, count, budget=budget, by=by[0])
     code_missing(coder, nodes, _positive(nodes, tables), None)
-    number = code_order(coder, nodes.shape, flags // _ORDER, None)
-    leaves = code_leaves(coder, nodes, outputs, None)
+    number = code_order(coder, nodes.shape, flags % _MIXED // _ORDER, None)
+    leaves = code_leaves(coder, nodes, outputs, None, by[1])
     coder.finish()
     back = np.argsort(number)
     inner = nodes.inner[back]
@@ -205,6 +215,23 @@ def _tables(trees: TreeEnsemble) -> tuple[Ints, list[Ints]]:
     return feature[starts], np.split(key, starts[1:]) if len(starts) else []
 
 
+def _expecting(mixed: bool, sizes: Ints, outputs: int) -> tuple[Growing | None, Placing | None]:
+    """Return what codes nodes and values' places; None for what `code_nodes` has itself."""
+    if not mixed:
+        return None, None
+    return partial(MixedGrower, outputs=outputs), MixedPlaces(sizes)
+
+
+def _alike(trees: TreeEnsemble) -> bool:
+    """Return whether half of the trees compare what others do: twins alone tell those best."""
+    ends = [*trees.roots[1:].tolist(), len(trees.feature)]
+    seen = {
+        (trees.feature[first:end].tobytes(), trees.threshold[first:end].tobytes())
+        for first, end in zip(trees.roots.tolist(), ends, strict=True)
+    }
+    return 2 * len(seen) <= len(trees.roots)
+
+
 def _known(
     trees: TreeEnsemble, shape: Shape, original: Ints, used: Ints, tables: Sequence[Ints]
 ) -> Nodes:
@@ -268,7 +295,7 @@ def _read_head(data: bytes | memoryview) -> tuple[list[int], int]:
         raise _damaged(f"must have fewer than {count} nodes, {features} features")
     if not 1 <= bunch <= trees <= count or trees > BUNCHES * bunch or lanes != _lanes(count):
         raise _damaged(f"must have other than {trees} trees by {bunch} on {lanes} lanes")
-    if trees_per_round < 1 or flags // _ORDER > OTHER:
+    if trees_per_round < 1 or flags >= 2 * _MIXED or (flags >= _MIXED and count > MIXED_NODES):
         raise _damaged(f"must have other than rounds of {trees_per_round}, flags {flags}")
     if not 1 <= outputs <= (len(data) - start) // 4:
         raise _damaged(f"must have fewer than {outputs} outputs")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +51,7 @@ class Budget:
         """Take a level; raises BundleError where there were too many."""
         self.levels -= 1
         if self.levels < 0:
-            raise _damaged("on too many levels")
+            raise damaged("on too many levels")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,6 +69,9 @@ class Nodes:
         Number of the feature among those in use (-1 at a leaf), and of the threshold in its table.
     missing : bool, shape (nodes,)
         Whether missing values go left.
+    depth, rows : int64, shape (nodes,)
+        How deep the node lies, and a context of how many rows it is likely to hold; known where
+        nodes are expected by mixtures (`raymm.bundle.mixed_nodes`).
     levels : list of slice
     bunch : int
         Trees that are coded together.
@@ -81,6 +86,8 @@ class Nodes:
     feature: Ints
     place: Ints
     missing: npt.NDArray[np.bool_]
+    depth: Ints
+    rows: Ints
     levels: list[slice] = field(default_factory=list)
     bunch: int = 1
 
@@ -104,6 +111,8 @@ class Nodes:
             feature=numbers(),
             place=np.zeros(count, np.int64),
             missing=bits(),
+            depth=np.zeros(count, np.int64),
+            rows=np.zeros(count, np.int64),
         )
 
     @property
@@ -120,6 +129,7 @@ def code_nodes(
     known: Nodes | int,
     *,
     budget: Budget | None = None,
+    by: Growing | None = None,
 ) -> Nodes:
     """Code the nodes of trees, ``bunch`` trees at a time, level by level.
 
@@ -133,6 +143,8 @@ def code_nodes(
         Of these, ``inner``, ``feature``, ``place`` and ``missing`` are looked at.
     budget : Budget, optional
         Of a reader.
+    by : callable, optional
+        Makes what goes through levels; a `Grower`.
 
     Raises
     ------
@@ -140,17 +152,18 @@ def code_nodes(
         When what is read has another number of nodes, or thresholds outside their tables.
     """
     count = known if isinstance(known, int) else len(known.inner)
-    grower = _Grower(coder, sizes, count, None if isinstance(known, int) else known)
+    told = None if isinstance(known, int) else known
+    grower = (by or Grower)(coder, sizes, count, told)
     grower.budget = budget
     for first in range(0, trees, bunch):
         grower.grow(np.arange(first, min(trees, first + bunch)), bunch)
     if grower.end != count:
-        raise _damaged("too few")
+        raise damaged("too few")
     grower.nodes.bunch = bunch
     return grower.nodes
 
 
-class _Grower:
+class Grower:
     """Goes through levels; its counts are what the coder has seen of each kind."""
 
     def __init__(self, coder: Coder, sizes: Ints, count: int, known: Nodes | None) -> None:
@@ -159,28 +172,35 @@ class _Grower:
         self.coder, self.sizes, self.known = coder, sizes, known
         self.nodes = Nodes.blank(count)
         self.end = self.roots = 0
+        self.wide = -(-features // ALPHABET)
+        self.shift = np.zeros(features, np.int64)
+        while (over := (sizes - 1) >> self.shift >= ALPHABET).any():
+            self.shift += over
+        self.most = int(((sizes - 1) >> self.shift).max(initial=0)) + 1
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Make what learns what to expect."""
+        features, count = len(self.sizes), len(self.nodes.tree)
         # Whether a node's threshold is that of its twin; trees that begin alike go on alike.
         self.alike = np.zeros(count + 1, bool)
         self.near, self.far = Counts(_DEPTHS * 3, 2), Counts(_DEPTHS * 9, 2, 4)
         self.same = [(Counts(1, 2), Counts(2 * _DEPTHS, 2, 8)) for _ in range(2)]
         self.all_features = Counts(1, max(features, 1))
-        self.wide = -(-features // ALPHABET)
         self.high = Counts(1, max(self.wide, 1))
         narrow = (features + 1, max(features, 1))
         self.below = Counts(*(narrow if self.wide <= 1 else (self.wide, ALPHABET)), 32)
-        self.shift = np.zeros(features, np.int64)
-        while (over := (sizes - 1) >> self.shift >= ALPHABET).any():
-            self.shift += over
-        most = int(((sizes - 1) >> self.shift).max(initial=0)) + 1
-        self.places = Counts(features, most, 2)
+        self.places = Counts(features, self.most, 2)
 
     def told(self, name: str, ids: Ints) -> Ints | None:
+        """Return what a writer knows of nodes; None for a reader."""
         if self.known is None:
             return None
         values: Ints = getattr(self.known, name)[ids]
         return values.astype(np.int64)
 
     def grow(self, trees: Ints, bunch: int) -> None:
+        """Code a bunch of trees, level by level."""
         nodes, level = self.nodes, slice(self.end, self.end + len(trees))
         self._take(level.stop)
         nodes.tree[level] = trees
@@ -193,21 +213,21 @@ class _Grower:
             nodes.levels.append(level)
             if self.budget is not None:
                 self.budget.take_level()
-            self._split(level, depth)
+            self.split(level, depth)
             ids = level.start + np.flatnonzero(nodes.inner[level])
-            self._features(ids, depth)
-            self._thresholds(ids, depth)
-            level = self._descend(ids)
+            self.features(ids, depth)
+            self.thresholds(ids, depth)
+            level = self.descend(ids)
             depth += 1
             if depth > DEEPEST:
-                raise _damaged("too deep")
+                raise damaged("too deep")
 
     def _take(self, end: int) -> None:
         if end > len(self.nodes.tree):
-            raise _damaged("too many")
+            raise damaged("too many")
         self.end = end
 
-    def _split(self, level: slice, depth: int) -> None:
+    def split(self, level: slice, depth: int) -> None:
         """Code which nodes split, those on the left (and roots) first."""
         nodes, ids = self.nodes, np.arange(level.start, level.stop)
         for side in (False, True):
@@ -229,7 +249,8 @@ class _Grower:
         seen = [(often, np.zeros(len(ids), np.int64)), (where, context)]
         return adaptive(self.coder, seen, told) > 0
 
-    def _features(self, ids: Ints, depth: int) -> None:
+    def features(self, ids: Ints, depth: int) -> None:
+        """Code what nodes that split compare, those that are as their twins first."""
         nodes = self.nodes
         twin = nodes.twin[ids]
         expected = np.where(twin >= 0, nodes.feature[np.maximum(twin, 0)], -1)
@@ -241,7 +262,7 @@ class _Grower:
         rest = ids[nodes.feature[ids] < 0]
         found = self._rest(rest, self.told("feature", rest))
         if (found >= len(self.sizes)).any():
-            raise _damaged("of features that it does not name")
+            raise damaged("of features that it does not name")
         nodes.feature[rest] = found
 
     def _rest(self, ids: Ints, told: Ints | None) -> Ints:
@@ -257,7 +278,7 @@ class _Grower:
         low = None if told is None else told % ALPHABET
         return high * ALPHABET + adaptive(self.coder, [(self.below, high)], low, base=8)
 
-    def _range(self, ids: Ints) -> tuple[Ints, Ints]:
+    def open_places(self, ids: Ints) -> tuple[Ints, Ints]:
         """Return between which places thresholds are that the ones above leave open."""
         nodes, feature = self.nodes, self.nodes.feature[ids]
         low, high = np.zeros(len(ids), np.int64), self.sizes[feature]
@@ -273,9 +294,10 @@ class _Grower:
             node = np.where(above >= 0, above, node)
         return low, high
 
-    def _thresholds(self, ids: Ints, depth: int) -> None:
+    def thresholds(self, ids: Ints, depth: int) -> None:
+        """Code thresholds of nodes that split, those that are as their twins first."""
         nodes = self.nodes
-        low, high = self._range(ids)
+        low, high = self.open_places(ids)
         twin = np.maximum(nodes.twin[ids], 0)
         place = nodes.place[twin]
         able = (nodes.twin[ids] >= 0) & (nodes.feature[twin] == nodes.feature[ids])
@@ -286,23 +308,29 @@ class _Grower:
         self.alike[some[hit]] = True
         left = ~self.alike[ids]
         rest, feature = ids[left], nodes.feature[ids[left]]
-        shift, told = self.shift[feature], self.told("place", rest)
-        limits = (low[left] >> shift, (high[left] - 1 >> shift) + 1)
-        coarse = adaptive(
-            self.coder,
-            [(self.places, feature)],
-            None if told is None else told >> shift,
-            base=3,
-            within=limits,
+        self.placed(
+            rest,
+            (low[left], high[left]),
+            lambda told, limits: adaptive(
+                self.coder, [(self.places, feature)], told, base=3, within=limits
+            ),
         )
-        start = coarse << shift
+
+    def placed(
+        self, ids: Ints, limits: tuple[Ints, Ints], code: Callable[[Ints | None, Any], Ints]
+    ) -> None:
+        """Code places of thresholds between limits: their upper bits by ``code``, then the rest."""
+        nodes, feature = self.nodes, self.nodes.feature[ids]
+        shift, told = self.shift[feature], self.told("place", ids)
+        upper = None if told is None else told >> shift
+        start = code(upper, (limits[0] >> shift, (limits[1] - 1 >> shift) + 1)) << shift
         sizes = np.minimum(self.sizes[feature] - start, 1 << shift)
         if (sizes < 1).any():
-            raise _damaged("with thresholds outside their tables")
-        fine = uniform(self.coder, sizes, None if told is None else told - start)
-        nodes.place[rest] = start + fine
+            raise damaged("with thresholds outside their tables")
+        lower = uniform(self.coder, sizes, None if told is None else told - start)
+        nodes.place[ids] = start + lower
 
-    def _descend(self, ids: Ints) -> slice:
+    def descend(self, ids: Ints) -> slice:
         """Make the children, left and right in turn, and find their twins."""
         nodes = self.nodes
         level = slice(self.end, self.end + 2 * len(ids))
@@ -337,5 +365,10 @@ def code_missing(
     nodes.missing[ids] = adaptive(coder, seen, told) > 0
 
 
-def _damaged(how: str) -> BundleError:
+Growing = Callable[[Coder, Ints, int, "Nodes | None"], "Grower"]
+"""Given a coder, tables' sizes, the number of nodes, and for a writer the nodes."""
+
+
+def damaged(how: str) -> BundleError:
+    """Return the error for nodes that no writer leaves."""
     return BundleError(f"the bundle file is damaged: its trees have nodes {how}. {DAMAGED}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +19,11 @@ OUTPUTS = ALPHABET - 1
 """Outputs at most where leaves add to several."""
 _LOW_BITS = 22
 """Of a float32's key that are written out where values have no table."""
-_LENGTHS = 24
+LENGTHS = 24
 """Of distances in a table: from 0 to 23 bits."""
-_LEARNT = 8
+LEARNT = 8
 """Bits of a distance, with the first, that are learnt."""
-_SAME_OUTPUTS = 64
+SAME_OUTPUTS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,13 @@ class Leaves:
     key: Ints
 
 
-def code_leaves(coder: Coder, nodes: Nodes, outputs: int, known: Leaves | None) -> Leaves:
+def code_leaves(
+    coder: Coder, nodes: Nodes, outputs: int, known: Leaves | None, by: Placing | None = None
+) -> Leaves:
     """Code which outputs leaves add to, and what.
+
+    ``by`` codes values' places in a table, as `code_places` does, which does unless another is
+    given.
 
     Raises
     ------
@@ -64,7 +70,8 @@ def code_leaves(coder: Coder, nodes: Nodes, outputs: int, known: Leaves | None) 
         leaf, output = leaves, usual
     else:
         leaf, output = _code_outputs(coder, leaves, outputs, known)
-    key = _code_keys(coder, nodes, leaf, output, None if known is None else known.key)
+    told = None if known is None else known.key
+    key = _code_keys(coder, nodes, (leaf, output), told, by or code_places)
     return Leaves(leaf=leaf, output=output, key=key)
 
 
@@ -74,7 +81,7 @@ def _code_outputs(
     """Code each leaf's outputs one after another, and its end as one more output."""
     if outputs > OUTPUTS:
         if known is None:
-            raise _damaged("too many outputs")
+            raise damaged("too many outputs")
         raise ValueError(f"there must be at most {OUTPUTS} outputs, but there are {outputs}")
     seen = Counts(outputs + 1, outputs + 1, 4)
     row, last = np.arange(len(leaves)), np.full(len(leaves), -1, np.int64)
@@ -91,12 +98,12 @@ def _code_outputs(
         within = (last[row] + 1, np.full(len(row), outputs + 1))
         output = adaptive(coder, [(seen, last[row] + 1)], told, within=within)
         if (output <= last[row]).any():
-            raise _damaged("outputs out of order")
+            raise damaged("outputs out of order")
         row, output = row[output < outputs], output[output < outputs]
         last[row] = output
         total += len(row)
         if total > LARGEST_VALUES:
-            raise _damaged("too many values")
+            raise damaged("too many values")
         rows.append(row)
         found.append(output)
     which, output = np.concatenate(rows), np.concatenate(found)
@@ -104,8 +111,11 @@ def _code_outputs(
     return leaves[which[order]], output[order]
 
 
-def _code_keys(coder: Coder, nodes: Nodes, leaf: Ints, output: Ints, key: Ints | None) -> Ints:
+def _code_keys(
+    coder: Coder, nodes: Nodes, where: tuple[Ints, Ints], key: Ints | None, by: Placing
+) -> Ints:
     """Code values as places in a table, or in two parts, the first as places in a table."""
+    leaf = where[0]
     told = None if key is None else np.array([_split(key)], np.int64)
     split = adaptive(coder, [(Counts(1, 2), np.zeros(1, np.int64))], told)[0]
     shift = _LOW_BITS if split else 0
@@ -113,8 +123,8 @@ def _code_keys(coder: Coder, nodes: Nodes, leaf: Ints, output: Ints, key: Ints |
     table = code_tables(coder, tables, 1, len(leaf))[0]
     told = None if key is None else np.searchsorted(table, key >> shift << shift)
     if len(table) == 0 and len(leaf):
-        raise _damaged("no values")
-    found = table[_code_places(coder, nodes, leaf, output, table, told)]
+        raise damaged("no values")
+    found = table[by(coder, nodes, where, table, told)]
     if split:
         low = None if key is None else key & ((1 << shift) - 1)
         # Hostile tables may hold any keys.
@@ -123,21 +133,22 @@ def _code_keys(coder: Coder, nodes: Nodes, leaf: Ints, output: Ints, key: Ints |
     return found
 
 
-def _code_places(
-    coder: Coder, nodes: Nodes, leaf: Ints, output: Ints, table: Ints, told: Ints | None
+def code_places(
+    coder: Coder, nodes: Nodes, where: tuple[Ints, Ints], table: Ints, told: Ints | None
 ) -> Ints:
-    """Code each value's place in the table, after the leaf beside it and the leaf's twin."""
+    """Code each value's place in the table, after the leaf beside it and the leaf's twin.
+
+    ``where`` are the leaves and the outputs of the values.
+    """
+    leaf, output = where
     found = np.zeros(len(leaf) + 1, np.int64)
-    beside = _neighbour(leaf, output, leaf - 1, nodes.right[leaf] & ~nodes.inner[leaf - 1])
-    twin = _neighbour(leaf, output, nodes.twin[leaf], nodes.twin[leaf] >= 0)
+    beside = neighbour(where, leaf - 1, nodes.right[leaf] & ~nodes.inner[leaf - 1])
+    twin = neighbour(where, nodes.twin[leaf], nodes.twin[leaf] >= 0)
     places = _Places(coder, table)
-    # Twins are known a bunch later, the leaf beside after all on the left.
-    turn = 2 * (nodes.tree[leaf] // nodes.bunch) + (beside >= 0)
-    order = np.argsort(turn, kind="stable")
-    for part in np.split(order, np.flatnonzero(np.diff(turn[order])) + 1):
+    for part in turns(nodes, leaf, beside):
         known = [np.where(other[part] < 0, -1, found[other[part]]) for other in (beside, twin)]
         values = None if told is None else told[part]
-        found[part] = places.code(known[0], known[1], output[part] % _SAME_OUTPUTS, values)
+        found[part] = places.code(known[0], known[1], output[part] % SAME_OUTPUTS, values)
     return found[:-1]
 
 
@@ -147,11 +158,11 @@ class _Places:
     def __init__(self, coder: Coder, table: Ints) -> None:
         self.coder, self.size = coder, len(table)
         self.middle = int(np.searchsorted(table, SIGN))
-        self.same = Counts(_LENGTHS, 2)
-        self.by_output = Counts(_SAME_OUTPUTS, 2 * _LENGTHS)
-        self.by_beside = Counts(2 * _LENGTHS + 1, 2 * _LENGTHS, 8)
-        self.by_twin = Counts(2 * _LENGTHS + 1, 2 * _LENGTHS, 8)
-        self.inside = Counts(2 * _LENGTHS, ALPHABET // 2, 2, 1)
+        self.same = Counts(LENGTHS, 2)
+        self.by_output = Counts(SAME_OUTPUTS, 2 * LENGTHS)
+        self.by_beside = Counts(2 * LENGTHS + 1, 2 * LENGTHS, 8)
+        self.by_twin = Counts(2 * LENGTHS + 1, 2 * LENGTHS, 8)
+        self.inside = Counts(2 * LENGTHS, ALPHABET // 2, 2, 1)
 
     def code(self, beside: Ints, twin: Ints, output: Ints, told: Ints | None) -> Ints:
         """Code the places of values; those of neighbours are -1 where there is none."""
@@ -170,20 +181,20 @@ class _Places:
         kind = adaptive(self.coder, seen, None if told is None else self._kind(told))
         found[rest] = self._distance(kind, told)
         if ((found < 0) | (found >= self.size)).any():
-            raise _damaged("values outside their table")
+            raise damaged("values outside their table")
         return found
 
     def _kind(self, place: Ints) -> Ints:
         """Return twice the length of the distance from zero, and 1 more below zero."""
         away = place - self.middle
         kind = 2 * lengths(np.abs(away)) + (away < 0)
-        return np.where(place < 0, 2 * _LENGTHS, kind)
+        return np.where(place < 0, 2 * LENGTHS, kind)
 
     def _distance(self, kind: Ints, told: Ints | None) -> Ints:
         """Code what is left of distances of a kind: up to 7 bits by what was seen, then evenly."""
         length = kind // 2
         top: Ints = np.where(length > 0, 1 << np.maximum(length - 1, 0), 0)
-        low = np.maximum(length - _LEARNT, 0)
+        low = np.maximum(length - LEARNT, 0)
         sizes: Ints = 1 << low
         away = None if told is None else np.abs(told - self.middle) - top
         limit = np.maximum(top >> low, 1)
@@ -198,8 +209,19 @@ class _Places:
         return self.middle + np.where(kind % 2, -distance, distance)
 
 
-def _neighbour(leaf: Ints, output: Ints, other: Ints, able: npt.NDArray[np.bool_]) -> Ints:
+def turns(nodes: Nodes, leaf: Ints, beside: Ints) -> list[Ints]:
+    """Return which values are coded together: a bunch's without a leaf beside, then the others.
+
+    Twins are then known a bunch later, the leaf beside after all on the left.
+    """
+    turn = 2 * (nodes.tree[leaf] // nodes.bunch) + (beside >= 0)
+    order = np.argsort(turn, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(turn[order])) + 1)
+
+
+def neighbour(where: tuple[Ints, Ints], other: Ints, able: npt.NDArray[np.bool_]) -> Ints:
     """Return where the value of the same output of another leaf is; -1 where there is none."""
+    leaf, output = where
     width = int(output.max(initial=0)) + 1
     keys = leaf * width + output
     asked = np.where(able, other * width + output, -1)
@@ -207,7 +229,12 @@ def _neighbour(leaf: Ints, output: Ints, other: Ints, able: npt.NDArray[np.bool_
     return np.where(able & (keys[place] == asked), place, -1)
 
 
-def _damaged(how: str) -> BundleError:
+Placing = Callable[[Coder, Nodes, tuple[Ints, Ints], Ints, "Ints | None"], Ints]
+"""Given a coder, nodes, values' leaves and outputs, the table, and for a writer the places."""
+
+
+def damaged(how: str) -> BundleError:
+    """Return the error for values that no writer leaves."""
     return BundleError(f"the bundle file is damaged: its trees have {how}. {DAMAGED}")
 
 

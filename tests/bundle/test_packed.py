@@ -247,6 +247,13 @@ def test_an_unsafe_graph_is_refused():
         Bundle.from_bytes(repack([PARTS[0], stored(packed.SKELETON, b"\xff\xff")]))
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_files_of_later_versions_still_load(version, trees_bundle):
+    data = (Path(__file__).parent / f"version_{version}.raymm").read_bytes()
+    assert struct.unpack_from(">I", data, 8)[0] == version
+    assert Bundle.from_bytes(data) == trees_bundle
+
+
 def test_a_file_of_version_1_still_loads(version_1):
     bundle = Bundle.from_bytes(version_1)
     assert bundle.schema.classes == ("a", "b", "c")

@@ -175,24 +175,50 @@ def ensemble():
     return trees.join(made, np.zeros(1))
 
 
-SMALL = encode(ensemble())
+def plain(made):
+    """Return the bytes of an ensemble that mixtures tell nothing of, as version 2 had them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree_codec, "MIXED_NODES", 0)
+        return encode(made)
+
+
+SMALL, PLAIN = encode(ensemble()), plain(ensemble())
+
+
+@pytest.mark.slow
+@given(ensembles())
+@settings(max_examples=50)
+def test_ensembles_without_mixtures_come_back_with_every_bit(ensemble):
+    assert same(decode(plain(ensemble)), ensemble)
+
+
+def test_mixtures_make_fewer_bytes_and_are_bounded(monkeypatch):
+    made = boosted()
+    data, before = encode(made), plain(made)
+    assert len(data) < 0.99 * len(before)
+    assert same(decode(before), made)
+    monkeypatch.setattr(tree_codec, "MIXED_NODES", len(made.feature) - 1)
+    assert encode(made) == before
+    with pytest.raises(BundleError, match="flags"):
+        decode(data)
 
 
 @pytest.mark.slow
 @given(st.data())
 @settings(max_examples=300)
 def test_hostile_bytes_are_an_error_or_an_ensemble(data):
-    changed = bytearray(SMALL)
+    whole = data.draw(st.sampled_from([SMALL, PLAIN]))
+    changed = bytearray(whole)
     for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, min(30, len(SMALL) - 1)) | st.integers(0, len(SMALL) - 1))
+        place = data.draw(st.integers(0, min(30, len(whole) - 1)) | st.integers(0, len(whole) - 1))
         changed[place] = data.draw(st.integers(0, 255))
-    cut = data.draw(st.integers(0, len(SMALL)) | st.just(len(SMALL)))
+    cut = data.draw(st.integers(0, len(whole)) | st.just(len(whole)))
     with contextlib.suppress(BundleError):
         made = decode(bytes(changed[:cut]))
         inner = made.feature >= 0
         assert (made.left[inner] > 0).all()
         assert (made.right[inner] < len(inner)).all()
-        assert len(inner) <= 64 * len(SMALL)
+        assert len(inner) <= 64 * len(whole)
 
 
 @pytest.mark.slow
