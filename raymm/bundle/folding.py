@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from raymm.bundle.parts import DAMAGED, pack
-from raymm.bundle.tree_codec import decode, encode
-from raymm.bundle.tree_nodes import LARGEST_NODES, Budget
+from raymm.bundle.tree_codec import MIXED_NODES, decode, encode
+from raymm.bundle.tree_nodes import LARGEST_NODES, MOST_MIXED, Budget
 from raymm.errors import BundleError
 
 OPERATOR = "TreeEnsembleRegressor"
@@ -92,10 +92,12 @@ def _taken_apart(graph: bytes, *, proven: bool) -> Folded:
 def _fold(model: Any, *, planes: bool, trees: bool) -> Folded | None:
     """Empty a model and return its parts; None where there is nothing to take."""
     made: list[bytes] = []
+    nodes = [node for node in model.graph.node if node.op_type == OPERATOR]
+    mixed = sum(size for node in nodes if (size := _nodes(node)) <= MIXED_NODES) <= MOST_MIXED
     for node in model.graph.node if trees else ():
         if node.op_type == OPERATOR:
             try:
-                made.append(_encoded(node))
+                made.append(_encoded(node, mixed=mixed))
             except (BundleError, ValueError, KeyError, IndexError, TypeError):
                 continue
             node.ClearField("attribute")
@@ -109,16 +111,21 @@ def _fold(model: Any, *, planes: bool, trees: bool) -> Folded | None:
     return Folded(skeleton=skeleton, trees=tuple(made), planes=laid)
 
 
-def _encoded(node: Any) -> bytes:
+def _nodes(node: Any) -> int:
+    """Return how many nodes an operator's trees have."""
+    return max((len(one.ints) for one in node.attribute if one.name == "nodes_nodeids"), default=0)
+
+
+def _encoded(node: Any, *, mixed: bool) -> bytes:
     """Return the bytes of a node's trees; the last ones are remembered, as forms share members."""
     from raymm.models.trees import TreeEnsemble
 
     parts = (part.SerializeToString(deterministic=True) for part in node.attribute)
-    key = hashlib.sha256(b"".join([node.doc_string.encode(), *parts])).digest()
+    key = hashlib.sha256(b"".join([bytes([mixed]), node.doc_string.encode(), *parts])).digest()
     with _lock:
         known = _encodings.get(key)
     if known is None:
-        known = encode(TreeEnsemble.from_node(node))
+        known = encode(TreeEnsemble.from_node(node), mixed=mixed)
         with _lock:
             _encodings[key] = known
             while len(_encodings) > _REMEMBERED:

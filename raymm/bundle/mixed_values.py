@@ -17,8 +17,8 @@ from raymm.bundle.tree_nodes import Nodes
 from raymm.bundle.tree_tables import SIGN
 from raymm.bundle.tree_values import LEARNT, damaged, neighbour, turns
 
-MOST = 1 << 18
-"""Values at most."""
+MOST = 1 << 20
+"""Values at most: what a context saw is then exact in float32, in whatever order it is summed."""
 _DEPTHS = 16
 _SAME_OUTPUTS = 64
 _LATELY = 200, 100

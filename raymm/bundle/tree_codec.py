@@ -20,7 +20,6 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from raymm.bundle import mixed_values
 from raymm.bundle.entropy import Coder, Counts, Ints, Reader, Writer, quantities
 from raymm.bundle.mixed_nodes import MixedGrower
 from raymm.bundle.mixed_values import MixedPlaces
@@ -51,16 +50,22 @@ FEW_LEVELS = 600
 _DENSITY = 64
 """Nodes told by a byte at most: no real file tells as many; a hostile one cannot ask for more."""
 _STRICT, _AVERAGED, _ORDER, _MIXED = 1, 2, 4, 16
-MIXED_NODES = 1 << 16
-"""Nodes up to which mixtures tell what to expect: larger ensembles would take long."""
+MIXED_NODES, MIXED_VALUES = 1 << 16, 1 << 18
+"""Nodes and leaves' values up to which mixtures are written; readers take more. Larger ensembles
+would take long."""
+_MIXED_DENSITY = 16
+"""Nodes told by a byte at most where mixtures tell them: they take three times as long."""
 _KEYS = 1 << 33
 """More than any key of a threshold."""
 _HEAD = 8
 """Numbers in front: nodes, trees, bunch, lanes, features, trees per round, flags, outputs."""
 
 
-def encode(trees: TreeEnsemble) -> bytes:
+def encode(trees: TreeEnsemble, *, mixed: bool = True) -> bytes:
     """Return the bytes of an ensemble; the same ensemble gives the same bytes.
+
+    Where it may be ``mixed``, mixtures tell what to expect unless it is large (`MIXED_NODES`,
+    `MIXED_VALUES`), or that were of no use.
 
     Raises
     ------
@@ -88,7 +93,8 @@ def encode(trees: TreeEnsemble) -> bytes:
         key=keys_of(trees.value)[order],
     )
     kind = order_of(shape, original)
-    mixed = len(inner) <= MIXED_NODES and len(order) <= mixed_values.MOST and not _alike(trees)
+    mixed = mixed and len(inner) <= MIXED_NODES and len(order) <= MIXED_VALUES
+    mixed = mixed and not _alike(trees)
     flags = _STRICT * trees.strict + _AVERAGED * trees.averaged + _ORDER * kind + _MIXED * mixed
     lanes = _lanes(len(inner))
     head = [len(inner), len(trees.roots), bunch, lanes]
@@ -103,7 +109,8 @@ def encode(trees: TreeEnsemble) -> bytes:
     code_order(coder, shape, kind, original)
     code_leaves(coder, nodes, len(trees.base), leaves, by[1])
     base = trees.base.astype("<f4").tobytes()
-    return b"".join([*map(_varint, head), base, coder.finish()])
+    made = b"".join([*map(_varint, head), base, coder.finish()])
+    return encode(trees, mixed=False) if mixed and len(inner) > _MIXED_DENSITY * len(made) else made
 
 
 def decode(data: bytes | memoryview, budget: Budget | None = None) -> TreeEnsemble:
@@ -128,6 +135,10 @@ def decode(data: bytes | memoryview, budget: Budget | None = None) -> TreeEnsemb
     sizes = np.array([len(table) for table in tables], np.int64)
     if (sizes == 0).any():
         raise _damaged("must have thresholds for each of their features")
+    if flags >= _MIXED:
+        if count > _MIXED_DENSITY * len(data):
+            raise _damaged(f"must have fewer than {count} nodes")
+        budget.take_mixed(count)
     by = _expecting(flags >= _MIXED, sizes, outputs)
     nodes = code_nodes(coder, trees, bunch, sizes, count, budget=budget, by=by[0])
     code_missing(coder, nodes, _positive(nodes, tables), None)
@@ -295,7 +306,7 @@ def _read_head(data: bytes | memoryview) -> tuple[list[int], int]:
         raise _damaged(f"must have fewer than {count} nodes, {features} features")
     if not 1 <= bunch <= trees <= count or trees > BUNCHES * bunch or lanes != _lanes(count):
         raise _damaged(f"must have other than {trees} trees by {bunch} on {lanes} lanes")
-    if trees_per_round < 1 or flags >= 2 * _MIXED or (flags >= _MIXED and count > MIXED_NODES):
+    if trees_per_round < 1 or flags >= 2 * _MIXED:
         raise _damaged(f"must have other than rounds of {trees_per_round}, flags {flags}")
     if not 1 <= outputs <= (len(data) - start) // 4:
         raise _damaged(f"must have fewer than {outputs} outputs")

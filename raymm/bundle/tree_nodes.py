@@ -25,6 +25,8 @@ LARGEST_NODES = 1 << 21
 LEVELS, NODES_A_LEVEL, MOST_LEVELS = 1024, 16, 3072
 """Levels of all trees of a file, each some 0.6 ms to read: so many in any case, one more for so
 many nodes, and at most. 300 trees of 31 to 255 leaves have 160 to 310."""
+MOST_MIXED = 1 << 18
+"""Nodes of a file at most that mixtures tell what to expect of; see `raymm.bundle.mixed_nodes`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +34,7 @@ class Budget:
     """What may still be read of a file."""
 
     nodes: int = LARGEST_NODES
+    mixed: int = MOST_MIXED
     levels: int = LEVELS
     given: int = LEVELS
 
@@ -46,6 +49,12 @@ class Budget:
         more = min(count // NODES_A_LEVEL, MOST_LEVELS - self.given)
         self.given += more
         self.levels += more
+
+    def take_mixed(self, count: int) -> None:
+        """Take nodes that take long; raises BundleError where they are many."""
+        self.mixed -= count
+        if self.mixed < 0:
+            raise damaged(f"more than {MOST_MIXED} that mixtures tell")
 
     def take_level(self) -> None:
         """Take a level; raises BundleError where there were too many."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from raymm.bundle import tree_codec, tree_nodes
 from raymm.bundle.tree_codec import decode, encode
+from raymm.bundle.tree_nodes import Budget
 from raymm.errors import BundleError
 from raymm.models import lightgbm as boosting
 from raymm.models import trees
@@ -177,9 +178,7 @@ def ensemble():
 
 def plain(made):
     """Return the bytes of an ensemble that mixtures tell nothing of, as version 2 had them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tree_codec, "MIXED_NODES", 0)
-        return encode(made)
+    return encode(made, mixed=False)
 
 
 SMALL, PLAIN = encode(ensemble()), plain(ensemble())
@@ -199,7 +198,27 @@ def test_mixtures_make_fewer_bytes_and_are_bounded(monkeypatch):
     assert same(decode(before), made)
     monkeypatch.setattr(tree_codec, "MIXED_NODES", len(made.feature) - 1)
     assert encode(made) == before
-    with pytest.raises(BundleError, match="flags"):
+    # What writers make says nothing of what readers take.
+    monkeypatch.setattr(tree_codec, "MIXED_NODES", 0)
+    assert same(decode(data), made)
+
+
+def test_a_file_holds_so_many_nodes_that_mixtures_tell():
+    made = boosted()
+    data, budget = encode(made), Budget(mixed=2 * len(made.feature))
+    for _ in range(2):
+        decode(data, budget)
+    with pytest.raises(BundleError, match="that mixtures tell"):
+        decode(data, budget)
+    assert same(decode(plain(made), budget), made)
+
+
+def test_mixtures_that_would_tell_many_nodes_by_a_byte_are_not_written(monkeypatch):
+    made = boosted()
+    data = encode(made)
+    monkeypatch.setattr(tree_codec, "_MIXED_DENSITY", len(made.feature) / len(data) / 2)
+    assert encode(made) == plain(made)
+    with pytest.raises(BundleError, match="must have fewer than"):
         decode(data)
 
 
