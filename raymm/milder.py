@@ -10,9 +10,12 @@ from dataclasses import replace
 
 from raymm import proving
 from raymm.artifacts import Blessing, Candidate, Check, Frontier, Progress, Recipe
+from raymm.compression.applying import within_limits
 from raymm.compression.schedule import told
+from raymm.errors import ParityError
 from raymm.proving import Proof
-from raymm.stages import Built, Life, chosen, compressed, fitted, kept
+from raymm.sections import Limits
+from raymm.stages import Built, Life, chosen, compressed, fitted, kept, load
 
 SMALLER = 0.7
 """Share of the bytes before compression that another form may take, to be worth its proof."""
@@ -30,12 +33,15 @@ def proven(life: Life, recipe: Recipe, built: Built) -> tuple[Built, Proof]:
     first = proving.prove(life, built)
     if first.bundle != built.full or built.bundle == built.full:
         return built, first
-    form = milder(built.frontier)
+    form = milder(built.frontier, life.config.goal.limits)
     if form is None:
         return built, first
     which = told(form.technique, form.parameters)
     life.notify(Progress(stage="build", message=f"The test rows refuse it; {which} loses less."))
-    other = rebuilt(life, recipe, built, form)
+    try:
+        other = rebuilt(life, recipe, built, form)
+    except ParityError:
+        return built, first
     if other.bundle in (other.full, built.bundle):
         return built, first
     second = proving.prove(life, other)
@@ -51,17 +57,21 @@ def rebuilt(life: Life, recipe: Recipe, built: Built, form: Candidate) -> Built:
     deciding = {"built": [built.bundle, built.full], "form": [form.technique, form.parameters]}
 
     def make() -> Built:
-        return compressed(life, *fitted(life, recipe), found)
+        # A process that goes on trains again, and not all libraries to the same bytes.
+        return compressed(life, load(life, built.full), fitted(life, recipe)[1], found)
 
     return kept(life, proving.REBUILD, deciding, Built, make)
 
 
-def milder(found: Frontier) -> Candidate | None:
+def milder(found: Frontier, limits: Limits) -> Candidate | None:
     """Return the form that surely loses least of those that could have been chosen too.
 
-    None where each loses as much as the one that was, or is hardly smaller than the whole.
+    None where each loses as much as the one that was, is beyond the limits, or is hardly smaller
+    than the whole.
     """
     first, whole = chosen(found), found.candidates[0]
+    # What is left out may have been measured: its log loss or calibration is likely to fail too.
+    refused = {one.partition(": ")[0] for one in found.left_out}
     able = [
         one
         for one in found.candidates[1:]
@@ -69,6 +79,8 @@ def milder(found: Frontier) -> Candidate | None:
         and one.bytes <= SMALLER * whole.bytes
         and _surely(one) < _surely(first)
         and (one.over_control is None or one.over_control.low > 0)
+        and told(one.technique, one.parameters) not in refused
+        and within_limits(one, limits)
     ]
     return min(able, key=lambda one: (_surely(one), one.bytes), default=None)
 

@@ -51,8 +51,8 @@ def prove(life: Life, built: Built) -> Proof:
     """Evaluate and bless the compressed bundle; ship the full one where only that is blessed.
 
     The compressed bundle is also held against the full one, see `raymm.evaluation.compressed`.
-    Where the full one ships, a check of its blessing, "compression", says why. The test rows are
-    read once: every bundle concerned predicts them in this one stage.
+    Where the full one ships, a check of its blessing, "compression", says why. Every bundle
+    concerned predicts the test rows in this one stage, which `raymm.milder` asks for twice at most.
     """
     champion = _reigning(life, built)
     deciding = {

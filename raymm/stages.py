@@ -44,6 +44,7 @@ from raymm.bundle.packed import Bundle
 from raymm.bundle.pipeline import Pipeline
 from raymm.bundle.run import Runner
 from raymm.compression import frontier as compressing
+from raymm.compression import parsed
 from raymm.compression.compressor import Rows
 from raymm.compression.schedule import remaining
 from raymm.compression.truncate import kept_rounds
@@ -174,6 +175,7 @@ def compressed(life: Life, full: Bundle, blend: Blend, found: Frontier) -> Built
     valid = dataset.rows(dataset.folds[0].valid)
     proven = partial(require_parity, dataset=dataset, rows=dataset.train, blend=blend, seed=seed)
     bundle, frontier = compressing.applied(full, found, rows, valid, limits, proven)
+    parsed.forget()
     stored = life.registry.store.put_blob(bundle.to_bytes())
     # Packing takes seconds for some thousand trees, and is proven by unpacking again.
     whole = stored if bundle is full else life.registry.store.put_blob(full.to_bytes())

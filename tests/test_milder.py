@@ -10,8 +10,10 @@ import pytest
 from raymm import lifecycle, milder, picking, proving
 from raymm.artifacts import Blessing, Candidate, Check, Frontier, Recipe, Score
 from raymm.config import parse
+from raymm.errors import ParityError
 from raymm.proving import REFUSED, Proof
 from raymm.registry.versions import Registry
+from raymm.sections import Limits
 from raymm.stages import Built
 
 
@@ -29,9 +31,11 @@ def form(technique, size, high, *, chosen=False, gain=None):
     )
 
 
-def frontier(*forms):
+def frontier(*forms, left_out=()):
     candidates = (form("none", 1000, 0.0), *forms)
-    return Frontier(candidates=candidates, metric="roc_auc", max_loss=0.005, rows=10)
+    return Frontier(
+        candidates=candidates, metric="roc_auc", max_loss=0.005, rows=10, left_out=left_out
+    )
 
 
 CHOSEN = form("cut", 100, 0.004, chosen=True)
@@ -50,8 +54,16 @@ CHOSEN = form("cut", 100, 0.004, chosen=True)
     ],
 )
 def test_the_form_that_surely_loses_least_is_next(others, expected):
-    found = milder.milder(frontier(*others, CHOSEN))
+    found = milder.milder(frontier(*others, CHOSEN), Limits())
     assert (found and found.technique) == expected
+
+
+def test_what_could_not_be_chosen_is_not_next_either():
+    forms = (form("round", 300, 0.003), form("thin", 200, 0.001), CHOSEN)
+    refused = frontier(*forms, left_out=("thin: the log_loss grows from 0.1 by 0.2",))
+    assert milder.milder(refused, Limits()).technique == "round"
+    assert milder.milder(frontier(*forms), Limits(bundle_mb=0.00025)).technique == "thin"
+    assert milder.milder(refused, Limits(bundle_mb=0.00025)) is None
 
 
 @pytest.fixture
@@ -84,7 +96,8 @@ def proven(monkeypatch):
 
         monkeypatch.setattr(proving, "prove", prove)
         monkeypatch.setattr(milder, "rebuilt", rebuilt)
-        life = SimpleNamespace(notify=lambda progress: told.append(progress.message))
+        config = SimpleNamespace(goal=SimpleNamespace(limits=Limits()))
+        life = SimpleNamespace(notify=lambda progress: told.append(progress.message), config=config)
         built = Built(bundle="small", full="full", frontier=frontier(*forms, CHOSEN))
         return *milder.proven(life, Recipe(members=()), built), asked, told
 
@@ -126,6 +139,24 @@ def test_the_whole_ships_where_there_is_no_other_that_is_proven(
     built, proof, found, _ = proven(refused, forms, made=made)
     assert (built.bundle, proof.bundle, found) == ("small", "full", asked)
     assert proof.blessing.checks[-1].statement == f"{REFUSED}small is bad."
+
+
+def test_the_whole_ships_where_the_other_cannot_be_proven_to_be_its_graph(proven, monkeypatch):
+    proven((), (MILD,))  # sets up what follows
+
+    def fails(*_):
+        raise ParityError("its graph predicts otherwise")
+
+    monkeypatch.setattr(milder, "rebuilt", fails)
+    check = Check(name="compression", passed=True, statement=f"{REFUSED}small is bad.")
+    first = Proof(bundle="full", evaluation=None, blessing=Blessing(blessed=True, checks=(check,)))
+    monkeypatch.setattr(proving, "prove", lambda life, built: first)
+    life = SimpleNamespace(
+        notify=lambda progress: None,
+        config=SimpleNamespace(goal=SimpleNamespace(limits=Limits())),
+    )
+    built = Built(bundle="small", full="full", frontier=frontier(MILD, CHOSEN))
+    assert milder.proven(life, Recipe(members=()), built) == (built, first)
 
 
 @pytest.mark.slow

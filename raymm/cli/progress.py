@@ -31,6 +31,7 @@ _TITLES = {
     "features": "features",
     "search": "search",
     "build": "build and compress",
+    "rebuild": "compress in another way",
     "evaluate": "evaluate and bless",
     "explain": "explain",
     "audit": "audit",

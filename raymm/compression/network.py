@@ -186,7 +186,7 @@ def tensor(bundle: Bundle, name: str, rows: Tensors) -> Floats32:
     whole = model_of(bundle)
     needed = ancestors(whole.graph, name)
     nodes = [node for index, node in enumerate(whole.graph.node) if index in needed]
-    used = {one for node in nodes for one in node.input}
+    used = {name, *(one for node in nodes for one in node.input)}
     end = onnx.helper.make_node("Cast", [name], [PROBABILITIES], to=onnx.TensorProto.FLOAT)
     value = onnx.helper.make_tensor_value_info(PROBABILITIES, onnx.TensorProto.FLOAT, None)
     held = [one for one in whole.graph.initializer if one.name in used]

@@ -32,7 +32,9 @@ def model_of(bundle: Bundle) -> Any:
     import onnx
 
     with _lock:
-        known = _models.get(bundle.graph)
+        known = _models.pop(bundle.graph, None)
+        if known is not None:
+            _models[bundle.graph] = known  # asked for last
     if known is None:
         known = onnx.ModelProto.FromString(bundle.graph)
         if len(bundle.graph) <= _LARGEST:
@@ -41,3 +43,9 @@ def model_of(bundle: Bundle) -> Any:
                 while len(_models) > _REMEMBERED:
                     del _models[next(iter(_models))]
     return known
+
+
+def forget() -> None:
+    """Let go of graphs that were parsed; they take four times their bytes."""
+    with _lock:
+        _models.clear()

@@ -134,6 +134,12 @@ class _Way:
         """Whether a recipe's form was made on the way to one that lost too much."""
         return self.sought and self.good is None and recipe in self.passed
 
+    def fail(self, *, over: bool) -> None:
+        """Choose what comes after a recipe that could not be made: a finer one where it is over."""
+        if over:
+            self.recipes = [self.finer.pop()] if self.finer and self.good is None else []
+            self.sought = True
+
     def learn(self, recipe: Config, *, good: bool) -> None:
         """Choose what comes after a recipe that was good, or was not."""
         came_back = self.good is None and self.bad is not None
@@ -185,20 +191,23 @@ def _sizes(
             made = list(forms_of(base, named, recipe, trained, judge))
         if not made:
             failed += 1
-            way.recipes = way.recipes if failed < FAILURES else []
+            way.fail(over=failed >= FAILURES)
             continue
         before = made[0]
         yield from made
         good = judge.good(before.candidate)
         if good:
             plan.found(name)
-        for other in way.finer if good else ():
-            plan.leave_out(name, other, "a smaller one is good")
+        rest = [(other, "a smaller one is good") for other in way.finer if good]
         way.learn(recipe, good=good)
         if good and plan.bounded and before.candidate.loss.high > FURTHER * judge.allowed:
-            for other in way.recipes:
-                plan.leave_out(joined, other, "the one before loses much already")
+            rest += [(other, "the one before loses much already") for other in way.recipes]
             way.recipes = []
+        for other, why in rest:
+            plan.leave_out(*joined_recipe(base.candidate, name, other), why)
+    for other in way.finer:
+        why = "coarser ones come first, and found no time"
+        plan.leave_out(*joined_recipe(base.candidate, name, other), why)
 
 
 def forms_of(

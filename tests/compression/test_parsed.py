@@ -27,6 +27,12 @@ def test_only_some_graphs_are_remembered(dataset, trained, monkeypatch):
         model_of(bundle)
     assert model_of(bundles[0]) is not first
     assert len(parsed._models) <= 2
+    # What was asked for last stays.
+    last = model_of(bundles[2])
+    model_of(bundles[1])
+    assert model_of(bundles[2]) is last
+    parsed.forget()
+    assert not parsed._models
     monkeypatch.setattr(parsed, "_LARGEST", 10)
     parsed._models.clear()
     assert model_of(bundles[1]) is not model_of(bundles[1])

@@ -53,6 +53,18 @@ def test_finer_ones_that_were_made_on_the_way_are_due_until_one_is_good(hurried)
     assert due == [(0.3, False), (0.5, True), (0.3873, False)]
 
 
+def test_finer_ones_are_tried_where_the_others_cannot_be_made(hurried):
+    way = _Way.of(Prune(), list(SIZES), hurried)
+    assert way.recipes.pop(0)["size"] == 0.3
+    way.fail(over=False)
+    assert way.recipes.pop(0)["size"] == 0.15
+    way.fail(over=True)
+    assert (way.recipes, way.finer, way.sought) == ([{"size": 0.5}], [], True)
+    way.recipes.pop()
+    way.fail(over=True)
+    assert way.recipes == []
+
+
 def test_a_technique_whose_forms_stand_alone_begins_with_the_first(hurried):
     class Alone(Prune):
         chained = False
