@@ -34,6 +34,7 @@ def places(values: np.ndarray, count: int, outputs: int = 1):
     return nodes, (leaf, output), table, told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outputs", [1, 3])
 @pytest.mark.parametrize("distinct", [1, 5, 40, 3000])
 def test_places_come_back(outputs, distinct):
@@ -47,6 +48,7 @@ def test_places_come_back(outputs, distinct):
     reader.finish()
 
 
+@pytest.mark.slow
 def test_leaves_that_resemble_those_around_take_fewer_bytes():
     random = np.random.default_rng(0)
     # The right leaf has what the left one has, with the other sign, and 1 more in one of five.
@@ -61,6 +63,7 @@ def test_leaves_that_resemble_those_around_take_fewer_bytes():
     assert sizes[0] < 0.95 * sizes[1]
 
 
+@pytest.mark.slow
 def test_places_outside_their_table_are_an_error():
     nodes, where, table, told = places(np.arange(1600) % 50, 400)
     writer = Writer(4)
@@ -70,6 +73,7 @@ def test_places_outside_their_table_are_an_error():
         MixedPlaces(SIZES)(reader, nodes, where, table[:33], None)
 
 
+@pytest.mark.slow
 def test_too_many_values_are_an_error(monkeypatch):
     monkeypatch.setattr(mixed_values, "MOST", 1599)
     nodes, where, table, told = places(np.arange(1600) % 50, 400)

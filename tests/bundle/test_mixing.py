@@ -34,6 +34,7 @@ def written(found, contexts, symbols, lanes, within=None, **how) -> bytes:
     return coder.finish()
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 99),
     symbols=st.sampled_from([1, 2, 9, 256]),
@@ -53,6 +54,7 @@ def test_symbols_come_back(seed, symbols, count, lanes, spread):
     assert np.array_equal(back, found)
 
 
+@pytest.mark.slow
 def test_contexts_that_tell_make_fewer_bytes():
     found, contexts = told(0, 40, 8000)
     noise = [np.random.default_rng(1).permutation(one) for one in contexts]

@@ -191,6 +191,7 @@ def test_ensembles_without_mixtures_come_back_with_every_bit(ensemble):
     assert same(decode(plain(ensemble)), ensemble)
 
 
+@pytest.mark.slow
 def test_mixtures_make_fewer_bytes_and_are_bounded(monkeypatch):
     made = boosted()
     data, before = encode(made), plain(made)
@@ -203,6 +204,7 @@ def test_mixtures_make_fewer_bytes_and_are_bounded(monkeypatch):
     assert same(decode(data), made)
 
 
+@pytest.mark.slow
 def test_a_file_holds_so_many_nodes_that_mixtures_tell():
     made = boosted()
     data, budget = encode(made), Budget(mixed=2 * len(made.feature))
@@ -213,6 +215,7 @@ def test_a_file_holds_so_many_nodes_that_mixtures_tell():
     assert same(decode(plain(made), budget), made)
 
 
+@pytest.mark.slow
 def test_mixtures_that_would_tell_many_nodes_by_a_byte_are_not_written(monkeypatch):
     made = boosted()
     data = encode(made)

@@ -24,6 +24,7 @@ def add(waiting: Waiting, first: int, rows: list[bytes], told_at: float = 1.0) -
     waiting.add([key(number) for number in numbers.tolist()], numbers, told_at, data)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.one_of(
