@@ -294,9 +294,16 @@ def predict_row(  # noqa: PLR0913, PLR0917  (what features and trees are made of
         total[0, place] += base[place]
 
 
-@_compiled("void(f4[:,::1], i4[::1], f4[::1], b1[::1], i4[::1], i4[::1], i4[::1], b1, i4[:,::1])")
+@_compiled(
+    "void(f4[:,::1], i4[:,::1], u1[::1], i8[::1], i4[::1],"
+    "i4[::1], f4[::1], b1[::1], i4[::1], i4[::1], i4[::1], b1, i4[:,::1])"
+)
 def leaves(  # noqa: PLR0913, PLR0917  (what trees are made of, one array each)
     rows: _Arrays,
+    category: _Arrays,
+    members: _Arrays,
+    first: _Arrays,
+    of: _Arrays,
     feature: _Arrays,
     threshold: _Arrays,
     missing_left: _Arrays,
@@ -313,6 +320,14 @@ def leaves(  # noqa: PLR0913, PLR0917  (what trees are made of, one array each)
     Parameters
     ----------
     rows : float32, shape (n, d)
+    category : int32, shape (n, k)
+        Of each row, in each of k features whose sets of categories are columns beyond ``rows``.
+    members : uint8
+        Bit by bit, which categories each set holds; rows in it go right.
+    first : int64, shape (sets,)
+        Where the categories of each set begin in ``members``.
+    of : int32, shape (sets,)
+        Which of the k features each set is of.
     feature, left, right : int32, shape (nodes,)
         Of a leaf, ``left`` is below 0; of others, both are further on than the node is.
     threshold : float32, shape (nodes,)
@@ -327,7 +342,14 @@ def leaves(  # noqa: PLR0913, PLR0917  (what trees are made of, one array each)
         for row in range(rows.shape[0]):
             at = roots[tree]
             while left[at] >= 0:
-                value = rows[row, feature[at]]
+                column = feature[at]
+                if column >= rows.shape[1]:
+                    column -= rows.shape[1]
+                    held = category[row, of[column]]
+                    goes_left = members[first[column] + (held >> 3)] >> (held & 7) & 1 == 0
+                    at = left[at] if goes_left else right[at]
+                    continue
+                value = rows[row, column]
                 if np.isnan(value):
                     goes_left = missing_left[at]
                 elif strict:

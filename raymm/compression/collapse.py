@@ -41,12 +41,15 @@ def weigh(grove: Grove, reached: Reached, weight: Floats) -> Floats:
     return found
 
 
-def collapsed(grove: Grove, reached: Reached, weight: Floats, nodes: int) -> tuple[Grove, Reached]:
+def collapsed(
+    grove: Grove, reached: Reached, weight: Floats, nodes: int, costs: Floats | None = None
+) -> tuple[Grove, Reached]:
     """Return the grove with at most ``nodes`` nodes, and the leaves that the rows reach in it.
 
-    Arguments are those of `weigh`. Replaced subtrees answer the mean over their rows; trees of one
-    leaf are folded (see `Grove.folded`). Where ``nodes`` is less than one tree needs, all but
-    folded trees go.
+    Arguments are those of `weigh`; ``costs``, float64 of shape (columns,), is what a split on each
+    column takes in a file, as a multiple of one on a number, 1 where it is None. Replaced subtrees
+    answer the mean over their rows; trees of one leaf are folded (see `Grove.folded`). Where
+    ``nodes`` is less than one tree needs, all but folded trees go.
     """
     levels = grove.levels()
     weights = weigh(grove, reached, weight) + _UNSEEN * (grove.left < 0)[:, None]
@@ -57,28 +60,33 @@ def collapsed(grove: Grove, reached: Reached, weight: Floats, nodes: int) -> tup
             total[splits] = total[grove.left[splits]] + total[grove.right[splits]]
     mean = sums / weights
     change = np.maximum(squares - sums * mean, 0.0).sum(axis=1)
-    ended = _cheapest(grove, levels, change, nodes)
+    dear = np.zeros(len(change)) if costs is None else costs[grove.feature] - 1.0
+    ended = _cheapest(grove, levels, change, dear, nodes)
     return _ended(grove, levels, reached, ended, mean)
 
 
-def _cheapest(grove: Grove, levels: list[Ints], change: Floats, nodes: int) -> Bools:
+def _cheapest(grove: Grove, levels: list[Ints], change: Floats, dear: Floats, nodes: int) -> Bools:
     """Return the splits to end at about the lowest price that leaves at most ``nodes`` nodes."""
     low, high = _PRICES
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        ended, count = _priced(grove, levels, change, 2.0**middle)
+        ended, count = _priced(grove, levels, change, dear, 2.0**middle)
         if count > nodes:
             low = middle
         else:
             high = middle
             if count >= _NEAR * nodes:
                 return ended
-    return _priced(grove, levels, change, 2.0**high)[0]
+    return _priced(grove, levels, change, dear, 2.0**high)[0]
 
 
-def _priced(grove: Grove, levels: list[Ints], change: Floats, price: float) -> tuple[Bools, int]:
+def _priced(
+    grove: Grove, levels: list[Ints], change: Floats, dear: Floats, price: float
+) -> tuple[Bools, int]:
     """Return the splits to end when a leaf costs ``price`` (a tree of one leaf nothing), and how
     many nodes that leaves.
+
+    A split costs ``dear`` of that more, shape (nodes,).
     """
     ended = np.zeros(len(change), bool)
     best = np.where(grove.left < 0, price, 0.0)
@@ -87,7 +95,7 @@ def _priced(grove: Grove, levels: list[Ints], change: Floats, price: float) -> t
         at = levels[depth]
         splits = at[grove.left[at] >= 0]
         left, right = grove.left[splits], grove.right[splits]
-        below = best[left] + best[right]
+        below = best[left] + best[right] + price * dear[splits]
         alone = change[splits] + (price if depth else 0.0)
         ends = alone <= below
         ended[splits] = ends

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.bundle.compiled import ready
+from raymm.compression.seen import Seen
 from raymm.compression.spread import spread
 from raymm.models.trees import TreeEnsemble
 
@@ -20,6 +21,8 @@ Reached = npt.NDArray[np.int32]
 _TREES = 64
 _ROWS = 2048
 """Trees and rows in one call of onnxruntime."""
+_CELLS = 16_000_000
+"""Rows times columns that sets are made to at once, for onnxruntime."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +237,7 @@ def heights(grove: Grove) -> Ints:
     return height
 
 
-def reach(grove: Grove, x: npt.NDArray[np.float32]) -> Reached:
+def reach(grove: Grove, x: npt.NDArray[np.float32] | Seen) -> Reached:
     """Return the leaf that each row reaches in each tree, shape (trees, n).
 
     Without numba it asks onnxruntime, each tree having an output of its own to which its leaves add
@@ -242,44 +245,56 @@ def reach(grove: Grove, x: npt.NDArray[np.float32]) -> Reached:
 
     Parameters
     ----------
-    x : float32, shape (n, d)
+    x : float32, shape (n, d), or Seen
     """
-    found = np.empty((len(grove.roots), len(x)), np.int32)
-    if (kernels := ready()) is not None and _forward(grove, x.shape[1]):
-        _descended(kernels, grove, x, found)
+    seen = x if isinstance(x, Seen) else Seen(x)
+    found = np.empty((len(grove.roots), len(seen)), np.int32)
+    if (kernels := ready()) is not None and _forward(grove, seen):
+        _descended(kernels, grove, seen, found)
         return found
+    size = len(seen) if not seen.sets else max(1, _CELLS // seen.width)
     ends = grove.ends
-    for first in range(0, len(grove.roots), _TREES):
-        last = min(first + _TREES, len(grove.roots))
-        start = int(grove.roots[first])
-        answers = answered(_numbered(_slice(grove, first, last, int(ends[last - 1]))), x)
-        found[first:last] = answers.T.astype(np.int64) + start
+    for begin in range(0, len(seen), max(1, size)):
+        part = slice(begin, begin + size)
+        columns = seen.columns(part)
+        for first in range(0, len(grove.roots), _TREES):
+            last = min(first + _TREES, len(grove.roots))
+            start = int(grove.roots[first])
+            answers = answered(_numbered(_slice(grove, first, last, int(ends[last - 1]))), columns)
+            found[first:last, part] = answers.T.astype(np.int64) + start
     return found
 
 
-def _forward(grove: Grove, width: int) -> bool:
-    """Return whether every way down ends at a leaf of the grove, by features that there are."""
+def _forward(grove: Grove, seen: Seen) -> bool:
+    """Return whether every way down ends at a leaf of the grove, by features that there are.
+
+    Of sets, 0 and what is not must be told apart.
+    """
     splits = np.flatnonzero(grove.left >= 0)
     children = np.stack([grove.left[splits], grove.right[splits]])
     feature, count = grove.feature[splits], len(grove.feature)
     fine = (children > splits).all() and (children < count).all() and count < np.iinfo(np.int32).max
     inside = ((grove.roots >= 0) & (grove.roots < count)).all()
-    return bool(fine and inside and ((feature >= 0) & (feature < width)).all())
+    known = ((feature >= 0) & (feature < seen.width)).all()
+    between = grove.threshold[splits][feature >= seen.plain.shape[1]]
+    apart = (between > 0) & (between <= 1) if grove.strict else (between >= 0) & (between < 1)
+    return bool(fine and inside and known and apart.all())
 
 
-def _descended(kernels: Any, grove: Grove, x: npt.NDArray[np.float32], found: Reached) -> None:
+def _descended(kernels: Any, grove: Grove, seen: Seen, found: Reached) -> None:
     """Write what `reach` returns, in machine code."""
-    rows = np.ascontiguousarray(x, np.float32)
+    rows = np.ascontiguousarray(seen.plain, np.float32)
     threshold = np.ascontiguousarray(grove.threshold, np.float32)
     missing_left = np.ascontiguousarray(grove.missing_left, np.bool_)
     feature, left, right, roots = (
         one.astype(np.int32) for one in (grove.feature, grove.left, grove.right, grove.roots)
     )
     nodes = (feature, threshold, missing_left, left, right)
+    members = seen.members()
 
     def some(first: int) -> None:
         part = slice(first, first + _TREES)
-        kernels.leaves(rows, *nodes, roots[part], grove.strict, found[part])
+        kernels.leaves(rows, *members, *nodes, roots[part], grove.strict, found[part])
 
     spread(some, range(0, len(roots), _TREES))
 

@@ -39,8 +39,9 @@ from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.grove import Grove, Reached
 from raymm.compression.lessons import Lesson, lesson_of, sample
 from raymm.compression.refit import corrected
+from raymm.compression.seen import plain_columns
 from raymm.compression.simplify import simplify
-from raymm.compression.solve import MANY, RIDGE, RIDGE_OF_CLASSES, solved
+from raymm.compression.solve import MANY, RIDGE, RIDGE_OF_CLASSES, RIDGE_OF_FEW, solved
 from raymm.compression.units import Unit, units, write
 from raymm.errors import BundleError
 from raymm.plugins import compressor
@@ -102,7 +103,8 @@ class Prune(Compressor):
 
         1 is among them where something goes that changes no answer.
         """
-        groves = [Grove.of(one.trees) for one in units(bundle, joined=False)[1]]
+        given = units(bundle, joined=False)[1]
+        groves = [Grove.of(one.trees) for one in given]
         count = sum(len(grove.feature) for grove in groves)
         if not groves or sum(grove.value.size for grove in groves) > LARGEST:
             return ()
@@ -111,7 +113,8 @@ class Prune(Compressor):
             groves = [simplify(grove) for grove in groves]
             self._known(bundle, rows).forms.setdefault(1.0, groves)
             sizes = [1.0] if sum(len(grove.feature) for grove in groves) < count else []
-        able = [grove for grove in groves if _able(grove, rows)]
+        plain = [plain_columns(bundle, one.node.input[0]) for one in given]
+        able = [g for g, width in zip(groves, plain, strict=True) if _able(g, rows, width)]
         left = sum(len(grove.feature) for grove in able)
         if left >= LEAST_NODES:
             sizes += LARGE_SIZES if left > LARGE else SIZES
@@ -160,16 +163,17 @@ class Prune(Compressor):
         return path
 
 
-def _able(grove: Grove, rows: Rows) -> bool:
+def _able(grove: Grove, rows: Rows, plain: int | None) -> bool:
     """Return whether there are rows enough to fit a grove's leaves, and few values to a leaf."""
     least = max(1, min(LEAST_ROWS, len(rows.y)))
-    return grove.outputs.shape[1] <= WIDEST and sample(grove, rows) >= least
+    return grove.outputs.shape[1] <= WIDEST and sample(grove, rows, plain) >= least
 
 
 def _lessons(given: Sequence[Unit], path: _Path) -> list[tuple[Unit, Lesson]]:
     """Return what the units that can be pruned are to answer; all of them where none can."""
     groves = [Grove.of(one.trees) for one in given]
-    able = [_able(grove, path.rows) for grove in groves]
+    plain = [plain_columns(path.bundle, one.node.input[0]) for one in given]
+    able = [_able(g, path.rows, width) for g, width in zip(groves, plain, strict=True)]
     # Those that nothing joins are simplified already where their sizes were asked for.
     alone = all(one.group is None for one in given)
     known = path.forms.get(1.0) if alone else None
@@ -205,9 +209,9 @@ def _shrunk(lesson: Lesson, at: tuple[Grove, Reached] | None, size: float) -> tu
     """Return a share of the whole's nodes, fitted again, made of what is there already."""
     nodes = max(3, int(size * len(lesson.whole.feature)))
     start = (lesson.whole, lesson.reached) if at is None else at
-    grove, reached = collapsed(*start, lesson.weight, nodes)
+    grove, reached = collapsed(*start, lesson.weight, nodes, lesson.costs)
     few = len(lesson.target) > 1 or reached.shape[1] < MANY
-    ridge = RIDGE_OF_CLASSES if lesson.logits and few else RIDGE
+    ridge = (RIDGE_OF_CLASSES if lesson.logits else RIDGE_OF_FEW) if few else RIDGE
     return solved(grove, reached, lesson.target, lesson.weight, ridge=ridge), reached
 
 

@@ -22,7 +22,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from raymm.artifacts import Config
 from raymm.bundle.packed import Bundle
@@ -30,7 +29,8 @@ from raymm.compression import unread_sets
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.grove import Floats, Grove, Reached, cells, reach
 from raymm.compression.parsed import model_of
-from raymm.compression.tap import ensemble_of, tapped, tree_nodes, trees_in
+from raymm.compression.seen import Seen, plain_columns, seen
+from raymm.compression.tap import ensemble_of, tree_nodes, trees_in
 from raymm.compression.thresholds import coarsened
 from raymm.errors import BundleError
 from raymm.plugins import compressor
@@ -58,7 +58,7 @@ class _Whole:
     """An ensemble, what it is given, and where rows end."""
 
     grove: Grove
-    x: npt.NDArray[np.float32]
+    x: Seen
     reached: Reached
 
 
@@ -130,13 +130,13 @@ def _whole(bundle: Bundle, node: Any, rows: Rows) -> _Whole:
     grove = Grove.of(ensemble_of(node))
     # A reader of the file expects thresholds after those above: preorder costs it nothing.
     grove = grove.rebuilt()[0]
-    width = int(grove.feature.max(initial=0)) + 1
+    width = plain_columns(bundle, node.input[0]) or int(grove.feature.max(initial=0)) + 1
     count = int(min(len(rows.y), MOST_ROWS, CELLS // max(1, grove.outputs.size, width)))
     if count == 0:
-        return _Whole(grove, np.empty((0, width), np.float32), np.empty((0, 0), np.int32))
+        return _Whole(grove, Seen(np.empty((0, width), np.float32)), np.empty((0, 0), np.int32))
     chosen = np.sort(np.random.default_rng(rows.seed).choice(len(rows.y), count, replace=False))
     tensors = {name: values[chosen] for name, values in rows.tensors.items()}
-    x = tapped(bundle, node.input[0], tensors)
+    x = seen(bundle, node.input[0], tensors)
     return _Whole(grove, x, reach(grove, x))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.compression.grove import Floats, Grove, Ints
+from raymm.compression.seen import Seen
 from raymm.compression.simplify import living
 
 LEEWAY = 0.05
@@ -22,7 +23,7 @@ _EXPONENTS = range(40, -121, -1)
 _EXACT = 1 << 24
 
 
-def coarsened(grove: Grove, x: npt.NDArray[np.float32], most: int) -> Grove:
+def coarsened(grove: Grove, x: npt.NDArray[np.float32] | Seen, most: int) -> Grove:
     """Return the same trees with at most ``most`` thresholds a feature in the mean, and short ones.
 
     Thresholds with few rows between are joined, at the one that more splits use, and then rounded
@@ -33,16 +34,17 @@ def coarsened(grove: Grove, x: npt.NDArray[np.float32], most: int) -> Grove:
 
     Parameters
     ----------
-    x : float32, shape (n, d)
+    x : float32, shape (n, d), or Seen
         Rows, which say how many lie between two values.
     most : int
         At least 1.
     """
+    seen = x if isinstance(x, Seen) else Seen(x)
     threshold = grove.threshold.copy()
     splits = np.flatnonzero(grove.left >= 0)
     splits = splits[np.argsort(grove.feature[splits], kind="stable")]
     groups = [at for at in _by_feature(grove, splits) if not _plain(grove.threshold[at])]
-    found = [_Column.of(grove, x, at) for at in groups]
+    found = [_Column.of(grove, seen, at) for at in groups]
     found = [one for one in found if np.isfinite(one.old).all()]
     for one, left in zip(found, allotted([one.prices for one in found], most), strict=True):
         kept = joined(one.rank, one.uses, left)[0]
@@ -97,9 +99,9 @@ class _Column:
     prices: Floats
 
     @classmethod
-    def of(cls, grove: Grove, x: npt.NDArray[np.float32], at: Ints) -> _Column:
+    def of(cls, grove: Grove, seen: Seen, at: Ints) -> _Column:
         """Gather the thresholds of splits that compare one feature."""
-        values = x[:, int(grove.feature[at[0]])]
+        values = seen.column(int(grove.feature[at[0]]))
         column = np.sort(values[np.isfinite(values)])
         old, place, uses = np.unique(grove.threshold[at], return_inverse=True, return_counts=True)
         rank = np.searchsorted(column, old, side="left" if grove.strict else "right")

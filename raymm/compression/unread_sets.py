@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from raymm.bundle.abreast import sweep
 from raymm.compression.network import fresh
+from raymm.compression.seen import Part, part_of
 from raymm.compression.tap import ensemble_of
 from raymm.models.sets import MARK
 from raymm.models.trees import FORMAT, OPERATOR
@@ -37,7 +37,8 @@ def _narrow(graph: Any, node: Any, readers: list[Any]) -> None:
     first = start = made = int(node.doc_string.removeprefix(MARK))
     places, parts = list(range(start)), [node.input[0]]
     for part in node.input[1:]:
-        count = _chain(part, makers, constants)[-1].shape[1]
+        found = part_of(part, makers, constants)
+        count = found.count
         kept = np.flatnonzero(np.isin(np.arange(start, start + count), read))
         moved = np.full(count, -1)
         moved[kept] = made + np.arange(len(kept))
@@ -46,7 +47,7 @@ def _narrow(graph: Any, node: Any, readers: list[Any]) -> None:
         if len(kept):
             parts.append(part)
         if 0 < len(kept) < count:
-            _keep(graph, part, kept, makers, constants)
+            _keep(graph, part, kept, found)
     for one, held in zip(readers, trees, strict=True):
         at = np.append(places, -1)[held.feature]
         # A column that moves to another bit is another number where it is not 0.
@@ -57,31 +58,11 @@ def _narrow(graph: Any, node: Any, readers: list[Any]) -> None:
     node.input[:] = parts
 
 
-def _chain(
-    part: str, makers: Mapping[str, Any], constants: Mapping[str, Any]
-) -> tuple[Any, Any, Any, npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return the nodes that make a part, from the last on, its table and its mask."""
-    from onnx import numpy_helper
-
-    masked = makers[makers[part].input[0]]
-    spread = makers[masked.input[0]]
-    rows = makers[spread.input[0]]
-    table, mask = (constants[name] for name in (rows.input[0], masked.input[1]))
-    return masked, spread, rows, numpy_helper.to_array(table), numpy_helper.to_array(mask)
-
-
-def _keep(
-    graph: Any,
-    part: str,
-    kept: npt.NDArray[np.int64],
-    makers: Mapping[str, Any],
-    constants: Mapping[str, Any],
-) -> None:
+def _keep(graph: Any, part: str, kept: npt.NDArray[np.int64], found: Part) -> None:
     """Leave some of a part's columns, as constants of their own."""
     from onnx import numpy_helper
 
-    masked, spread, rows, table, mask = _chain(part, makers, constants)
-    bits = np.unpackbits(table, axis=1, bitorder="little", count=mask.shape[1])[:, kept]
+    bits = np.unpackbits(found.table, axis=1, bitorder="little", count=found.count)[:, kept]
     places = np.arange(len(kept))
     made: dict[str, npt.NDArray[Any]] = {
         "table": np.packbits(bits, axis=1, bitorder="little"),
@@ -92,5 +73,5 @@ def _keep(
     graph.initializer.extend(
         numpy_helper.from_array(value, f"{prefix}{name}") for name, value in made.items()
     )
-    rows.input[0], spread.input[1] = f"{prefix}table", f"{prefix}places"
-    masked.input[1] = f"{prefix}mask"
+    found.rows.input[0], found.spread.input[1] = f"{prefix}table", f"{prefix}places"
+    found.masked.input[1] = f"{prefix}mask"

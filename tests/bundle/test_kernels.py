@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip("numba")
 from raymm.bundle import kernels
+from raymm.compression.seen import Seen
 
 NONE = np.zeros(0, np.int32)
 
@@ -72,10 +73,29 @@ def test_leaves_are_those_that_comparisons_lead_to(strict):
     given = np.array([*rows, (-2, 0.5)], np.float32)
     found = np.empty((2, len(given)), np.int32)
     roots = np.array([0, 2], np.int32)
-    kernels.leaves(given, *nodes.values(), roots, strict, found)
+    kernels.leaves(given, *Seen(given).members(), *nodes.values(), roots, strict, found)
     last = 4 if strict else 3
     assert found[0].tolist() == [1, 3, 4, 3, 1, last, 3 if strict else 1]
     assert found[1].tolist() == [4, 3, 4, 3, 4, last, 3]
+
+
+def test_rows_in_a_set_go_right():
+    # Column 1 is the set {9} of the first feature, column 2 the set {0, 1} of the second.
+    numbers = np.array([[0.5], [1], [1]], np.float32)
+    category = np.array([[9, 0], [8, 1], [1, 2]], np.int32)
+    members, first = np.array([0, 2, 3], np.uint8), np.array([0, 2])
+    of = np.array([0, 1], np.int32)
+    nodes = (
+        np.array([1, 2, -1, -1, -1], np.int32),
+        np.full(5, 0.5, np.float32),
+        np.zeros(5, bool),
+        np.array([1, 3, -1, -1, -1], np.int32),
+        np.array([2, 4, -1, -1, -1], np.int32),
+    )
+    found = np.empty((1, 3), np.int32)
+    roots = np.zeros(1, np.int32)
+    kernels.leaves(numbers, category, members, first, of, *nodes, roots, False, found)
+    assert found.tolist() == [[2, 4, 3]]
 
 
 def test_ranks_count_the_thresholds_below():
