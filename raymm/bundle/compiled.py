@@ -5,8 +5,8 @@ of each column, the trees, and the few steps behind them. A row of 500 trees the
 onnxruntime takes 32, most of it for a call with a dozen inputs, and many rows take half of the
 time. The answers differ by what the last bit of a sigmoid or softmax is worth.
 
-It needs numba (the extra ``fast``). Graphs that hold anything else, such as texts, dates, sets of
-categories or networks, are left to onnxruntime, and so is every proof that a graph is right.
+It needs numba (the extra ``fast``). Graphs that hold anything else, such as texts, dates or
+networks, are left to onnxruntime, and so is every proof that a graph is right.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Schema, Tensors
+from raymm.bundle.compiled_columns import Member, Table
 from raymm.bundle.compiled_graph import Taken, taken_apart
 from raymm.bundle.compiled_tail import Tail
 from raymm.bundle.compiled_trees import Layout, laid_out
@@ -55,6 +56,32 @@ class Column:
     table: Floats
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """The sets of a feature's categories; fields not told of are those of `kernels.look_up`.
+
+    Attributes
+    ----------
+    columns : slice
+        Those of all features and sets that are theirs.
+    """
+
+    part: npt.NDArray[np.int32]
+    limit: Floats
+    held: npt.NDArray[np.uint8]
+    byte: npt.NDArray[np.int32]
+    mask: npt.NDArray[np.uint8]
+    outside: npt.NDArray[np.uint32]
+    inside: npt.NDArray[np.uint32]
+    columns: slice
+
+    @property
+    def table(self) -> tuple[npt.NDArray[Any], ...]:
+        """What is given to the kernel between the rows and the columns."""
+        where = (self.part, self.limit, self.held, self.byte, self.mask)
+        return (*where, self.outside, self.inside)
+
+
 class Compiled:
     """A graph in machine code; safe to call from several threads at once.
 
@@ -66,6 +93,8 @@ class Compiled:
         What the features are made of.
     features : sequence of array
         ``parts`` and ``limits`` of `raymm.bundle.kernels.rank`.
+    sets : sequence of Looked
+        Those that stand behind the features.
     trees : Layout
     tail : callable
         Makes predictions of what the trees sum up to.
@@ -77,6 +106,7 @@ class Compiled:
         given: Sequence[str],
         columns: Sequence[Column],
         features: Sequence[npt.NDArray[Any]],
+        sets: Sequence[Looked],
         trees: Layout,
         tail: Tail,
         threads: int,
@@ -86,7 +116,8 @@ class Compiled:
         read = {one.name for one in columns}
         self._unread = [name for name in given if name not in read]
         self._features = (*features, trees.thresholds, trees.starts)
-        self._width = 2 * len(features[0])
+        self._sets = [(one.table, one.columns) for one in sets]
+        self._width = 2 * (len(trees.starts) - 1)
         self._trees = (trees.node, trees.roots, trees.first, trees.output, trees.value)
         self._row = (*self._features, *self._trees, trees.base)
         self._base, self._tail, self._threads = trees.base, tail, threads
@@ -107,6 +138,8 @@ class Compiled:
             raw = np.array([values], np.float32)
         except (LookupError, TypeError, ValueError, AttributeError):
             return None
+        if self._sets:
+            return self._tail(self._added(raw, self._kernels.descend_row))
         total = np.empty((1, self._outputs), np.float32)
         self._kernels.predict_row(raw, *self._row, total)
         return self._tail(total)
@@ -141,11 +174,15 @@ class Compiled:
 
     def _sums(self, tensors: Tensors) -> Floats:
         """Return what the trees add up to, their base included; shape (n, outputs)."""
-        raw = self._raw(tensors)
+        return self._added(self._raw(tensors), self._kernels.descend_rows)
+
+    def _added(self, raw: Floats, descend: Any) -> Floats:
         columns = np.empty((len(raw), self._width), np.uint32)
         self._kernels.rank(raw, *self._features, columns)
+        for table, own in self._sets:
+            self._kernels.look_up(raw, *table, columns[:, own])
         total = np.zeros((len(raw), self._outputs), np.float32)
-        self._kernels.descend_rows(columns, *self._trees, total)
+        descend(columns, *self._trees, total)
         total += self._base
         return total
 
@@ -215,28 +252,73 @@ def compiled(graph: bytes, schema: Schema, threads: int) -> Compiled | None:
         found = taken_apart(graph, {names[one.name]: one.name for one in schema.features}, output)
         if found is None or found.width != max(1, len(schema.classes)):
             return None
-        trees = laid_out(found.ensembles, found.columns, len(found.features))
+        width = len(found.features) + len(found.members)
+        trees = laid_out(found.ensembles, found.columns, width)
     # A graph that was made to be read wrongly; onnxruntime says what is wrong with it, if anything.
     except (LookupError, ValueError, TypeError, OverflowError, RecursionError, MemoryError):
         return None
     if trees is None:
         return None
-    columns, features = _arrays(found)
-    return Compiled(
-        [one.name for one in schema.features], columns, features, trees, found.tail, threads
-    )
+    columns, features, sets = _arrays(found, trees)
+    given = [one.name for one in schema.features]
+    return Compiled(given, columns, features, sets, trees, found.tail, threads)
 
 
-def _arrays(found: Taken) -> tuple[list[Column], list[npt.NDArray[Any]]]:
-    """Return the raw columns that features are made of, and the features as arrays."""
+def _arrays(
+    found: Taken, trees: Layout
+) -> tuple[list[Column], list[npt.NDArray[Any]], list[Looked]]:
+    """Return the raw columns that features are made of, the features as arrays, and the sets."""
+    tables: dict[Table, list[Member]] = {}
+    for member in found.members:
+        tables.setdefault(member.table, []).append(member)
+    made = [*found.features, *(table.feature for table in tables)]
     numbers: dict[Any, int] = {}
-    for one in found.features:
+    for one in made:
         for source in one.sources:
             numbers.setdefault(source, len(numbers))
     columns = [Column(name=one.column, places=one.places, table=one.table) for one in numbers]
-    parts = [
-        (one.operation, numbers[one.sources[0]], numbers[one.sources[-1]], one.mends)
-        for one in found.features
+    parts = np.array(
+        [
+            (one.operation, numbers[one.sources[0]], numbers[one.sources[-1]], one.mends)
+            for one in made
+        ],
+        np.int32,
+    ).reshape(-1, 4)
+    limits = np.array([(one.low, one.high) for one in made], np.float32).reshape(-1, 2)
+    count, sets = len(found.features), []
+    start = count
+    for place, (table, held) in enumerate(tables.items(), start=count):
+        of = slice(start, start + len(held))
+        sets.append(_looked(table, held, parts[place], limits[place], trees, of))
+        start = of.stop
+    return columns, [parts[:count], limits[:count]], sets
+
+
+def _looked(
+    table: Table,
+    members: Sequence[Member],
+    part: npt.NDArray[np.int32],
+    limit: Floats,
+    trees: Layout,
+    of: slice,
+) -> Looked:
+    """Return a table's sets, whose columns among features and sets are given, as arrays."""
+    mask = np.array([one.mask for one in members], np.uint8)
+    ranks = [
+        [
+            np.searchsorted(trees.thresholds[trees.starts[at] : trees.starts[at + 1]], value)
+            for value in (np.float32(0), np.float32(bit))
+        ]
+        for at, bit in zip(range(of.start, of.stop), mask.tolist(), strict=True)
     ]
-    limits = [(one.low, one.high) for one in found.features]
-    return columns, [np.array(parts, np.int32), np.array(limits, np.float32)]
+    held = np.array(ranks, np.uint32).reshape(-1, 2) << np.uint32(16) | np.uint32(0xFFFF)
+    return Looked(
+        part=part,
+        limit=limit,
+        held=table.held,
+        byte=np.array([one.byte for one in members], np.int32),
+        mask=mask,
+        outside=np.ascontiguousarray(held[:, 0]),
+        inside=np.ascontiguousarray(held[:, 1]),
+        columns=slice(2 * of.start, 2 * of.stop),
+    )

@@ -15,6 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from raymm.bundle.compiled_columns import (
+    Feature,
+    Features,
+    Member,
+    Source,
+    Table,
+    of_sets,
+    single,
+)
 from raymm.bundle.compiled_tail import Steps, Sums, Tail, Unknown
 from raymm.bundle.compiled_trees import MOST_COLUMNS
 from raymm.errors import BundleError
@@ -27,31 +36,6 @@ _PAIRS = {"Add": 1, "Sub": 2, "Mul": 3, "Div": 4}
 """How `raymm.bundle.kernels.rank` numbers what two columns make of each other."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Source:
-    """A column as it is given, or looked up by its words; see `raymm.bundle.compiled.Column`."""
-
-    column: str
-    places: Mapping[str, int] | None
-    table: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Feature:
-    """What one or two sources make; see `raymm.bundle.kernels.rank`."""
-
-    sources: tuple[Source, ...]
-    operation: int = 0
-    mends: bool = False
-    low: float = -np.inf
-    high: float = np.inf
-
-    @property
-    def plain(self) -> bool:
-        """Whether it is a source as it is."""
-        return self == Feature(self.sources[:1])
-
-
 @dataclass(frozen=True, slots=True)
 class Taken:
     """A graph's parts.
@@ -59,15 +43,18 @@ class Taken:
     Attributes
     ----------
     features : sequence of Feature
+    members : sequence of Member
+        Those of a table follow each other.
     ensembles : sequence of TreeEnsemble
     columns : sequence of sequence of int
-        Which feature each column of an ensemble is.
+        Which feature each column of an ensemble is, or behind these, which member.
     tail : callable
         Makes predictions, shape (n, width), of the outputs of all ensembles beside each other.
     width : int
     """
 
     features: Sequence[Feature]
+    members: Sequence[Member]
     ensembles: Sequence[TreeEnsemble]
     columns: Sequence[Sequence[int]]
     tail: Tail
@@ -116,11 +103,6 @@ class _Places:
 
 
 @dataclass(frozen=True, slots=True)
-class _Features:
-    held: tuple[Feature, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _Endless:
     held: tuple[Feature, ...]
 
@@ -132,7 +114,7 @@ class _Reader:
     graph: Any
     inputs: Mapping[str, str]
     known: dict[str, Any] = field(default_factory=dict)
-    features: dict[Feature, int] = field(default_factory=dict)
+    found: dict[Feature | Member, int] = field(default_factory=dict)
     ensembles: list[TreeEnsemble] = field(default_factory=list)
     columns: list[list[int]] = field(default_factory=list)
     steps: Steps = field(default_factory=Steps)
@@ -149,7 +131,7 @@ class _Reader:
             kind, column = one.type.tensor_type.elem_type, self.inputs[one.name]
             if kind == TensorProto.FLOAT:
                 source = Source(column, None, np.zeros(0, np.float32))
-                self.known[one.name] = _Features((Feature((source,)),))
+                self.known[one.name] = Features((Feature((source,)),))
             elif kind == TensorProto.STRING:
                 self.known[one.name] = _Words(column)
         needed = _needed(self.graph, output)
@@ -159,13 +141,21 @@ class _Reader:
         last = self.known.get(output)
         if not isinstance(last, Sums):
             raise Unknown
-        return Taken(
-            tuple(self.features),
-            self.ensembles,
-            self.columns,
-            self.steps.tail(last),
-            last.width,
-        )
+        return self._taken(last)
+
+    def _taken(self, last: Sums) -> Taken:
+        """Return the parts, with features before the members of sets, and these table by table."""
+        features = [one for one in self.found if isinstance(one, Feature)]
+        tables: dict[Table, list[Member]] = {}
+        for one in self.found:
+            if isinstance(one, Member):
+                tables.setdefault(one.table, []).append(one)
+        members = [one for held in tables.values() for one in held]
+        place = {one: at for at, one in enumerate([*features, *members])}
+        moved = [place[one] for one in self.found]
+        columns = [[moved[at] for at in held] for held in self.columns]
+        tail = self.steps.tail(last)
+        return Taken(features, members, self.ensembles, columns, tail, last.width)
 
     def _node(self, node: Any) -> None:
         from onnx import helper
@@ -177,9 +167,10 @@ class _Reader:
             self.known[node.output[0]] = self._trees(node, given[0])
             return
         held = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+        made: Any
         if any(isinstance(one, Sums) for one in given):
-            made: Any = self.steps.add(node.op_type, given, held)
-        else:
+            made = self.steps.add(node.op_type, given, held)
+        elif (made := of_sets(node.op_type, given, held)) is None:
             made = _before(node.op_type, given, held)
         self.known[node.output[0]] = made
 
@@ -189,7 +180,7 @@ class _Reader:
         if not (held and node.domain == ML_DOMAIN and _faithful(node, ensemble)):
             raise Unknown
         self.ensembles.append(ensemble)
-        self.columns.append([self.features.setdefault(one, len(self.features)) for one in held])
+        self.columns.append([self.found.setdefault(one, len(self.found)) for one in held])
         return self.steps.trees(len(ensemble.base))
 
 
@@ -233,8 +224,8 @@ def _needed(graph: Any, output: str) -> set[int]:
 # ------------------------------------------------------------------------------ before the trees
 
 
-def _as_features(given: Any) -> _Features:
-    if not isinstance(given, _Features):
+def _as_features(given: Any) -> Features:
+    if not isinstance(given, Features):
         raise Unknown
     return given
 
@@ -253,32 +244,27 @@ def _before(operator: str, given: list[Any], held: Mapping[str, Any]) -> Any:
     if operator == "Concat" and held.get("axis") in (1, -1):
         if sum(len(_as_features(part).held) for part in given) > MOST_COLUMNS:
             raise Unknown
-        return _Features(tuple(one for part in given for one in part.held))
+        return Features(tuple(one for part in given for one in part.held))
     if operator == "Clip" and len(given) == 3:
-        low, high = (float(_single(one)) for one in given[1:])
-        if not all(one.low == -np.inf and one.high == np.inf for one in _as_features(first).held):
+        low, high = (float(single(one)) for one in given[1:])
+        numbers = _as_features(first).numbers
+        if not all(one.low == -np.inf and one.high == np.inf for one in numbers):
             raise Unknown
-        return _Features(tuple(replace(one, low=low, high=high) for one in first.held))
+        return Features(tuple(replace(one, low=low, high=high) for one in numbers))
     if operator in _PAIRS and len(given) == 2:
-        a, b = (_as_features(one).held for one in given)
-        if len(a) != 1 or len(b) != 1 or not (a[0].plain and b[0].plain):
+        a, b = (_as_features(one).one for one in given)
+        if not (a.plain and b.plain):
             raise Unknown
-        return _Features((Feature((a[0].sources[0], b[0].sources[0]), _PAIRS[operator]),))
+        return Features((Feature((a.sources[0], b.sources[0]), _PAIRS[operator]),))
     if operator == "IsInf" and not held:
-        return _Endless(_as_features(first).held)
-    if operator == "Where" and isinstance(first, _Endless) and np.isnan(_single(given[1])):
-        if _as_features(given[2]).held != first.held:
+        return _Endless(_as_features(first).numbers)
+    if operator == "Where" and isinstance(first, _Endless) and np.isnan(single(given[1])):
+        if _as_features(given[2]).numbers != first.held:
             raise Unknown
         if any(one.low != -np.inf or one.high != np.inf for one in first.held):
             raise Unknown
-        return _Features(tuple(replace(one, mends=True) for one in first.held))
+        return Features(tuple(replace(one, mends=True) for one in first.held))
     raise Unknown
-
-
-def _single(given: Any) -> Any:
-    if not isinstance(given, np.ndarray) or given.size != 1 or given.dtype != np.float32:
-        raise Unknown
-    return given.ravel()[0]
 
 
 def _looked_up(column: str, held: Mapping[str, Any]) -> Any:
@@ -289,7 +275,7 @@ def _looked_up(column: str, held: Mapping[str, Any]) -> Any:
     if "values_floats" in held and len(held["values_floats"]) == len(keys):
         # The default of the operator itself is -0.0.
         table = [*held["values_floats"], held.get("default_float", -0.0)]
-        return _Features((Feature((Source(column, places, np.array(table, np.float32)),)),))
+        return Features((Feature((Source(column, places, np.array(table, np.float32)),)),))
     if list(held["values_int64s"]) != list(range(len(keys))):
         raise Unknown
     if held.get("default_int64", -1) != len(keys):
@@ -297,14 +283,14 @@ def _looked_up(column: str, held: Mapping[str, Any]) -> Any:
     return _Places(column, places)
 
 
-def _gathered(given: list[Any], axis: int) -> _Features:
+def _gathered(given: list[Any], axis: int) -> Features:
     first, places = given
     if isinstance(places, _Places) and axis == 0 and isinstance(first, np.ndarray):
         if first.ndim != 2 or first.dtype != np.float32 or len(first) != len(places.places) + 1:
             raise Unknown
         held = [Source(places.column, places.places, first[:, at]) for at in range(first.shape[1])]
-        return _Features(tuple(Feature((one,)) for one in held))
+        return Features(tuple(Feature((one,)) for one in held))
     if axis == 1 and isinstance(places, np.ndarray) and places.ndim == 1:
         held_ = _as_features(first).held
-        return _Features(tuple(held_[place] for place in places.tolist()))
+        return Features(tuple(held_[place] for place in places.tolist()))
     raise Unknown

@@ -26,6 +26,7 @@ class Layout:
     Attributes
     ----------
     thresholds : float32, shape (t,)
+        Those of each of d features, rising.
     starts : int32, shape (d + 1,)
     node : uint64, shape (nodes,)
     roots : uint64, shape (trees,)
@@ -84,20 +85,16 @@ def laid_out(
     missing_left = np.concatenate(
         [one.missing_left[order] for one, order in zip(ensembles, orders, strict=True)]
     )
-    tables = [np.unique(threshold[feature == number]) for number in range(width)]
-    if max(map(len, tables), default=0) > MOST_THRESHOLDS:
+    thresholds, starts, rank = _ranked(feature, threshold, width)
+    if np.diff(starts).max(initial=0) > MOST_THRESHOLDS:
         return None
-    rank = np.full(len(feature), _LEAF_RANK, np.uint64)
-    for number, table in enumerate(tables):
-        of = feature == number
-        rank[of] = np.searchsorted(table, threshold[of]) + 1
     column = np.where(feature < 0, 0, 2 * feature + ~missing_left).astype(np.uint64)
     child, roots = _places(ensembles, orders)
     low = (rank << np.uint64(16)) | column
     first, output, value = _leaves(ensembles, orders, len(feature))
     return Layout(
-        thresholds=np.concatenate([np.zeros(0, np.float32), *tables]).astype(np.float32),
-        starts=np.cumsum([0, *map(len, tables)]).astype(np.int32),
+        thresholds=thresholds,
+        starts=starts,
         node=(child.astype(np.uint64) << np.uint64(32)) | low,
         roots=roots.astype(np.uint64),
         first=first,
@@ -105,6 +102,21 @@ def laid_out(
         value=value,
         base=np.concatenate([one.base for one in ensembles]).astype(np.float32),
     )
+
+
+def _ranked(
+    feature: Ints, threshold: npt.NDArray[np.float32], width: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.uint64]]:
+    """Return ``thresholds`` and ``starts`` of a layout, and each node's rank among those."""
+    rank = np.full(len(feature), _LEAF_RANK, np.uint64)
+    inner = np.flatnonzero(feature >= 0)
+    order = inner[np.lexsort((threshold[inner], feature[inner]))]
+    of, bound = feature[order], threshold[order]
+    new = np.ones(len(order), bool)
+    new[1:] = (np.diff(of) > 0) | (bound[1:] > bound[:-1])
+    starts = np.searchsorted(of[new], np.arange(width + 1)).astype(np.int32)
+    rank[order] = np.cumsum(new) - starts[of]
+    return bound[new].astype(np.float32), starts, rank
 
 
 def _values(ensemble: TreeEnsemble) -> int:

@@ -129,6 +129,45 @@ def rank(
         _rank(raw, row, parts, limits, thresholds, starts, columns)
 
 
+@_compiled(
+    "void(f4[:,::1], i4[::1], f4[::1], u1[:,::1], i4[::1], u1[::1], u4[::1], u4[::1], u4[:,:])"
+)
+def look_up(  # noqa: PLR0913, PLR0917  (what a table and its sets are made of, one array each)
+    raw: _Arrays,
+    part: _Arrays,
+    limit: _Arrays,
+    held: _Arrays,
+    byte: _Arrays,
+    mask: _Arrays,
+    outside: _Arrays,
+    inside: _Arrays,
+    columns: _Arrays,
+) -> None:
+    """Write to the columns of a feature's sets of categories which of them raw rows are in.
+
+    Parameters
+    ----------
+    raw : float32, shape (n, r)
+    part, limit : int32, shape (4,), and float32, shape (2,)
+        Of the feature, as in `rank`.
+    held : uint8, shape (categories + 1, bytes)
+        The last row stands for what is no category.
+    byte, mask : int32 and uint8, shape (k,)
+        Of each set, where its bit is in a row of ``held``, and the bit.
+    outside, inside : uint32, shape (k,)
+        What a set's columns hold for rows that are not in it, and that are.
+    columns : uint32, shape (n, 2 k)
+        Written to.
+    """
+    rest = held.shape[0] - 1
+    for row in range(raw.shape[0]):
+        value = _made(raw, row, part, limit)
+        category = int(value) if value > -1 and value < rest else rest
+        for place in range(byte.shape[0]):
+            found = inside[place] if held[category, byte[place]] & mask[place] else outside[place]
+            columns[row, 2 * place] = columns[row, 2 * place + 1] = found
+
+
 @_inlined
 def _next(node: _Arrays, columns: _Arrays, row: int, place: int) -> int:
     """Return where a row is a step on."""

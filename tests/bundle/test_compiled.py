@@ -27,7 +27,7 @@ BOUND = 1e-6
 """Of a probability, or of a value as a share of the values' spread."""
 
 
-def _dataset(task, *, interactions=(), rows=600):
+def _dataset(task, *, interactions=(), rows=600, kinds=0):
     random = np.random.default_rng(3)
     frame = pd.DataFrame(
         {
@@ -39,7 +39,11 @@ def _dataset(task, *, interactions=(), rows=600):
             "code": random.choice([f"c{n}" for n in range(60)], rows),
         }
     )
+    if kinds:
+        frame["kind"] = random.choice([f"k{n}" for n in range(kinds)], rows)
     signal = frame["size"] + (frame["town"] == "Rom") + frame["gaps"].fillna(1) * frame["flag"]
+    if kinds:
+        signal += 2 * frame["kind"].isin(["k1", "k4", "k8", "k10"])
     if task == "regression":
         frame["y"] = np.exp(signal + random.normal(size=rows) / 5)
     else:
@@ -85,6 +89,33 @@ def _agree(bundle, dataset, *, count=2000):
 
 
 FAMILIES = ("lightgbm", "xgboost", "forest", "extra_trees")
+
+
+SETS = {"family": "lightgbm", "lightgbm.sets": True}
+
+
+@needs_numba
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_sets_of_categories_are_looked_up(task):
+    dataset = _dataset(task, kinds=12, rows=1500)
+    bundle = _bundle(dataset, SETS, {"family": "xgboost"}, weights=(0.5, 0.5), rounds=25)
+    assert b"BitwiseAnd" in bundle.graph
+    expected = _agree(bundle, dataset)
+    assert len(np.unique(expected)) > 20
+
+
+@needs_numba
+def test_a_mask_of_several_bits_is_left_to_onnxruntime():
+    dataset = _dataset("regression", kinds=12)
+    bundle = _bundle(dataset, SETS)
+    model = onnx.ModelProto.FromString(bundle.graph)
+    masks = {one.input[1] for one in model.graph.node if one.op_type == "BitwiseAnd"}
+    for one in model.graph.initializer:
+        if one.name in masks:
+            held = onnx.numpy_helper.to_array(one)
+            one.CopyFrom(onnx.numpy_helper.from_array(held | 3, one.name))
+    assert module.compiled(bundle.graph, bundle.schema, 1) is not None
+    assert module.compiled(model.SerializeToString(), bundle.schema, 1) is None
 
 
 @pytest.mark.slow
