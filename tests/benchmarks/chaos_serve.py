@@ -278,7 +278,7 @@ def _flipped(data, seed):
     return bytes(changed)
 
 
-def _graph(bundle, value, number, *, slow=False, size=1500, times=12):
+def _graph(bundle, value, number, *, slow=False, size=1500, times=30):
     """Return a bundle whose both probabilities are a value; a slow one multiplies matrices."""
     from raymm.onnx_builder import FLOAT, STRING, GraphBuilder
 
