@@ -6,7 +6,9 @@ towards the margins of the whole ensemble on the training rows, with one step to
 truly are (see `raymm.compression.lessons`). Sizes below `CHAIN`'s first go through the larger ones
 of it; going there in many small steps, or in one, lost more. Members of a mix whose margins are
 added up are one ensemble (`raymm.compression.join`); of others each is pruned towards its own
-margins, and what follows the trees in the graph stays as it is.
+margins, and what follows the trees in the graph stays as it is. Forests of a mix whose leaves hold
+many values keep their first trees: 15 % of 100 trees of 26 classes, a third of a mix, cost it
+0.05 % of accuracy, as much as pruning them to as many bytes.
 
 What is lost on rows that neither training nor pruning saw, with 30, 15 and 7 % of the nodes of
 trees of 63 leaves, beside the same share of first trees ("cut"), those with their leaves fitted
@@ -28,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +45,8 @@ from raymm.compression.refit import corrected
 from raymm.compression.seen import plain_columns
 from raymm.compression.simplify import simplify
 from raymm.compression.solve import MANY, RIDGE, RIDGE_OF_CLASSES, RIDGE_OF_FEW, solved
+from raymm.compression.tap import ensemble_of, trees_in
+from raymm.compression.truncate import kept_rounds
 from raymm.compression.units import Unit, units, write
 from raymm.errors import BundleError
 from raymm.plugins import compressor
@@ -57,7 +62,8 @@ WIDEST = 4
 the few classes that they saw, and one that stands for many of them holds a value for each. Of a
 forest of 26 classes 30 % of the nodes took four times the bytes of all of them."""
 LARGEST = 5_000_000
-"""Nodes times values of a leaf beyond which not even simplifying is tried."""
+"""Nodes times values of a leaf beyond which not even simplifying is tried, of a mix of
+all but the largest members."""
 LARGE = 100_000
 LARGE_SIZES = (0.3, 0.15, 0.07, 0.03)
 """Smaller sizes where there are more nodes than that: each then takes seconds."""
@@ -99,17 +105,15 @@ class Prune(Compressor):
         self._path: _Path | None = None
 
     def recipes(self, bundle: Bundle, rows: Rows) -> Sequence[Config]:
-        """Return falling sizes; none for graphs without trees, or with more than `LARGEST`.
+        """Return falling sizes; none for graphs without trees, or with none up to `LARGEST`.
 
         1 is among them where something goes that changes no answer.
         """
-        given = units(bundle, joined=False)[1]
+        given = units(bundle, joined=False, most=LARGEST)[1]
         groves = [Grove.of(one.trees) for one in given]
         count = sum(len(grove.feature) for grove in groves)
-        if not groves or sum(grove.value.size for grove in groves) > LARGEST:
-            return ()
         sizes = []
-        if count <= SIMPLIFIED:
+        if 0 < count <= SIMPLIFIED:
             groves = [simplify(grove) for grove in groves]
             self._known(bundle, rows).forms.setdefault(1.0, groves)
             sizes = [1.0] if sum(len(grove.feature) for grove in groves) < count else []
@@ -136,7 +140,9 @@ class Prune(Compressor):
             When the graph holds no trees of ours, or ``size`` is not above 0 and at most 1.
         """
         size = float(recipe.get("size") or 0.0)
-        model, given = units(bundle, joined=0 < size < 1)
+        model, given = units(bundle, joined=0 < size < 1, most=LARGEST)
+        if not given:
+            model, given = units(bundle, joined=0 < size < 1)
         if not given or not 0 < size <= 1:
             raise BundleError(
                 "prune needs a graph with trees and a size above 0 and at most 1, but got "
@@ -153,6 +159,8 @@ class Prune(Compressor):
             if size not in path.forms:
                 path.forms[size] = _pruned(path, size)
         write(model, given, [grove.ensemble() for grove in path.forms[size]])
+        if size < 1:
+            _thin(model, size)
         unread_sets.drop(model)
         return replace(bundle, graph=bytes(model.SerializeToString(deterministic=True)))
 
@@ -167,6 +175,14 @@ def _able(grove: Grove, rows: Rows, plain: int | None) -> bool:
     """Return whether there are rows enough to fit a grove's leaves, and few values to a leaf."""
     least = max(1, min(LEAST_ROWS, len(rows.y)))
     return grove.outputs.shape[1] <= WIDEST and sample(grove, rows, plain) >= least
+
+
+def _thin(model: Any, size: float) -> None:
+    """Keep the first trees of forests that were not pruned: those of `WIDEST`, or too large."""
+    for node in trees_in(model):
+        trees = ensemble_of(node)
+        if trees.averaged and len(trees.base) > WIDEST:
+            node.CopyFrom(trees.first(kept_rounds(trees.rounds, size)).to_node(node))
 
 
 def _lessons(given: Sequence[Unit], path: _Path) -> list[tuple[Unit, Lesson]]:

@@ -32,6 +32,7 @@ from raymm.compression.parsed import model_of
 from raymm.compression.seen import Seen, plain_columns, seen
 from raymm.compression.tap import ensemble_of, tree_nodes, trees_in
 from raymm.compression.thresholds import coarsened
+from raymm.compression.units import smallest
 from raymm.errors import BundleError
 from raymm.plugins import compressor
 
@@ -119,11 +120,7 @@ def _able(nodes: Sequence[Any]) -> list[Any]:
 
     A mix may hold a forest of many classes beside boosters.
     """
-    sizes = [cells(ensemble_of(node)) for node in nodes]
-    order = sorted(range(len(nodes)), key=lambda place: (sizes[place], place))
-    held = np.cumsum([sizes[place] for place in order]) <= LARGEST
-    kept = {place for place, fits in zip(order, held, strict=True) if fits}
-    return [node for place, node in enumerate(nodes) if place in kept]
+    return [nodes[place] for place in smallest([cells(ensemble_of(n)) for n in nodes], LARGEST)]
 
 
 def _whole(bundle: Bundle, node: Any, rows: Rows) -> _Whole:

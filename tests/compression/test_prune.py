@@ -10,6 +10,7 @@ from raymm.bundle.parity import adversarial
 from raymm.bundle.run import Runner
 from raymm.compression import lessons, prune
 from raymm.compression.compressor import Rows
+from raymm.compression.grove import cells
 from raymm.compression.prune import Prune
 from raymm.compression.truncate import Truncate
 from raymm.errors import BundleError
@@ -160,6 +161,26 @@ def test_large_ensembles_are_tried_in_fewer_sizes_or_not_at_all(dataset, trained
     assert not [r for r in Prune().recipes(bundle, rows) if r["size"] < 1]
     monkeypatch.setattr(prune, "LARGEST", 10)
     assert Prune().recipes(bundle, rows) == ()
+
+
+def test_of_a_mix_boosters_are_pruned_and_forests_of_many_values_lose_trees(mix, monkeypatch):
+    monkeypatch.setattr(prune, "WIDEST", 2)
+    bundle, data = mix("multiclass", ("lightgbm", "forest"), (0.75, 0.25))
+    rows = rows_of(data)
+    booster, forest = ensembles(bundle)
+    monkeypatch.setattr(prune, "LARGEST", cells(booster))
+    assert {"size": 0.3} in Prune().recipes(bundle, rows)
+    few, rest = ensembles(Prune().apply(bundle, {"size": 0.3}, rows))
+    assert len(few.feature) <= 0.3 * len(booster.feature)
+    assert rest.averaged
+    assert rest.rounds == round(0.3 * forest.rounds)
+    np.testing.assert_array_equal(rest.threshold, forest.threshold[: len(rest.threshold)])
+    simple = Prune().apply(bundle, {"size": 1.0}, rows)
+    assert ensembles(simple)[1].rounds == forest.rounds
+    metric, truth = rows.metric, data.y[data.test]
+    pruned = Prune().apply(bundle, {"size": 0.3}, rows)
+    whole, made = (Runner(one).predict(data.rows(data.test)) for one in (bundle, pruned))
+    assert metric(truth, made) == pytest.approx(metric(truth, whole), rel=0.1)
 
 
 @pytest.mark.parametrize("task", METRICS)

@@ -4,6 +4,7 @@ import numpy as np
 
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
+from raymm.compression.grove import cells
 from raymm.compression.units import units, write
 
 
@@ -39,3 +40,17 @@ def test_where_nothing_is_added_up_each_node_is_a_unit(mix):
         joined=True,
     )
     assert [len(one.trees.roots) for one in short] == [1, 1]
+
+
+def test_the_smallest_up_to_a_size_are_held_and_groups_are_held_whole(mix):
+    bundle, _ = mix("multiclass", ("lightgbm", "forest"), (0.5, 0.5))
+    sizes = [cells(one.trees) for one in units(bundle, joined=True)[1]]
+    for most, held in ((sum(sizes), 2), (sum(sizes) - 1, 1), (min(sizes) - 1, 0)):
+        found = units(bundle, joined=True, most=most)[1]
+        assert [cells(one.trees) for one in found] == sorted(sizes)[:held] or held == 2
+        assert len(found) == held
+    bundle, _ = mix()
+    size = sum(cells(one.trees) for one in units(bundle, joined=False)[1])
+    for most, held in ((size, (1, 2)), (size - 1, (0, 0))):
+        found = [units(bundle, joined=joined, most=most)[1] for joined in (True, False)]
+        assert tuple(map(len, found)) == held
