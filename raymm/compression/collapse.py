@@ -119,4 +119,9 @@ def _ended(
     # Folding takes whole trees, so what is left keeps its order.
     number = np.full(len(made.feature), -1)
     number[keep[made.tree]] = np.arange(len(folded.feature))
-    return folded, number[place[stands]].astype(np.int32)[reached[keep]]
+    leaf = number[place[stands]].astype(np.int32)
+    left = np.empty((int(keep.sum()), reached.shape[1]), np.int32)
+    # Tree by tree, as a tree's leaves lie side by side.
+    for row, tree in zip(left, np.flatnonzero(keep).tolist(), strict=True):
+        leaf.take(reached[tree], out=row, mode="clip")
+    return folded, left

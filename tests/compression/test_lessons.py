@@ -81,3 +81,12 @@ def test_of_trees_that_read_many_columns_fewer_rows_are_looked_at(mix, monkeypat
     feature = grove.feature.copy()
     feature[place] = 20 * grove.outputs.size - 1
     assert lessons.sample(replace(grove, feature=feature), rows) == 5
+
+
+def test_of_several_outputs_more_rows_are_looked_at(mix, monkeypatch):
+    bundle, data = mix("multiclass", ("lightgbm",), (1.0,))
+    made, rows = lesson(bundle, data)
+    monkeypatch.setattr(lessons, "CELLS", 100 * made.whole.outputs.size)
+    assert lessons.sample(made.whole, rows) == 100 * lessons.SEVERAL
+    alone = replace(made.whole, base=made.whole.base[:1])
+    assert lessons.sample(alone, rows) == 100
