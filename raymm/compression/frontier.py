@@ -115,7 +115,6 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
         rows = np.sort(np.random.default_rng(seed).choice(len(y), ROWS, replace=False))
         tensors, y = {name: values[rows] for name, values in tensors.items()}, y[rows]
     made = _techniques(techniques)
-    plan = Schedule(left=left, most=_most(len(bundle.graph), seconds))
     answers = (runner := runner_of(bundle)).predict(tensors)
     judge = Judge(
         metric=metric,
@@ -126,6 +125,7 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
         max_loss=max_loss,
         beside=None if beside is None else lambda made: beside(made, answers, y),
     )
+    plan = Schedule(left=left, most=_most(len(bundle.graph), seconds), measured=judge.took)
     forms = [judge.measured(NONE, {}, bundle, runner)]
     following = {name: one for name, one in made.items() if name.startswith(FOLLOWING)}
     first = {name: one for name, one in made.items() if name not in following}

@@ -22,6 +22,10 @@ OTHERS = 2.0
 """What a form of another technique may take, as a share of the slowest so far: with 15 s left after
 one of 3.4 s, one of letter's took 8 s, and there was no time for a finer one."""
 
+PROVING = 1.5
+"""What reading, proving and packing the final bundle takes, as a share of what measuring it does:
+its file is unpacked again to see that nothing is lost."""
+
 
 def remaining(allowed: float | None, started: float) -> Callable[[], float] | None:
     """Return what tells how many are left of the seconds allowed since a start; see `SURE`.
@@ -47,7 +51,12 @@ class Schedule:
     left_out : list of str
         What was not measured, and why.
     took, first : dict of str to float
-        What the last and the first form of a technique took, the last as far as the next will.
+        What the last form of a technique took, as far as the next will, and what making the first
+        one took.
+    measuring : dict of str to float
+        What measuring the first one took.
+    measured : sequence of (int, float)
+        Grows with each form that is measured; see `raymm.compression.judging.Judge.took`.
     good : set of str
         Techniques of which a form is good: these the final bundle is likely to go through.
     """
@@ -57,6 +66,8 @@ class Schedule:
     left_out: list[str] = field(default_factory=list)
     took: dict[str, float] = field(default_factory=dict)
     first: dict[str, float] = field(default_factory=dict)
+    measuring: dict[str, float] = field(default_factory=dict)
+    measured: Sequence[tuple[int, float]] = ()
     good: set[str] = field(default_factory=set)
     reserve: float = 0.0
 
@@ -77,13 +88,16 @@ class Schedule:
 
     @property
     def free(self) -> float:
-        """The seconds for more forms: the final bundle takes as much again as the first good ones.
+        """The seconds for more forms: the final bundle is made once more as the first good ones
+        were, and proven once.
 
         Infinite where the clock does not decide.
         """
         if self.left is None:
             return float("inf")
-        return self.left() - sum(self.first.get(name, 0.0) for name in self.good)
+        made = sum(self.first.get(name, 0.0) for name in self.good)
+        proven = max((self.measuring.get(name, 0.0) for name in self.good), default=0.0)
+        return self.left() - made - PROVING * proven
 
     def keep(self, some: bool) -> None:
         """Keep `LATER` of what is left for others that come, or nothing any more."""
@@ -152,14 +166,16 @@ class Schedule:
     @contextmanager
     def timed(self, name: str, later: float = 1.0) -> Iterator[None]:
         """Note how long a form of a technique takes; the next is likely to take ``later`` of it."""
-        before = self.left() if self.left is not None else 0.0
+        before, known = self.left() if self.left is not None else 0.0, len(self.measured)
         try:
             yield
         finally:
             if self.left is not None:
                 taken = before - self.left()
+                measuring = sum(seconds for _, seconds in self.measured[known:])
                 self.took[name] = later * taken
-                self.first.setdefault(name, taken)
+                self.first.setdefault(name, max(0.0, taken - measuring))
+                self.measuring.setdefault(name, min(taken, measuring))
 
     @contextmanager
     def tried(self, name: str, recipe: Config) -> Iterator[None]:

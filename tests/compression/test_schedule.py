@@ -62,6 +62,18 @@ def test_time_is_kept_for_making_good_forms_of_the_final_bundle():
     assert Schedule().free == float("inf")
 
 
+def test_the_final_bundle_is_measured_once_however_many_techniques_it_goes_through():
+    clock, measured = Clock(20.0), []
+    plan = Schedule(left=clock, measured=measured)
+    for name, making, measuring in (("prune", 3.0, 2.0), ("prune+quantize", 1.0, 1.0)):
+        with plan.timed(name):
+            clock.now -= making + measuring
+            measured.append((1000, measuring))
+        plan.found(name)
+    assert plan.took == {"prune": 5.0, "prune+quantize": 2.0}
+    assert plan.free == 13.0 - (3.0 + 1.0) - schedule.PROVING * 2.0
+
+
 def test_what_a_form_takes_at_least_counts_where_the_last_took_less():
     plan = Schedule(left=Clock(10.0), took={"quick": 1.0})
     assert plan.allows("quick", {"size": 1}, least=10.0)
