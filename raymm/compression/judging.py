@@ -165,11 +165,18 @@ class Judge:
         )
 
     def expected(self, graph_bytes: int) -> float:
-        """Return the seconds that measuring a form of so many bytes is likely to take, at least:
-        in proportion where it is larger than all others were; 0 where there were none.
+        """Return the seconds that measuring a form of so many bytes is likely to take, at least.
+
+        Where it is larger than all others were, it takes as much more as these did for their size,
+        and at most in proportion; 0 where there were none.
         """
         size, seconds = max(self.took, default=(1, 0.0))
-        return seconds * max(1.0, graph_bytes / size)
+        most = seconds * max(1.0, graph_bytes / size)
+        least, fewer = min(self.took, default=(1, 0.0))
+        if size < 2 * least or seconds <= fewer:
+            return most
+        rate = (seconds - fewer) / (size - least)
+        return float(np.clip(seconds + rate * (graph_bytes - size), seconds, most))
 
     def lost(
         self, prediction: npt.NDArray[Any], *, bounded_moves: bool = False

@@ -291,6 +291,10 @@ def test_measuring_a_larger_form_is_expected_to_take_longer(measured):
     assert judge.expected(10) == 0.0
     judge.took.extend([(1_000, 3.0), (4_000, 2.0)])
     assert (judge.expected(10), judge.expected(4_000), judge.expected(10_000)) == (2.0, 2.0, 5.0)
+    judge.took[0] = (3_000, 1.0)  # of nearly the same size, which tells little
+    assert judge.expected(10_000) == 5.0
+    judge.took[0] = (1_000, 1.0)  # a third of a second for a thousand bytes more
+    assert (judge.expected(10), judge.expected(10_000)) == (2.0, pytest.approx(4.0))
 
 
 def test_what_measuring_took_is_known_but_for_the_bundle_itself(measured):
