@@ -24,6 +24,7 @@ fi
 export RAY_SERVE_ENABLE_HA_PROXY=1
 export RAY_SERVE_THROUGHPUT_OPTIMIZED=1
 export RAY_SERVE_HAPROXY_METRICS_ENABLED=0
+export RAY_SERVE_HAPROXY_LOG_TARGET='127.0.0.1:514 sample 1:1000000'
 export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=raymm.serving.ingress:middlewares
 
 # The folder's name is short, because a socket's path holds 107 bytes.
