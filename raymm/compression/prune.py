@@ -44,7 +44,7 @@ from raymm.compression.lessons import Lesson, lesson_of, sample
 from raymm.compression.refit import corrected
 from raymm.compression.seen import plain_columns
 from raymm.compression.simplify import simplify
-from raymm.compression.solve import MANY, RIDGE, RIDGE_OF_CLASSES, RIDGE_OF_FEW, solved
+from raymm.compression.solve import CROWD, MANY, RIDGE, RIDGE_OF_CLASSES, RIDGE_OF_CROWDS, solved
 from raymm.compression.tap import ensemble_of, trees_in
 from raymm.compression.truncate import kept_rounds
 from raymm.compression.units import Unit, units, write
@@ -227,7 +227,10 @@ def _shrunk(lesson: Lesson, at: tuple[Grove, Reached] | None, size: float) -> tu
     start = (lesson.whole, lesson.reached) if at is None else at
     grove, reached = collapsed(*start, lesson.weight, nodes, lesson.costs)
     few = len(lesson.target) > 1 or reached.shape[1] < MANY
-    ridge = (RIDGE_OF_CLASSES if lesson.logits else RIDGE_OF_FEW) if few else RIDGE
+    crowded = not few and np.sum(grove.left < 0) >= CROWD * reached.shape[1]
+    ridge = RIDGE_OF_CROWDS if crowded else RIDGE
+    if lesson.logits and few:
+        ridge = RIDGE_OF_CLASSES
     return solved(grove, reached, lesson.target, lesson.weight, ridge=ridge), reached
 
 
