@@ -6,7 +6,8 @@ onnxruntime takes 32, most of it for a call with a dozen inputs, and many rows t
 time. The answers differ by what the last bit of a sigmoid or softmax is worth.
 
 It needs numba (the extra ``fast``). Graphs that hold anything else, such as texts, dates or
-networks, are left to onnxruntime, and so is every proof that a graph is right.
+networks, or more than 32,767 columns and sets, are left to onnxruntime, and so is every proof that
+a graph is right.
 """
 
 from __future__ import annotations
@@ -286,16 +287,19 @@ def _arrays(
     ).reshape(-1, 4)
     limits = np.array([(one.low, one.high) for one in made], np.float32).reshape(-1, 2)
     count, sets = len(found.features), []
+    # One of each, of however many nodes: what a graph makes is in proportion to what it holds.
+    copies = {id(table.held): np.array(table.held, order="C") for table in tables}
     start = count
     for place, (table, held) in enumerate(tables.items(), start=count):
         of = slice(start, start + len(held))
-        sets.append(_looked(table, held, parts[place], limits[place], trees, of))
+        copy = copies[id(table.held)]
+        sets.append(_looked(copy, held, parts[place], limits[place], trees, of))
         start = of.stop
     return columns, [parts[:count], limits[:count]], sets
 
 
 def _looked(
-    table: Table,
+    table: npt.NDArray[np.uint8],
     members: Sequence[Member],
     part: npt.NDArray[np.int32],
     limit: Floats,
@@ -315,7 +319,7 @@ def _looked(
     return Looked(
         part=part,
         limit=limit,
-        held=table.held,
+        held=table,
         byte=np.array([one.byte for one in members], np.int32),
         mask=mask,
         outside=np.ascontiguousarray(held[:, 0]),

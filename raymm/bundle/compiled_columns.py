@@ -7,7 +7,7 @@ categories (`raymm.models.sets`), which tell by a table whether a number is amon
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -118,6 +118,7 @@ class _Category:
     feature: Feature
     rest: int
     whole: bool = False
+    flat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +126,22 @@ class _Rows:
     table: Table
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Bytes:
     table: Table
-    places: tuple[int, ...]
+    places: npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Bits:
-    members: tuple[Member, ...]
+    table: Table
+    places: npt.NDArray[np.int64]
+    mask: npt.NDArray[np.uint8]
+
+    @property
+    def members(self) -> Features:
+        pairs = zip(self.places.tolist(), self.mask.tolist(), strict=True)
+        return Features(tuple(Member(self.table, byte, bits) for byte, bits in pairs))
 
 
 def of_sets(operator: str, given: Sequence[Any], held: Mapping[str, Any]) -> Any:
@@ -152,9 +160,9 @@ def of_sets(operator: str, given: Sequence[Any], held: Mapping[str, Any]) -> Any
         same = second.one == first.feature and _whole(given[2]) == first.rest
         return _Category(first.feature, first.rest) if same else None
     if operator == "Cast" and isinstance(first, _Category) and held.get("to") == _INT64:
-        return _Category(first.feature, first.rest, whole=True)
+        return replace(first, whole=True)
     if operator == "Reshape" and isinstance(first, _Category) and np.array_equal(second, [-1]):
-        return first
+        return replace(first, flat=True)
     if operator == "Gather" and isinstance(second, _Category) and held.get("axis", 0) == 0:
         return _rows(first, second)
     if operator == "Gather" and isinstance(first, _Rows) and held.get("axis", 0) == 1:
@@ -162,13 +170,15 @@ def of_sets(operator: str, given: Sequence[Any], held: Mapping[str, Any]) -> Any
     if operator == "BitwiseAnd" and isinstance(first, _Bytes):
         return _bits(first, second)
     if operator == "Cast" and isinstance(first, _Bits) and held.get("to") == _FLOAT:
-        return Features(first.members)
+        return first.members
     return None
 
 
 def single(given: Any) -> Any:
     """Return the only number of a constant of float32; `Unknown` for anything else."""
     if not isinstance(given, np.ndarray) or given.size != 1 or given.dtype != np.float32:
+        raise Unknown
+    if given.ndim > 2:  # which makes others have as many sides
         raise Unknown
     return given.ravel()[0]
 
@@ -182,9 +192,10 @@ def _whole(given: Any) -> int:
 
 def _rows(held: Any, category: _Category) -> _Rows:
     fine = isinstance(held, np.ndarray) and held.dtype == np.uint8 and held.ndim == 2
-    if not (fine and category.whole and len(held) == category.rest + 1):
+    fine = fine and category.whole and category.flat
+    if not fine or len(held) != category.rest + 1:
         raise Unknown
-    return _Rows(Table(category.feature, np.array(held, order="C")))
+    return _Rows(Table(category.feature, held))
 
 
 def _bytes(table: Table, places: Any) -> _Bytes:
@@ -192,12 +203,11 @@ def _bytes(table: Table, places: Any) -> _Bytes:
         raise Unknown
     if not ((places >= 0) & (places < table.held.shape[1])).all():
         raise Unknown
-    return _Bytes(table, tuple(places.tolist()))
+    return _Bytes(table, places)
 
 
 def _bits(given: _Bytes, mask: Any) -> _Bits:
     fine = isinstance(mask, np.ndarray) and mask.dtype == np.uint8
     if not fine or mask.shape != (1, len(given.places)) or (mask & (mask - 1)).any():
         raise Unknown
-    pairs = zip(given.places, mask[0].tolist(), strict=True)
-    return _Bits(tuple(Member(given.table, byte, bits) for byte, bits in pairs))
+    return _Bits(given.table, given.places, mask[0])

@@ -117,6 +117,7 @@ class _Reader:
     found: dict[Feature | Member, int] = field(default_factory=dict)
     ensembles: list[TreeEnsemble] = field(default_factory=list)
     columns: list[list[int]] = field(default_factory=list)
+    members: int = 0
     steps: Steps = field(default_factory=Steps)
 
     def read(self, output: str) -> Taken:
@@ -172,6 +173,10 @@ class _Reader:
             made = self.steps.add(node.op_type, given, held)
         elif (made := of_sets(node.op_type, given, held)) is None:
             made = _before(node.op_type, given, held)
+        elif isinstance(made, Features):
+            self.members += len(made.held)
+            if self.members > MOST_COLUMNS:
+                raise Unknown
         self.known[node.output[0]] = made
 
     def _trees(self, node: Any, given: Any) -> Sums:

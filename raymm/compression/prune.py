@@ -62,8 +62,8 @@ WIDEST = 4
 the few classes that they saw, and one that stands for many of them holds a value for each. Of a
 forest of 26 classes 30 % of the nodes took four times the bytes of all of them."""
 LARGEST = 5_000_000
-"""Nodes times values of a leaf beyond which not even simplifying is tried, of a mix of
-all but the largest members."""
+"""Nodes times values of a leaf, of the smallest members of a mix together, beyond which larger ones
+are not even simplified."""
 LARGE = 100_000
 LARGE_SIZES = (0.3, 0.15, 0.07, 0.03)
 """Smaller sizes where there are more nodes than that: each then takes seconds."""
@@ -160,7 +160,7 @@ class Prune(Compressor):
                 path.forms[size] = _pruned(path, size)
         write(model, given, [grove.ensemble() for grove in path.forms[size]])
         if size < 1:
-            _thin(model, size)
+            _thin(model, size, given)
         unread_sets.drop(model)
         return replace(bundle, graph=bytes(model.SerializeToString(deterministic=True)))
 
@@ -177,11 +177,14 @@ def _able(grove: Grove, rows: Rows, plain: int | None) -> bool:
     return grove.outputs.shape[1] <= WIDEST and sample(grove, rows, plain) >= least
 
 
-def _thin(model: Any, size: float) -> None:
-    """Keep the first trees of forests that were not pruned: those of `WIDEST`, or too large."""
+def _thin(model: Any, size: float, pruned: Sequence[Unit]) -> None:
+    """Keep the first trees of forests that were not pruned, as too wide, too large, or of too few
+    rows.
+    """
+    done = {one.node.output[0] for one in pruned}
     for node in trees_in(model):
         trees = ensemble_of(node)
-        if trees.averaged and len(trees.base) > WIDEST:
+        if trees.averaged and node.output[0] not in done:
             node.CopyFrom(trees.first(kept_rounds(trees.rounds, size)).to_node(node))
 
 
@@ -227,7 +230,7 @@ def _shrunk(lesson: Lesson, at: tuple[Grove, Reached] | None, size: float) -> tu
     start = (lesson.whole, lesson.reached) if at is None else at
     grove, reached = collapsed(*start, lesson.weight, nodes, lesson.costs)
     few = len(lesson.target) > 1 or reached.shape[1] < MANY
-    crowded = not few and np.sum(grove.left < 0) >= CROWD * reached.shape[1]
+    crowded = not (few or lesson.logits) and np.sum(grove.left < 0) >= CROWD * reached.shape[1]
     ridge = RIDGE_OF_CROWDS if crowded else RIDGE
     if lesson.logits and few:
         ridge = RIDGE_OF_CLASSES

@@ -127,7 +127,8 @@ def _whole(bundle: Bundle, node: Any, rows: Rows) -> _Whole:
     grove = Grove.of(ensemble_of(node))
     # A reader of the file expects thresholds after those above: preorder costs it nothing.
     grove = grove.rebuilt()[0]
-    width = plain_columns(bundle, node.input[0]) or int(grove.feature.max(initial=0)) + 1
+    plain = plain_columns(bundle, node.input[0])
+    width = int(grove.feature.max(initial=0)) + 1 if plain is None else plain
     count = int(min(len(rows.y), MOST_ROWS, CELLS // max(1, grove.outputs.size, width)))
     if count == 0:
         return _Whole(grove, Seen(np.empty((0, width), np.float32)), np.empty((0, 0), np.int32))

@@ -167,15 +167,18 @@ class Schedule:
     def timed(self, name: str, later: float = 1.0) -> Iterator[None]:
         """Note how long a form of a technique takes; the next is likely to take ``later`` of it."""
         before, known = self.left() if self.left is not None else 0.0, len(self.measured)
+        done = False
         try:
             yield
+            done = True
         finally:
             if self.left is not None:
                 taken = before - self.left()
                 measuring = sum(seconds for _, seconds in self.measured[known:])
                 self.took[name] = later * taken
-                self.first.setdefault(name, max(0.0, taken - measuring))
-                self.measuring.setdefault(name, min(taken, measuring))
+                if done:
+                    self.first.setdefault(name, max(0.0, taken - measuring))
+                    self.measuring.setdefault(name, min(taken, measuring))
 
     @contextmanager
     def tried(self, name: str, recipe: Config) -> Iterator[None]:

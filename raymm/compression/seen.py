@@ -18,11 +18,16 @@ from raymm.artifacts import Tensors
 from raymm.bundle.packed import Bundle
 from raymm.compression.parsed import model_of
 from raymm.compression.tap import tapped
+from raymm.errors import BundleError
 from raymm.models.sets import MARK
 
 Floats32 = npt.NDArray[np.float32]
 _MOST_CATEGORIES = 1 << 24
 """That float32 can number, as which they are read."""
+_BYTES = 512
+"""Of a table, whose bits are laid out at once."""
+_CHAIN = ("Cast", "BitwiseAnd", "Gather", "Gather")
+"""What makes a feature's sets, from the last on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,19 @@ class Sets:
     table: npt.NDArray[np.uint8]
     count: int
 
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Return how many categories each set has, shape (count,)."""
+        bits = [(self.table >> bit & 1).sum(axis=0, dtype=np.int64) for bit in range(8)]
+        return np.stack(bits, axis=1).ravel()[: self.count]
+
+    def strips(self) -> npt.NDArray[np.uint8]:
+        """Return the categories of each set, eight to a byte; shape (count, bytes)."""
+        made = []
+        for start in range(0, self.table.shape[1], _BYTES):
+            bits = np.unpackbits(self.table[:, start : start + _BYTES], axis=1, bitorder="little")
+            made.append(np.packbits(bits.T, axis=1, bitorder="little"))
+        return np.concatenate(made)[: self.count]
+
     def columns(self, rows: slice) -> Floats32:
         """Return the columns of some rows as the graph makes them: 0, or the bit's power of 2."""
         bits = np.unpackbits(self.table[self.category[rows]], axis=1, bitorder="little")
@@ -134,8 +152,7 @@ class Seen:
         """
         strips, first, start = [np.zeros(0, np.uint8)], [np.zeros(0, np.int64)], 0
         for one in self.sets:
-            bits = np.unpackbits(one.table, axis=1, bitorder="little", count=one.count)
-            strip = np.packbits(bits.T, axis=1, bitorder="little")
+            strip = one.strips()
             first.append(start + np.arange(one.count) * strip.shape[1])
             strips.append(strip.ravel())
             start += strip.size
@@ -166,6 +183,11 @@ def seen(bundle: Bundle, tensor: str, tensors: Tensors) -> Seen:
         Its name in the graph.
     tensors : mapping of column name to array, shape (n,)
         The rows, at least one.
+
+    Raises
+    ------
+    BundleError
+        When a row has a category that its table has not.
     """
     joint, parts = _parts(bundle, tensor)
     if not parts:
@@ -173,8 +195,9 @@ def seen(bundle: Bundle, tensor: str, tensors: Tensors) -> Seen:
     sets = []
     for one in parts:
         category = tapped(bundle, one.rows.input[1], tensors)[:, 0].astype(np.int32)
+        category = np.where(category < 0, category + len(one.table), category)  # as ONNX counts
         if not ((category >= 0) & (category < len(one.table))).all():
-            return Seen(tapped(bundle, tensor, tensors))
+            raise BundleError("a row's category must be in the table of its sets, but is not.")
         sets.append(Sets(category, one.table, one.count))
     return Seen(tapped(bundle, joint.input[0], tensors), tuple(sets))
 
@@ -193,7 +216,16 @@ def _parts(bundle: Bundle, tensor: str) -> tuple[Any, list[Part]]:
     if joint is None or not joint.doc_string.startswith(MARK):
         return joint, []
     constants = {one.name: one for one in graph.initializer}
-    parts = [part_of(name, makers, constants) for name in joint.input[1:]]
+    try:
+        parts = [part_of(name, makers, constants) for name in joint.input[1:]]
+        kinds = [
+            _kinds(name, one, makers) for name, one in zip(joint.input[1:], parts, strict=True)
+        ]
+        int(joint.doc_string.removeprefix(MARK))
+    except (LookupError, ValueError):  # a graph of somebody else's
+        return joint, []
+    if any(kind != _CHAIN for kind in kinds):
+        return joint, []
     for one in parts:
         places = np.arange(one.count)
         usual = np.array_equal(one.places, places // 8)
@@ -201,3 +233,7 @@ def _parts(bundle: Bundle, tensor: str) -> tuple[Any, list[Part]]:
         if not usual or len(one.table) > _MOST_CATEGORIES:
             return joint, []
     return joint, parts
+
+
+def _kinds(name: str, part: Part, makers: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(one.op_type for one in (makers[name], part.masked, part.spread, part.rows))

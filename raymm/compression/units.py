@@ -75,5 +75,7 @@ def write(model: Any, given: Sequence[Unit], trees: Sequence[TreeEnsemble]) -> N
             places = [n for n in model.graph.node if unit.node.output[0] in n.output]
             places[0].CopyFrom(made.to_node(places[0]))
         else:
-            # Those written before are one node each by now, so this group is the first.
-            groups(model)[0].put(model, made)
+            # Its place may be another by now, as those written before are one node each.
+            result = unit.group.parts[0].result
+            found = (one for one in groups(model) if one.parts[0].result == result)
+            next(found).put(model, made)

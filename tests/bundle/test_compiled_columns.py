@@ -16,13 +16,14 @@ def number(value):
     return np.array(value, np.float32)
 
 
-def category(rest=2.0):
+def category(rest=2.0, flat=True):
     column = Features((FEATURE,))
     above = of_sets("Greater", [column, number(-1)], {})
     below = of_sets("Less", [column, number(rest)], {})
     known = of_sets("And", [above, below], {})
     found = of_sets("Where", [known, column, number(rest)], {})
-    return of_sets("Reshape", [of_sets("Cast", [found], {"to": INT64}), np.array([-1])], {})
+    whole = of_sets("Cast", [found], {"to": INT64})
+    return of_sets("Reshape", [whole, np.array([-1])], {}) if flat else whole
 
 
 def spread(places=(0, 0, 1)):
@@ -77,6 +78,7 @@ def test_what_is_above_one_feature_and_below_another_is_no_category():
         ("Less", [Features((FEATURE,)), number(-1)]),
         ("Less", [Features((FEATURE,)), number(2.0**25)]),
         ("Gather", [TABLE, category(3.0)]),
+        ("Gather", [TABLE, category(flat=False)]),
         ("Gather", [TABLE.astype(np.int64), category()]),
         ("BitwiseAnd", [spread(), np.array([[1, 2]], np.uint8)]),
         ("BitwiseAnd", [spread(), np.array([[1, 2, 3]], np.uint8)]),
@@ -96,6 +98,7 @@ def test_bytes_that_a_table_has_not_are_refused(places):
 
 def test_a_single_number_is_one_of_float32():
     assert single(number(2.5)) == 2.5
-    for other in (np.float64(1), np.zeros(2, np.float32), np.zeros(1), 1.0):
+    deep = np.zeros((1, 1, 1), np.float32)
+    for other in (np.float64(1), np.zeros(2, np.float32), np.zeros(1), deep, 1.0):
         with pytest.raises(Unknown):
             single(other)

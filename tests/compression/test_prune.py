@@ -183,6 +183,16 @@ def test_of_a_mix_boosters_are_pruned_and_forests_of_many_values_lose_trees(mix,
     assert metric(truth, made) == pytest.approx(metric(truth, whole), rel=0.1)
 
 
+def test_a_forest_that_is_too_large_loses_trees_however_few_its_values(mix, monkeypatch):
+    bundle, data = mix("binary", ("lightgbm", "forest"), (0.75, 0.25))
+    booster, forest = ensembles(bundle)
+    assert cells(booster) < cells(forest)
+    monkeypatch.setattr(prune, "LARGEST", cells(booster))
+    few, rest = ensembles(Prune().apply(bundle, {"size": 0.3}, rows_of(data)))
+    assert len(few.feature) <= 0.3 * len(booster.feature)
+    assert rest.rounds == round(0.3 * forest.rounds)
+
+
 @pytest.mark.parametrize("task", METRICS)
 def test_trees_that_could_not_be_split_are_one_leaf_each_and_become_one(dataset, trained, task):
     data = replace(dataset(task), train=np.arange(12))

@@ -74,6 +74,19 @@ def test_the_final_bundle_is_measured_once_however_many_techniques_it_goes_throu
     assert plan.free == 13.0 - (3.0 + 1.0) - schedule.PROVING * 2.0
 
 
+def test_a_first_form_that_failed_tells_nothing_of_the_final_bundle():
+    clock, measured = Clock(40.0), []
+    plan = Schedule(left=clock, measured=measured)
+    with plan.tried("prune", {}), plan.timed("prune"):
+        clock.now -= 1.0
+        raise ValueError("no memory")
+    with plan.timed("prune"):
+        clock.now -= 15.0
+        measured.append((1000, 5.0))
+    plan.found("prune")
+    assert plan.free == 24.0 - 10.0 - schedule.PROVING * 5.0
+
+
 def test_what_a_form_takes_at_least_counts_where_the_last_took_less():
     plan = Schedule(left=Clock(10.0), took={"quick": 1.0})
     assert plan.allows("quick", {"size": 1}, least=10.0)

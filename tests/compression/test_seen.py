@@ -18,8 +18,9 @@ from raymm.compression.quantize import Quantize
 from raymm.compression.seen import Seen, plain_columns, seen
 from raymm.compression.tap import tapped, tree_nodes
 from raymm.compression.units import units
+from raymm.errors import BundleError
 from raymm.models import trees
-from raymm.models.sets import Sets, announce
+from raymm.models.sets import MARK, Sets, announce
 from raymm.onnx_builder import FLOAT, GraphBuilder
 
 NAMES = ("number", "day", "place")
@@ -115,14 +116,50 @@ def test_sets_that_are_laid_out_otherwise_are_read_as_numbers(bundle, rows, monk
     assert np.array_equal(found.plain, whole, equal_nan=True)
 
 
-def test_categories_that_there_are_not_are_left_to_the_graph(bundle, rows, monkeypatch):
+def test_categories_that_there_are_not_are_refused(bundle, rows, monkeypatch):
     tensor = tree_nodes(bundle)[1][0].input[0]
-    whole, read = tapped(bundle, tensor, rows), tapped
+    read = tapped
     beyond = lambda held, name, given: read(held, name, given) + (name != tensor)  # noqa: E731
     monkeypatch.setattr(module, "tapped", beyond)
+    with pytest.raises(BundleError, match="in the table of its sets"):
+        seen(bundle, tensor, rows)
+
+
+def test_a_category_below_none_is_counted_from_the_end(bundle, rows, monkeypatch):
+    tensor = tree_nodes(bundle)[1][0].input[0]
+    whole, read = tapped(bundle, tensor, rows), tapped
+
+    def below(held, name, given):
+        made = read(held, name, given)
+        # The last row of a table is that of rows without a category.
+        return made if made.shape[1] > 1 else made - (made.max() + 1)
+
+    monkeypatch.setattr(module, "tapped", below)
     found = seen(bundle, tensor, rows)
+    assert np.array_equal(found.columns(slice(None)), whole, equal_nan=True)
+
+
+@pytest.mark.parametrize("harm", ["operator", "maker", "number"])
+def test_marks_of_somebody_elses_are_read_as_numbers(bundle, rows, harm):
+    model, (node,) = tree_nodes(bundle)
+    tensor, whole = node.input[0], tapped(bundle, node.input[0], rows)
+    joint = next(one for one in model.graph.node if tensor in one.output)
+    if harm == "operator":
+        cast = next(one for one in model.graph.node if joint.input[1] in one.output)
+        cast.op_type = "CastLike"
+        cast.input.append(joint.input[0])
+        cast.ClearField("attribute")
+    elif harm == "maker":
+        joint.doc_string = f"{MARK}3"
+        joint.input[1] = joint.input[0]
+    else:
+        joint.doc_string = f"{MARK}three"
+    other = replace(bundle, graph=model.SerializeToString())
+    assert plain_columns(other, tensor) is None
+    found = seen(other, tensor, rows)
     assert not found.sets
-    assert np.array_equal(found.plain, whole, equal_nan=True)
+    if harm != "maker":
+        assert np.array_equal(found.plain, whole, equal_nan=True)
 
 
 def test_pruning_looks_at_as_many_rows_as_the_columns_that_are_no_sets_allow(
