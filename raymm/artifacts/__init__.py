@@ -20,6 +20,7 @@ from raymm.artifacts.kinds import (
     Task,
     Tensors,
 )
+from raymm.artifacts.many_values import ManyValues
 from raymm.artifacts.proof import (
     Audit,
     Blessing,
@@ -83,6 +84,7 @@ __all__ = [
     "Interaction",
     "Kind",
     "Lineage",
+    "ManyValues",
     "Member",
     "MetricLike",
     "Notify",

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from raymm.artifacts.kinds import Indices, Kind, Operation, Role, Scalar, Task, Tensors
+from raymm.artifacts.many_values import ManyValues
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,10 +201,14 @@ class ColumnStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """Statistics of each column of a table of ``rows`` rows."""
+    """Statistics of each column of a table of ``rows`` rows.
+
+    ``many`` tells more of columns that hold more values than are listed; it may lack some.
+    """
 
     rows: int
     columns: tuple[ColumnStatistics, ...]
+    many: tuple[ManyValues, ...] = ()
     version: int = 1
 
     def column(self, name: str) -> ColumnStatistics:

@@ -109,7 +109,7 @@ def _features(features: Mapping[str, Mapping[str, Any]]) -> None:
             "drifted" if one.get("drifted") else "",
             f"{one.get('missing', 0.0):.1%}",
             f"{one.get('missing_reference', 0.0):.1%}",
-            f"{one.get('unseen', 0.0):.1%}",
+            f"{one['unseen']:.1%}" if "unseen" in one else "",
         )
         for name, one in ordered[:_ROWS]
     ]

@@ -10,7 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from raymm.artifacts import NO_TIME, Column, ColumnStatistics, Dataset, Schema, Statistics, Table
+from raymm.artifacts import (
+    NO_TIME,
+    Column,
+    ColumnStatistics,
+    Dataset,
+    ManyValues,
+    Schema,
+    Statistics,
+    Table,
+)
 from raymm.data.guessed import Guessed
 from raymm.data.guesses import Guess
 from raymm.features.columns import encode
@@ -38,16 +47,24 @@ def reference(dataset: Dataset) -> Statistics:
     Numbers and dates are counted in bins between their deciles, which are values that occur, so
     that each bin holds about a tenth of the rows; texts are binned by their length in characters.
     Booleans are counted as the words ``0`` and ``1``. Numbers that say more than the rows know are
-    shortened; see `shortened`.
+    shortened; see `shortened`. Of categories beyond `VALUES` more is kept; see `ManyValues`.
     """
-    rows = dataset.train
+    rows, features = dataset.train, dataset.schema.features
+    columns = [of_tensor(dataset.tensors[column.name][rows], column) for column in features]
     return Statistics(
         rows=len(rows),
-        columns=tuple(
-            shortened(of_tensor(dataset.tensors[column.name][rows], column))
-            for column in dataset.schema.features
+        columns=tuple(map(shortened, columns)),
+        many=tuple(
+            ManyValues.of(one.name, _rows_of(dataset.tensors[one.name][rows]))
+            for one in columns
+            if one.kind == "category" and one.distinct > len(one.values)
         ),
     )
+
+
+def _rows_of(words: npt.NDArray[Any]) -> dict[str, int]:
+    counted = pd.Series(words[words != ""], dtype=object).value_counts()
+    return dict(zip(map(str, counted.index), counted.tolist(), strict=True))
 
 
 def shortened(found: ColumnStatistics) -> ColumnStatistics:

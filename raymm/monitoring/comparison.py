@@ -12,8 +12,9 @@ half a row added they were up to 2.9 times α.
 PSI: of 0.2 deviations, 2,000 rows show a rank sum 8 deviations from what chance gives. Bins
 are ties. The normal law is corrected for skewness, and trusted only where that is small.
 
-**Missing and unlisted values.** Given that k of the n + m rows have one, the number in the window
-is hypergeometric (Fisher's exact test, one-sided), so its tail holds at any count.
+**Missing and unlisted values, and one cell alone.** Given that k of the n + m rows have one, the
+number in the window is hypergeometric (Fisher's exact test, one-sided), so its tail holds at any
+count.
 
 Sources: Yurdakul & Naranjo 2020, Statistical properties of the population stability index,
 Journal of Risk Model Validation 14(4); Mann & Whitney 1947; Fisher 1935, The Design of Experiments;
@@ -27,7 +28,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from raymm.monitoring.sketches import Counts
+from raymm.monitoring.sketches import Cells, Counts
 
 LEAST_EXPECTED = 10
 MOST_SKEWNESS = 0.1
@@ -82,6 +83,21 @@ def threshold(n: int, m: int, cells: int, alpha: float) -> float:
     return float((1 / n + 1 / m) * chdtri(cells - 1, alpha))
 
 
+def excess(cells: Cells, counts: Counts, alpha: float) -> tuple[str, ...]:
+    """Return which of missing and unlisted values are too many, each at ``alpha``."""
+    return (
+        *(("missing",) if _surpasses(*cells.whole(counts), -1, alpha) else ()),
+        *(("unlisted",) if _surpasses(*cells.unlisted(counts), -2, alpha) else ()),
+    )
+
+
+def _surpasses(reference: Counts, counts: Counts, cell: int, alpha: float) -> bool:
+    m, n = int(reference.sum()), int(counts.sum())
+    # At most its share is never too many, and nearly always so.
+    beyond = int(counts[cell]) * m > int(reference[cell]) * n and m > 0
+    return beyond and surplus(reference, counts, cell) < alpha
+
+
 def surplus(reference: Counts, counts: Counts, cell: int) -> float:
     """Return the probability that chance puts as many rows or more of a cell into the window.
 
@@ -105,6 +121,17 @@ def surplus(reference: Counts, counts: Counts, cell: int) -> float:
             return min(1.0, total + float(terms.sum()))
         total, term, k = total + float(terms[:-1].sum()), float(terms[-1]), k + _TERMS
     return min(1.0, total)
+
+
+def peak(reference: Counts, counts: Counts) -> float:
+    """Return the probability that chance puts so many rows into one cell of these, at most.
+
+    The cell is the one furthest above its share; by Bonferroni it counts as all cells do.
+    """
+    n, m = max(int(counts.sum()), 1), max(int(reference.sum()), 1)
+    expected = (reference + counts) * (n / (n + m))
+    place = int(np.argmax((counts - expected) / np.sqrt(expected + 1)))
+    return min(1.0, len(counts) * surplus(reference, counts, place))
 
 
 def _choices(n: int, k: int) -> float:

@@ -26,9 +26,16 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Batch, ColumnStatistics, Statistics
-from raymm.monitoring.comparison import displacement, pooled, stability_index, surplus, threshold
+from raymm.monitoring.comparison import (
+    displacement,
+    excess,
+    peak,
+    pooled,
+    stability_index,
+    threshold,
+)
 from raymm.monitoring.monitor import Monitor
-from raymm.monitoring.sketches import BinCounts, Cells, Counts, cells_of
+from raymm.monitoring.sketches import BinCounts, Cells, Counts, HashedCounts, cells_of
 from raymm.plugins import monitor
 from raymm.sections import MonitoringConfig
 
@@ -62,36 +69,28 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
-def judge(reference: Counts, counts: Counts, *, whole: float, share: float) -> Verdict:
+def judge(cells: Cells, counts: Counts, *, whole: float, share: float) -> Verdict:
     """Compare a window's counts, shape (cells,), with the reference's.
 
-    ``whole`` is the false-alarm probability of PSI, ``share`` that of missing and that of unlisted
-    values.
+    ``whole`` is the false-alarm probability of the distribution, ``share`` that of missing and that
+    of unlisted values.
     """
     reasons = []
-    kept, window = pooled(reference, counts)
+    kept, window = pooled(*cells.whole(counts))
     statistic = bound = None
+    chance = 1.0
+    if isinstance(cells, HashedCounts):  # one value of many may change in one cell of many
+        whole /= 2
+        chance = peak(*cells.whole(counts))
     if len(window) > 1:
         statistic = stability_index(kept, window)
         bound = threshold(int(window.sum()), int(kept.sum()), len(window), whole)
-        if statistic > bound:
+        if statistic > bound or chance < whole:
             reasons.append("distribution")
     return Verdict(
         statistic=statistic,
         threshold=bound,
-        reasons=(*reasons, *excess(reference, counts, share)),
-    )
-
-
-def excess(reference: Counts, counts: Counts, alpha: float) -> tuple[str, ...]:
-    """Return which of missing and unlisted values are too many, each at ``alpha``."""
-    kept, seen = reference.tolist(), counts.tolist()
-    m, n = sum(kept), sum(seen)
-    return tuple(
-        name
-        for name, cell in (("missing", -1), ("unlisted", -2))
-        # At most their share is never too many, and nearly always so.
-        if seen[cell] * m > kept[cell] * n and m and surplus(reference, counts, cell) < alpha
+        reasons=(*reasons, *excess(cells, counts, share)),
     )
 
 
@@ -179,8 +178,11 @@ class Drift(Monitor):
         if name not in self._cells:
             if name not in self._columns:
                 return
-            self._cells[name] = cells_of(self._columns[name])
+            self._cells[name] = self._empty(name)
         self._cells[name].add(values)
+
+    def _empty(self, name: str) -> Cells:
+        return cells_of(self._columns[name], self.statistics.many)
 
     def _count_predictions(self, values: npt.NDArray[np.float64]) -> None:
         if PREDICTION in self._columns:
@@ -202,7 +204,7 @@ class Drift(Monitor):
         self._saved += alpha
         for name in active:
             cells = self._cells[name]
-            found = excess(cells.reference, cells.counts, alpha * SHARES["burst"])
+            found = excess(cells, cells.counts, alpha * SHARES["burst"])
             self._remark(name, found)
         for name, cells in self._cells.items():
             blocks = self._blocks.setdefault(name, [])
@@ -235,7 +237,7 @@ class Drift(Monitor):
         active = [name for name, counts in window.items() if counts.any()]
         for name in active:
             verdict = judge(
-                self._cells[name].reference,
+                self._cells[name],
                 window[name],
                 whole=self._saved * SHARES["whole"],
                 share=self._saved * SHARES["share"],
@@ -366,7 +368,7 @@ class Drift(Monitor):
         """Add counts of a feature, those between looks to those of as many looks ago."""
         if name not in self._columns:
             return
-        cells = self._cells.setdefault(name, cells_of(self._columns[name]))
+        cells = self._cells.get(name) or self._cells.setdefault(name, self._empty(name))
         if any(len(one) != len(cells.counts) for one in (counts, *blocks)):
             return
         cells.counts += np.asarray(counts, np.int64)

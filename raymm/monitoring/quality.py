@@ -19,8 +19,10 @@ from raymm.sections import MonitoringConfig
 class Quality(Monitor):
     """Share of missing and of unseen values since the version was first watched.
 
-    A number or date is unseen when it lies outside the range of the training data; another value
-    when the reference statistics do not list it (which they do for the most frequent only).
+    A number or date is unseen when it lies outside the range of the training data, a category when
+    training had it not. Of the reference, those rows count as unseen whose category no other row
+    has. Where statistics list the most frequent categories and tell nothing of the others, unseen
+    is not told.
     """
 
     def __init__(
@@ -28,6 +30,11 @@ class Quality(Monitor):
     ) -> None:
         super().__init__(statistics, config=config, clock=clock)
         self._columns = {column.name: column for column in statistics.columns}
+        self._cells = {
+            column.name: cells_of(column, statistics.many)
+            for column in statistics.columns
+            if column.kind not in ("number", "datetime")
+        }
         self._seen: dict[str, list[int]] = {}  # rows, missing, unseen
 
     def update(self, batch: Batch) -> None:
@@ -37,8 +44,16 @@ class Quality(Monitor):
         for name, values in batch.tensors.items():
             column = self._columns.get(name)
             if column is not None:
-                missing, unseen = _missing_and_unseen(column, np.asarray(values))
-                self._add(name, [len(values), missing, unseen])
+                told = self._missing_and_unseen(column, np.asarray(values))
+                self._add(name, [len(values), *told])
+
+    def _missing_and_unseen(self, column: ColumnStatistics, values: Any) -> tuple[int, int]:
+        cells = self._cells.get(column.name)
+        if cells is None:
+            return _missing_and_outside(column, values)
+        cells.counts[:] = 0
+        cells.add(values)
+        return int(cells.counts[-1]), int(cells.counts[-2])
 
     def _add(self, name: str, counts: list[int]) -> None:
         before = self._seen.get(name, [0, 0, 0])
@@ -47,14 +62,18 @@ class Quality(Monitor):
     def report(self) -> Mapping[str, Any]:
         """Return a feature's shares of missing (beside the reference's) and unseen values."""
         features = {}
-        for name, (rows, missing, unseen) in self._seen.items():
+        for name, (rows, missing, told) in self._seen.items():
             column = self._columns[name]
             features[name] = {
                 "missing": missing / rows if rows else 0.0,
                 "missing_reference": column.missing / column.rows if column.rows else 0.0,
-                "unseen": unseen / rows if rows else 0.0,
-                "unseen_reference": column.other / column.rows if column.rows else 0.0,
             }
+            cells = self._cells.get(name)
+            unseen = (float(told), 0.0) if cells is None else cells.unseen(told)
+            if unseen is not None:
+                now, then = unseen
+                features[name]["unseen"] = min(now / rows, 1.0) if rows else 0.0
+                features[name]["unseen_reference"] = then / column.rows if column.rows else 0.0
         return {"features": features}
 
     def state(self) -> Mapping[str, Any]:
@@ -69,11 +88,7 @@ class Quality(Monitor):
         return self
 
 
-def _missing_and_unseen(column: ColumnStatistics, values: Any) -> tuple[int, int]:
-    if column.kind not in ("number", "datetime"):
-        cells = cells_of(column)
-        cells.add(values)
-        return int(cells.counts[-1]), int(cells.counts[-2])
+def _missing_and_outside(column: ColumnStatistics, values: Any) -> tuple[int, int]:
     missing: npt.NDArray[np.bool_]
     missing = np.isnan(values) if values.dtype.kind == "f" else values == NO_TIME
     if not column.quantiles:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import NO_TIME, ColumnStatistics
+from raymm.artifacts import NO_TIME, ColumnStatistics, ManyValues
+from raymm.artifacts.many_values import CELLS, Filter, cell_of, digest
 
 Counts = npt.NDArray[np.int64]
 _FALSE_WORDS = {"0", "0.0", "false", "f", "no", "n", "off", "-1"}
@@ -33,19 +34,60 @@ class Cells(Protocol):
         """Count values, shape (n,), as `raymm.artifacts.Tensors` says."""
         ...
 
+    def whole(self, counts: Counts) -> tuple[Counts, Counts]:
+        """Return reference and counts that add up to all rows, the missing ones last."""
+        ...
 
-def cells_of(column: ColumnStatistics) -> Cells:
-    """Return an empty counter for a column, whose reference is that column's statistics."""
+    def unlisted(self, counts: Counts) -> tuple[Counts, Counts]:
+        """Return reference and counts whose last cell but one tells values of no other cell."""
+        ...
+
+    def unseen(self, told: float) -> tuple[float, float] | None:
+        """Return how many rows have a value that training had not: here, and of training's own.
+
+        ``told`` are those in the last cell but one. Of training's rows those count whose value no
+        other row has, as far as that is known. None where the reference does not tell.
+        """
+        ...
+
+
+def cells_of(column: ColumnStatistics, many: Sequence[ManyValues] = ()) -> Cells:
+    """Return an empty counter for a column, whose reference is that column's statistics.
+
+    ``many`` is as in `raymm.artifacts.Statistics`.
+    """
     if column.kind in ("number", "datetime"):
         return BinCounts(column)
     if column.kind == "boolean":
         return FlagCounts(column)
     if column.kind == "text" and not column.values:
         return LengthCounts(column)
+    for one in many:
+        if one.name == column.name:
+            return HashedCounts(column, one)
     return ValueCounts(column)
 
 
-class BinCounts:
+class _Counted:
+    """Cells of which each row is in one."""
+
+    reference: Counts
+    counts: Counts
+
+    def whole(self, counts: Counts) -> tuple[Counts, Counts]:
+        """Return the reference and the counts."""
+        return self.reference, counts
+
+    def unlisted(self, counts: Counts) -> tuple[Counts, Counts]:
+        """Return the reference and the counts."""
+        return self.reference, counts
+
+    def unseen(self, told: float) -> tuple[float, float] | None:
+        """Return the rows of the last cell but one."""
+        return told, float(self.reference[-2])
+
+
+class BinCounts(_Counted):
     """Numbers and dates by the reference's bins.
 
     Numbers come as float32 while the edges were found in float64. Rounding keeps the order, so
@@ -88,10 +130,11 @@ class LengthCounts(BinCounts):
         super().add(lengths)
 
 
-class ValueCounts:
+class ValueCounts(_Counted):
     """Categories and text by the reference's most frequent values."""
 
     def __init__(self, column: ColumnStatistics) -> None:
+        self._all = column.distinct <= len(column.values)
         self._place = {value: place for place, value in enumerate(column.values)}
         self.reference: Counts = np.array([*column.counts, column.other, column.missing], np.int64)
         self.counts: Counts = np.zeros_like(self.reference)
@@ -104,8 +147,69 @@ class ValueCounts:
             place = known if known is not None else other + (value in ("", None))
             self.counts[place] += count
 
+    def unseen(self, told: float) -> tuple[float, float] | None:
+        """Return the rows of values that are not listed; None where there were more in training."""
+        return super().unseen(told) if self._all else None
 
-class FlagCounts:
+
+class HashedCounts:
+    """Categories of more values than are listed, by a hash of the value.
+
+    The last cell but one holds values that training had not, which are in their hash's cell too.
+    In the reference it holds the values of one row alone: to the others, such a row is what one
+    with a new value is to the training rows (Good 1953, The population frequencies of species and
+    the estimation of population parameters, Biometrika 40).
+    """
+
+    def __init__(self, column: ColumnStatistics, many: ManyValues) -> None:
+        self._known = Filter(many.members, many.distinct)
+        self._once, self._twice = many.once, many.twice
+        self._rows = sum(many.cells)
+        self._digests = {value: digest(value) for value in column.values}
+        told = round(many.once * (1 - self._known.error))
+        self.reference: Counts = np.array([*many.cells, told, column.missing], np.int64)
+        self.counts: Counts = np.zeros_like(self.reference)
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        """Count values, shape (n,), of str; the empty string is missing."""
+        for value, count in Counter(values.tolist()).items():
+            if value in ("", None):
+                self.counts[-1] += count
+                continue
+            listed = self._digests.get(value)
+            hashed = digest(value) if listed is None else listed
+            self.counts[cell_of(hashed)] += count
+            if listed is None and hashed not in self._known:
+                self.counts[CELLS] += count
+
+    def whole(self, counts: Counts) -> tuple[Counts, Counts]:
+        """Return the cells of hashes, and the missing values."""
+        kept = np.arange(len(counts)) != CELLS
+        return self.reference[kept], counts[kept]
+
+    def unlisted(self, counts: Counts) -> tuple[Counts, Counts]:
+        """Return known, unseen and missing rows, the reference's as those of fewer rows.
+
+        What once was seen once varies more than rows drawn one by one do: by once + 2·twice
+        instead of by once, which is what that many fewer rows would vary by.
+        """
+        fewer = (self._once + 1) / (self._once + 1 + 2 * self._twice)
+        *_, once, missing = np.rint(self.reference * fewer).astype(np.int64).tolist()
+        rows = round(self._rows * fewer)
+        unseen, gone = counts[-2:].tolist()
+        known = int(counts[:CELLS].sum()) - unseen
+        return (
+            np.array([max(rows - once, 0), once, missing], np.int64),
+            np.array([known, unseen, gone], np.int64),
+        )
+
+    def unseen(self, told: float) -> tuple[float, float] | None:
+        """Return the rows of values that training had not, those that the filter missed too."""
+        error = self._known.error
+        return (told / (1 - error), float(self._once)) if error < 1 else None
+
+
+class FlagCounts(_Counted):
     """Booleans, which come as 0, 1 and NaN, while the reference counts words.
 
     The word for false is one of the usual ones, or else the first in the alphabet.

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from raymm.artifacts import NO_TIME, Column, ColumnStatistics, Statistics, as_record, from_record
+from raymm.artifacts.many_values import Filter, digest
 from raymm.data.statistics import QUANTILES, histogram, of_tensor, quantiles, reference, shortened
 
 Maker = Callable[..., Any]
@@ -24,6 +25,27 @@ def test_bins_are_between_values_that_occur_and_count_every_row(values: Any) -> 
     lower, upper = [-np.inf, *edges], [*edges, np.inf]
     for count, low, high in zip(counts, lower, upper, strict=True):
         assert count == ((values > low) & (values <= high)).sum() > 0
+
+
+def test_more_is_kept_of_categories_beyond_those_listed(made: Maker) -> None:
+    rng = np.random.default_rng(0)
+    data = made(
+        {
+            "few": [f"f{v}" for v in rng.integers(0, 40, 600)],
+            "many": ["" if v == 0 else f"w{v}" for v in rng.integers(0, 80, 600)],
+            "y": rng.choice(["a", "b"], 600),
+        }
+    ).dataset()
+    found = reference(data)
+    (kept,) = found.many
+    column = found.column("many")
+    assert kept.name == "many"
+    assert sum(kept.cells) == column.rows - column.missing < column.rows
+    assert kept.distinct == column.distinct > len(column.values)
+    known = Filter(kept.members, kept.distinct)
+    words = set(data.tensors["many"][data.train].tolist()) - {""}
+    assert all(digest(word) in known for word in words)
+    assert from_record(Statistics, as_record(found)) == found
 
 
 def test_distinct_values_fall_into_tenths() -> None:

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2, fisher_exact, mannwhitneyu
 
-from raymm.monitoring.comparison import displacement, pooled, stability_index, surplus, threshold
+from raymm.monitoring.comparison import (
+    displacement,
+    peak,
+    pooled,
+    stability_index,
+    surplus,
+    threshold,
+)
 
 COUNTS = st.lists(st.integers(0, 500), min_size=1, max_size=12)
 
@@ -78,3 +85,22 @@ def test_where_the_normal_law_cannot_be_trusted_nothing_is_said() -> None:
     few = np.array([[9_999, 1]])
     assert displacement(few, np.array([[240, 10]])).tolist() == [1.0]
     assert displacement(few, np.array([[0, 0]])).tolist() == [1.0]
+
+
+@pytest.mark.slow
+def test_one_cell_far_above_its_share_by_chance_no_oftener_than_told() -> None:
+    generator = np.random.default_rng(0)
+    shares = np.full(64, 1 / 64)
+    chances = np.array(
+        [
+            peak(generator.multinomial(10_000, shares), generator.multinomial(1000, shares))
+            for _ in range(4000)
+        ]
+    )
+    for alpha in (0.1, 0.02):
+        assert (chances < alpha).sum() <= 4000 * alpha + 5 * np.sqrt(4000 * alpha)
+    assert (chances < 0.1).any()  # it can tell
+    more = np.full(64, 15)
+    more[7] += 40
+    assert peak(np.full(64, 160), more) < 1e-6
+    assert peak(np.zeros(64, np.int64), np.zeros(64, np.int64)) == 1.0

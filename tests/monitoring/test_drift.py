@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raymm.artifacts import Batch, ColumnStatistics, Statistics
+from raymm.artifacts import Batch, Column, ColumnStatistics, ManyValues, Statistics
+from raymm.data.statistics import of_tensor
 from raymm.monitoring.drift import Drift, judge, predicted
 from raymm.monitoring.sketches import cells_of
 from raymm.sections import MonitoringConfig
@@ -36,7 +38,7 @@ def test_chance_alarms_no_oftener_than_accepted(rows: int) -> None:
     for _ in range(rounds):
         cells.reference = generator.multinomial(m, shares)
         cells.counts = generator.multinomial(rows, shares)
-        found = judge(cells.reference, cells.counts, whole=alpha / 2, share=alpha / 4)
+        found = judge(cells, cells.counts, whole=alpha / 2, share=alpha / 4)
         alarms += bool(found.reasons)
     assert alarms <= rounds * alpha + 6 * np.sqrt(rounds * alpha * (1 - alpha))
 
@@ -173,6 +175,59 @@ def test_a_new_category_is_found(clock: Any) -> None:
     values = np.array(["a"] * 650 + ["b"] * 310 + ["new"] * 40, object)
     drift.update(batch({"c": values}))
     assert "unlisted" in drift.report()["features"]["c"]["reasons"]
+
+
+def crowded(share: dict[str, float], clock: Any, *, shift: str, windows: int) -> list[list[str]]:
+    """Serve windows of 1,000 rows of a column that 10,000 rows of training were drawn of.
+
+    Returns
+    -------
+    The reasons of each window, one an hour. ``shift`` is put into a twentieth of the rows.
+    """
+    generator = np.random.default_rng(3)
+    words, chance = np.array(list(share), object), np.array(list(share.values()))
+    chance = chance / chance.sum()
+    training = generator.choice(words, 10_000, p=chance)
+    column = Column(name="c", kind="category")
+    drift = Drift(
+        Statistics(
+            rows=10_000,
+            columns=(of_tensor(training, column),),
+            many=(ManyValues.of("c", Counter(training.tolist())),),
+        ),
+        config=MonitoringConfig(),
+        clock=clock,
+    )
+    found = []
+    for _ in range(windows):
+        clock.now += 3600
+        rows = generator.choice(words, 1000, p=chance)
+        if shift:
+            rows[generator.random(1000) < 0.05] = shift
+        drift.update(batch({"c": rows}))
+        found.append(drift.report()["features"]["c"]["reasons"])
+    return found
+
+
+LAWS = {
+    "60 alike": {f"v{i}": 1.0 for i in range(60)},
+    "200 alike": {f"v{i}": 1.0 for i in range(200)},
+    "2,000 alike": {f"v{i}": 1.0 for i in range(2000)},
+    "Zipf": {f"v{i}": 1 / (i + 1) for i in range(3000)},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("law", LAWS)
+def test_many_values_alarm_by_change_alone(law: str, clock: Any) -> None:
+    """At 0.01 false alarms accepted a day; each window of a change tells of it."""
+    steady = crowded(LAWS[law], clock, shift="", windows=72)
+    assert sum(map(bool, steady)) <= 1  # two have a probability of about 0.001
+    more = crowded(LAWS[law], clock, shift="v7", windows=5)
+    assert all("distribution" in reasons for reasons in more)
+    new = crowded(LAWS[law], clock, shift="never seen", windows=5)
+    assert all(new)
+    assert sum("unlisted" in reasons for reasons in new) >= 4
 
 
 @pytest.mark.slow

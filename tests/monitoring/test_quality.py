@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from raymm.artifacts import NO_TIME, Batch, ColumnStatistics, Statistics
+from raymm.artifacts import NO_TIME, Batch, ColumnStatistics, ManyValues, Statistics
 from raymm.monitoring.quality import Quality
 from raymm.sections import MonitoringConfig
 
@@ -17,8 +17,8 @@ STATISTICS = Statistics(
             quantiles=(0.1, 1, 2, 3, 4, 5, 6, 7, 70.7), edges=(4.0,), counts=(50, 45),
         ),
         ColumnStatistics(
-            name="city", kind="category", rows=100, missing=0, distinct=3, values=("a", "b"),
-            counts=(60, 30), other=10,
+            name="city", kind="category", rows=100, missing=10, distinct=2, values=("a", "b"),
+            counts=(60, 30),
         ),
         ColumnStatistics(
             name="day", kind="datetime", rows=100, missing=0, distinct=50,
@@ -57,7 +57,7 @@ def test_shares_of_missing_and_unseen_values(clock: Any) -> None:
         "missing": 0.25, "missing_reference": 0.05, "unseen": 0.25, "unseen_reference": 0.0,
     }  # fmt: skip
     assert (features["city"]["missing"], features["city"]["unseen"]) == (0.25, 0.5)
-    assert features["city"]["unseen_reference"] == 0.1
+    assert features["city"]["unseen_reference"] == 0.0
     assert (features["day"]["missing"], features["day"]["unseen"]) == (0.25, 0.25)
 
 
@@ -69,3 +69,23 @@ def test_merged_is_the_sum_and_failures_do_not_count(clock: Any) -> None:
     both.update(told())
     both.update(Batch(rows=4, version=1, seconds=0.1, tensors=told().tensors, error="E"))
     assert one.merge(json.loads(json.dumps(two.state()))).report() == both.report()
+
+
+def test_unseen_is_what_training_had_not_however_many_values_it_had(clock: Any) -> None:
+    """Values that are not listed were seen nevertheless; where nothing tells, nothing is told."""
+    rows = {f"v{i}": 1 + i % 3 for i in range(300)}
+    listed = ColumnStatistics(
+        name="c", kind="category", rows=600, missing=0, distinct=300, values=("v2",), counts=(3,),
+        other=597,
+    )  # fmt: skip
+    values = np.array([f"v{i}" for i in range(300)] + [f"new {i}" for i in range(100)], object)
+    batch = Batch(rows=400, version=1, seconds=0.1, tensors={"c": values})
+    for many in ((ManyValues.of("c", rows),), ()):
+        statistics = Statistics(rows=600, columns=(listed,), many=many)
+        watched = Quality(statistics, config=MonitoringConfig(), clock=clock)
+        watched.update(batch)
+        told = watched.report()["features"]["c"]
+        assert ("unseen" in told) == bool(many)
+        if many:
+            assert abs(told["unseen"] - 0.25) < 0.01
+            assert abs(told["unseen_reference"] - 100 / 600) < 1e-9

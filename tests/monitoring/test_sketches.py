@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raymm.artifacts import NO_TIME, ColumnStatistics
+from raymm.artifacts import NO_TIME, ColumnStatistics, ManyValues
 from raymm.monitoring.sketches import Latencies, cells_of
 
 NUMBERS = st.floats(-1e6, 1e6, width=32)
@@ -108,3 +108,25 @@ def test_latencies_stay_bounded() -> None:
     assert histogram.count == 20_002
     assert len(histogram.buckets) <= 1267
     assert Latencies().quantile(0.5) is None
+
+
+def test_many_values_are_counted_by_hash_and_new_ones_beside() -> None:
+    rows = {f"v{i}": 1 + i % 3 for i in range(300)}
+    many = ManyValues.of("x", rows)
+    listed = column("category", distinct=300, values=("v2", "v5"), counts=(3, 3), other=594)
+    cells = cells_of(listed, (many,))
+    assert cells.reference[-1] == 7
+    assert cells.reference[:-2].sum() == 600
+    assert abs(cells.reference[-2] - 100) <= 2  # values of one row, less those the filter knows
+    cells.add(np.array(["v2", "v1", "new", "", "v2"], object))
+    whole, counts = cells.whole(cells.counts)
+    assert (whole.sum(), counts.sum(), counts[-1]) == (607, 5, 1)
+    kept, told = cells.unlisted(cells.counts)
+    assert told.tolist() == [3, 1, 1]
+    # 100 values of one row and 100 of two: as those of a third of the rows
+    assert kept.sum() == pytest.approx(607 / 3, abs=3)
+    assert kept[1] == pytest.approx(100 / 3, abs=2)
+    unseen, own = cells.unseen(1) or (0.0, 0.0)
+    assert (round(unseen, 1), own) == (1.0, 100.0)
+    # without more than the listed values, what training had not is not known
+    assert cells_of(listed).unseen(1) is None
