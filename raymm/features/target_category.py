@@ -187,7 +187,9 @@ class TargetCategory(_Statistics):
 class ScaledTargetCategory(_Statistics):
     """The statistics on a common scale, and a column each for the most frequent levels.
 
-    A share is taken as its log-odds, which add up in a linear model.
+    A share is taken as its log-odds, which add up in a linear model. What no training row shows is
+    taken as the nearest that one does: of levels with a hundred rows each, a new one with none
+    would lie some fifty deviations off, and so would what is predicted for it.
     """
 
     def fit(self, values: npt.NDArray[Any], y: npt.NDArray[Any]) -> Self:
@@ -203,6 +205,10 @@ class ScaledTargetCategory(_Statistics):
         self._centre = made.mean(axis=0).astype(np.float32)
         self._spread = np.where(spread > 1e-12, spread, 1.0).astype(np.float32)
         self._scaled_table = self._scaled(self._table)
+        if len(made):
+            low, high = made.min(axis=0), made.max(axis=0)
+            scale = ((edge - self._centre) / self._spread for edge in (low, high))
+            self._scaled_table[-1] = np.clip(self._scaled_table[-1], *scale)
         return self
 
     def _scaled(self, made: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -126,3 +126,19 @@ def test_many_levels_with_few_rows_each_suit():
     assert suits(words(np.arange(3000) % 30))
     assert not suits(words(np.arange(3000) % 20))
     assert not suits(words(np.arange(9000) % 30))
+
+
+@pytest.mark.parametrize("word", ["never seen", ""])
+def test_what_training_lacks_is_taken_as_the_nearest_that_it_has(run_graph, word):
+    """A hundred rows a level: their logarithm hardly varies, and that of none lies far away."""
+    codes, means, y = table(6000, 60, effect=3.0)
+    part = ScaledTargetCategory(COLUMN).fit(words(codes), y)
+    trained = part.training(words(codes), y)
+    new = np.array([word, "w7"], dtype=object)
+    made = part.transform(new)
+    assert (made[0, :2] >= trained.min(axis=0)[:2]).all()
+    assert (made[0, :2] <= trained.max(axis=0)[:2]).all()
+    np.testing.assert_array_equal(run_graph(part, new), made)
+    weights = np.linalg.lstsq(np.column_stack([np.ones(len(y)), trained[:, :2]]), y, rcond=None)[0]
+    guessed = weights @ [1.0, *made[0, :2]]
+    assert abs(guessed - y.mean()) < 2 * means.std()
