@@ -40,11 +40,13 @@ check: setup
 	$(BIN)/ruff check raymm jobs tests
 	$(BIN)/ruff format --check raymm jobs tests
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/architecture
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/architecture
 
 # Threads of linear algebra in two processes on two cores wait for each other: a third of the time.
+# The architecture is looked at by `check`.
 quick: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not ray and not slow and not chaos" tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/architecture \
+	  -m "not ray and not slow and not chaos" tests
 
 test: check quick
 	$(BIN)/python -m pytest -q --doctest-modules raymm

@@ -70,6 +70,7 @@ def test_a_calibrated_mix_agrees_with_its_graph(make, task):
     assert not np.allclose(plain, mixed.predict(rows))
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.floats(1e-4, 1 - 1e-4), min_size=2, max_size=30),
     st.floats(0.7, 3),

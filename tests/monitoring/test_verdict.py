@@ -158,6 +158,7 @@ def looked(won: float, lost: float, rng: np.random.Generator, again: bool) -> st
 BARE = Trial(labels=200, requests=100, patience=1000.0, margin=0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [0.02, 0.1])
 def test_who_looks_at_each_label_promotes_equals_no_oftener_than_is_said(part: float) -> None:
     """5 % where the margin is 0: of 2,000, 7 % is four standard deviations of 0.5 % more.
