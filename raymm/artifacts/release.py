@@ -35,7 +35,10 @@ class Candidate:
     thousand_microseconds : float
         Time of a thousand rows in one call, one thread.
     graph_bytes : int
-        The graph as it is loaded into memory.
+        The graph's own bytes, which it is loaded from.
+    heap_bytes : int
+        Memory that it takes once onnxruntime has loaded it, by the C library's count; 0 where that
+        does not tell, and in records of older versions.
     over_control : Score or None
         What it is better by than its control (see `raymm.compression.compressor`), paired, in the
         metric's unit, positive is better; None where it has none. It is chosen only where the low
@@ -52,6 +55,7 @@ class Candidate:
     slow_microseconds: float = 0.0
     thousand_microseconds: float = 0.0
     graph_bytes: int = 0
+    heap_bytes: int = 0
     over_control: Score | None = None
 
 

@@ -12,6 +12,7 @@ from raymm.artifacts import Kind, Schema, Tensors
 from raymm.bundle.blend import decided
 from raymm.bundle.compiled import compiled as compile_
 from raymm.bundle.graph import PREDICTION, PROBABILITIES, input_names
+from raymm.bundle.heap import grown, held
 from raymm.bundle.lowering import lowered
 from raymm.bundle.packed import Bundle
 from raymm.bundle.safety import require_safe
@@ -46,6 +47,13 @@ class Runner:
         Whether trees may run in machine code where numba is installed, for predictions rather than
         for proofs of the graph; see `raymm.bundle.compiled`.
 
+    Attributes
+    ----------
+    heap_bytes : int or None
+        Memory that loading it took and keeps, by the C library's count; None where that does not
+        tell. The first in a process counts what onnxruntime sets up for all, and one that is loaded
+        while other threads are at work counts theirs.
+
     Raises
     ------
     BundleError
@@ -54,6 +62,7 @@ class Runner:
     """
 
     def __init__(self, bundle: Bundle, *, threads: int = 1, compiled: bool = False) -> None:
+        before = held()
         self.schema: Schema = bundle.schema
         longest = require_safe(bundle.graph)
         self._rows = max(1, min(_ROWS, _CELLS // longest))
@@ -69,6 +78,7 @@ class Runner:
         self._texts = tuple(c.name for c in bundle.schema.features if c.kind == "text")
         self._compiled = compile_(bundle.graph, bundle.schema, threads) if compiled else None
         if self._compiled is not None:
+            self.heap_bytes = grown(before)
             return
         made = lowered(bundle.graph, self._output[0])
         self._session = _session(made.graph, threads)
@@ -84,6 +94,8 @@ class Runner:
                 f"the graph's inputs must be {sorted(names.values())}, but they are "
                 f"{sorted(found)} (outputs {sorted(outputs)}). Build the bundle again."
             )
+        del made
+        self.heap_bytes = grown(before)
 
     def predict(self, tensors: Tensors) -> npt.NDArray[np.float32]:
         """Predict rows.

@@ -153,6 +153,7 @@ class Judge:
             slow_microseconds=slow,
             thousand_microseconds=thousand,
             graph_bytes=len(form.graph),
+            heap_bytes=runner.heap_bytes or 0,
         )
         if not known:  # that of the bundle itself may be packed already
             self.took.append((len(form.graph), time.monotonic() - began))

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from raymm.bundle import run
+from raymm.bundle import heap, run
 from raymm.bundle.graph import to_graph
 from raymm.bundle.packed import Bundle
 from raymm.bundle.pipeline import fit
@@ -156,3 +156,12 @@ def test_nothing_is_printed_and_one_row_costs_little_beyond_the_session(make_bun
         beyond = min(beyond, best(lambda: runner.predict(one)) - inner)
     assert beyond < 50e-6
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(heap.held() is None, reason="the C library tells nothing of its heap")
+def test_a_loaded_bundle_tells_the_memory_that_it_takes(make_bundle):
+    bundle = make_bundle("binary")[1]
+    Runner(bundle)  # what onnxruntime sets up for all
+    told = [Runner(bundle).heap_bytes or 0 for _ in range(3)]
+    assert min(told) > 10_000
+    assert max(told) < 1.3 * min(told)

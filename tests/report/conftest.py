@@ -63,7 +63,8 @@ def _search() -> tuple[Trials, Frontier]:
             row_microseconds=63.0 / (place + 1),
             slow_microseconds=77.7 if place == 2 else 0.0,
             thousand_microseconds=8_800.0 if place == 2 else 0.0,
-            graph_bytes=4_567_000 if place == 2 else 0,
+            graph_bytes=1_234_000 if place == 2 else 0,
+            heap_bytes=4_567_000 if place == 2 else 0,
             chosen=place == 2,
         )
         for place, name in enumerate(["none", "quantize", "prune + quantize", "distill"])
