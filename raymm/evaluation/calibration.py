@@ -33,6 +33,7 @@ class CalibrationError(Resampled):
     name = "calibration_error"
     direction = "minimize"
     tasks = ("binary", "multiclass")
+    strays = True
 
     def weighted(
         self,

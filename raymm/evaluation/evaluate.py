@@ -161,6 +161,8 @@ class _Contest:
         sign = 1.0 if metric.direction == "maximize" else -1.0
         draws = self.draws(metric, count, sides)
         values = self.values(metric)[:sides]
+        if metric.strays:  # what is told lies among what it might have been
+            draws = draws - draws.mean(axis=0) + np.asarray(values)
         found = [_score(metric, values[0], self._ends(metric, draws[:, 0], self.level), self.level)]
         wide = bootstrap.expanded(REPORTED, max(2, len(self.truth)))
         low, high = self._ends(metric, draws[:, 0], wide)

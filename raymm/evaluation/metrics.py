@@ -39,6 +39,9 @@ class Metric(ABC):
         that is the same for every row is the best one.
     likeliest : bool
         Whether the likeliest class is the best answer for it, where probabilities are true.
+    strays : bool
+        Whether chance alone leads it away from perfect, so that it is worse on resamples of some
+        rows, on the whole, than on the rows.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Metric(ABC):
     labels: bool = False
     decidable: bool = False
     likeliest: bool = False
+    strays: bool = False
 
     @abstractmethod
     def __call__(self, truth: npt.NDArray[Any], prediction: npt.NDArray[Any]) -> float:

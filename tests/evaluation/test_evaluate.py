@@ -128,3 +128,16 @@ def test_nothing_is_told_to_be_better_than_perfect():
         assert (made.told.low, made.told.high) == pytest.approx((low, high), abs=0.02)
         assert made.told.high <= 1.0
         assert made.told.low >= 0.0
+
+
+def test_an_interval_holds_its_score_where_chance_alone_makes_it_worse():
+    """Probabilities that are true: each resample's error is above that of the rows."""
+    generator = np.random.default_rng(3)
+    told = generator.random(800)
+    truth = (generator.random(800) < told).astype(np.int64)
+    made = evaluate(
+        truth, np.stack([1 - told, told], axis=1), task="binary",
+        metric=metric_for("roc_auc", "binary"), baseline=np.full((800, 2), 0.5), seed=0,
+    )  # fmt: skip
+    (error,) = [score for score in made.others if score.metric == "calibration_error"]
+    assert 0 <= error.low < error.value < error.high < 0.1
