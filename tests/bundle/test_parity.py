@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import onnx
 import pytest
 
-from raymm.artifacts import NO_TIME
+from raymm.artifacts import NO_TIME, Lineage
+from raymm.bundle.graph import to_graph
+from raymm.bundle.packed import Bundle
 from raymm.bundle.parity import adversarial, check
 from raymm.bundle.pipeline import fit
+from raymm.bundle.run import Runner
+from raymm.data.statistics import reference
 from raymm.errors import ParityError
 
 
@@ -105,3 +112,70 @@ def test_no_rows_are_in_parity(make_pipeline):
             return np.zeros((0, 2), dtype=np.float32)
 
     assert check(pipeline, Empty(), none) == 0
+
+
+# --------------------------------------------------------------- the file, the graph, the pipeline
+
+ROWS = 10_000
+LINEAGE = Lineage(
+    run="0", data_sha256="0" * 64, source="made", seed=0, ledger="", configuration={}, trial={},
+    packages={},
+)  # fmt: skip
+
+
+def hurting(dataset, graph):
+    """Return rows drawn to hurt; of a third of them numbers lie at thresholds, or a step beside."""
+    generator = np.random.default_rng(7)
+    rows = adversarial(dataset.tensors, dataset.schema, generator=generator, count=ROWS)
+    model = onnx.ModelProto.FromString(graph)
+    attributes = [one for node in model.graph.node for one in node.attribute]
+    found = [value for one in attributes if one.name == "nodes_values" for value in one.floats]
+    if not found:
+        return rows
+    for column in dataset.schema.features:
+        if column.kind == "number":
+            at = np.array(found, np.float32)[generator.integers(len(found), size=ROWS)]
+            step = generator.choice(np.array([-np.inf, np.inf], np.float32), ROWS)
+            at = np.where(generator.random(ROWS) < 0.5, at, np.nextafter(at, step))
+            rows[column.name] = np.where(generator.random(ROWS) < 1 / 3, at, rows[column.name])
+    return rows
+
+
+def without_dates_and_texts(dataset):
+    """Return a dataset that compiled trees can read the columns of."""
+    kept = [one for one in dataset.schema.columns if one.kind not in ("datetime", "text")]
+    return replace(dataset, schema=replace(dataset.schema, columns=tuple(kept)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("family", "task", "whole"),
+    [
+        ("lightgbm", "binary", True),
+        ("lightgbm", "regression", False),
+        ("xgboost", "multiclass", False),
+        ("extra_trees", "binary", False),
+        ("forest", "multiclass", True),
+        ("linear", "regression", True),
+        ("mlp", "multiclass", False),
+        ("svm", "binary", False),
+        ("neighbors", "regression", False),
+    ],
+)
+def test_file_graph_and_pipeline_agree_on_rows_drawn_to_hurt(make_dataset, family, task, whole):
+    """Within 1e-5; the file and the graph to the bit, as one is made of the other."""
+    dataset = make_dataset(task)
+    dataset = dataset if whole else without_dates_and_texts(dataset)
+    pipeline = fit(dataset, dataset.train, {"family": family}, rounds=20, seed=0, threads=1)
+    bundle = Bundle(
+        graph=to_graph(pipeline),
+        schema=pipeline.schema,
+        statistics=reference(dataset),
+        lineage=LINEAGE,
+    )
+    rows, spread = hurting(dataset, bundle.graph), float(np.std(dataset.y))
+    assert len(rows["amount"]) == ROWS
+    read = Bundle.from_bytes(bundle.to_bytes())
+    assert check(pipeline, Runner(bundle), rows, spread=spread) > 0
+    assert np.array_equal(Runner(bundle).predict(rows), Runner(read).predict(rows))
+    check(pipeline, Runner(read, compiled=True), rows, spread=spread)
