@@ -41,7 +41,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_serve
 
-RATE = 200
+RATE, STEADY = 200, 0.95
 BACK_SECONDS = 15.0
 SLOWER = 3.0
 GROWTH = 0.05
@@ -133,6 +133,12 @@ def traffic(service, rate=RATE, body=None):
             found = json.loads(line)
             answers.append(Answer(*found[:4], found[6] if len(found) > 4 else None))
     answers.sort(key=lambda one: one.sent)
+
+
+def steady(answers):
+    """Return the line that tells whether as many requests were sent as are asked for."""
+    sent = (len(answers) - 1) / (answers[-1].sent - answers[0].sent)
+    return "sent, requests/s", round(sent, 1), RATE, sent >= STEADY * RATE
 
 
 # ----------------------------------------------------------------------------------- the service
@@ -242,6 +248,7 @@ def promotions(service, count):
         for one in answers
         if one.version == version and since < one.done < until
     ]
+    yield steady(answers)
     yield f"{count} changes under {len(answers)} requests: failed", len(failed), 0, not failed
     yield "answers from a version after it was declared gone", len(late), 0, not late
     yield "switch, median s", round(float(np.median(seconds)), 2), None, True
@@ -337,6 +344,7 @@ def bad(service, count):
     wrong = [one for one in answers if (one.status, one.version) != (200, champion)]
     for one in wrong[:5]:
         print(f"    answered {one.status} by {one.version} after {one.done - one.sent:.3f} s")
+    yield steady(answers)
     yield (
         f"{count} bad versions under {len(answers)} requests: not by the champion",
         len(wrong),
@@ -396,6 +404,7 @@ def kills(service, count):
         if any(one.sent <= dead + 0.005 and one.done >= killed for killed, dead in moments)
     ]
     lost = [one for one in failed if one.retried != 200]
+    yield steady(answers)
     yield f"{count} kills under {len(answers)} requests: failed", len(failed), None, True
     other = [
         (
