@@ -124,6 +124,12 @@ class LightGBMFile(_Booster):
                 f"{', '.join(self._tasks)}, but its objective is {' '.join(words) or 'not told'}"
                 f"{', averaged or linear' if odd or 'is_linear=1' in trees else ''}. Train it so."
             )
+        if re.search(r"^num_cat=[1-9]", trees, re.MULTILINE):
+            raise BundleError(
+                f"{path} must be a booster of splits at numbers, but has splits on sets of "
+                "categories, whose words it does not tell. Train it without categorical_feature, "
+                "or let `raymm run` train one on the table."
+            )
         names = tuple(self._booster.feature_name())
         told = not all(re.fullmatch(r"Column_\d+", name) for name in names)
         classes = {"binary": 2, "regression": 0}.get(task, int(said.get("num_class", 0)))

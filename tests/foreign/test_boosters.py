@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
@@ -116,3 +117,14 @@ def test_a_text_without_one_of_its_trees_or_leaves_is_damaged(make, tmp_path):
         path.write_text(text)
         with pytest.raises(BundleError, match="cut or damaged"):
             boosters.require_whole(path)
+
+
+def test_splits_on_categories_are_refused_by_name(tmp_path):
+    generator = np.random.default_rng(0)
+    x = np.column_stack([generator.integers(0, 30, 400), generator.normal(size=400)])
+    y = np.isin(x[:, 0], [1, 5, 7, 11, 20, 21]).astype(int)
+    data = lightgbm.Dataset(x, y, categorical_feature=[0], params={"verbose": -1})
+    booster = lightgbm.train({"objective": "binary", "verbose": -1}, data, 5)
+    booster.save_model(tmp_path / "m.txt")
+    with pytest.raises(BundleError, match=r"m\.txt must be a booster of splits at numbers"):
+        read(str(tmp_path / "m.txt"))
