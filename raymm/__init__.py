@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from raymm.artifacts import Categorical, Float, Int
@@ -114,13 +116,17 @@ def tune(function: Any, space: Any, *, progress: bool = True, **settings: Any) -
     return search(function, space, progress=progress, settings=settings)
 
 
-def load(name: str, *, version: int | None = None, storage: str | None = None) -> Model:
+def load(name: str | Path, *, version: int | None = None, storage: str | None = None) -> Model:
     """Load a registered model's champion, or one version, to predict with in this process.
+
+    ``name`` may be a bundle file too: a Path, or a string that ends in ``.raymm``.
 
     Raises
     ------
     NotFound
-        When there is no such model or version, or no champion.
+        When there is no such model, version or file, or no champion.
+    BundleError
+        When what is stored is damaged.
     """
     from raymm.prediction import load as read
 

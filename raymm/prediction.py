@@ -1,4 +1,7 @@
-"""Predictions of a registered model in this process: no service, no Ray, no training library."""
+"""Predictions in this process, by a registered model or a bundle file.
+
+No service, no Ray, no training library.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from raymm.artifacts import NO_TIME, Schema, Version
+from raymm.bundle import on_disk
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.config import default_storage
@@ -26,17 +30,20 @@ _BLANK = {"", "nan", "none", "null", "na", "n/a", "<na>", "nat", "?", "-"}
 
 
 class Model:
-    """A version of a model, ready to predict tables.
+    """A version of a model, or a bundle file, ready to predict tables.
 
     Attributes
     ----------
-    version : Version
-        Its record in the registry.
+    name : str
+        The model's, or the path of the file.
+    version : Version or None
+        Its record in the registry; None for a file, which is in none.
     schema : Schema
         The columns it takes and the classes it tells apart.
     """
 
-    def __init__(self, bundle: Bundle, version: Version) -> None:
+    def __init__(self, bundle: Bundle, version: Version | None, name: str) -> None:
+        self.name = name
         self.version = version
         self.schema: Schema = bundle.schema
         self._data: Mapping[str, Any] = bundle.lineage.configuration.get("data", {})
@@ -61,7 +68,7 @@ class Model:
             For a model of numbers, and where a column is missing.
         """
         if not self.schema.classes:
-            raise DataError(f"{self.version.name} predicts a number; it has no probabilities.")
+            raise DataError(f"{self.name} predicts a number; it has no probabilities.")
         return self._raw(data)
 
     def read(self, source: str) -> pd.DataFrame:
@@ -89,17 +96,45 @@ def _table(data: Any) -> pd.DataFrame:
     return pd.DataFrame(list(data))
 
 
-def load(name: str, *, version: int | None = None, storage: str | None = None) -> Model:
-    """Load the champion of a model, or the version asked for, its hash checked.
+def load(name: str | Path, *, version: int | None = None, storage: str | None = None) -> Model:
+    """Load the champion of a model, the version asked for, or a bundle file, its hash checked.
+
+    Raises as `found` does.
+    """
+    bundle, known = found(name, version=version, storage=storage)
+    return Model(bundle, known, str(name))
+
+
+def found(
+    name: str | Path, *, version: int | None = None, storage: str | None = None
+) -> tuple[Bundle, Version | None]:
+    """Return a model's champion, the version asked for, or a bundle file, and what is known of it.
+
+    A file is a Path, or a name that ends in .raymm where such a file exists or no model could be
+    called so.
 
     Raises
     ------
     NotFound
-        When there is no such model or version, or no champion.
+        When there is no such file, model or version, or no champion.
+    ConfigError
+        When a version of a file is asked for, or the file cannot be read.
+    BundleError
+        When what is stored is damaged.
     """
-    registry = Registry(storage or default_storage())
-    found = registry.version(name, version) if version else champion(registry, name)
-    return Model(Bundle.from_bytes(registry.bundle(found), sha256=found.bundle), found)
+    path = on_disk.path_of(name)
+    if path is not None:
+        if version:
+            raise ConfigError(f"{path} is one version of a model. Leave out version {version}.")
+        return on_disk.read(path), None
+    registry, name = Registry(storage or default_storage()), str(name)
+    try:
+        known = registry.version(name, version) if version else champion(registry, name)
+    except NotFound as error:
+        if not name.endswith(on_disk.SUFFIX):
+            raise
+        raise NotFound(f"there is no file {name} in {Path.cwd()}, and {error}") from error
+    return Bundle.from_bytes(registry.bundle(known), sha256=known.bundle), known
 
 
 def champion(registry: Registry, name: str) -> Version:
@@ -116,16 +151,17 @@ def champion(registry: Registry, name: str) -> Version:
 
 def predict_file(
     storage: str, name: str, data: str, output: str, *, version: int | None = None
-) -> tuple[int, int, tuple[str, ...]]:
+) -> tuple[int, int | None, tuple[str, ...]]:
     """Predict a table's rows and write a CSV file with one line a row, in the same order.
 
     The column ``prediction`` is followed by one ``probability_CLASS`` a class.
 
     Returns
     -------
-    int, int, tuple of str
-        How many rows, the version that predicted them, and what of the table could not be read
-        and was taken for missing, or is unlike what was trained on, a line a column.
+    int, int or None, tuple of str
+        How many rows, the version that predicted them (None for a file), and what of the table
+        could not be read and was taken for missing, or is unlike what was trained on, a line a
+        column.
     """
     path = Path(output)
     if path.suffix.lower() in _OTHERS:
@@ -146,7 +182,7 @@ def predict_file(
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise ConfigError(f"{output} cannot be written: {error.strerror}.") from error
-    return len(frame), model.version.number, notes
+    return len(frame), model.version.number if model.version else None, notes
 
 
 def unreadable(frame: pd.DataFrame, schema: Schema) -> tuple[str, ...]:

@@ -24,6 +24,23 @@ def test_probabilities_are_those_of_the_labels(finished, home):
     assert picked.tolist() == model.predict(frame)
 
 
+def test_a_bundle_file_predicts_as_the_version_that_it_holds(finished, home, tmp_path, monkeypatch):
+    registry = Registry(str(home))
+    path = tmp_path / "x.raymm"
+    path.write_bytes(registry.bundle(registry.champion("loans")))
+    frame = pd.read_csv(finished.csv, dtype=str)
+    expected = prediction.load("loans").predict_proba(frame)
+    monkeypatch.chdir(tmp_path)
+    for name in (path, str(path), "x.raymm"):
+        model = prediction.load(name)
+        assert (model.name, model.version) == (str(name), None)
+        assert np.array_equal(model.predict_proba(frame), expected)
+    with pytest.raises(ConfigError, match="one version"):
+        prediction.load(path, version=1)
+    with pytest.raises(NotFound, match=r'no file y\.raymm in .*, and model "y\.raymm" is not'):
+        prediction.load("y.raymm")
+
+
 def test_unknown_names_are_answered_with_known_ones(home):
     with pytest.raises(NotFound, match=r'Did you mean "loans"'):
         prediction.load("loan")

@@ -233,7 +233,7 @@ def replay(version: str, source: str | None, storage: str | None, as_json: bool)
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", metavar="NAME | FILE.raymm")
 @click.argument("data")
 @click.option("-o", "--output", required=True, help="Where to write predictions (CSV).")
 @click.option("--version", type=int, default=None, help="A version other than the champion.")
@@ -242,7 +242,10 @@ def replay(version: str, source: str | None, storage: str | None, as_json: bool)
 def predict(
     name: str, data: str, output: str, version: int | None, storage: str | None, as_json: bool
 ) -> None:
-    """Predict the rows of DATA with the champion of NAME, and write them to a CSV file."""
+    """Predict the rows of DATA with the champion of NAME, and write them to a CSV file.
+
+    Instead of NAME, a bundle file that ends in .raymm, such as raymm compress -o writes.
+    """
     from raymm.prediction import predict_file
 
     rows, number, notes = predict_file(
@@ -253,4 +256,5 @@ def predict(
     else:
         for note in notes:
             printing.say(f"note  {note}")
-        printing.say(f"{rows:,} rows predicted by {name} version {number}, written to {output}")
+        by = name if number is None else f"{name} version {number}"
+        printing.say(f"{rows:,} rows predicted by {by}, written to {output}")

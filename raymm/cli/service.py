@@ -243,19 +243,20 @@ def export_serve(
 
 
 @export.command("onnx")
-@click.argument("name")
+@click.argument("name", metavar="NAME | FILE.raymm")
 @click.option("-o", "--output", required=True, help="File to write.")
 @options.storage_option
 def export_onnx(name: str, output: str, storage: str | None) -> None:
-    """Write the champion's ONNX graph, for onnxruntime, Triton, phones and browsers."""
-    from raymm.bundle.packed import Bundle
-    from raymm.prediction import champion
-    from raymm.registry.versions import Registry
+    """Write the champion's ONNX graph, for onnxruntime, Triton, phones and browsers.
 
-    registry = Registry(options.storage_of(storage))
-    found = champion(registry, name)
-    _write(output, Bundle.from_bytes(registry.bundle(found), sha256=found.bundle).graph)
-    printing.say(f"{name} version {found.number} written to {output}")
+    Instead of NAME, a bundle file that ends in .raymm.
+    """
+    from raymm.prediction import found
+
+    bundle, version = found(name, storage=options.storage_of(storage))
+    _write(output, bundle.graph)
+    told = name if version is None else f"{name} version {version.number}"
+    printing.say(f"{told} written to {output}")
 
 
 def _write(output: str, data: bytes) -> None:

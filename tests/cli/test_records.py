@@ -111,6 +111,25 @@ def test_predictions_are_written_row_by_row(raymm, finished, home, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
 
 
+def test_a_bundle_file_predicts_and_gives_its_graph(raymm, finished, home, tmp_path):
+    from raymm.bundle.packed import Bundle
+    from raymm.registry.versions import Registry
+
+    registry = Registry(str(home))
+    path, out = tmp_path / "x.raymm", tmp_path / "out.csv"
+    path.write_bytes(registry.bundle(registry.champion("loans")))
+    done = raymm("predict", path, finished.csv, "-o", out)
+    assert (done.code, f"predicted by {path}, written" in done.out) == (0, True)
+    assert json.loads(raymm("predict", path, finished.csv, "-o", out, "--json").out)["rows"] == 2000
+    assert raymm("predict", "loans", finished.csv, "-o", tmp_path / "same.csv").code == 0
+    assert out.read_bytes() == (tmp_path / "same.csv").read_bytes()
+    assert raymm("export", "onnx", path, "-o", tmp_path / "x.onnx").code == 0
+    assert (tmp_path / "x.onnx").read_bytes() == Bundle.from_bytes(path.read_bytes()).graph
+    path.write_bytes(path.read_bytes()[:-1])
+    assert raymm("predict", path, finished.csv, "-o", out).code == 4
+    assert raymm("predict", tmp_path / "y.raymm", finished.csv, "-o", out).code == 6
+
+
 def test_predictions_of_a_table_without_a_column_are_refused(raymm, finished, home, tmp_path):
     pd.read_csv(finished.csv).drop(columns="income").to_csv(tmp_path / "less.csv", index=False)
     done = raymm("predict", "loans", tmp_path / "less.csv", "-o", tmp_path / "out.csv")

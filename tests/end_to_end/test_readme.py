@@ -9,6 +9,7 @@ import socket
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
@@ -31,6 +32,9 @@ COMMANDS = [line for line in (*LINES, *INLINE) if line.startswith("raymm ")]
 def test_every_command_can_be_parsed(line):
     _, name, *arguments = shlex.split(line)
     command = cli.get_command(None, name)
+    while isinstance(command, click.Group):
+        name, *arguments = arguments
+        command = command.commands.get(name)
     assert command is not None
     with command.make_context(name, arguments) as context:
         assert context.params

@@ -12,6 +12,7 @@ from raymm.errors import DataError, ParityError
 from raymm.foreign import bundling
 from raymm.foreign.bundling import compress, dataset_of
 from raymm.foreign.reading import read
+from raymm.prediction import load
 
 
 @pytest.mark.slow
@@ -34,6 +35,14 @@ def test_a_smaller_form_keeps_the_loss(make, task, suffix):
         for column in read_back.schema.features
     }
     assert np.isfinite(Runner(read_back).predict(tensors)).all()
+
+
+def test_what_was_written_predicts_tables(make, tmp_path):
+    made = make("regression")
+    path = tmp_path / "small.raymm"
+    path.write_bytes(compress(str(made.path), str(made.csv), "y", techniques=[]).bundle.to_bytes())
+    expected = made.booster.predict(made.holdout.drop(columns="y"))
+    assert np.allclose(load(path).predict(made.holdout), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_halves_are_stratified_and_share_no_row(make):
