@@ -115,10 +115,7 @@ def connect(
     if ray.is_initialized():
         yield _connection(started=False)
         return
-    address = config.address
-    joining = address not in ("auto", "local") or (
-        address == "auto" and bool(os.environ.get("RAY_ADDRESS"))
-    )
+    address, joining = config.address, joins(config)
     folder = None if joining else tempfile.mkdtemp(prefix="rm", dir=_short_folder())
     try:
         if folder is None:
@@ -132,6 +129,13 @@ def connect(
         ray.shutdown()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def joins(config: RayConfig) -> bool:
+    """Return whether `connect` joins a cluster that is there; else it starts one here."""
+    if config.address == "auto":
+        return bool(os.environ.get("RAY_ADDRESS"))
+    return config.address != "local"
 
 
 def _settle() -> None:

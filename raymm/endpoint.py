@@ -96,6 +96,21 @@ def find(name: str) -> Service | None:
         return None
 
 
+def running() -> tuple[Service, ...]:
+    """Return the services that hold a cluster of this machine, and after each those that joined it.
+
+    In the order of their names; told by the records of RAYMM_HOME alone.
+    """
+    names = sorted(path.stem for path in (home_folder() / "services").glob("*.json"))
+    known = {one.name: one for one in map(find, names) if one is not None}
+    found: list[Service] = []
+    for service in known.values():
+        if service.pid and alive(service):
+            joined = [one for one in known.values() if not one.pid]
+            found += [service, *(one for one in joined if one.address == service.address != "")]
+    return tuple(found)
+
+
 def elsewhere(name: str, url: str, token: str) -> Service:
     """Return a service at an address that was given; raises ServingError where it is no URL."""
     path_of(name)

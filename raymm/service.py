@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from raymm import prediction
+from raymm import occupied, prediction
 from raymm.artifacts import Version
 from raymm.config import default_storage, home_folder
 from raymm.endpoint import Service, alive, find, path_of, record, started_at
@@ -171,7 +171,8 @@ def serving(ordered: Order) -> Iterator[Service]:
     Raises
     ------
     Conflict
-        When a service of one of them runs on this machine already.
+        When a service of one of them runs on this machine already, or another one that this one
+        would collide with.
     ServingError
         When it cannot be started; what was started is removed.
     """
@@ -190,9 +191,11 @@ def serving(ordered: Order) -> Iterator[Service]:
     os.environ.setdefault("RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", str(most))
     with cluster.connect(ordered.ray, serving=True) as connection:
         _monitor(ordered)
-        url = deployment.deploy(
-            application(ordered, token), name=ordered.name, config=ordered.serving
-        )
+        built = application(ordered, token)
+        try:
+            url = deployment.deploy(built, name=ordered.name, config=ordered.serving)
+        except ServingError as error:
+            raise occupied.explained(error, ordered.names) from error
         service = Service(
             name=ordered.name,
             url=url,
@@ -225,6 +228,8 @@ def _take_down(service: Service) -> None:
 
 
 def _require_free(ordered: Order) -> None:
+    from raymm import cluster
+
     for name in ordered.names:
         running = find(name)
         if running is not None and alive(running):
@@ -232,6 +237,8 @@ def _require_free(ordered: Order) -> None:
                 f"{name} is served already at {running.url}. Promote a version and it takes it "
                 f"over, or end it with: raymm stop {name}"
             )
+    if not cluster.joins(ordered.ray):
+        occupied.require_room(ordered.names, ordered.serving)
 
 
 def _token() -> str:
@@ -267,6 +274,8 @@ def detach(ordered: Order, changes: Mapping[str, Any], *, notify: Callable[[str]
 
     Raises
     ------
+    Conflict
+        As `serving`.
     ServingError
         When it ends, or does not answer in time; its last lines are told.
     """

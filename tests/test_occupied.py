@@ -1,0 +1,94 @@
+"""A second service on a machine is told of the first, and how to join or end it."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from raymm import endpoint, occupied, service
+from raymm.errors import Conflict, ServingError
+from raymm.sections import MonitoringConfig, RayConfig, ServingConfig
+
+HAPROXY = "Failed: [ALERT] cannot bind socket (Address already in use) for [0.0.0.0:9101]"
+
+
+def recorded(name, **changes):
+    known = {"name": name, "url": "http://127.0.0.1:8000", "token": "", "storage": "s"}
+    pid = os.getpid()
+    held = {"pid": pid, "started": endpoint.started_at(pid), "address": "127.0.0.2:1"}
+    endpoint.record(endpoint.Service(**{**known, **held, **changes}))
+
+
+@pytest.fixture(autouse=True)
+def _home(monkeypatch, tmp_path):
+    monkeypatch.setenv("RAYMM_HOME", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv("RAY_SERVE_ENABLE_HA_PROXY", raising=False)
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """A port that is held, which is where HAProxy is to tell its figures."""
+    with socket.socket() as held:
+        held.bind(("0.0.0.0", 0))
+        held.listen()
+        port = held.getsockname()[1]
+        monkeypatch.setenv("RAY_SERVE_HAPROXY_METRICS_PORT", str(port))
+        yield port
+
+
+def free():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def ordered(**changes):
+    config = ServingConfig(port=free(), **changes)
+    return service.Order(
+        name="new",
+        storage="s",
+        serving=config,
+        monitoring=MonitoringConfig(),
+        ray=RayConfig(),
+    )
+
+
+def test_the_models_that_are_served_and_both_commands_are_told(taken):
+    recorded("wine", models=("wine", "beer"))
+    recorded("late", pid=0, url="http://127.0.0.1:8000/late")
+    told = rf"service of wine and beer and late runs here .* port {taken}.*--join wine .* stop wine"
+    with pytest.raises(Conflict, match=told):
+        service.detach(ordered(), {}, notify=str)
+    with pytest.raises(Conflict, match=told), service.serving(ordered()):
+        pass
+
+
+def test_no_service_or_one_that_ended_is_in_nobodys_way(taken):
+    occupied.require_room(["new"], ordered().serving)
+    recorded("wine", started=-1.0)
+    recorded("far", pid=0, address="10.0.0.1:6379")
+    occupied.require_room(["new"], ordered().serving)
+
+
+def test_without_haproxy_the_service_s_own_port_alone_counts(taken, monkeypatch):
+    recorded("wine")
+    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "0")
+    occupied.require_room(["new"], ordered().serving)
+    with pytest.raises(Conflict, match=rf"port {taken} is taken.*new --join wine"):
+        occupied.require_room(["new"], ServingConfig(port=taken))
+
+
+def test_the_words_of_haproxy_are_turned_into_what_to_do():
+    other = ServingError("no reason given")
+    assert occupied.explained(other, ["new"]) is other
+    told = occupied.explained(ServingError(HAPROXY), ["new"])
+    assert isinstance(told, ServingError)
+    assert "port 9101 is taken by another program" in str(told)
+    assert "RAY_SERVE_HAPROXY_METRICS_PORT" in str(told)
+    recorded("wine")
+    told = occupied.explained(ServingError(HAPROXY), ["new", "newer"])
+    assert isinstance(told, Conflict)
+    assert "raymm deploy new newer --join wine" in str(told)
