@@ -8,6 +8,7 @@ of `raymm.serving.columns`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,7 @@ from raymm.serving.protocol import nearest
 _TYPES = pa.types
 _PER_SECOND = {"s": 1, "ms": 1000, "us": 10**6, "ns": 10**9}
 _DAY = 86_400
+_INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _COLUMNS = 1000
 """Columns that a table may have whatever the schema: each takes memory of its own."""
 
@@ -152,6 +154,8 @@ class _Feature:
         self._read = reader(column)
         self._missing = pa.array(sorted(missing_words(column)), pa.string())
         self._gone = gone_values(column)
+        named = map(_infinity, missing_words(column))
+        self._endless = tuple({value for value in named if value is not None})
 
     def read(self, sheet: Sheet, chunks: Any) -> npt.NDArray[Any]:
         """Return a column's tensor; raises InputError and TooLarge."""
@@ -202,6 +206,8 @@ class _Feature:
         values: npt.NDArray[Any] = given
         if given.dtype != np.float32:
             values = given.astype(np.float64, copy=False)
+        if self._endless:
+            values = np.where(np.isin(values, self._endless), np.nan, values)
         if len(values) and values.min() >= -LARGEST and values.max() <= LARGEST:  # and none is NaN
             narrow = values.astype(np.float32)
             return self._filled(narrow) if len(self._gone) else narrow
@@ -231,10 +237,10 @@ class _Feature:
         """Read numbers from text: those of a column that is written plainly all at once."""
         plain = None
         if self.column.format is None:
-            plain = _parsed(array)
+            plain = self._finite(array)
             if plain is None:
                 absent = pc.is_in(array, value_set=self._missing)
-                plain = _parsed(pc.if_else(absent, pa.scalar(None, pa.string()), array))
+                plain = self._finite(pc.if_else(absent, pa.scalar(None, pa.string()), array))
         if plain is not None:
             return self._numbers(plain)
         coded = array.dictionary_encode()
@@ -248,6 +254,16 @@ class _Feature:
         made: npt.NDArray[Any] = numbers[codes]
         return made
 
+    def _finite(self, texts: Any) -> Any:
+        """Return texts as float64, or None where they must be looked at one by one.
+
+        So must infinities where a word for missing is one: ``1e400`` is none, but reads as one.
+        """
+        values = _parsed(texts)
+        if values is None or not self._endless:
+            return values
+        return None if np.isinf(values.to_numpy(zero_copy_only=False)).any() else values
+
     def _spelled(self, words: list[str]) -> npt.NDArray[Any]:
         """Return the numbers of distinct texts, in the form that the training table had."""
         column, missing = self.column, missing_words(self.column)
@@ -256,7 +272,8 @@ class _Feature:
         else:
             values = parse_numbers(list(words), (), column.format)
         for row in np.flatnonzero(~np.isfinite(values)).tolist():
-            if words[row].strip() not in missing:
+            word = words[row].strip()
+            if word not in missing and _infinity(word) not in self._endless:
                 form = f", in the form {column.format}" if column.format else ""
                 raise Misfit(row, words[row], f"a number{form}")
         return self._numbers(pa.array(values))
@@ -280,6 +297,7 @@ class _Feature:
     def _distinct(self, array: Any, viewed: TextRoom, room: TextRoom) -> npt.NDArray[Any]:
         """Read the distinct values as those of JSON, and give each row its own."""
         codes, found = encoded(array, viewed)
+        found = [None if value in self._endless else value for value in found]
         try:
             tensor = self._read(found)
         except Misfit as misfit:
@@ -314,6 +332,11 @@ def _parsed(texts: Any) -> Any:
         return None
     absent = int(np.isnan(values.to_numpy(zero_copy_only=False)).sum())
     return values if absent == values.null_count else None
+
+
+def _infinity(word: str) -> float | None:
+    """Return the infinity that a word names; a number of too many digits names none."""
+    return float(word) if _INFINITE.fullmatch(word) else None
 
 
 def _number(word: str, missing: frozenset[str]) -> float:

@@ -287,3 +287,53 @@ def test_texts_that_are_no_numbers(style, text):
     schema = Schema(columns=(column,), target="y", task="regression")
     with pytest.raises(InputError, match="line 3, x must be a number"):
         read(schema, CSV, as_csv([{"x": "7"}, {"x": text}, {"x": text}]))
+
+
+INF = float("inf")
+
+
+def endless(missing, kind="number", style=None, *, nullable=True):
+    column = Column(name="x", kind=kind, missing=missing, format=style, nullable=nullable)
+    return Schema(columns=(column,), target="y", task="regression")
+
+
+@pytest.mark.parametrize("style", [None, "decimal comma"])
+@pytest.mark.parametrize("text", ["-inf", " -inf ", "-Infinity", "-INF"])
+def test_an_infinity_that_the_schema_lists_is_missing_in_csv(style, text):
+    body = as_csv([{"x": "7"}, {"x": text}, {"x": ""}, {"x": text}])
+    expected = np.array([7, np.nan, np.nan, np.nan], np.float32)
+    np.testing.assert_array_equal(read(endless(("-inf",), style=style), CSV, body)["x"], expected)
+    with pytest.raises(InputError, match=r"line 3, x must be a number.* no missing"):
+        read(endless(("-inf",), style=style, nullable=False), CSV, body)
+
+
+@pytest.mark.parametrize("text", ["inf", "+Infinity", "1e400", "-1e400", "nan", "x"])
+@pytest.mark.parametrize("style", [None, "decimal comma"])
+def test_what_it_does_not_list_is_no_number_in_csv(style, text):
+    body = as_csv([{"x": "7"}, {"x": "-inf"}, {"x": text}])
+    with pytest.raises(InputError, match="line 4, x must be a number"):
+        read(endless(("-inf",), style=style), CSV, body)
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_infinity_that_the_schema_lists_is_missing_in_arrow(kind, packed):
+    array = pa.array(np.array([7, -INF, np.nan], kind.to_pandas_dtype()), kind)
+    other = pa.array(np.array([7, INF], kind.to_pandas_dtype()), kind)
+    if packed:
+        array, other = array.dictionary_encode(), other.dictionary_encode()
+    body = as_arrow(pa.table({"x": array}))
+    expected = np.array([7, np.nan, np.nan], np.float32)
+    np.testing.assert_array_equal(read(endless(("-inf",)), ARROW, body)["x"], expected)
+    for missing, odd in ((("-inf",), other), ((), array), (("-1e400",), array)):
+        with pytest.raises(InputError, match=r"rows\[1\].x must be a number between"):
+            read(endless(missing), ARROW, as_arrow(pa.table({"x": odd})))
+    with pytest.raises(InputError, match=r"rows\[1\].x .*no missing"):
+        read(endless(("-inf",), nullable=False), ARROW, body)
+
+
+def test_an_infinity_among_categories_is_missing_where_it_is_listed():
+    body = as_arrow(pa.table({"x": pa.array([7.0, INF])}))
+    assert read(endless(("inf",), "category"), ARROW, body)["x"].tolist() == ["7", ""]
+    with pytest.raises(InputError, match=r"rows\[1\].x must be text"):
+        read(endless((), "category"), ARROW, body)
