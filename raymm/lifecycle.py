@@ -153,7 +153,7 @@ def run(
     searching.require_names(config)
     dataset, anomalies = _dataset(config, notify, table)
     name = config.run_id(dataset.sha256)
-    with Ledger.open(config.storage, name) as ledger:
+    with Ledger.open(config.storage, name) as ledger, account.closed_on_error(ledger):
         life = _life(config, name, dataset, ledger, notify)
         _head(ledger, config, life.metric)
         life = featuring.decided(life)

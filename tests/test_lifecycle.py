@@ -12,6 +12,8 @@ import raymm
 from raymm import config, lifecycle, picking, proving, stages
 from raymm.artifacts import as_record
 from raymm.errors import ConfigError, DataError, NotFound
+from raymm.search.account import state_of
+from raymm.search.ledger import Ledger, list_runs
 
 
 def made(finished, storage, **search):
@@ -99,6 +101,26 @@ def test_a_second_model_is_held_against_the_champion(finished):
     assert first.champion == ""
     assert second.champion == "loans@1"
     assert second.champion_gain is not None
+
+
+def test_a_run_of_columns_that_teach_nothing_has_failed_and_says_why(tmp_path, searching_here):
+    rows = range(300)
+    words = [f"K{7919 * row % 10007:07d}x" for row in rows]
+    frame = pd.DataFrame({"id": [row + 1 for row in rows], "kunde": words})
+    frame.assign(y=[("ja", "nein")[row * 31 % 7 > 3] for row in rows]).to_csv(
+        tmp_path / "ids.csv", index=False
+    )
+    wanted = config.parse(
+        {
+            "data": {"source": str(tmp_path / "ids.csv"), "target": "y"},
+            "search": {"trials": 1, "families": ["linear"], "parallel": 1},
+            "storage": str(tmp_path / "home"),
+        }
+    )
+    with pytest.raises(DataError, match=r'"kunde" has \d+ values in \d+ rows.*before: "id" \('):
+        lifecycle.run(wanted)
+    (name,) = list_runs(wanted.storage)
+    assert state_of(Ledger.read(wanted.storage, name), wanted.storage) == "failed"
 
 
 @pytest.mark.slow

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from raymm.artifacts import Encoding, Kind, Schema, Tensors
+from raymm.artifacts import Column, Encoding, Kind, Schema, Tensors
 from raymm.errors import DataError
 from raymm.features.combination import Combination
 from raymm.features.date_gap import DateGap, date_pairs
+from raymm.features.ordinal_category import rare_below
 from raymm.features.target_category import suits
 from raymm.features.transform import Transform
 from raymm.onnx_builder import GraphBuilder
@@ -47,6 +49,8 @@ CELLS = 250_000_000
 """Cells of training rows by features (1 GB as float32) up to which every feature is kept."""
 FEWEST = 8
 """Features that a column keeps however large the table is."""
+_TOLD = 10
+"""Columns that an error names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,12 +243,35 @@ def fit_training(
             kept.append(varying)
             columns.append(_keep(made, varying))
     if not fitted:
-        shown = ", ".join(f'"{column.name}"' for column in schema.features[:10])
-        raise DataError(
-            f"at least one feature must differ between training rows, but none does: {shown}. "
-            "Add columns or rows."
-        )
+        raise DataError(_nothing_to_learn(tensors, schema))
     return _describe(fitted, kept, nominal), _beside(columns, len(y))
+
+
+def _nothing_to_learn(tensors: Tensors, schema: Schema) -> str:
+    """Return why none of the columns makes a feature, and which were left out before and why."""
+    told = [_useless(tensors[column.name], column) for column in schema.features[:_TOLD]]
+    ignored = [column for column in schema.columns if column.role == "ignored"]
+    out = [f'"{column.name}" ({column.reason or "ignored"})' for column in ignored[:_TOLD]]
+    before = f" Left out before: {'; '.join(out)}." if out else ""
+    again = ", or give one that was left out the role feature in the schema" if out else ""
+    return (
+        "at least one column must make a feature that differs between training rows, but none "
+        f"does: {'; '.join(told)}.{before} Add columns or rows{again}."
+    )
+
+
+def _useless(values: npt.NDArray[Any], column: Column) -> str:
+    """Say of a column's tensor, shape (n,), why it makes no feature."""
+    counts = np.bincount(pd.factorize(values, use_na_sentinel=False)[0])
+    rows = len(values)
+    if len(counts) < 2:
+        return f'"{column.name}" is the same in all {rows:,} training rows'
+    told = f'"{column.name}" has {len(counts):,} values in {rows:,} rows'
+    if column.kind == "text":
+        return f"{told}, whose words are each in too few rows to learn from, or in all"
+    if column.kind == "category" and counts.max() < rare_below(rows):
+        return f"{told}, none in more than {counts.max()}, which is too rare to learn from"
+    return f"{told}, of which no feature can be made"
 
 
 def _beside(parts: list[npt.NDArray[np.float32]], rows: int) -> npt.NDArray[np.float32]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from raymm.artifacts import Trial, Trials
+from raymm.errors import Interrupted, RaymmError
 from raymm.search.journal import folder_of, is_remote
 from raymm.search.ledger import FILE, Ledger, Record
 
@@ -147,6 +148,19 @@ def close(ledger: Ledger, *, stopped_by: str = "", error: str = "") -> None:
     """Write that a run has ended, once, and by what; ``error`` where it came to nothing."""
     if end_of(ledger) is None:
         ledger.append(ENDED, stopped_by=stopped_by, error=error)
+
+
+@contextlib.contextmanager
+def closed_on_error(ledger: Ledger) -> Iterator[None]:
+    """Close a run within which an error is raised; one that a person stopped may go on."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except Exception as error:
+        with contextlib.suppress(RaymmError, OSError):  # the first error is what is told
+            close(ledger, error=str(error) or type(error).__name__)
+        raise
 
 
 def end_of(ledger: Ledger) -> Record | None:

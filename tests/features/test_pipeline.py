@@ -72,12 +72,35 @@ def test_a_gap_alone_makes_a_feature_vary():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "rule"), [(schema(), "at least one column"), (MIXED, "must differ")]
+    ("wanted", "rule"),
+    [(schema(), "at least one column"), (MIXED, "the same in all 1 training rows")],
 )
 def test_a_table_without_features_is_refused(wanted, rule):
     one_row = {name: values[:1] for name, values in tensors(3).items()}
     with pytest.raises(DataError, match=rule):
         fit_features(one_row, np.array([0]), wanted, "ordinal")
+
+
+@pytest.mark.parametrize("encoding", TRANSFORMS)
+def test_why_no_column_makes_a_feature_is_told(encoding):
+    columns = (
+        Column(name="kunde", kind="category"),
+        Column(name="satz", kind="text"),
+        Column(name="one", kind="number"),
+        Column(name="id", kind="number", role="ignored", reason="whole numbers, like a key"),
+    )
+    values = {
+        "kunde": np.array([f"K{n}" for n in range(90)], dtype=object),
+        "satz": np.array([f"kunde k{n:02d}x" for n in range(90)], dtype=object),
+        "one": np.full(90, np.nan, np.float32),
+    }
+    with pytest.raises(DataError) as caught:
+        fit_features(values, np.arange(90) % 2, schema(*columns), encoding, crossed=True)
+    told = str(caught.value)
+    assert '"kunde" has 90 values in 90 rows, none in more than 1, which is too rare' in told
+    assert '"satz" has 90 values in 90 rows, whose words are each in too few rows' in told
+    assert '"one" is the same in all 90 training rows' in told
+    assert 'Left out before: "id" (whole numbers, like a key).' in told
 
 
 @given(st.lists(st.text(max_size=4), max_size=12), st.lists(st.sampled_from("ab"), max_size=2))

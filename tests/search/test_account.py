@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from raymm.artifacts import Trial, as_record
+from raymm.errors import DataError, Interrupted
 from raymm.search import account
 from raymm.search.ledger import Ledger
 
@@ -86,6 +87,32 @@ def test_a_run_has_ended_until_it_goes_on(tmp_path):
     with Ledger.open(where, "r-1") as ledger:
         account.close(ledger, error="nothing worked")
     assert state() == "failed"
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (DataError("no feature"), "failed"),
+        (ZeroDivisionError(), "failed"),
+        (Interrupted("stopped"), "interrupted"),
+        (KeyboardInterrupt(), "interrupted"),
+    ],
+)
+def test_an_error_ends_a_run_and_a_person_does_not(tmp_path, error, state):
+    where = str(tmp_path)
+
+    def run():
+        with Ledger.open(where, "r-1") as ledger, account.closed_on_error(ledger):
+            ledger.append("run", metric="loss", direction="minimize", source="a.csv")
+            raise error
+
+    with pytest.raises(type(error)):
+        run()
+    assert account.state_of(Ledger.read(where, "r-1"), where) == state
+    with Ledger.open(where, "r-1") as ledger, account.closed_on_error(ledger):
+        ended(ledger, trial(0))
+        account.close(ledger)
+    assert account.state_of(Ledger.read(where, "r-1"), where) == "finished"
 
 
 def test_tables_of_earlier_versions_end_with_their_last_stage(tmp_path):
