@@ -61,8 +61,8 @@ def show(name: str, report: Mapping[str, Any]) -> None:
         f"  windows  {window['complete']} of {window['rows']:,} rows complete, "
         f"{window['drifted']} drifted; the open one holds {window['filled']:,} rows"
     )
-    drifted = report["drifted"]
-    if window["complete"]:
+    drifted = [*report["drifted"], *_prediction(report.get("prediction") or {})]
+    if drifted or window["complete"]:
         printing.say(f"  drift    {', '.join(drifted) if drifted else 'none in the last window'}")
     else:
         printing.say("  drift    not known before the first window is complete")
@@ -71,6 +71,16 @@ def show(name: str, report: Mapping[str, Any]) -> None:
     if advice.get("action") == "retrain":
         printing.say(f"  advice   raymm retrain {name} DATA: {advice['reason']}")
     _features(report["features"])
+
+
+def _prediction(one: Mapping[str, Any]) -> list[str]:
+    """Return how to name the predictions among what drifted, where they did."""
+    if not one.get("drifted"):
+        return []
+    statistic, threshold = one.get("statistic"), one.get("threshold")
+    known = statistic is not None and threshold is not None
+    beside = f" (PSI {statistic:.3g}, threshold {threshold:.3g})" if known else ""
+    return [f"the predictions{beside}"]
 
 
 def _quality(report: Mapping[str, Any]) -> None:
@@ -110,10 +120,12 @@ def _features(features: Mapping[str, Mapping[str, Any]]) -> None:
             f"{one.get('missing', 0.0):.1%}",
             f"{one.get('missing_reference', 0.0):.1%}",
             f"{one['unseen']:.1%}" if "unseen" in one else "",
+            f"{one['unseen_reference']:.1%}" if "unseen_reference" in one else "",
         )
         for name, one in ordered[:_ROWS]
     ]
-    columns = ("feature", "PSI", "threshold", "", "missing", "in training", "unseen")
+    shares = ("missing", "in training", "unseen", "in training")
+    columns = ("feature", "PSI", "threshold", "", *shares)
     printing.table("Features, the furthest from training first", columns, rows)
     if len(ordered) > _ROWS:
         printing.say(f"{len(ordered) - _ROWS} more with --json")

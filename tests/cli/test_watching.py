@@ -35,6 +35,25 @@ def test_nothing_is_claimed_before_the_first_window(capsys):
     assert "not known before the first window" in capsys.readouterr().out
 
 
+def test_predictions_that_drifted_are_named_beside_the_features(capsys):
+    drifted = {"statistic": 0.31234, "threshold": 0.1, "drifted": True}
+    watching.show("loans", {**report(1), "prediction": drifted})
+    assert "drift    age, the predictions (PSI 0.312, threshold 0.1)" in capsys.readouterr().out
+    early = {"statistic": None, "threshold": None, "drifted": True}
+    watching.show("loans", {**report(0), "prediction": early})
+    assert "drift    the predictions\n" in capsys.readouterr().out
+    watching.show("loans", {**report(1), "prediction": {"drifted": False}})
+    assert "the predictions" not in capsys.readouterr().out
+
+
+def test_unseen_values_stand_beside_those_of_training(capsys):
+    told = report(1)
+    told["features"]["age"] |= {"unseen": 0.375, "unseen_reference": 0.0125}
+    watching.show("loans", told)
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if one.startswith(" age")]
+    assert line.split()[-4:] == ["25.0%", "0.0%", "37.5%", "1.2%"]
+
+
 def test_a_monitor_that_has_not_reported_says_so(capsys):
     watching.show("loans", {})
     assert "has not reported yet" in capsys.readouterr().out
