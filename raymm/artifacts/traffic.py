@@ -104,6 +104,27 @@ class Watcher(Protocol):
         """Hand over one batch."""
         ...
 
+    def tell_row(
+        self,
+        version: int,
+        seconds: float,
+        tensors: Tensors,
+        prediction: npt.NDArray[Any],
+        key: str,
+        body: int,
+    ) -> None:
+        """Hand over an answer to one row: a batch of it, or what takes less time.
+
+        Arrays have one row, ``key`` is the row's id and never empty, and ``body`` the bytes of the
+        request; the rest is as in `Batch`.
+        """
+        self.tell(
+            Batch(
+                rows=1, version=version, seconds=seconds, tensors=tensors, predictions=prediction,
+                ids=(key,),
+            )
+        )  # fmt: skip
+
     def learn(self, feedback: Feedback) -> None:
         """Hand over true labels."""
         ...

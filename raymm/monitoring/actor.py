@@ -14,31 +14,26 @@ import re
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 import ray
 from ray.util import metrics
 
-from raymm.artifacts import Batch, Feedback, Statistics, Target, as_record
+from raymm.artifacts import Batch, Feedback, Statistics, Target, Tensors, as_record
 from raymm.artifacts.figures import increase
 from raymm.config import NAME_PATTERN
 from raymm.errors import ConfigError, NotFound, RegistryError, ServingError
 from raymm.monitoring.announcing import Announced, Announcing
+from raymm.monitoring.buffer import Buffer
 from raymm.monitoring.copied import Away, Copied
-from raymm.monitoring.gathering import Gathering
-from raymm.monitoring.merging import merge, size
+from raymm.monitoring.merging import merge
 from raymm.monitoring.observer import Observer, give_way
 from raymm.sections import MonitoringConfig
 
 NAMESPACE = "raymm"
-MOST_ROWS = 200_000
-"""Rows, and labels too, that a watcher holds at most before it drops what comes."""
-MOST_BYTES = 64 << 20
-"""Of both together; as much again may be on its way."""
-
 _log = logging.getLogger(__name__)
 _GAUGES = ("statistic", "threshold", "drifted", "missing", "unseen")
 
@@ -262,10 +257,7 @@ class ActorWatcher:
         self._refresh = refresh
         self._client = uuid.uuid4().hex
         self._lock = threading.Lock()
-        self._buffer = Gathering()
-        self._feedback: deque[Feedback] = deque()
-        self._rows = self._labels = self._bytes = 0
-        self._dropped = self._dropped_labels = 0
+        self._buffer = Buffer()
         self._sending: tuple[list[Batch], list[Feedback]] = ([], [])
         self._sequence = 0
         self._told: set[int] = set()
@@ -291,28 +283,26 @@ class ActorWatcher:
 
     def tell(self, batch: Batch) -> None:
         """Put a batch into the buffer, or drop it where that is full."""
-        rows, more = max(batch.rows, 1), 0
-        with self._lock:
-            if self._rows + rows <= MOST_ROWS:
-                more = self._buffer.add(batch, MOST_BYTES - self._bytes)
-            if not more:
-                self._dropped += 1
-                return
-            self._rows += rows
-            self._bytes += more
+        self._buffer.tell(batch)
+        self._begin()
+
+    def tell_row(
+        self,
+        version: int,
+        seconds: float,
+        tensors: Tensors,
+        prediction: npt.NDArray[Any],
+        key: str,
+        body: int,
+    ) -> None:
+        """Put one row's answer into the buffer, or drop it where that is full."""
+        self._buffer.tell_row((version, seconds, tensors, prediction, key), body)
         if self._thread is None:
             self._begin()
 
     def learn(self, feedback: Feedback) -> None:
         """Put true labels into the buffer, or drop them where that is full."""
-        labels, more = len(feedback.ids), size(feedback)
-        with self._lock:
-            if self._labels + labels > MOST_ROWS or self._bytes + more > MOST_BYTES:
-                self._dropped_labels += labels
-                return
-            self._feedback.append(feedback)
-            self._labels += labels
-            self._bytes += more
+        self._buffer.learn(feedback)
         self._begin()
 
     def report(self) -> Mapping[str, Any]:
@@ -320,7 +310,7 @@ class ActorWatcher:
 
         Empty before the first.
         """
-        own = {"dropped": self._dropped, "dropped_labels": self._dropped_labels}
+        own = {"dropped": self._buffer.dropped, "dropped_labels": self._buffer.dropped_labels}
         own["age"] = round(time.monotonic() - self._fetched)
         return {**self._report, **own} if self._report else {}
 
@@ -356,10 +346,7 @@ class ActorWatcher:
             self._handle = find(self._name)
         self._say_what_is_served()
         if not any(self._sending):
-            with self._lock:
-                taken, learned = self._buffer.take(), list(self._feedback)
-                self._feedback.clear()
-                self._rows = self._labels = self._bytes = 0
+            taken, learned = self._buffer.take()
             if taken or learned:
                 self._sending = (merge(taken), learned)  # without the lock: requests tell meanwhile
                 self._sequence += 1

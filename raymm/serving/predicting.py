@@ -186,16 +186,7 @@ class Service:
             if shadow is not None:
                 self.shadows.offer(shadow, read, rows, ids, len(body))
             if watcher is not None:
-                watcher.tell(
-                    Batch(
-                        rows=rows,
-                        version=served.number,
-                        seconds=seconds,
-                        tensors=tensors,
-                        predictions=predictions,
-                        ids=ids,
-                    )
-                )
+                _tell(watcher, served.number, seconds, tensors, predictions, ids, len(body))
         return _Prediction(content, given, served.number, identity)
 
     def _by(
@@ -325,6 +316,27 @@ class Service:
             return served, protocol.encode(made), JSON, tensors, predictions, identity, read
 
         return self._by(served, identity, pinned, answer)
+
+
+def _tell(
+    watcher: Watcher,
+    version: int,
+    seconds: float,
+    tensors: Tensors,
+    predictions: npt.NDArray[Any],
+    ids: tuple[str, ...],
+    body: int,
+) -> None:
+    rows = len(ids)
+    if rows == 1:
+        watcher.tell_row(version, seconds, tensors, predictions, ids[0], body)
+        return
+    watcher.tell(
+        Batch(
+            rows=rows, version=version, seconds=seconds, tensors=tensors, predictions=predictions,
+            ids=ids,
+        )
+    )  # fmt: skip
 
 
 class _Prediction(Response):

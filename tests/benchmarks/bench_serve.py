@@ -153,6 +153,9 @@ class Quiet:
     def tell(self, batch):
         pass
 
+    def tell_row(self, version, seconds, tensors, prediction, key, body):
+        pass
+
     def learn(self, feedback):
         pass
 
@@ -164,11 +167,11 @@ class Beside:
     """A watcher whose thread sends merged batches to an observer's process, twice a second."""
 
     def __init__(self, folder):
-        from raymm.monitoring.gathering import Gathering
+        from raymm.monitoring.buffer import Buffer
 
         command = [sys.executable, __file__, "observer", str(folder)]
         self.pipe = subprocess.Popen(command, stdin=subprocess.PIPE).stdin
-        self.said, self.waiting, self.lock = [], Gathering(), threading.Lock()
+        self.said, self.waiting = [], Buffer()
         threading.Thread(target=self._send, daemon=True).start()
 
     def watch(self, version, statistics, *, target=None, champion=True):
@@ -178,16 +181,17 @@ class Beside:
         self.said.append((version, as_record(statistics), about, champion))
 
     def tell(self, batch):
-        with self.lock:
-            self.waiting.add(batch)
+        self.waiting.tell(batch)
+
+    def tell_row(self, version, seconds, tensors, prediction, key, body):
+        self.waiting.tell_row((version, seconds, tensors, prediction, key), body)
 
     def _send(self):
         from raymm.monitoring.merging import merge
 
         while True:
             time.sleep(0.5)
-            with self.lock:
-                taken = self.waiting.take()
+            taken, _ = self.waiting.take()
             said, self.said = self.said, []
             pickle.dump((said, merge(taken)), self.pipe)
             self.pipe.flush()
@@ -405,7 +409,7 @@ def ratio(found, clients, figure, one, other):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("rounds", nargs="?", type=int, default=5)
+    parser.add_argument("rounds", nargs="?", type=int, default=9)
     parser.add_argument("--local", action="store_true", help="without Ray")
     chosen = parser.parse_args()
     found = run(chosen.rounds, local=chosen.local)

@@ -13,14 +13,13 @@ import pytest
 from raymm.artifacts import Batch, ColumnStatistics, Feedback, Statistics
 from raymm.errors import ConfigError, NotFound
 from raymm.monitoring.actor import (
-    MOST_BYTES,
-    MOST_ROWS,
     ActorWatcher,
     actor_name,
     find,
     start,
     stop,
 )
+from raymm.monitoring.buffer import MOST_BYTES, MOST_ROWS
 from raymm.sections import MonitoringConfig
 
 COLUMN = ColumnStatistics(
@@ -58,12 +57,12 @@ def test_telling_is_fast_never_raises_and_drops_what_is_too_much() -> None:
     assert time.perf_counter() - began < 1.0
     for _ in range(3):
         watcher.tell(Batch(rows=MOST_ROWS, version=1, seconds=0.1))
-    assert watcher._rows == 1000
-    assert watcher._dropped == 3
+    assert watcher._buffer.rows == 1000
+    assert watcher._buffer.dropped == 3
     labels = tuple(map(str, range(MOST_ROWS)))
     for _ in range(2):
         watcher.learn(Feedback(ids=labels, labels=labels))
-    assert watcher._dropped_labels == MOST_ROWS
+    assert watcher._buffer.dropped_labels == MOST_ROWS
     assert watcher.report() == {}
 
 
@@ -73,7 +72,11 @@ def test_what_waits_is_bounded_in_bytes() -> None:
     for _ in range(5):
         watcher.tell(Batch(rows=1, version=1, seconds=0.1, tensors={"c": text}))
     watcher.learn(Feedback(ids=("a",), labels=("y" * (MOST_BYTES // 2),)))
-    assert (watcher._rows, watcher._dropped, watcher._dropped_labels) == (3, 2, 1)
+    assert (watcher._buffer.rows, watcher._buffer.dropped, watcher._buffer.dropped_labels) == (
+        3,
+        2,
+        1,
+    )
 
 
 class Remote:

@@ -96,3 +96,40 @@ def test_what_has_no_room_is_not_taken_in():
         assert gathering.add(batch, size(batch)) == size(batch)
         (taken,) = gathering.take()
         assert (taken.rows, taken.tensors["c"].tolist()) == (rows, ["x" * 1000] * rows)
+
+
+@pytest.mark.slow
+@given(batches(), st.integers(0, 3000))
+def test_a_row_told_alone_is_what_its_batch_is(told, room):
+    one, other = Gathering(), Gathering()
+    for batch in told * 8:
+        left = room if batch.version == 2 else 10**6
+        if batch.rows == 1 and batch.ids:
+            taken = one.add_row(
+                batch.version, batch.seconds, batch.tensors, batch.predictions, batch.ids[0], left
+            )
+        else:
+            taken = one.add(batch, left)
+        assert taken == other.add(batch, left)
+    alike, different = one.take(), other.take()
+    assert len(alike) == len(different)
+    for left, right in zip(alike, different, strict=True):
+        assert (left.version, left.error, left.rows) == (right.version, right.error, right.rows)
+        assert (left.merged, left.seconds, left.ids) == (right.merged, right.seconds, right.ids)
+        np.testing.assert_array_equal(left.predictions, right.predictions)
+        for name, values in left.tensors.items():
+            np.testing.assert_array_equal(values, right.tensors[name])
+            assert values.dtype == right.tensors[name].dtype
+
+
+def test_a_row_of_other_columns_or_classes_is_not_put_among_those_before():
+    gathering = Gathering()
+    x, three = np.zeros(1, np.float32), np.zeros((1, 3), np.float32)
+    gathering.add_row(1, 0.1, {"x": x}, x, "a")
+    gathering.add_row(1, 0.1, {"y": x}, x, "b")
+    gathering.add_row(1, 0.1, {"y": x}, three, "c")
+    gathering.add_row(1, 0.1, {"x": x}, x, "d")
+    told = [(list(one.tensors), one.predictions.shape, one.ids) for one in gathering.take()]
+    assert told == [
+        (["x"], (2,), ("a", "d")), (["y"], (1,), ("b",)), (["y"], (1, 3), ("c",))
+    ]  # fmt: skip

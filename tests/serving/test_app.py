@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from raymm.artifacts import Batch
+from raymm.artifacts import Batch, Watcher
 
 
 def test_predicts_what_the_runner_predicts(make_client, make_served, record, post):
@@ -173,7 +173,7 @@ def test_describes_the_models(make_client, make_served):
     assert told["openapi"] == "/openapi.json"
 
 
-class Recorder:
+class Recorder(Watcher):
     def __init__(self):
         self.watched, self.told = [], []
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from raymm.artifacts import Watcher
 from raymm.serving.media import ARROW, CSV, JSON
 
 PATH = "/v1/models/churn/predict"
@@ -50,7 +51,7 @@ def told():
 
 @pytest.fixture
 def client(make_client, told):
-    class Watcher:
+    class Telling(Watcher):
         def watch(self, version, statistics, **how): ...
 
         def tell(self, batch):
@@ -59,7 +60,7 @@ def client(make_client, told):
         def report(self):
             return {}
 
-    return make_client(watcher_for=lambda name: Watcher(), max_rows=500)
+    return make_client(watcher_for=lambda name: Telling(), max_rows=500)
 
 
 def test_all_formats_lead_to_the_same_answer(client, record, told):

@@ -5,12 +5,12 @@ import threading
 import pyarrow as pa
 import pytest
 
-from raymm.artifacts import Schema
+from raymm.artifacts import Schema, Watcher
 from raymm.errors import InputError, TooLarge
 from raymm.serving.feedback import LabelReader
 
 
-class Recorder:
+class Recorder(Watcher):
     def __init__(self):
         self.learned = []
 

@@ -10,7 +10,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from raymm.artifacts import ColumnStatistics, Release, Statistics, as_record
+from raymm.artifacts import ColumnStatistics, Release, Statistics, Watcher, as_record
 from raymm.errors import RegistryError, ServingError
 from raymm.monitoring.observer import Observer
 from raymm.sections import MonitoringConfig, ServingConfig
@@ -60,7 +60,7 @@ def watcher(tmp_path):
     path = tmp_path / "state.json"
     observer = Observer("churn", config=config, path=path, clock=lambda: 100.0)
 
-    class Watcher:
+    class Telling(Watcher):
         def watch(self, version, statistics, *, champion, target):
             made = as_record(Statistics(rows=100, columns=(AGE,)))
             observer.watch(version, made, champion=champion, target=as_record(target))
@@ -71,7 +71,7 @@ def watcher(tmp_path):
         def report(self):
             return observer.report()
 
-    return Watcher()
+    return Telling()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from raymm.artifacts import Watcher
 from raymm.errors import InputError
 from raymm.serving.predicting import INLINE_BYTES, INLINE_SECONDS
 from raymm.serving.sources import FixedModels
@@ -84,7 +85,7 @@ def test_what_may_hold_many_rows_in_few_bytes_leaves_the_loop(
 def test_a_new_version_is_watched_once(make_client, make_served, record, post):
     told = []
 
-    class Watcher:
+    class Telling(Watcher):
         def watch(self, version, statistics, **how):
             told.append(version)
 
@@ -94,7 +95,7 @@ def test_a_new_version_is_watched_once(make_client, make_served, record, post):
         def report(self):
             return {}
 
-    client = make_client(watcher_for=lambda name: Watcher())
+    client = make_client(watcher_for=lambda name: Telling())
     post(client, {"records": [record]})
     post(client, {"records": [record]})
     client.app.state.models._served["churn"] = make_served(number=2)
@@ -120,7 +121,7 @@ class Released(FixedModels):
         return self.other if self.shadowed else None
 
 
-class Told:
+class Told(Watcher):
     def __init__(self):
         self.batches, self.watched = [], []
 

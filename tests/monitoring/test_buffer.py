@@ -1,0 +1,100 @@
+"""What waits to be told is bounded, and a row told alone is what its batch is."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from raymm.artifacts import Batch, Feedback
+from raymm.monitoring.buffer import LARGE, MOST_BYTES, MOST_ROWS, Buffer
+from raymm.monitoring.merging import TOGETHER, merge
+
+
+def row(number: int, text: str = "a") -> tuple:
+    tensors = {"x": np.float32([number]), "c": np.array([text], object)}
+    return 1 + number % 2, 0.1, tensors, np.float32([[0.25, 0.75]]), str(number)
+
+
+def batch(number: int) -> Batch:
+    version, seconds, tensors, prediction, key = row(number)
+    return Batch(
+        rows=1,
+        version=version,
+        seconds=seconds,
+        tensors=tensors,
+        predictions=prediction,
+        ids=(key,),
+    )
+
+
+@pytest.mark.parametrize("count", [1, TOGETHER - 1, TOGETHER, 5 * TOGETHER + 3])
+def test_rows_told_alone_are_what_their_batches_are(count: int) -> None:
+    alone, together = Buffer(), Buffer()
+    for number in range(count):
+        alone.tell_row(row(number), 50)
+        together.tell(batch(number))
+    failed = Batch(rows=0, version=1, seconds=0.2, error="InputError")
+    alone.tell(failed)
+    together.tell(failed)
+    assert alone.rows == together.rows == count + 1
+    assert alone._bytes == together._bytes
+    one, other = (merge(buffer.take()[0]) for buffer in (alone, together))
+    assert [left.ids for left in one] == [right.ids for right in other]
+    for left, right in zip(one, other, strict=True):
+        assert (left.version, left.merged, left.error) == (right.version, right.merged, right.error)
+        for name, values in left.tensors.items():
+            np.testing.assert_array_equal(values, right.tensors[name])
+    assert alone.take() == ([], [])
+    assert alone.rows == 0
+
+
+def test_rows_are_bounded_in_number_and_bytes() -> None:
+    buffer = Buffer()
+    for number in range(5):
+        buffer.tell_row(row(number, "x" * (MOST_BYTES // 4)), MOST_BYTES // 4)
+    assert (buffer.rows, buffer.dropped) == (3, 2)
+    buffer = Buffer()
+    buffer.tell(Batch(rows=MOST_ROWS, version=1, seconds=0.1))
+    buffer.tell_row(row(1), LARGE + 1)
+    assert (buffer.rows, buffer.dropped) == (MOST_ROWS, 1)
+
+
+def test_labels_are_bounded_too() -> None:
+    buffer = Buffer()
+    labels = tuple(map(str, range(MOST_ROWS)))
+    for _ in range(2):
+        buffer.learn(Feedback(ids=labels, labels=labels))
+    assert (buffer.labels, buffer.dropped_labels) == (MOST_ROWS, MOST_ROWS)
+    assert len(buffer.take()[1]) == 1
+
+
+def test_nothing_is_lost_between_threads() -> None:
+    buffer, ends, told = Buffer(), threading.Event(), []
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def fill(start: int) -> None:
+        for number in range(start, start + 2000):
+            buffer.tell_row(row(number), 50)
+
+    def empty() -> None:
+        while not ends.is_set():
+            told.extend(buffer.take()[0])
+
+    try:
+        threads = [threading.Thread(target=fill, args=(start,)) for start in (0, 2000)]
+        reader = threading.Thread(target=empty)
+        for thread in (*threads, reader):
+            thread.start()
+        for thread in threads:
+            thread.join()
+        ends.set()
+        reader.join()
+    finally:
+        sys.setswitchinterval(usual)
+    told.extend(buffer.take()[0])
+    ids = [one for batch in told for one in batch.ids]
+    assert sorted(map(int, ids)) == list(range(4000))
