@@ -123,6 +123,16 @@ LINEAGE = Lineage(
 )  # fmt: skip
 
 
+class Known:
+    """Tells what a runner has predicted; long texts take it seconds."""
+
+    def __init__(self, found):
+        self.found = found
+
+    def predict(self, tensors):
+        return self.found
+
+
 def hurting(dataset, graph):
     """Return rows drawn to hurt; of a third of them numbers lie at thresholds, or a step beside."""
     generator = np.random.default_rng(7)
@@ -176,6 +186,8 @@ def test_file_graph_and_pipeline_agree_on_rows_drawn_to_hurt(make_dataset, famil
     rows, spread = hurting(dataset, bundle.graph), float(np.std(dataset.y))
     assert len(rows["amount"]) == ROWS
     read = Bundle.from_bytes(bundle.to_bytes())
-    assert check(pipeline, Runner(bundle), rows, spread=spread) > 0
-    assert np.array_equal(Runner(bundle).predict(rows), Runner(read).predict(rows))
-    check(pipeline, Runner(read, compiled=True), rows, spread=spread)
+    found = Runner(bundle).predict(rows)
+    assert check(pipeline, Known(found), rows, spread=spread) > 0
+    assert np.array_equal(found, Runner(read).predict(rows))
+    if not whole:  # with dates and texts, the graph runs as it is
+        check(pipeline, Runner(read, compiled=True), rows, spread=spread)
