@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +30,11 @@ from raymm.models.heads import Head
 from raymm.plugins import families, transforms
 
 HARD_ROWS = 500
+_CATEGORIES = "has splits on sets of categories"
+_OBJECTIVE = "has the objective {}"
+_COUNTS = ("poisson", "gamma", "tweedie", "count:poisson", "reg:gamma", "reg:tweedie")
+_EXPORTED = {_CATEGORIES, *map(_OBJECTIVE.format, _COUNTS)}
+"""What onnxmltools writes rightly. Of the rest it writes a graph of other predictions, or none."""
 
 
 class _Booster(Foreign):
@@ -83,6 +89,27 @@ class _Booster(Foreign):
     def _facts(self, path: Path) -> Facts: ...
 
 
+def _require_plain(
+    path: Path, task: Task | None, tasks: Mapping[str, Task], odd: Mapping[str, bool]
+) -> Task:
+    """Return the task of a booster; ``odd`` is what a graph cannot say, and whether it has that.
+
+    Raises
+    ------
+    BundleError
+        Names the file, what it has, and what helps.
+    """
+    found = [what for what, has in odd.items() if has]
+    if task is not None and not found:
+        return task
+    export = "" if set(found) - _EXPORTED else "export it with onnxmltools and give the .onnx, "
+    raise BundleError(
+        f"{path} must be a booster of plain trees that split at numbers, with one of the "
+        f"objectives {', '.join(tasks)}, but it {' and '.join(found)}. Train it so, {export}or "
+        "let `raymm run TABLE --target COLUMN` train one on its table."
+    )
+
+
 class LightGBMFile(_Booster):
     """A file that LightGBM's ``save_model`` wrote."""
 
@@ -117,19 +144,15 @@ class LightGBMFile(_Booster):
         objective = words[0] if words else "none"
         task = self._tasks.get(objective)
         sigmoid = next((word[8:] for word in words if word.startswith("sigmoid:")), "1")
-        odd = "average_output" in header.splitlines() or "sqrt" in words or float(sigmoid) != 1
-        if task is None or odd or re.search(r"^is_linear=1", trees, re.MULTILINE):
-            raise BundleError(
-                f"{path} must be a booster of plain trees with one of the objectives "
-                f"{', '.join(self._tasks)}, but its objective is {' '.join(words) or 'not told'}"
-                f"{', averaged or linear' if odd or 'is_linear=1' in trees else ''}. Train it so."
-            )
-        if re.search(r"^num_cat=[1-9]", trees, re.MULTILINE):
-            raise BundleError(
-                f"{path} must be a booster of splits at numbers, but has splits on sets of "
-                "categories, whose words it does not tell. Train it without categorical_feature, "
-                "or let `raymm run` train one on the table."
-            )
+        odd = {
+            _OBJECTIVE.format(objective): task is None,
+            "averages its trees (boosting=rf)": "average_output" in header.splitlines(),
+            "has linear leaves (linear_tree)": bool(re.search(r"^is_linear=1", trees, re.M)),
+            "predicts square roots (reg_sqrt)": "sqrt" in words,
+            f"has the sigmoid {sigmoid}": float(sigmoid) != 1,
+            _CATEGORIES: bool(re.search(r"^num_cat=[1-9]", trees, re.M)),
+        }
+        task = _require_plain(path, task, self._tasks, odd)
         names = tuple(self._booster.feature_name())
         told = not all(re.fullmatch(r"Column_\d+", name) for name in names)
         classes = {"binary": 2, "regression": 0}.get(task, int(said.get("num_class", 0)))
@@ -239,17 +262,16 @@ class XGBoostFile(_Booster):
         task = self._tasks.get(objective)
         held = learner["gradient_booster"]
         trees = held.get("model", {}).get("trees", [])
-        odd = held["name"] != "gbtree" or any(
-            tree.get("categories") or int(tree["tree_param"].get("size_leaf_vector", 1)) > 1
-            for tree in trees
-        )
-        if task is None or odd or not trees:
-            raise BundleError(
-                f"{path} must be a booster of plain trees with one of the objectives "
-                f"{', '.join(self._tasks)}, but it is a {held['name']} of {len(trees)} trees with "
-                f"{objective}{', categorical splits or leaves of vectors' if odd else ''}. "
-                "Train it so."
-            )
+        odd = {
+            _OBJECTIVE.format(objective): task is None,
+            f"is made by booster={held['name']}": held["name"] != "gbtree",
+            _CATEGORIES: any(tree.get("categories") for tree in trees),
+            "has leaves of vectors (multi_strategy=multi_output_tree)": any(
+                int(tree["tree_param"].get("size_leaf_vector", 1)) > 1 for tree in trees
+            ),
+            "has no trees": held["name"] == "gbtree" and not trees,
+        }
+        task = _require_plain(path, task, self._tasks, odd)
         said = learner["learner_model_param"]
         targets = int(said.get("num_target", 1))
         if targets > 1:

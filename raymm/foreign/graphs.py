@@ -38,11 +38,11 @@ class Graph(Foreign):
 
         data = path.read_bytes()
         require_safe(data)
-        self._model = onnx.ModelProto.FromString(data)
+        self._model = _lifted(onnx.ModelProto.FromString(data))
         held = {one.name for one in self._model.graph.initializer}
         inputs = [one for one in self._model.graph.input if one.name not in held]
         outputs = [one for one in self._model.graph.output if _is_float(one)]
-        opset = max((o.version for o in self._model.opset_import if not o.domain), default=OLDEST)
+        opset = _opset(self._model)
         if len(inputs) != 1 or not _is_float(inputs[0]) or len(outputs) != 1 or opset < OLDEST:
             raise BundleError(
                 f"{path} must read one matrix of floats and make one, in the operator set {OLDEST} "
@@ -202,6 +202,28 @@ def _ends(result: str, schema: Schema, link: str) -> tuple[list[Any], list[Any],
         helper.make_tensor_value_info(PROBABILITIES, onnx.TensorProto.FLOAT, ["n", width]),
     ]
     return nodes, constants, outputs
+
+
+def _opset(model: Any) -> int:
+    """Return the version of ONNX's own operators, `OLDEST` for a graph that uses none of them."""
+    return max((one.version for one in model.opset_import if not one.domain), default=OLDEST)
+
+
+def _lifted(model: Any) -> Any:
+    """Return a graph of an older operator set in `OLDEST`; as it is where that cannot be done.
+
+    onnxmltools writes 8 or 9. `Graph.require_same` holds what comes of it against what was given.
+    """
+    if _opset(model) >= OLDEST:
+        return model
+    from onnx import version_converter
+
+    try:
+        lifted = version_converter.convert_version(model, OLDEST)
+    except Exception:  # onnx's own errors share no base below Exception
+        return model
+    require_safe(lifted.SerializeToString())
+    return lifted
 
 
 def _is_float(value: Any) -> bool:

@@ -42,18 +42,35 @@ def test_bundles_predict_what_the_library_does(make, task, suffix):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "more"),
+    ("suffix", "more", "has"),
     [
-        (".txt", {"objective": "poisson"}),
-        (".txt", {"linear_tree": True}),
-        (".txt", {"boosting": "rf", "bagging_fraction": 0.5, "bagging_freq": 1}),
-        (".json", {"objective": "count:poisson"}),
-        (".json", {"booster": "dart"}),
+        (".txt", {"objective": "poisson"}, "has the objective poisson"),
+        (".txt", {"objective": "cross_entropy"}, "has the objective cross_entropy"),
+        (".txt", {"linear_tree": True}, "has linear leaves"),
+        (".txt", {"boosting": "rf", "bagging_fraction": 0.5, "bagging_freq": 1}, "averages"),
+        (".txt", {"sigmoid": 2.0}, "has the sigmoid 2"),
+        (".txt", {"objective": "regression", "reg_sqrt": True}, "predicts square roots"),
+        (".json", {"objective": "count:poisson"}, "has the objective count:poisson"),
+        (".json", {"booster": "dart"}, "is made by booster=dart"),
+        (".json", {"booster": "gblinear", "max_depth": None}, "is made by booster=gblinear"),
     ],
 )
-def test_what_a_graph_cannot_say_is_refused(make, suffix, more):
-    with pytest.raises(BundleError, match="must be a booster of plain trees"):
-        read(str(make("binary", suffix, **more).path))
+def test_what_a_graph_cannot_say_is_refused(make, suffix, more, has):
+    path = str(make("binary", suffix, **more).path)
+    with pytest.raises(BundleError) as refused:
+        read(path)
+    said = str(refused.value)
+    assert said.startswith(f"{path} must be a booster of plain trees")
+    assert f"but it {has}" in said
+    assert "raymm run TABLE --target COLUMN" in said
+    assert ("onnxmltools" in said) == ("poisson" in has)
+
+
+def test_every_oddity_is_told_and_none_is_exported_beside_one_that_cannot_be(make):
+    made = make("binary", ".txt", objective="poisson", linear_tree=True)
+    with pytest.raises(BundleError, match="objective poisson and has linear leaves") as refused:
+        read(str(made.path))
+    assert "onnxmltools" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -119,12 +136,19 @@ def test_a_text_without_one_of_its_trees_or_leaves_is_damaged(make, tmp_path):
             boosters.require_whole(path)
 
 
-def test_splits_on_categories_are_refused_by_name(tmp_path):
+@pytest.mark.parametrize("suffix", [".txt", ".json"])
+def test_splits_on_categories_are_refused_by_name(tmp_path, suffix):
     generator = np.random.default_rng(0)
     x = np.column_stack([generator.integers(0, 30, 400), generator.normal(size=400)])
     y = np.isin(x[:, 0], [1, 5, 7, 11, 20, 21]).astype(int)
-    data = lightgbm.Dataset(x, y, categorical_feature=[0], params={"verbose": -1})
-    booster = lightgbm.train({"objective": "binary", "verbose": -1}, data, 5)
-    booster.save_model(tmp_path / "m.txt")
-    with pytest.raises(BundleError, match=r"m\.txt must be a booster of splits at numbers"):
-        read(str(tmp_path / "m.txt"))
+    if suffix == ".txt":
+        data = lightgbm.Dataset(x, y, categorical_feature=[0], params={"verbose": -1})
+        booster = lightgbm.train({"objective": "binary", "verbose": -1}, data, 5)
+    else:
+        data = xgboost.DMatrix(x, y, feature_types=["c", "q"], enable_categorical=True)
+        booster = xgboost.train({"objective": "binary:logistic", "nthread": 1}, data, 5)
+    path = tmp_path / f"m{suffix}"
+    booster.save_model(path)
+    with pytest.raises(BundleError, match=r"splits on sets of categories.*onnxmltools") as refused:
+        read(str(path))
+    assert str(path) in str(refused.value)

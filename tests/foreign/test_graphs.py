@@ -111,7 +111,7 @@ def test_other_targets_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "how", [{"kind": TensorProto.DOUBLE}, {"opset": 9}, {"end": ("Shape", "Abs")}]
+    "how", [{"kind": TensorProto.DOUBLE}, {"opset": 1}, {"end": ("Shape", "Abs")}]
 )
 def test_other_graphs_are_refused(tmp_path, how):
     graph(tmp_path / "m.onnx", 1, **how)
@@ -121,6 +121,42 @@ def test_other_graphs_are_refused(tmp_path, how):
         onnx.save(model, tmp_path / "m.onnx")
     with pytest.raises(BundleError, match=r"must read one matrix|refuses"):
         read(str(tmp_path / "m.onnx"))
+
+
+@pytest.mark.parametrize("end", [(), ("Softmax",)])
+def test_graphs_of_older_operators_are_lifted(tmp_path, end):
+    raw = graph(tmp_path / "m.onnx", 3, end=end, opset=9)
+    foreign = read(str(tmp_path / "m.onnx"))
+    data, _ = dataset_of(foreign, table(raw), "y", seed=0)
+    bundle, _ = bundle_of(foreign, data)
+    foreign.require_same(bundle, data)
+    assert np.allclose(Runner(bundle).predict(data.tensors), shares(raw), atol=1e-6)
+
+
+def test_trees_of_counts_come_as_onnxmltools_writes_them(tmp_path):
+    """One tree under an exponential, in the operator set 8 beside that of trees."""
+    tree = helper.make_node(
+        "TreeEnsembleRegressor", ["rows"], ["raw"], domain="ai.onnx.ml",
+        nodes_treeids=[0, 0, 0], nodes_nodeids=[0, 1, 2], nodes_featureids=[0, 0, 0],
+        nodes_values=[0.25, 0.0, 0.0], nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"],
+        nodes_truenodeids=[1, 0, 0], nodes_falsenodeids=[2, 0, 0], target_treeids=[0, 0],
+        target_nodeids=[1, 2], target_ids=[0, 0], target_weights=[-0.5, 1.5], n_targets=1,
+    )  # fmt: skip
+    made = helper.make_graph(
+        [tree, helper.make_node("Exp", ["raw"], ["variable"])], "g",
+        [helper.make_tensor_value_info("rows", TensorProto.FLOAT, [None, 3])],
+        [helper.make_tensor_value_info("variable", TensorProto.FLOAT, [None, 1])],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("ai.onnx.ml", 1), helper.make_opsetid("", 8)]
+    model = helper.make_model(made, opset_imports=opsets, ir_version=4)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    expected = np.exp(np.where(X[:, 0] <= 0.25, -0.5, 1.5))
+    foreign = read(str(tmp_path / "m.onnx"))
+    noisy = (expected + 0.01 * RANDOM.normal(size=len(X)))[:, None]
+    data, _ = dataset_of(foreign, table(noisy), "y", seed=0)
+    bundle, _ = bundle_of(foreign, data)
+    foreign.require_same(bundle, data)
+    assert np.allclose(Runner(bundle).predict(data.tensors), expected, rtol=1e-6)
 
 
 def test_hostile_graphs_are_not_run(tmp_path):
