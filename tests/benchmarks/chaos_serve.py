@@ -49,6 +49,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import bench_serve
 
 RATE, STEADY = 200, 0.05
+ROW_SECONDS = 0.1
 BROKEN, TRIES_SECONDS = (0, 500, 502, 504), 4.0
 BACK_SECONDS = 15.0
 SLOWER = 3.0
@@ -528,9 +529,30 @@ def _smaller(service, folder):
     from raymm.serving import deployment
 
     good = Bundle.from_bytes(service.data)
-    slow = _graph(good, np.float32(0.5), 0, slow=True, size=300, times=40)
+    times = 40  # as many products as a tenth of a second takes here
+    for _ in range(2):
+        slow = _graph(good, np.float32(0.5), 0, slow=True, size=300, times=times)
+        times = max(1, round(times * ROW_SECONDS / _row_seconds(Bundle.from_bytes(slow), service)))
+    slow = _graph(good, np.float32(0.5), 0, slow=True, size=300, times=times)
     deployment.undeploy(NAME)
     return Service(folder / "smaller", port=service.port, data=slow, max_queued=2)
+
+
+def _row_seconds(bundle, service):
+    """Return the median time of one row, in this process."""
+    from raymm.bundle.run import Runner
+
+    runner, taken = Runner(bundle), []
+    record = json.loads(service.body)["records"][0]
+    tensors = {
+        one.name: np.array([record[one.name]], np.float32 if one.kind == "number" else object)
+        for one in bundle.schema.features
+    }
+    for _ in range(7):
+        start = time.perf_counter()
+        runner.predict(tensors)
+        taken.append(time.perf_counter() - start)
+    return float(np.median(taken))
 
 
 if __name__ == "__main__":
