@@ -2,9 +2,12 @@ import asyncio
 import gc
 import io
 import threading
+import time
 from dataclasses import replace
 
+import httpx
 import pyarrow as pa
+import pytest
 
 from raymm.artifacts import Watcher
 from raymm.errors import InputError
@@ -239,6 +242,39 @@ def test_a_canary_that_hangs_is_judged_and_holds_up_nobody(make_served, make_cli
     assert (champion.tally.requests, champion.tally.errors) == (6, 0)
     assert len(where) == 1  # nothing more is begun while it hangs
     assert "raymm-canary" in where[0]
+
+
+@pytest.mark.parametrize(("row_seconds", "accepted"), [(0.05, 4), (0.0, 12)])
+def test_slow_answers_wait_for_places_and_quick_ones_take_none(
+    make_client, make_served, record, row_seconds, accepted
+):
+    """Twelve at once, four places: of slow ones eight are refused at once, so none is fifth."""
+    served, begun = make_served(), []
+
+    class Sleeping:
+        schema = served.schema
+        labels = staticmethod(served.runner.labels)
+
+        def predict(self, tensors):
+            begun.append(tensors)
+            time.sleep(row_seconds)
+            return served.runner.predict(tensors)
+
+    slow = replace(served, runner=Sleeping(), row_seconds=row_seconds)
+    app = make_client(slow, max_queued=4).app
+
+    async def main():
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            asked = [
+                client.post("/v1/models/churn/predict", json={"records": [record]})
+                for _ in range(12)
+            ]
+            return await asyncio.gather(*asked)
+
+    statuses = [answer.status_code for answer in asyncio.run(main())]
+    assert statuses.count(200) == len(begun) == accepted
+    assert statuses.count(503) == 12 - accepted
 
 
 def test_a_refused_body_is_not_held(make_client):
