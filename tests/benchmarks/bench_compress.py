@@ -37,7 +37,8 @@ these saw. Whatever compressors are registered take part, and `raymm.compression
    is shown.
 
 Each figure is the median over ``--seeds``. Exits with 0 where every bar is kept, 1 where one is
-missed, 3 where some were not judged (``--only``, or a table that is not here).
+missed, 3 where some were not judged (``--only``, or a table that is not here) or the controls were
+left out (``--no-controls``).
 
     python tests/benchmarks/bench_compress.py [--seeds 5] [--only trees|networks|speed]
         [--tables adult …] [--libraries lightgbm …] [--no-controls]
@@ -700,6 +701,8 @@ def main() -> int:
         verdicts.left_out.append(f"the table {name}")
     given.tables = [name for name in given.tables if name in here]
     verdicts.left_out += [one for one in LIBRARIES if one not in given.libraries]
+    if not given.controls:
+        verdicts.left_out.append("the controls (truncation, small models, more rows)")
     parts = {"trees": trees, "networks": networks, "speed": speed}
     for name, judge in parts.items():
         if given.only not in (None, name):
