@@ -68,9 +68,10 @@ fuzz: setup
 	fi
 	@touch $@
 
+# A bench ends with 3 where it kept all that it could judge here; it says what it did not judge.
 bench: .venv/peers
 	@status=0; for file in tests/benchmarks/bench_*.py; do \
-	  echo "== $$file"; $(BIN)/python "$$file" || status=1; done; exit $$status
+	  echo "== $$file"; $(BIN)/python "$$file" || [ $$? = 3 ] || status=1; done; exit $$status
 
 # Peers whose pins differ from raymm's live in an environment of their own.
 .venv-quality/ready:
@@ -105,7 +106,7 @@ chaos-search: setup
 
 bench-serve: .venv/peers
 	@status=0; for name in serve bulk malformed monitor loop; do file=tests/benchmarks/bench_$$name.py; \
-	  echo "== $$file"; $(BIN)/python "$$file" || status=1; done; exit $$status
+	  echo "== $$file"; $(BIN)/python "$$file" || [ $$? = 3 ] || status=1; done; exit $$status
 
 # Promotions, bad versions, killed replicas and ten times the load, on a real Ray Serve.
 chaos-serve: setup
