@@ -107,11 +107,11 @@ class _Way:
     left : int
         How many more may lie between others.
     sought : bool
-        Whether the next one is finer than the last, which lost too much.
+        Whether the next one is finer than the last, which lost too much or found no time.
     good, bad : Config or None
         The last that was good, and the last that was not.
     passed : list of Config
-        Those that were taken from ``finer``.
+        Those that were taken from ``finer``, whose forms are made on the way to coarser ones.
     """
 
     technique: Compressor
@@ -134,22 +134,40 @@ class _Way:
         """Whether a recipe's form was made on the way to one that lost too much."""
         return self.sought and self.good is None and recipe in self.passed
 
+    def refuse(self) -> None:
+        """Choose what comes after a recipe for which there was no time."""
+        if self.sought and self.good is None and not self.recipes:
+            self._back()
+
+    def _back(self) -> None:
+        """Go back to the last of the finer ones, if there is one."""
+        if self.finer:
+            self.recipes, self.sought = [self.finer.pop()], True
+            self.passed.append(self.recipes[0])
+
     def fail(self, *, over: bool) -> None:
         """Choose what comes after a recipe that could not be made: a finer one where it is over."""
         if over:
             self.recipes = [self.finer.pop()] if self.finer and self.good is None else []
             self.sought = True
 
-    def learn(self, recipe: Config, *, good: bool) -> None:
-        """Choose what comes after a recipe that was good, or was not."""
+    def learn(self, recipe: Config, *, good: bool, near: bool) -> None:
+        """Choose what comes after a recipe that was good, or was not.
+
+        One that is ``near`` loses no more than is allowed, only not surely: what comes next is
+        halfway to the finer one, for which there may be no time once that was tried.
+        """
         came_back = self.good is None and self.bad is not None
         if good:
             self.good, self.finer = recipe, []
         else:
             self.bad = recipe
             if self.good is None and self.finer:
-                self.recipes, self.sought = [self.finer.pop()], True
-                self.passed.append(self.recipes[0])
+                between = self.technique.between(self.finer[-1], recipe) if near else None
+                if between is None or not self.left:
+                    self._back()
+                else:
+                    self.recipes, self.left, self.sought = [between], self.left - 1, True
                 return
         if self.bad is None or (good and not came_back) or not self.left:
             return
@@ -179,11 +197,13 @@ def _sizes(
             plan.leave_out(joined, parameters, f"{which} surely loses too much")
             continue
         extra = 0.0 if before else one.foreseen(base.bundle, trained)
-        # The most promising one is tried as long as any time is left, and a finer one that was made
-        # on the way to it: nothing else may be good.
-        due = promising and before is None and not extra and not plan.over
+        # The most promising one is tried in any case, and a finer one that was made on the way to
+        # it: nothing else may be good. A run resumed from its trials trains the bundle anew that is
+        # measured, and no time may be left by then.
+        due = promising and before is None and not extra
         due = due or way.made(recipe)
         if not plan.allows(name, recipe, extra, due=due):
+            way.refuse()
             continue
         made: list[Form] = []
         later = one.later if before is None else 1.0
@@ -199,7 +219,8 @@ def _sizes(
         if good:
             plan.found(name)
         rest = [(other, "a smaller one is good") for other in way.finer if good]
-        way.learn(recipe, good=good)
+        near = before.candidate.loss.value <= judge.allowed
+        way.learn(recipe, good=good, near=near)
         if good and plan.bounded and before.candidate.loss.high > FURTHER * judge.allowed:
             rest += [(other, "the one before loses much already") for other in way.recipes]
             way.recipes = []

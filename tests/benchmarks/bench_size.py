@@ -1,12 +1,15 @@
 """How much smaller `raymm run` makes what it ships, and how much longer it takes for that.
 
 Each table of ``--data`` is run with no setting but its target, the columns that are left out
-(`LEAKS`), ``--time`` of search and a loss of 0.005 allowed. Then the rest of the run is done once
-more from the same trials with no compression: what that takes less is what compression takes, told
-as a share of the whole run without it. Shown beside it are the score on the test rows of both, what
-was chosen, and where a bar is missed, all that was measured and left out. Exits with 1 where a
-bundle is less than 10 times smaller than it was, or a run more than 25 % longer. A file of no more
-than `SMALL` bytes is as small as one gets: the schema and the reference statistics take as much.
+(`LEAKS`), ``--time`` of search (0 lets it end by itself, as `raymm run` does) and a loss of 0.005
+allowed. Then, in a process of its own, the rest of the run is done once more from the same trials
+with no compression. What the first rest took longer is what compression takes, told as a share of
+the whole run without it; training the winner, which both do alike, is left out of the difference,
+and so is all that the second did to measure the one form there is. Shown beside it are the score on
+the test rows of both, what was chosen, and where a bar is missed, all that was measured and left
+out. Exits with 1 where a bundle is less than 10 times smaller than it was, or a run more than 25 %
+longer. A file of no more than `SMALL` bytes is as small as one gets: the schema and the reference
+statistics take as much.
 
     python tests/benchmarks/bench_size.py [TABLE …] [--time 60] [--loss 0.005] [--data FOLDER]
 """
@@ -14,12 +17,15 @@ than `SMALL` bytes is as small as one gets: the schema and the reference statist
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 TARGETS = {
@@ -38,47 +44,88 @@ SMALLER, LONGER = 10.0, 0.25
 SMALL = 8_000
 
 
-def measure(source: str, target: str, seconds: float, loss: float) -> bool:
-    """Run a table in this process with and without compression, and print what came of it."""
-    from raymm import lifecycle
+def run(table: str, data: Path, seconds: float, home: str, **changes: object) -> dict[str, Any]:
+    """Run a table in this process; return what came of it, and how long the parts of it took."""
+    from raymm import lifecycle, stages
     from raymm.api import _configuration
 
     begun: dict[str, float] = {}
+    took = {"explore": 0.0, "fit": 0.0}
 
     def notify(told: object) -> None:
         begun.setdefault(told.stage, time.monotonic())
 
-    def run(home: str, **changes: object) -> tuple[lifecycle.Run, float]:
-        begun.clear()
-        given = {"data.target": target, "search.time": seconds, "seed": 0, "storage": home}
-        given |= {"data.exclude": LEAKS.get(Path(source).stem, [])}
-        config, table = _configuration(source, {**given, **changes})
-        made = lifecycle.run(config, notify=notify, table=table)
-        return made, time.monotonic() - begun["build"]
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: object) -> Any:
+            began = time.monotonic()
+            try:
+                return function(*given)
+            finally:
+                took[name] += time.monotonic() - began
 
+        return call
+
+    stages._explore, stages.fitted = (
+        timed("explore", stages._explore),
+        timed("fit", stages.fitted),
+    )
+    given = {"data.target": TARGETS[table], "data.exclude": LEAKS.get(table, []), "seed": 0}
+    given |= {"search.time": seconds or None, "storage": home}
+    config, rows = _configuration(str(data / f"{table}.csv"), {**given, **changes})
+    made = lifecycle.run(config, notify=notify, table=rows)
+    rest = time.monotonic() - begun["build"] - took["fit"]
+    chosen = next(one for one in made.frontier.candidates if one.chosen)
+    forms = [
+        f"{form.technique} {dict(form.parameters)}: {form.bytes:,} bytes, "
+        f"{form.loss.value:.3g}, at most {form.loss.high:.3g} lost"
+        for form in made.frontier.candidates
+    ]
+    return {
+        "seconds": made.seconds,
+        "rest": rest,
+        "explore": took["explore"],
+        "bytes": made.summary()["bundle_bytes"],
+        "metric": made.evaluation.score.metric,
+        "score": made.evaluation.score.value,
+        "resumed": made.trials.resumed == len(made.trials.trials),
+        "chosen": f"{chosen.technique} {dict(chosen.parameters)}",
+        "told": [*forms, *made.frontier.left_out, made.version.summary.get("compression", "")],
+    }
+
+
+def measure(table: str, given: argparse.Namespace) -> bool:
+    """Run a table with and without compression, each in its process, and print what came of it."""
     with tempfile.TemporaryDirectory(prefix="raymm-bench-") as home:
-        made, rest = run(home, **{"compression.max_loss": loss})
-        plain, without = run(home, **{"compression.techniques": []})
-    assert plain.trials.resumed == len(plain.trials.trials)
-    whole = made.seconds - rest + without
-    shipped, before = made.summary()["bundle_bytes"], plain.summary()["bundle_bytes"]
-    longer, smaller = (rest - without) / whole, before / shipped
-    fine = (smaller >= SMALLER or shipped <= SMALL) and longer <= LONGER
-    one = next(one for one in made.frontier.candidates if one.chosen)
+        command = [sys.executable, __file__, table, "--data", str(given.data)]
+        command += ["--time", str(given.time), "--loss", str(given.loss), "--home", home]
+        quiet = {**os.environ, "RAY_DEDUP_LOGS": "1"}
+        results = []
+        for part in ("with", "without"):
+            done = subprocess.run(
+                [*command, "--part", part],
+                env=quiet,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                print(f"{table:20} FAILED with exit {done.returncode}: {done.stderr[-2000:]}")
+                return False
+            results.append(json.loads(done.stdout.splitlines()[-1]))
+    made, plain = results
+    assert plain["resumed"]
+    more = made["rest"] - (plain["rest"] - plain["explore"])
+    longer, smaller = more / (made["seconds"] - more), plain["bytes"] / made["bytes"]
+    fine = (smaller >= SMALLER or made["bytes"] <= SMALL) and longer <= LONGER
     print(
-        f"{Path(source).stem:20} {before:>10,} to {shipped:>9,} bytes, {smaller:6.1f} x   "
-        f"{whole:4.0f} s and {rest - without:3.0f} s, {longer:+.0%}   "
-        f"{made.evaluation.score.metric} {plain.evaluation.score.value:.5g} to "
-        f"{made.evaluation.score.value:.5g}   "
-        f"{one.technique} {dict(one.parameters)}{'' if fine else '   MISSED'}",
+        f"{table:20} {plain['bytes']:>10,} to {made['bytes']:>9,} bytes, {smaller:6.1f} x   "
+        f"{made['seconds'] - more:4.0f} s and {more:3.0f} s, {longer:+.0%}   "
+        f"{made['metric']} {plain['score']:.5g} to {made['score']:.5g}   "
+        f"{made['chosen']}{'' if fine else '   MISSED'}",
         flush=True,
     )
-    if not fine:
-        for form in made.frontier.candidates:
-            what = f"{form.technique} {dict(form.parameters)}: {form.bytes:,} bytes"
-            print(f"    {what}, {form.loss.value:.3g}, at most {form.loss.high:.3g} lost")
-        for told in (*made.frontier.left_out, made.version.summary["compression"]):
-            print(f"    {told}", flush=True)
+    for told in () if fine else made["told"]:
+        print(f"    {told}", flush=True)
     return fine
 
 
@@ -89,28 +136,24 @@ def main() -> int:
     parser.add_argument("--time", type=float, default=60.0)
     parser.add_argument("--loss", type=float, default=0.005)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=("with", "without"), help=argparse.SUPPRESS)
+    parser.add_argument("--home", help=argparse.SUPPRESS)
     given = parser.parse_args()
     unknown = set(given.tables) - set(TARGETS)
     if unknown:
         parser.error(f"unknown tables {sorted(unknown)}; choose among {', '.join(TARGETS)}")
-    if given.alone:
-        (table,) = given.tables
-        source = str(given.data / f"{table}.csv")
-        return 0 if measure(source, TARGETS[table], given.time, given.loss) else 1
+    if given.part:
+        loss, none = {"compression.max_loss": given.loss}, {"compression.techniques": []}
+        changes = loss if given.part == "with" else none
+        print(json.dumps(run(given.tables[0], given.data, given.time, given.home, **changes)))
+        return 0
     missed = absent = 0
     for table in given.tables:
         if not (given.data / f"{table}.csv").exists():
             print(f"{table:20} is not in {given.data}")
             absent += 1
             continue
-        command = [sys.executable, __file__, table, "--alone", "--data", str(given.data)]
-        command += ["--time", str(given.time), "--loss", str(given.loss)]
-        quiet = {**os.environ, "RAY_DEDUP_LOGS": "1"}
-        done = subprocess.run(command, env=quiet, stderr=subprocess.DEVNULL, check=False)
-        missed += done.returncode != 0
-        if done.returncode not in (0, 1):
-            print(f"{table:20} FAILED with exit {done.returncode}")
+        missed += not measure(table, given)
     print(f"{missed} of {len(given.tables) - absent} tables missed a bar")
     return 2 if absent == len(given.tables) else 1 if missed else 0
 

@@ -11,13 +11,20 @@ from raymm.compression.trying import _Way
 SIZES = [{"size": size} for size in (0.5, 0.3, 0.15, 0.07)]
 
 
-def tried(smallest, *, plan, technique=None):
-    """Return the sizes that are tried, in their order, where all from one on are good."""
+def tried(smallest, *, plan, technique=None, near=0.0, least=0.0):
+    """Return the sizes that are tried, in their order, where all from one on are good.
+
+    Those that are no smaller than ``near`` are near it; for those below ``least`` is no time.
+    """
     way, found = _Way.of(technique or Prune(), list(SIZES), plan), []
     while way.recipes:
         recipe = way.recipes.pop(0)
+        if found and recipe["size"] < least:
+            way.refuse()
+            continue
         found.append(recipe["size"])
-        way.learn(recipe, good=recipe["size"] >= smallest)
+        near_it = bool(near) and recipe["size"] >= near
+        way.learn(recipe, good=recipe["size"] >= smallest, near=near_it)
     return found
 
 
@@ -42,6 +49,13 @@ def test_where_the_clock_decides_they_begin_in_the_middle(hurried):
     assert tried(2.0, plan=hurried) == [0.3, 0.5, 0.7071, 0.8409]
 
 
+def test_after_one_that_is_nearly_good_comes_what_lies_halfway_to_the_finer_one(hurried):
+    assert tried(0.38, plan=hurried, near=0.25) == [0.3, 0.3873]
+    assert tried(0.45, plan=hurried, near=0.25) == [0.3, 0.3873, 0.5]
+    # Where there is no time for it, the finer one that was made already.
+    assert tried(0.35, plan=hurried, near=0.25, least=0.4) == [0.3, 0.5]
+
+
 def test_finer_ones_that_were_made_on_the_way_are_due_until_one_is_good(hurried):
     sizes = [{"size": size} for size in (1.0, 0.5, 0.3, 0.15, 0.07)]
     way = _Way.of(Prune(), sizes, hurried)
@@ -49,7 +63,7 @@ def test_finer_ones_that_were_made_on_the_way_are_due_until_one_is_good(hurried)
     while way.recipes:
         recipe = way.recipes.pop(0)
         due.append((recipe["size"], way.made(recipe)))
-        way.learn(recipe, good=recipe["size"] >= 0.5)
+        way.learn(recipe, good=recipe["size"] >= 0.5, near=False)
     assert due == [(0.3, False), (0.5, True), (0.3873, False)]
 
 
