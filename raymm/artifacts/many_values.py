@@ -41,6 +41,11 @@ class ManyValues:
         Values that occur at all, in one row, and in two.
     members : str
         The bits of a `Filter`, in base 64.
+
+    Raises
+    ------
+    ValueError
+        When there are other than `CELLS` cells, a number is no count, or the bits cannot be read.
     """
 
     name: str
@@ -49,6 +54,15 @@ class ManyValues:
     once: int
     twice: int
     members: str
+
+    def __post_init__(self) -> None:
+        counts = (*self.cells, self.distinct, self.once, self.twice)
+        if len(self.cells) != CELLS or not all(type(one) is int and one >= 0 for one in counts):
+            raise ValueError(
+                f'what is kept of the values of "{self.name}" must be {CELLS} cells and three '
+                "numbers, counts of at least 0 all of them"
+            )
+        base64.b64decode(self.members, validate=True)
 
     @classmethod
     def of(cls, name: str, rows: Mapping[str, int]) -> Self:

@@ -135,7 +135,7 @@ class _Way:
         return self.sought and self.good is None and recipe in self.passed
 
     def refuse(self) -> None:
-        """Choose what comes after a recipe for which there was no time."""
+        """Choose what comes after a recipe that gave no form, as there was no time or it failed."""
         if self.sought and self.good is None and not self.recipes:
             self._back()
 
@@ -150,6 +150,8 @@ class _Way:
         if over:
             self.recipes = [self.finer.pop()] if self.finer and self.good is None else []
             self.sought = True
+        else:
+            self.refuse()
 
     def learn(self, recipe: Config, *, good: bool, near: bool) -> None:
         """Choose what comes after a recipe that was good, or was not.
@@ -197,11 +199,9 @@ def _sizes(
             plan.leave_out(joined, parameters, f"{which} surely loses too much")
             continue
         extra = 0.0 if before else one.foreseen(base.bundle, trained)
-        # The most promising one is tried in any case, and a finer one that was made on the way to
-        # it: nothing else may be good. A run resumed from its trials trains the bundle anew that is
-        # measured, and no time may be left by then.
-        due = promising and before is None and not extra
-        due = due or way.made(recipe)
+        # The most promising one is tried in any case (a run resumed from its trials may have no time
+        # left by then), and a finer one that was made on the way to it: nothing else may be good.
+        due = way.made(recipe) or (promising and before is None and not extra)
         if not plan.allows(name, recipe, extra, due=due):
             way.refuse()
             continue
@@ -219,8 +219,7 @@ def _sizes(
         if good:
             plan.found(name)
         rest = [(other, "a smaller one is good") for other in way.finer if good]
-        near = before.candidate.loss.value <= judge.allowed
-        way.learn(recipe, good=good, near=near)
+        way.learn(recipe, good=good, near=before.candidate.loss.value <= judge.allowed)
         if good and plan.bounded and before.candidate.loss.high > FURTHER * judge.allowed:
             rest += [(other, "the one before loses much already") for other in way.recipes]
             way.recipes = []

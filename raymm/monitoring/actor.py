@@ -239,7 +239,7 @@ class ActorWatcher:
     """A replica's way to its model's monitor (see `raymm.artifacts.Watcher`).
 
     `tell` and `learn` put what they are given into a bounded buffer and return in microseconds. A
-    thread sends the buffer twice a second, each time under a number that makes a repetition
+    thread sends the buffer once a second, each time under a number that makes a repetition
     harmless, and fetches the report every few seconds. When the actor is away, batches and labels
     wait; when the buffer is full they are dropped and counted in the report.
 
@@ -251,7 +251,7 @@ class ActorWatcher:
         Seconds between sending, and between fetching the report.
     """
 
-    def __init__(self, name: str, *, period: float = 0.5, refresh: float = 3.0) -> None:
+    def __init__(self, name: str, *, period: float = 1.0, refresh: float = 3.0) -> None:
         self._name = name
         self._period = period
         self._refresh = refresh
@@ -296,7 +296,7 @@ class ActorWatcher:
         body: int,
     ) -> None:
         """Put one row's answer into the buffer, or drop it where that is full."""
-        self._buffer.tell_row((version, seconds, tensors, prediction, key), body)
+        self._buffer.tell_row(version, seconds, tensors, prediction, key, body)
         if self._thread is None:
             self._begin()
 

@@ -92,8 +92,9 @@ def excess(cells: Cells, counts: Counts, alpha: float) -> tuple[str, ...]:
 
 
 def _surpasses(reference: Counts, counts: Counts, cell: int, alpha: float) -> bool:
+    if not counts[cell]:  # at most its share is never too many, and nearly always so
+        return False
     m, n = int(reference.sum()), int(counts.sum())
-    # At most its share is never too many, and nearly always so.
     beyond = int(counts[cell]) * m > int(reference[cell]) * n and m > 0
     return beyond and surplus(reference, counts, cell) < alpha
 

@@ -1,12 +1,13 @@
 """Requests that wait to be told, put together as they come.
 
-Joined at once, those of half a second hold the interpreter's lock for milliseconds, during which
+Joined at once, those of a second hold the interpreter's lock for milliseconds, during which
 nothing is answered; a few at a time, each pays its share.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,6 @@ class Gathering:
 
     def __init__(self) -> None:
         self._singles: dict[Kind, _Singles] = {}
-        self._last: _Singles | None = None  # of them, what a row was added to last
         self._single = 0
         self._fresh: list[Batch] = []
         self._blocks: list[Batch] = []
@@ -56,30 +56,11 @@ class Gathering:
             self._blocks.append(batch)
         return more
 
-    def add_row(
-        self,
-        version: int,
-        seconds: float,
-        tensors: Tensors,
-        prediction: npt.NDArray[Any],
-        key: str,
-        room: float = math.inf,
-    ) -> int:
-        """Take in a request of one row, as `add` does its batch, in half of the time.
-
-        Most rows are of the kind of the one before, and no batch is made of each.
-        """
-        last = self._last
-        if last is None or not last.holds(version, tensors, prediction):
-            batch = Batch(
-                rows=1, version=version, seconds=seconds, tensors=tensors, predictions=prediction,
-                ids=(key,),
-            )  # fmt: skip
-            return self._add_single(batch, room)
-        more = last.add_row(seconds, tensors, prediction, key, room)
-        if more:
-            self._counted()
-        return more
+    def put(self, batch: Batch) -> None:
+        """Take in rows that were put together already, after all that came before them."""
+        self._join_singles()
+        self._close()
+        self._blocks.append(batch)
 
     def take(self) -> list[Batch]:
         """Hand over what waits, to be merged, and wait anew with nothing."""
@@ -92,29 +73,83 @@ class Gathering:
         known = self._singles.get(kind)
         singles = _Singles(batch) if known is None else known
         more = singles.add(batch, room)
-        if more:
-            if known is None:
-                self._singles[kind] = singles
-            if batch.rows and batch.ids:
-                self._last = singles
-            self._counted()
-        return more
-
-    def _counted(self) -> None:
+        if not more:
+            return 0
+        if known is None:
+            self._singles[kind] = singles
         self._single += 1
         if self._single >= TOGETHER:
             self._join_singles()
             self._close()
+        return more
 
     def _join_singles(self) -> None:
         if self._single:
             self._fresh += [singles.joined() for singles in self._singles.values()]
-            self._singles, self._single, self._last = {}, 0, None
+            self._singles, self._single = {}, 0
 
     def _close(self) -> None:
         """Make blocks of what is fresh."""
         self._blocks += merge(self._fresh)
         self._fresh = []
+
+
+class Alike:
+    """What answers to one row have in common, so that only plain values are kept of each.
+
+    To keep its arrays, sixteen or so, costs a replica more: memory that is used again at once
+    stays in the processor's caches.
+
+    Parameters
+    ----------
+    version : int
+    tensors, prediction
+        Of the first of them.
+
+    Attributes
+    ----------
+    names : list of str
+        The columns.
+    dtype, shape
+        The prediction's.
+    """
+
+    __slots__ = ("_arrays", "_fixed", "dtype", "names", "shape", "version")
+
+    def __init__(self, version: int, tensors: Tensors, prediction: npt.NDArray[Any]) -> None:
+        self.version, self.names = version, list(tensors)
+        self.dtype, self.shape = prediction.dtype, prediction.shape
+        self._arrays = [(name, values.dtype) for name, values in tensors.items()]
+        texts = sum(dtype == _OBJECT for _, dtype in self._arrays)
+        self._fixed = EACH * (2 + texts) + sum(dtype.itemsize for _, dtype in self._arrays)
+        self._fixed += prediction.nbytes
+
+    def size(self, rows: Sequence[Row]) -> int:
+        """Return how many bytes answers take: at least what `size` tells of their batches.
+
+        Their texts take no more than the bodies of the requests, which held them all.
+        """
+        return sum(len(row[4]) + row[5] for row in rows) + self._fixed * len(rows)
+
+    def batch(self, rows: Sequence[Row]) -> Batch:
+        """Return answers, at least one, as one batch."""
+        _, seconds, values, predictions, ids, _ = zip(*rows, strict=True)
+        columns = zip(self._arrays, zip(*values, strict=True), strict=True)
+        shape = len(rows), *self.shape[1:]
+        return Batch(
+            rows=len(rows),
+            version=self.version,
+            seconds=sum(seconds),
+            tensors={name: np.array(column, dtype) for (name, dtype), column in columns},
+            predictions=np.frombuffer(b"".join(predictions), self.dtype).reshape(shape),
+            merged=seconds if len(rows) > 1 else (),
+            ids=ids,
+        )
+
+
+Row = tuple[Alike, float, list[Any], bytes, str, int]
+"""An answer to one row: what it has in common with others, the seconds it took, its values in the
+order of the columns, its prediction's bytes, its id, and the bytes of its request's body."""
 
 
 class _Singles:
@@ -126,14 +161,13 @@ class _Singles:
         Whose version, error, and columns those of all others are.
     """
 
-    __slots__ = ("_arrays", "_first", "_fixed", "_ids", "_names", "_predictions", "_seconds",
-                 "_shape", "_texts", "_values", "_version")  # fmt: skip
+    __slots__ = (
+        "_arrays", "_first", "_fixed", "_ids", "_predictions", "_seconds", "_texts", "_values",
+    )  # fmt: skip
 
     def __init__(self, first: Batch) -> None:
         arrays = list(first.tensors.values())
         self._first = first
-        self._names, self._version = list(first.tensors), first.version
-        self._shape = first.predictions.shape
         self._arrays = [(name, values.dtype) for name, values in first.tensors.items()]
         self._texts = [place for place, one in enumerate(arrays) if one.dtype is _OBJECT]
         self._fixed = EACH * (1 + len(self._texts)) + sum(one.nbytes for one in arrays)
@@ -141,35 +175,6 @@ class _Singles:
         self._predictions: list[npt.NDArray[Any]] = []
         self._seconds: list[float] = []
         self._ids: list[str] = []
-
-    def holds(self, version: int, tensors: Tensors, prediction: npt.NDArray[Any]) -> bool:
-        """Return whether an answer to one row with an id, the first here being one, is alike."""
-        return (
-            version == self._version
-            and prediction.shape == self._shape
-            and list(tensors) == self._names
-        )
-
-    def add_row(
-        self,
-        seconds: float,
-        tensors: Tensors,
-        prediction: npt.NDArray[Any],
-        key: str,
-        room: float,
-    ) -> int:
-        """Take in an answer that is alike, as `Gathering.add_row` does."""
-        values = [*map(_ITEM, tensors.values())]
-        more: int = self._fixed + EACH + prediction.nbytes + len(key)
-        for place in self._texts:
-            more += len(values[place] or "")
-        if more > room:
-            return 0
-        self._values += values
-        self._predictions.append(prediction)
-        self._seconds.append(seconds)
-        self._ids.append(key)
-        return more
 
     def add(self, batch: Batch, room: float) -> int:
         """Take in a request, as `Gathering.add` does."""

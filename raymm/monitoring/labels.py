@@ -221,7 +221,7 @@ class Labels:
             self._early += change
 
     def _thin(self, now: float) -> None:
-        """Let predictions give way, ids as a whole, until an eighth of the room is free."""
+        """Let predictions give way, ids as a whole, until a quarter of the room is free."""
         waiting = self._waiting
         keys = np.concatenate([one.keys() for one in waiting.values()])
         numbers = np.concatenate([one.numbers() for one in waiting.values()])
@@ -232,7 +232,7 @@ class Labels:
         half = self.most // 2
         order = np.argsort(ages, kind="stable")
         whole = int(np.searchsorted(np.cumsum(each[order]), half, side="right"))
-        room = self.most - (self.most - half) // 4 - int(each[order[:whole]].sum())
+        room = self.most - (self.most - half) // 2 - int(each[order[:whole]].sum())
         older = order[whole:]
         older = older[np.argsort(shares[older] * ages[older], kind="stable")]
         lost = older[int(np.searchsorted(np.cumsum(each[older]), room, side="right")) :]

@@ -57,3 +57,22 @@ def test_cells_share_values_evenly() -> None:
     rows = np.array(kept([f"id-{i:06}" for i in range(64_000)]).cells)
     assert rows.sum() == 64_000
     assert ((rows - 1000) ** 2 / 1000).sum() < 63 + 6 * np.sqrt(2 * 63)  # χ² of 63 degrees
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cells": [1] * (CELLS - 1)},
+        {"cells": [-1] + [1] * (CELLS - 1)},
+        {"cells": ["a"] * CELLS},
+        {"once": 0.5},
+        {"distinct": None},
+        {"members": "not base 64!"},
+        {"members": 7},
+    ],
+)
+def test_what_is_no_count_or_no_filter_is_refused(change: dict[str, object]) -> None:
+    record = as_record(kept(["a", "b"]))
+    assert from_record(ManyValues, record) == kept(["a", "b"])
+    with pytest.raises((ValueError, TypeError)):
+        from_record(ManyValues, {**record, **change})

@@ -175,7 +175,7 @@ class Quiet:
 
 
 class Beside:
-    """A watcher whose thread sends merged batches to an observer's process, twice a second."""
+    """A watcher whose thread sends merged batches to an observer's process, once a second."""
 
     def __init__(self, folder):
         from raymm.monitoring.buffer import Buffer
@@ -195,13 +195,13 @@ class Beside:
         self.waiting.tell(batch)
 
     def tell_row(self, version, seconds, tensors, prediction, key, body):
-        self.waiting.tell_row((version, seconds, tensors, prediction, key), body)
+        self.waiting.tell_row(version, seconds, tensors, prediction, key, body)
 
     def _send(self):
         from raymm.monitoring.merging import merge
 
         while True:
-            time.sleep(0.5)
+            time.sleep(1)
             taken, _ = self.waiting.take()
             said, self.said = self.said, []
             pickle.dump((said, merge(taken)), self.pipe)

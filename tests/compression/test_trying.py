@@ -79,6 +79,14 @@ def test_finer_ones_are_tried_where_the_others_cannot_be_made(hurried):
     assert way.recipes == []
 
 
+def test_a_finer_one_is_tried_where_what_lies_halfway_to_it_cannot_be_made(hurried):
+    way = _Way.of(Prune(), list(SIZES), hurried)
+    way.learn(way.recipes.pop(0), good=False, near=True)
+    assert way.recipes.pop(0)["size"] == 0.3873
+    way.fail(over=False)
+    assert (way.recipes, way.made({"size": 0.5})) == ([{"size": 0.5}], True)
+
+
 def test_a_technique_whose_forms_stand_alone_begins_with_the_first(hurried):
     class Alone(Prune):
         chained = False

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymm.artifacts import NO_TIME, Batch
-from raymm.monitoring.gathering import Gathering
+from raymm.monitoring.gathering import Alike, Gathering
 from raymm.monitoring.merging import TOGETHER, merge, size
 
 
@@ -99,37 +99,47 @@ def test_what_has_no_room_is_not_taken_in():
 
 
 @pytest.mark.slow
-@given(batches(), st.integers(0, 3000))
-def test_a_row_told_alone_is_what_its_batch_is(told, room):
-    one, other = Gathering(), Gathering()
-    for batch in told * 8:
-        left = room if batch.version == 2 else 10**6
-        if batch.rows == 1 and batch.ids:
-            taken = one.add_row(
-                batch.version, batch.seconds, batch.tensors, batch.predictions, batch.ids[0], left
-            )
-        else:
-            taken = one.add(batch, left)
-        assert taken == other.add(batch, left)
-    alike, different = one.take(), other.take()
+@given(batches())
+def test_rows_of_which_only_values_are_kept_are_what_their_batches_are(told):
+    alone, kept = Gathering(), Gathering()
+    singles = [one for one in told * 8 if one.rows == 1 and one.ids]
+    kinds: dict[int, Alike] = {}
+    rows: dict[int, list] = {}
+    for batch in singles:
+        alone.add(batch)
+        made = Alike(batch.version, batch.tensors, batch.predictions)
+        alike = kinds.setdefault(batch.version, made)
+        texts = len(batch.tensors["c"][0].encode())
+        values = [one.item() for one in batch.tensors.values()]
+        row = (
+            alike, batch.seconds, values, batch.predictions.tobytes(), batch.ids[0], texts
+        )  # fmt: skip
+        assert alike.size([row]) >= size(batch)
+        rows.setdefault(batch.version, []).append(row)
+    for version, found in rows.items():
+        kept.put(kinds[version].batch(found))
+    alike, different = merge(kept.take()), merge(alone.take())
     assert len(alike) == len(different)
     for left, right in zip(alike, different, strict=True):
         assert (left.version, left.error, left.rows) == (right.version, right.error, right.rows)
         assert (left.merged, left.seconds, left.ids) == (right.merged, right.seconds, right.ids)
         np.testing.assert_array_equal(left.predictions, right.predictions)
+        assert left.predictions.dtype == right.predictions.dtype
         for name, values in left.tensors.items():
             np.testing.assert_array_equal(values, right.tensors[name])
             assert values.dtype == right.tensors[name].dtype
 
 
-def test_a_row_of_other_columns_or_classes_is_not_put_among_those_before():
-    gathering = Gathering()
-    x, three = np.zeros(1, np.float32), np.zeros((1, 3), np.float32)
-    gathering.add_row(1, 0.1, {"x": x}, x, "a")
-    gathering.add_row(1, 0.1, {"y": x}, x, "b")
-    gathering.add_row(1, 0.1, {"y": x}, three, "c")
-    gathering.add_row(1, 0.1, {"x": x}, x, "d")
-    told = [(list(one.tensors), one.predictions.shape, one.ids) for one in gathering.take()]
-    assert told == [
-        (["x"], (2,), ("a", "d")), (["y"], (1,), ("b",)), (["y"], (1, 3), ("c",))
-    ]  # fmt: skip
+def test_rows_put_together_keep_their_place():
+    def told(value):
+        values = np.full(1, value, np.float32)
+        return Batch(
+            rows=1, version=1, seconds=0.1, tensors={"x": values}, predictions=values, ids=("a",)
+        )
+
+    gathering, x = Gathering(), np.ones(1, np.float32)
+    alike = Alike(1, {"x": x}, x)
+    gathering.add(told(0))
+    gathering.put(alike.batch([(alike, 0.1, [1.0], x.tobytes(), "b", 9)] * 2))
+    gathering.add(told(2))
+    assert merge(gathering.take())[0].tensors["x"].tolist() == [0, 1, 1, 2]

@@ -129,9 +129,9 @@ def test_labels_later_than_the_room_meet_a_sample_of_both_versions() -> None:
 
 @pytest.mark.slow
 def test_labels_never_coming_leave_a_sample_of_every_age() -> None:
-    """Of ages up to 30,000 rows, 300 to 400 wait: 0.69 / 5.0 of them in each doubling of the age.
+    """Of ages up to 30,000 rows, 200 to 400 wait: 0.69 / 5.0 of them in each doubling of the age.
 
-    That is 41 at least; half of it allows for three deviations, and the seedless hash for no other
+    That is 27 at least; half of it allows for three deviations, and the seedless hash for no other
     outcome tomorrow.
     """
     labels = Labels(most=800)
@@ -139,7 +139,7 @@ def test_labels_never_coming_leave_a_sample_of_every_age() -> None:
         told(labels, *(f"row {n}" for n in range(start, start + 100)))
     for age in (400, 1600, 6400, 25_600):
         names = [f"row {n}" for n in range(60_000 - 2 * age, 60_000 - age)]
-        assert len(learnt(labels, *names)) > 20
+        assert len(learnt(labels, *names)) > 13
 
 
 def test_a_label_of_a_thinned_prediction_is_no_orphan() -> None:
