@@ -1,10 +1,12 @@
 """The lane: what the application is asked, what Serve's accounts then say, when there is none."""
 
 import asyncio
+from collections import Counter, defaultdict
 from types import SimpleNamespace
 
 import pytest
 
+from raymm.serving import lane
 from raymm.serving.ingress import ShortWay
 from raymm.serving.lane import Lane, lane_of
 
@@ -19,6 +21,11 @@ class Manager:
         self._cached_metrics_enabled = True
         self._ingress_metrics = {"HTTP": None}
         self.ongoing, self.most, self.recorded, self.ingress = 0, 0, [], []
+        self.used, self._user_code_time_accumulator = [], SimpleNamespace()
+        self._user_code_time_accumulator.add = self.used.append
+        self._max_processing_latency_trackers = defaultdict(Longest)
+        self._cached_request_counter: Counter = Counter()
+        self._cached_ingress_request_counter: defaultdict = defaultdict(Counter)
 
     def inc_num_ongoing_requests(self, request):
         assert request.is_direct_ingress
@@ -32,11 +39,26 @@ class Manager:
     def record_request_metrics(self, *, route, latency_ms, is_error, exception_type=None):
         assert latency_ms >= 0
         self.recorded.append((route, is_error))
+        self._user_code_time_accumulator.add(latency_ms)
+        self._max_processing_latency_trackers[route].add(latency_ms)
+        self._cached_request_counter[route] += not is_error
 
     def record_ingress_request_metrics(self, *, protocol, latency_ms, **told):
         names = ("method", "route", "app_name", "deployment_name", "is_error", "status_code")
         assert set(told) == set(names)
         self.ingress.append(tuple(told[name] for name in names))
+        tags = frozenset(
+            {"a": told["route"], "b": told["method"], "c": told["status_code"]}.items()
+        )
+        self._cached_ingress_request_counter[protocol][tags] += 1
+
+
+class Longest:
+    def __init__(self):
+        self.longest = 0.0
+
+    def add(self, taken):
+        self.longest = max(self.longest, taken)
 
 
 class Replica:
@@ -98,6 +120,36 @@ def test_a_prediction_reaches_the_application_and_is_counted(scope):
     assert (manager.ongoing, manager.most, replica.itself) == (0, 3, 0)
     assert manager.recorded == [(route, False)] * 3
     assert manager.ingress == [("POST", route, "churn", "model", False, "200")] * 3
+
+
+@pytest.mark.parametrize("drawn", [0.0, 0.99])
+def test_of_many_answers_a_second_all_are_counted_and_the_times_of_a_sample_told(
+    drawn, monkeypatch
+):
+    monkeypatch.setattr(lane.time, "monotonic", lambda: 7.5)
+    monkeypatch.setattr(lane.random, "random", lambda: drawn)
+    replica = Replica(answering(200))
+    app = ShortWay(Wrapped(replica.ingress))
+    for scope in (PREDICT, INFER):
+        ask(app, scope, times=3 * lane.ALL)
+    manager, routes = replica._metrics_manager, ("/v1/models/{name}/predict", lane._INFER)
+    # One is told more of each route: with it, how Serve counts is learned.
+    told = 6 * lane.ALL if not drawn else lane.ALL + 2
+    assert len(manager.recorded) == len(manager.ingress) == told
+    assert manager._cached_request_counter == dict.fromkeys(routes, 3 * lane.ALL)
+    assert sorted(manager._cached_ingress_request_counter["HTTP"].values()) == [3 * lane.ALL] * 2
+    assert len(manager.used) == 6 * lane.ALL
+    assert all(manager._max_processing_latency_trackers[route].longest for route in routes)
+    monkeypatch.setattr(lane.time, "monotonic", lambda: 8.5)
+    ask(app, PREDICT, times=3)
+    assert len(manager.recorded) == told + 3
+
+
+def test_failures_and_refusals_are_told_one_by_one(monkeypatch):
+    monkeypatch.setattr(lane.random, "random", lambda: 0.99)
+    replica = Replica(answering(422))
+    ask(ShortWay(Wrapped(replica.ingress)), PREDICT, times=3 * lane.ALL)
+    assert len(replica._metrics_manager.recorded) == 3 * lane.ALL
 
 
 def test_a_refused_request_is_an_error_of_the_client_alone():
