@@ -49,7 +49,16 @@ from raymm.artifacts.table import (
     Table,
     Written,
 )
-from raymm.artifacts.traffic import Batch, Feedback, Notify, Progress, Reliability, Target, Watcher
+from raymm.artifacts.traffic import (
+    Batch,
+    Feedback,
+    Notify,
+    OneRow,
+    Progress,
+    Reliability,
+    Target,
+    Watcher,
+)
 from raymm.artifacts.trial import MetricLike, Trial, Trials
 
 __all__ = [
@@ -88,6 +97,7 @@ __all__ = [
     "Member",
     "MetricLike",
     "Notify",
+    "OneRow",
     "Operation",
     "Parameter",
     "Progress",

@@ -35,6 +35,29 @@ class Batch:
     ids: tuple[str, ...] = ()
 
 
+class OneRow(dict[str, npt.NDArray[Any]]):
+    """The tensors of one row, cut from arrays that hold like columns beside each other.
+
+    Attributes
+    ----------
+    layout : tuple of tuple of str
+        The columns of each part, in its order; the very same object for all rows of a reader.
+    parts : tuple of array, shape (columns,)
+        What the tensors were cut from: few arrays to keep where the row is needed later.
+    """
+
+    __slots__ = ("layout", "parts")
+
+    def __init__(
+        self,
+        tensors: Tensors,
+        layout: tuple[tuple[str, ...], ...],
+        parts: tuple[npt.NDArray[Any], ...],
+    ) -> None:
+        super().__init__(tensors)
+        self.layout, self.parts = layout, parts
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
     """True labels that became known after their predictions; ``labels`` are as in the table."""

@@ -29,7 +29,7 @@ from raymm.errors import ConfigError, NotFound, RegistryError, ServingError
 from raymm.monitoring.announcing import Announced, Announcing
 from raymm.monitoring.buffer import Buffer
 from raymm.monitoring.copied import Away, Copied
-from raymm.monitoring.merging import merge
+from raymm.monitoring.merging import merge, packed, unpacked
 from raymm.monitoring.observer import Observer, give_way
 from raymm.sections import MonitoringConfig
 
@@ -118,7 +118,8 @@ class MonitorActor:
         feedback: Sequence[Feedback] = (),
     ) -> int | None:
         """See `Observer.tell`."""
-        return self._observer.tell(batches, client=client, sequence=sequence, feedback=feedback)
+        opened = [unpacked(one) for one in batches]
+        return self._observer.tell(opened, client=client, sequence=sequence, feedback=feedback)
 
     def report(self) -> dict[str, Any]:
         """See `Observer.report`; "life" is another in each process of the actor."""
@@ -348,7 +349,8 @@ class ActorWatcher:
         if not any(self._sending):
             taken, learned = self._buffer.take()
             if taken or learned:
-                self._sending = (merge(taken), learned)  # without the lock: requests tell meanwhile
+                # Without the lock: requests tell meanwhile.
+                self._sending = ([packed(one) for one in merge(taken)], learned)
                 self._sequence += 1
         batches, feedback = self._sending
         if batches or feedback:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Batch, Feedback, Tensors
+from raymm.artifacts import Batch, Feedback, OneRow, Tensors
 from raymm.monitoring.gathering import Alike, Gathering, Row
 from raymm.monitoring.merging import size
 
@@ -29,8 +29,9 @@ _VERSIONS = 8
 class Buffer:
     """Batches and labels that wait to be sent; safe to use from several threads at once.
 
-    Of an answer to a single row the plain values wait until `WAITING` have come: gathered one by
-    one between requests, each would find the processor's caches full of other things.
+    Of an answer to a single row little waits until `WAITING` have come (see
+    `raymm.monitoring.gathering.Alike`): gathered one by one between requests, each would find the
+    processor's caches full of other things.
 
     Attributes
     ----------
@@ -47,7 +48,8 @@ class Buffer:
         self._lock = threading.Lock()
         self._gathering = Gathering()
         self._feedback: deque[Feedback] = deque()
-        self._alike: dict[int, Alike] = {}
+        self._cut: dict[int, Alike] = {}  # by version
+        self._plain: dict[int, Alike] = {}
         self._waiting: deque[Row] = deque()
         self._waiting_bytes = 0
 
@@ -70,26 +72,22 @@ class Buffer:
         body: int,
     ) -> None:
         """Put in an answer to one row; see `raymm.artifacts.Watcher.tell_row`."""
-        alike = self._alike.get(version)
+        known = self._cut if type(tensors) is OneRow else self._plain
+        alike = known.get(version)
         if (
             alike is None
             or alike.shape != prediction.shape
             or alike.dtype is not prediction.dtype
-            or alike.names != [*tensors]
+            or not alike.holds(tensors)
         ):
-            alike = self._remembered(Alike(version, tensors, prediction))
-        waiting, values = self._waiting, [*map(_ITEM, tensors.values())]
-        waiting.append((alike, seconds, values, prediction.tobytes(), key, body))
+            alike = _remembered(known, Alike(version, tensors, prediction))
+        kept = tensors.parts if type(tensors) is OneRow else [*map(_ITEM, tensors.values())]
+        waiting = self._waiting
+        waiting.append((alike, seconds, kept, prediction.tobytes(), key, body))
         self._waiting_bytes += body
         if len(waiting) >= WAITING or self._waiting_bytes > LARGE:
             with self._lock:
                 self._gather()
-
-    def _remembered(self, alike: Alike) -> Alike:
-        if len(self._alike) >= _VERSIONS:
-            self._alike = {}
-        self._alike[alike.version] = alike
-        return alike
 
     def learn(self, feedback: Feedback) -> None:
         """Put true labels in, or drop them where there is no room."""
@@ -136,3 +134,10 @@ class Buffer:
             self._bytes += more
         else:
             self.dropped += 1
+
+
+def _remembered(known: dict[int, Alike], alike: Alike) -> Alike:
+    if len(known) >= _VERSIONS:
+        known.clear()
+    known[alike.version] = alike
+    return alike

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Batch, Tensors
+from raymm.artifacts import Batch, OneRow, Tensors
 from raymm.monitoring.merging import EACH, TOGETHER, Kind, kind_of, merge, size
 
 _OBJECT = np.dtype(object)
@@ -95,10 +95,11 @@ class Gathering:
 
 
 class Alike:
-    """What answers to one row have in common, so that only plain values are kept of each.
+    """What answers to one row have in common, so that little is kept of each.
 
-    To keep its arrays, sixteen or so, costs a replica more: memory that is used again at once
-    stays in the processor's caches.
+    That is what its tensors were cut from, or their plain values. To keep the tensors themselves,
+    sixteen or so, costs a replica more: memory that is used again at once stays in the processor's
+    caches.
 
     Parameters
     ----------
@@ -108,21 +109,30 @@ class Alike:
 
     Attributes
     ----------
+    layout : tuple of tuple of str, or None
+        Of a `OneRow`: the columns of each of its parts; None where values are kept.
     names : list of str
-        The columns.
+        All columns.
     dtype, shape
         The prediction's.
     """
 
-    __slots__ = ("_arrays", "_fixed", "dtype", "names", "shape", "version")
+    __slots__ = ("_arrays", "_fixed", "dtype", "layout", "names", "shape", "version")
 
     def __init__(self, version: int, tensors: Tensors, prediction: npt.NDArray[Any]) -> None:
         self.version, self.names = version, list(tensors)
+        self.layout = tensors.layout if type(tensors) is OneRow else None
         self.dtype, self.shape = prediction.dtype, prediction.shape
         self._arrays = [(name, values.dtype) for name, values in tensors.items()]
         texts = sum(dtype == _OBJECT for _, dtype in self._arrays)
         self._fixed = EACH * (2 + texts) + sum(dtype.itemsize for _, dtype in self._arrays)
         self._fixed += prediction.nbytes
+
+    def holds(self, tensors: Tensors) -> bool:
+        """Return whether a row has the same columns."""
+        if type(tensors) is OneRow:
+            return tensors.layout is self.layout
+        return self.layout is None and self.names == [*tensors]
 
     def size(self, rows: Sequence[Row]) -> int:
         """Return how many bytes answers take: at least what `size` tells of their batches.
@@ -133,23 +143,34 @@ class Alike:
 
     def batch(self, rows: Sequence[Row]) -> Batch:
         """Return answers, at least one, as one batch."""
-        _, seconds, values, predictions, ids, _ = zip(*rows, strict=True)
-        columns = zip(self._arrays, zip(*values, strict=True), strict=True)
+        _, seconds, kept, predictions, ids, _ = zip(*rows, strict=True)
         shape = len(rows), *self.shape[1:]
         return Batch(
             rows=len(rows),
             version=self.version,
             seconds=sum(seconds),
-            tensors={name: np.array(column, dtype) for (name, dtype), column in columns},
+            tensors=self._tensors(kept),
             predictions=np.frombuffer(b"".join(predictions), self.dtype).reshape(shape),
             merged=seconds if len(rows) > 1 else (),
             ids=ids,
         )
 
+    def _tensors(self, kept: Sequence[Sequence[Any]]) -> Tensors:
+        columns = zip(*kept, strict=True)
+        if self.layout is None:
+            each = zip(self._arrays, columns, strict=True)
+            return {name: np.array(values, dtype) for (name, dtype), values in each}
+        made: dict[str, npt.NDArray[Any]] = {}
+        for names, parts in zip(self.layout, columns, strict=True):
+            values = np.concatenate(parts).reshape(len(kept), len(names))
+            made.update(zip(names, np.ascontiguousarray(values.T), strict=True))
+        return made
 
-Row = tuple[Alike, float, list[Any], bytes, str, int]
-"""An answer to one row: what it has in common with others, the seconds it took, its values in the
-order of the columns, its prediction's bytes, its id, and the bytes of its request's body."""
+
+Row = tuple[Alike, float, Sequence[Any], bytes, str, int]
+"""An answer to one row: what it has in common with others, the seconds it took, its parts or its
+values in the order of the columns, its prediction's bytes, its id, and the bytes of its request's
+body."""
 
 
 class _Singles:

@@ -6,15 +6,18 @@ service that answers 2,000 rows a second, one by one, would keep a core busy wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from raymm.artifacts import Batch, Feedback
 
 EACH = 64
 """Bytes that an object takes beside its text or number."""
-_OBJECT = np.dtype(object)
+_OBJECT, _ZERO = np.dtype(object), "\0"
 TOGETHER = 64
 """Requests put together at a time, as they come: some 60 µs of work."""
 
@@ -46,7 +49,7 @@ def kind_of(batch: Batch) -> Kind:
     return (
         batch.version,
         batch.error,
-        tuple(batch.tensors),
+        tuple(sorted(batch.tensors)),
         batch.predictions.shape[1:],
         bool(batch.ids),
     )
@@ -66,6 +69,42 @@ def size(told: Batch | Feedback) -> int:
     for name in told.ids:
         total += len(name) + EACH
     return total
+
+
+def packed(batch: Batch) -> Batch:
+    """Write each column of texts as the bytes of one text, for the way to another process.
+
+    Pickled one by one, texts take three times as long, and the interpreter's lock all the while.
+    A column in which one holds a zero character stays as it is.
+    """
+    return _changed(batch, _packed)
+
+
+def unpacked(batch: Batch) -> Batch:
+    """Return the batch that was `packed`; one that was not stays as it is."""
+    return _changed(batch, _unpacked)
+
+
+def _changed(batch: Batch, change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Batch:
+    return replace(batch, tensors={name: change(values) for name, values in batch.tensors.items()})
+
+
+def _packed(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if values.dtype is not _OBJECT or len(values) < 2:
+        return values
+    try:
+        text = _ZERO.join(values.tolist())
+        if text.count(_ZERO) == len(values) - 1:
+            return np.frombuffer(text.encode(), np.uint8)
+    except (TypeError, UnicodeEncodeError):  # None among them, or half a character
+        pass
+    return values
+
+
+def _unpacked(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if values.dtype != np.uint8:  # which no column's values are
+        return values
+    return np.array(values.tobytes().decode().split(_ZERO), _OBJECT)
 
 
 def _joined(group: Sequence[Batch]) -> Batch:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from raymm.artifacts import Column, Schema
+from raymm.artifacts import Column, OneRow, Schema
 from raymm.errors import InputError, ServingError, TooLarge
 from raymm.serving.blocks import blocks
 from raymm.serving.columns import Misfit, moment_of, reader, shown
@@ -110,6 +110,7 @@ class RecordReader:
         self._readers = tuple((column.name, reader(column)) for column in schema.features)
         self._names = tuple(column.name for column in schema.features)
         self._blocks = blocks(schema.features)
+        self._layout = tuple(block.names for block in self._blocks)
         self._known = frozenset(column.name for column in schema.columns) | {schema.target}
 
     def records(self, body: Any, max_rows: int) -> list[dict[str, Any]]:
@@ -163,9 +164,14 @@ class RecordReader:
             if not known.issuperset(record):
                 self._unknown(row, next(key for key in record if key not in known))
         made: dict[str, npt.NDArray[Any]] = {}
+        parts = []
         for block in self._blocks:
-            made.update(block(records))
+            if (values := block.flat(records)) is not None:
+                parts.append(values)
+                made.update(block.cut(values))
         if len(made) == len(self._names):  # every column was as plain as most are
+            if len(records) == 1:
+                return OneRow(made, self._layout, tuple(parts))
             return {name: made[name] for name in self._names}
         for name, read in self._readers:
             if name in made:

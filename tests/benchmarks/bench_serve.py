@@ -198,13 +198,13 @@ class Beside:
         self.waiting.tell_row(version, seconds, tensors, prediction, key, body)
 
     def _send(self):
-        from raymm.monitoring.merging import merge
+        from raymm.monitoring.merging import merge, packed
 
         while True:
             time.sleep(1)
             taken, _ = self.waiting.take()
             said, self.said = self.said, []
-            pickle.dump((said, merge(taken)), self.pipe)
+            pickle.dump((said, [packed(one) for one in merge(taken)]), self.pipe)
             self.pipe.flush()
 
     def report(self):
@@ -213,6 +213,7 @@ class Beside:
 
 def observe(folder):
     """Be the process that `Beside` tells, until it ends."""
+    from raymm.monitoring.merging import unpacked
     from raymm.monitoring.observer import Observer, give_way
     from raymm.sections import MonitoringConfig
 
@@ -225,7 +226,7 @@ def observe(folder):
             for version, made, about, champion in said:
                 observer.watch(version, made, champion=champion, target=about)
             if batches:
-                observer.tell(batches)
+                observer.tell([unpacked(one) for one in batches])
 
 
 def local_app(folder, watched):

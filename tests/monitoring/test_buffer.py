@@ -8,9 +8,10 @@ import threading
 import numpy as np
 import pytest
 
-from raymm.artifacts import Batch, Feedback
+from raymm.artifacts import Batch, Column, Feedback, OneRow, Schema
 from raymm.monitoring.buffer import _VERSIONS, LARGE, MOST_BYTES, MOST_ROWS, WAITING, Buffer
 from raymm.monitoring.merging import merge
+from raymm.serving.protocol import RecordReader
 
 
 def row(number: int, text: str = "a") -> tuple:
@@ -66,7 +67,7 @@ def test_rows_of_changing_columns_are_told_apart_and_little_is_remembered_of_the
     buffer, x = Buffer(), np.float32([1])
     for number in range(3 * _VERSIONS):
         buffer.tell_row(number, 0.1, {"x": x}, x, "a", 10)
-        assert len(buffer._alike) <= _VERSIONS
+        assert len(buffer._plain) <= _VERSIONS
     three = np.float32([[0.2, 0.3, 0.5]])
     for prediction in (x, three, x.astype(np.float64), x):
         buffer.tell_row(0, 0.1, {"y": x}, prediction, "b", 10)
@@ -74,6 +75,32 @@ def test_rows_of_changing_columns_are_told_apart_and_little_is_remembered_of_the
     taken = [(one.version, list(one.tensors), one.rows) for one in merge(buffer.take()[0])]
     first = [(number, ["x"], 1) for number in range(3 * _VERSIONS)]
     assert taken == [*first, (0, ["y"], 3), (0, ["y"], 1), (0, ["x", "y"], 1)]
+
+
+def test_rows_from_a_reader_are_what_was_sent_to_it() -> None:
+    columns = [Column(name=name, kind="number") for name in ("b", "a")]
+    columns += [Column(name=name, kind="category", categories=("u", "v")) for name in ("d", "c")]
+    read = RecordReader(Schema(columns=tuple(columns), task="regression", target="y"))
+    buffer, count = Buffer(), 2 * WAITING + 3
+    for number in range(count):
+        record = {"a": number, "b": -number, "c": str(number), "d": None if number % 7 else "u"}
+        tensors = read.tensors([record])
+        assert (type(tensors) is OneRow) == (number % 7 == 0)
+        buffer.tell_row(1, 0.1, tensors, np.float32([number]), str(number), 50)
+    taken = buffer.take()[0]
+    assert len(taken) == 5  # each time those that were cut and those with a null; of the last none
+    (batch,) = merge(taken)
+    rows = np.argsort(batch.predictions, kind="stable")
+    told = {name: values[rows].tolist() for name, values in batch.tensors.items()}
+    numbers = list(range(count))
+    assert told == {
+        "a": numbers,
+        "b": [-number for number in numbers],
+        "c": [str(number) for number in numbers],
+        "d": ["" if number % 7 else "u" for number in numbers],
+    }
+    assert [batch.ids[row] for row in rows] == [str(number) for number in numbers]
+    assert all(values.flags.c_contiguous for values in batch.tensors.values())
 
 
 def test_labels_are_bounded_too() -> None:

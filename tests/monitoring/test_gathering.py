@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raymm.artifacts import NO_TIME, Batch
+from raymm.artifacts import NO_TIME, Batch, OneRow
 from raymm.monitoring.gathering import Alike, Gathering
 from raymm.monitoring.merging import TOGETHER, merge, size
 
@@ -98,22 +98,30 @@ def test_what_has_no_room_is_not_taken_in():
         assert (taken.rows, taken.tensors["c"].tolist()) == (rows, ["x" * 1000] * rows)
 
 
+def kept_of(alike, batch, *, cut):
+    texts = len(batch.tensors["c"][0].encode())
+    kept = [one.item() for one in batch.tensors.values()]
+    if cut:
+        kept = tuple(np.concatenate([batch.tensors[n] for n in names]) for names in LAYOUT)
+    return alike, batch.seconds, kept, batch.predictions.tobytes(), batch.ids[0], texts
+
+
+LAYOUT = (("x",), ("t",), ("c",))
+
+
 @pytest.mark.slow
-@given(batches())
-def test_rows_of_which_only_values_are_kept_are_what_their_batches_are(told):
+@given(batches(), st.booleans())
+def test_rows_of_which_little_is_kept_are_what_their_batches_are(told, cut):
     alone, kept = Gathering(), Gathering()
-    singles = [one for one in told * 8 if one.rows == 1 and one.ids]
     kinds: dict[int, Alike] = {}
     rows: dict[int, list] = {}
-    for batch in singles:
+    for batch in (one for one in told * 8 if one.rows == 1 and one.ids):
         alone.add(batch)
-        made = Alike(batch.version, batch.tensors, batch.predictions)
+        tensors = OneRow(batch.tensors, LAYOUT, ()) if cut else batch.tensors
+        made = Alike(batch.version, tensors, batch.predictions)
         alike = kinds.setdefault(batch.version, made)
-        texts = len(batch.tensors["c"][0].encode())
-        values = [one.item() for one in batch.tensors.values()]
-        row = (
-            alike, batch.seconds, values, batch.predictions.tobytes(), batch.ids[0], texts
-        )  # fmt: skip
+        assert alike.holds(tensors)
+        row = kept_of(alike, batch, cut=cut)
         assert alike.size([row]) >= size(batch)
         rows.setdefault(batch.version, []).append(row)
     for version, found in rows.items():
@@ -128,6 +136,20 @@ def test_rows_of_which_only_values_are_kept_are_what_their_batches_are(told):
         for name, values in left.tensors.items():
             np.testing.assert_array_equal(values, right.tensors[name])
             assert values.dtype == right.tensors[name].dtype
+
+
+def test_rows_of_other_columns_or_of_another_reader_are_not_alike():
+    x = np.zeros(1, np.float32)
+    plain, layout = Alike(1, {"x": x, "y": x}, x), (("x", "y"),)
+    assert plain.holds({"x": x, "y": x})
+    assert not plain.holds({"y": x, "x": x})
+    assert not plain.holds({"x": x})
+    row = OneRow({"x": x, "y": x}, layout, (np.zeros(2, np.float32),))
+    cut = Alike(1, row, x)
+    assert cut.holds(row)
+    assert not plain.holds(row)
+    assert not cut.holds({"x": x, "y": x})
+    assert not cut.holds(OneRow(row, (("y", "x"),), row.parts))
 
 
 def test_rows_put_together_keep_their_place():

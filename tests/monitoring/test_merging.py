@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from raymm.artifacts import Batch, ColumnStatistics, Feedback, Statistics
-from raymm.monitoring.merging import EACH, merge, size
+from raymm.monitoring.merging import EACH, merge, packed, size, unpacked
 from raymm.plugins import monitors
 from raymm.sections import MonitoringConfig
 
@@ -111,3 +113,44 @@ def test_sizes_are_of_arrays_texts_and_ids() -> None:
     assert size(batch) == 3 * (8 + 4 + 8) + 1002 + 120 + 7 * EACH
     assert size(Feedback(ids=("ab",), labels=("word",))) == 6 + 2 * EACH
     assert size(Feedback(ids=("ab",), labels=(1,))) == 2 + 2 * EACH
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [],
+        ["a"],
+        ["a", "b"],
+        ["", ""],
+        ["", "Zürich", "x" * 1000, "東京", ""],
+        ["a\0b", "c"],
+        ["\0", "", "\0"],
+        ["\ud800", "b"],
+        ["a", None, "b"],
+    ],
+)
+def test_what_is_packed_for_the_way_is_the_same_behind_it(texts):
+    numbers = np.arange(len(texts), dtype=np.float32)
+    times = np.arange(len(texts), dtype=np.int64)
+    batch = Batch(
+        rows=len(texts),
+        version=1,
+        seconds=0.1,
+        tensors={"c": np.array(texts, object), "x": numbers, "t": times},
+        predictions=numbers,
+        ids=tuple(map(str, texts)),
+    )
+    sent = pickle.loads(pickle.dumps(packed(batch)))
+    again = unpacked(sent)
+    assert again.tensors["c"].tolist() == texts
+    assert {n: v.dtype for n, v in again.tensors.items()} == {
+        n: v.dtype for n, v in batch.tensors.items()
+    }
+    assert again.tensors["x"].tolist() == numbers.tolist()
+    assert (again.ids, again.rows, list(again.tensors)) == (batch.ids, batch.rows, ["c", "x", "t"])
+    assert unpacked(batch).tensors["c"].tolist() == texts
+
+
+def test_many_texts_are_sent_as_one():
+    batch = Batch(rows=3, version=1, seconds=0.1, tensors={"c": np.array(list("abc"), object)})
+    assert packed(batch).tensors["c"].tobytes() == b"a\0b\0c"
