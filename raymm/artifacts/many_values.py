@@ -62,6 +62,8 @@ class ManyValues:
                 f'what is kept of the values of "{self.name}" must be {CELLS} cells and three '
                 "numbers, counts of at least 0 all of them"
             )
+        if type(self.members) is not str:
+            raise ValueError(f'the filter of the values of "{self.name}" must be text')
         base64.b64decode(self.members, validate=True)
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ MOST_ROWS = 200_000
 MOST_BYTES = 64 << 20
 """Of both together; as much again may be on its way."""
 WAITING, LARGE = 256, 1 << 20
-"""Answers to a row that wait to be gathered, and the bytes of their requests, at most. To gather
-256 takes 0.3 ms, in which nothing is answered; fewer cost more each, and are the slowest of more
-requests than one in a hundred."""
+"""Answers to a row that wait to be gathered, and the bytes of their texts, at most. To gather 256
+takes 0.3 ms, in which nothing is answered. Fewer at a time cost more each, and of 64 the request
+that gathers would be among the slowest hundredth."""
 _ITEM = np.ndarray.item
 _VERSIONS = 8
 """Of which it is remembered what their answers have in common."""
@@ -77,11 +78,15 @@ class Buffer:
         if (
             alike is None
             or alike.shape != prediction.shape
-            or alike.dtype is not prediction.dtype
+            or alike.dtype != prediction.dtype
             or not alike.holds(tensors)
         ):
             alike = _remembered(known, Alike(version, tensors, prediction))
-        kept = tensors.parts if type(tensors) is OneRow else [*map(_ITEM, tensors.values())]
+        if type(tensors) is OneRow:
+            kept: Sequence[Any] = tensors.parts  # of JSON, which is longer than its texts
+        else:
+            kept = [*map(_ITEM, tensors.values())]
+            body = max(body, sum(len(value) for value in kept if type(value) is str))
         waiting = self._waiting
         waiting.append((alike, seconds, kept, prediction.tobytes(), key, body))
         self._waiting_bytes += body
@@ -117,16 +122,27 @@ class Buffer:
             alike = rows[0][0]
             together = [row for row in rows if row[0] is alike]
             rows = [row for row in rows if row[0] is not alike]
-            more = alike.size(together)
-            while together and (
-                self.rows + len(together) > MOST_ROWS or self._bytes + more > MOST_BYTES
+            if self.rows + len(together) > MOST_ROWS or (
+                self._bytes + alike.size(together) > MOST_BYTES
             ):
-                more -= alike.size([together.pop()])
-                self.dropped += 1
+                together = self._fitting(alike, together)
             if together:
                 self.rows += len(together)
-                self._bytes += more
+                self._bytes += alike.size(together)
                 self._gathering.put(alike.batch(together))
+
+    def _fitting(self, alike: Alike, rows: Sequence[Row]) -> list[Row]:
+        """Return those of some rows for which there is room, and count the others as dropped."""
+        taken: list[Row] = []
+        more = 0
+        for row in rows:
+            size = alike.size([row])
+            if self.rows + len(taken) < MOST_ROWS and self._bytes + more + size <= MOST_BYTES:
+                taken.append(row)
+                more += size
+            else:
+                self.dropped += 1
+        return taken
 
     def _count(self, rows: int, more: int) -> None:
         if more:

@@ -59,8 +59,13 @@ class Gathering:
     def put(self, batch: Batch) -> None:
         """Take in rows that were put together already, after all that came before them."""
         self._join_singles()
-        self._close()
-        self._blocks.append(batch)
+        few = batch.rows < TOGETHER
+        if few:
+            self._fresh.append(batch)
+        if not few or len(self._fresh) >= TOGETHER:
+            self._close()
+        if not few:
+            self._blocks.append(batch)
 
     def take(self) -> list[Batch]:
         """Hand over what waits, to be merged, and wait anew with nothing."""
@@ -85,8 +90,8 @@ class Gathering:
 
     def _join_singles(self) -> None:
         if self._single:
-            self._fresh += [singles.joined() for singles in self._singles.values()]
-            self._singles, self._single = {}, 0
+            waiting, self._singles, self._single = self._singles, {}, 0
+            self._fresh += [singles.joined() for singles in waiting.values()]
 
     def _close(self) -> None:
         """Make blocks of what is fresh."""
@@ -137,7 +142,7 @@ class Alike:
     def size(self, rows: Sequence[Row]) -> int:
         """Return how many bytes answers take: at least what `size` tells of their batches.
 
-        Their texts take no more than the bodies of the requests, which held them all.
+        Their texts take no more than is told of the bodies that held them.
         """
         return sum(len(row[4]) + row[5] for row in rows) + self._fixed * len(rows)
 
@@ -164,13 +169,13 @@ class Alike:
         for names, parts in zip(self.layout, columns, strict=True):
             values = np.concatenate(parts).reshape(len(kept), len(names))
             made.update(zip(names, np.ascontiguousarray(values.T), strict=True))
-        return made
+        return {name: made[name] for name in self.names}
 
 
 Row = tuple[Alike, float, Sequence[Any], bytes, str, int]
 """An answer to one row: what it has in common with others, the seconds it took, its parts or its
-values in the order of the columns, its prediction's bytes, its id, and the bytes of its request's
-body."""
+values in the order of the columns, its prediction's bytes, its id, and what its texts take at
+most, in bytes."""
 
 
 class _Singles:
@@ -199,7 +204,7 @@ class _Singles:
 
     def add(self, batch: Batch, room: float) -> int:
         """Take in a request, as `Gathering.add` does."""
-        values = [*map(_ITEM, batch.tensors.values())]
+        values = [batch.tensors[name].item() for name, _ in self._arrays]
         more: int = self._fixed + batch.predictions.nbytes
         for place in self._texts:
             more += len(values[place] or "")

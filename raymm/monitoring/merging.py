@@ -49,7 +49,7 @@ def kind_of(batch: Batch) -> Kind:
     return (
         batch.version,
         batch.error,
-        tuple(sorted(batch.tensors)),
+        tuple(batch.tensors),
         batch.predictions.shape[1:],
         bool(batch.ids),
     )

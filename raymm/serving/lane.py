@@ -10,9 +10,9 @@ out has no use in raymm: the request's context for calls to other deployments, t
 (none is set).
 
 Serve hands each latency to two histograms of Ray's one by one, and Ray's agent on each node does so
-again: 30 µs of processor time for a request that takes 160. Beyond `ALL` answers a second only one
-of `EACH`, drawn at random, is told to the histograms; counts, errors and the longest time stay
-exact. `/metrics` tells the times of all.
+again: 40 µs of processor time for a request that takes 160. Of a second's answers the first `ALL`
+are told to the histograms, and of the others one of `EACH`, drawn at random; the counters of
+requests and errors and the longest time stay exact. `/metrics` tells the times of all.
 
 A lane is made of attributes of Serve's replica that are not its public interface. Where one is
 missing, or Serve is set up in a way that needs the rest, there is no lane and Serve answers

@@ -170,9 +170,8 @@ class RecordReader:
                 parts.append(values)
                 made.update(block.cut(values))
         if len(made) == len(self._names):  # every column was as plain as most are
-            if len(records) == 1:
-                return OneRow(made, self._layout, tuple(parts))
-            return {name: made[name] for name in self._names}
+            ordered = {name: made[name] for name in self._names}
+            return OneRow(ordered, self._layout, tuple(parts)) if len(records) == 1 else ordered
         for name, read in self._readers:
             if name in made:
                 continue

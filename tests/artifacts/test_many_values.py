@@ -74,5 +74,5 @@ def test_cells_share_values_evenly() -> None:
 def test_what_is_no_count_or_no_filter_is_refused(change: dict[str, object]) -> None:
     record = as_record(kept(["a", "b"]))
     assert from_record(ManyValues, record) == kept(["a", "b"])
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises(ValueError):  # noqa: PT011  (base64 has its own words)
         from_record(ManyValues, {**record, **change})

@@ -10,7 +10,7 @@ import pytest
 
 from raymm.artifacts import Batch, Column, Feedback, OneRow, Schema
 from raymm.monitoring.buffer import _VERSIONS, LARGE, MOST_BYTES, MOST_ROWS, WAITING, Buffer
-from raymm.monitoring.merging import merge
+from raymm.monitoring.merging import TOGETHER, merge
 from raymm.serving.protocol import RecordReader
 
 
@@ -101,6 +101,53 @@ def test_rows_from_a_reader_are_what_was_sent_to_it() -> None:
     }
     assert [batch.ids[row] for row in rows] == [str(number) for number in numbers]
     assert all(values.flags.c_contiguous for values in batch.tensors.values())
+
+
+def test_rows_of_two_orders_of_columns_stay_in_their_columns() -> None:
+    def one(name: str, **tensors: object) -> Batch:
+        kinds = {"c": object, "x": np.float32, "z": np.float32}
+        made = {key: np.array([value], kinds[key]) for key, value in tensors.items()}
+        answer = np.float32([0])
+        return Batch(rows=1, version=1, seconds=0.1, tensors=made, predictions=answer, ids=(name,))
+
+    buffer = Buffer()
+    for batch in (one("a", c="u", x=1, z=2), one("b", x=0, z=3, c="v"), one("c", c="w", z=4, x=5)):
+        buffer.tell(batch)
+        buffer.tell_row(1, 0.1, batch.tensors, batch.predictions, "again", 10)
+    told = {}
+    for batch in merge(buffer.take()[0]):
+        for row, name in enumerate(batch.ids):
+            values = {key: batch.tensors[key][row] for key in ("c", "x", "z")}
+            told.setdefault(tuple(values.values()), []).append(name)
+    assert told == {
+        ("u", 1, 2): ["a", "again"], ("v", 0, 3): ["b", "again"], ("w", 5, 4): ["c", "again"]
+    }  # fmt: skip
+    assert buffer.take() == ([], [])
+
+
+def test_texts_that_were_longer_than_their_request_are_counted() -> None:
+    buffer = Buffer()
+    for number in range(3):
+        buffer.tell_row(*row(number, "x" * (MOST_BYTES // 2)), 100)
+    assert (buffer.rows, buffer.dropped) == (1, 2)
+
+
+def test_a_row_for_which_there_is_no_room_drops_no_other() -> None:
+    buffer = Buffer()
+    for number in range(WAITING):
+        buffer.tell_row(*row(2 * number, "x" * (MOST_BYTES + 1) if number == 3 else "x"), 0)
+    taken = merge(buffer.take()[0])
+    assert (sum(batch.rows for batch in taken), buffer.dropped) == (WAITING - 1, 1)
+
+
+def test_of_mixed_requests_few_are_gathered_together() -> None:
+    buffer = Buffer()
+    for number in range(2 * TOGETHER):
+        buffer.tell_row(*row(2 * number), 10)
+        buffer.tell(Batch(rows=0, version=1, seconds=0.2, error="InputError"))
+    taken = buffer.take()[0]
+    assert len(taken) <= TOGETHER + 8  # blocks, and what is fresh
+    assert sum(batch.rows for batch in taken) == 2 * TOGETHER
 
 
 def test_labels_are_bounded_too() -> None:
