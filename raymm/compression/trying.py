@@ -199,9 +199,9 @@ def _sizes(
             plan.leave_out(joined, parameters, f"{which} surely loses too much")
             continue
         extra = 0.0 if before else one.foreseen(base.bundle, trained)
-        # The most promising one that needs no long preparation is tried, as a run that resumes from
-        # its trials may have no time left, and a finer one made on the way: no other may be good.
-        due = way.made(recipe) or (promising and before is None and not failed and not extra)
+        # The most promising one is tried as long as any time is left, and a finer one that was made
+        # on the way to it: nothing else may be good.
+        due = way.made(recipe) or (promising and before is None and not extra and not plan.over)
         if not plan.allows(name, recipe, extra, due=due):
             way.refuse()
             continue

@@ -178,3 +178,10 @@ def test_half_of_the_time_is_left_however_long_training_took(monkeypatch):
     assert late() == 20.0 * schedule.SURE
     now[0] = 103.0
     assert late() == 20.0 * schedule.SURE - 3
+    # It begins when it is asked first: until then the bundle is measured as it is.
+    waited = schedule.remaining(20.0, 90.0)
+    now[0] = 111.0
+    assert waited() == 20.0 * schedule.SURE
+    soon = schedule.remaining(20.0, 110.0)
+    now[0] = 112.0
+    assert soon() == 18.0
