@@ -32,6 +32,7 @@ from raymm.monitoring.copied import Away, Copied
 from raymm.monitoring.merging import merge, packed, unpacked
 from raymm.monitoring.observer import Observer, give_way
 from raymm.sections import MonitoringConfig
+from raymm.switching import switching
 
 NAMESPACE = "raymm"
 _log = logging.getLogger(__name__)
@@ -240,7 +241,7 @@ class ActorWatcher:
     """A replica's way to its model's monitor (see `raymm.artifacts.Watcher`).
 
     `tell` and `learn` put what they are given into a bounded buffer and return in microseconds. A
-    thread sends the buffer once a second, each time under a number that makes a repetition
+    thread sends the buffer twice a second, each time under a number that makes a repetition
     harmless, and fetches the report every few seconds. When the actor is away, batches and labels
     wait; when the buffer is full they are dropped and counted in the report.
 
@@ -252,7 +253,7 @@ class ActorWatcher:
         Seconds between sending, and between fetching the report.
     """
 
-    def __init__(self, name: str, *, period: float = 1.0, refresh: float = 3.0) -> None:
+    def __init__(self, name: str, *, period: float = 0.5, refresh: float = 3.0) -> None:
         self._name = name
         self._period = period
         self._refresh = refresh
@@ -350,11 +351,13 @@ class ActorWatcher:
             taken, learned = self._buffer.take()
             if taken or learned:
                 # Without the lock: requests tell meanwhile.
-                self._sending = ([packed(one) for one in merge(taken)], learned)
+                with switching:
+                    self._sending = ([packed(one) for one in merge(taken)], learned)
                 self._sequence += 1
         batches, feedback = self._sending
         if batches or feedback:
-            told = self._handle.tell.remote(batches, self._client, self._sequence, feedback)
+            with switching:
+                told = self._handle.tell.remote(batches, self._client, self._sequence, feedback)
             if ray.get(told, timeout=10) is None:
                 self._announcing.again()
                 return

@@ -6,7 +6,6 @@ It runs in a thread of its own under a time limit, so that one that hangs holds 
 from __future__ import annotations
 
 import hashlib
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,43 +19,14 @@ from raymm.artifacts import Schema, Statistics, Tensors
 from raymm.errors import BundleError
 from raymm.serving.protocol import RecordReader, example
 from raymm.serving.sources import Predictor, Served
+from raymm.switching import switching
 
 _ROWS = 16
 """Rows of the second prediction, after one of a single row."""
 _OFF = 1e-3
 """How far the probabilities of a row may be from 1 together."""
 
-_SWITCH_SECONDS = 2e-4
-
 Prepare = Callable[[str, int, bytes], Served]
-
-
-class _Switching:
-    """Threads take turns more often while anybody is inside.
-
-    Reading a bundle takes the interpreter's lock for long; requests get it back sooner so.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._usual = 0.0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._inside:
-                self._usual = sys.getswitchinterval()
-                sys.setswitchinterval(min(self._usual, _SWITCH_SECONDS))
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                sys.setswitchinterval(self._usual)
-
-
-_switching = _Switching()
 
 
 class Refused(BundleError):
@@ -101,7 +71,7 @@ def rehearsed(
             failure.append(error)
 
     thread = threading.Thread(target=work, name="raymm-rehearsal", daemon=True)
-    with _switching:
+    with switching:
         thread.start()
         thread.join(load_seconds)
     if failure:

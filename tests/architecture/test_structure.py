@@ -32,6 +32,7 @@ FOUNDATION = {
     "plugins",
     "artifacts",
     "errors",
+    "switching",
     "onnx_builder",
     "bootstrap",
 }

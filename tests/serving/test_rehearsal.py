@@ -91,16 +91,3 @@ def test_the_longer_of_two_times_counts(make_bundle, monkeypatch, times):
     taken = iter(times)
     monkeypatch.setattr(rehearsal, "_timed", lambda *_: next(taken))
     assert warmed("m", 1, bundle.sha256, Runner(bundle)).row_seconds == 0.9
-
-
-def test_two_that_overlap_leave_the_switch_interval_as_it_was():
-    import sys
-
-    usual = sys.getswitchinterval()
-    first, second = rehearsal._switching, rehearsal._switching
-    first.__enter__()
-    second.__enter__()
-    first.__exit__()
-    assert sys.getswitchinterval() == pytest.approx(min(usual, rehearsal._SWITCH_SECONDS))
-    second.__exit__()
-    assert sys.getswitchinterval() == pytest.approx(usual)
