@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from raymm.artifacts import Config
+from raymm.artifacts import Config, Schema
 from raymm.bundle.graph import to_graph
 from raymm.bundle.packed import Bundle
 from raymm.bundle.parity import adversarial, check
@@ -32,10 +32,14 @@ TREES = ((150, 16), (60, 16), (30, 8))
 """Rounds and leaves of students, the largest first."""
 UNITS = (32, 12)
 """Units of the hidden layer of students that are networks."""
+CLOSE = 1.5
+"""Two networks are too close for one between them where one has up to so many times the units."""
 SMALLER = 0.5
 """A student has at most this share of the teacher's nodes of trees, or of its weights."""
 LEAST_GRAPH = 20_000
 """Bytes of a graph without trees or networks from which on trees are tried."""
+LEAST_HELD = 1000
+"""Nodes or weights of a bundle from which on networks are tried: operators take their bytes too."""
 LEAST_ROWS = 200
 MOST_OUTPUTS = 100
 """Classes beyond which no student is tried: each round makes a tree for each."""
@@ -73,6 +77,13 @@ class Distill(Compressor):
             self._known = known = (bundle.graph, rows, lesson_of(bundle, rows))
         return bundle_of(bundle, student(bundle.schema, known[2], recipe, seed=rows.seed), rows)
 
+    def between(self, good: Config | None, bad: Config) -> Config | None:
+        """Return the network whose units are halfway, by their ratio; of trees there is none."""
+        most, least = (None if one is None else one.get("units") for one in (good, bad))
+        if not isinstance(most, int) or not isinstance(least, int) or most <= CLOSE * least:
+            return None
+        return {"units": round((most * least) ** 0.5)}
+
     def foreseen(self, bundle: Bundle, rows: Rows) -> float:
         """Return what training for out-of-fold labels takes, now and for the final bundle."""
         return 2 * rows.soft_seconds
@@ -81,8 +92,8 @@ class Distill(Compressor):
 def sizes(bundle: Bundle, rows: Rows) -> tuple[Config, ...]:
     """Return sizes of students, the largest first.
 
-    Trees where the graph has trees, or is large without being a network; networks where it has one
-    with a hidden layer.
+    Trees where the graph has trees, or is large without being a network; networks where it has
+    trees, or a network with a hidden layer.
     """
     outputs = max(1, len(bundle.schema.classes)) if len(bundle.schema.classes) != 2 else 1
     if len(rows.y) < LEAST_ROWS or outputs > MOST_OUTPUTS:
@@ -98,15 +109,22 @@ def sizes(bundle: Bundle, rows: Rows) -> tuple[Config, ...]:
         trees = rounds * outputs
         if trees <= MOST_TREES and trees * (2 * leaves - 1) <= SMALLER * count:
             found.append({"rounds": rounds, "leaves": leaves})
-    for units in UNITS:
-        weights = sum(one.size for one in deep)
-        inputs = sum(one.layers[0].matrix.shape[0] for one in deep)
-        if deep and units * (inputs + outputs) <= SMALLER * weights:
-            found.append({"units": units})
+    inputs = _inputs(bundle.schema)
+    if deep:
+        inputs = min(inputs, sum(one.layers[0].matrix.shape[0] for one in deep))
+    held = max(count if nodes else 0, sum(one.size for one in deep))
+    if held >= LEAST_HELD:
+        found += [{"units": one} for one in UNITS if one * (inputs + outputs) <= SMALLER * held]
     return tuple(found)
 
 
 _NODES = "nodes_nodeids"
+_FEATURES = {"number": 1, "boolean": 1, "datetime": 8, "category": 1, "text": 4096}
+
+
+def _inputs(schema: Schema) -> int:
+    """Return about how many features a network's student reads."""
+    return sum(_FEATURES[one.kind] + len(one.categories) for one in schema.features)
 
 
 def require_size(recipe: Config, rows: Rows) -> None:

@@ -182,6 +182,7 @@ def descended(
     link: str,
     *,
     masks: Sequence[npt.NDArray[np.bool_]] | None = None,
+    fastest: float = RATE,
 ) -> Network:
     """Train a network for `steps` steps of Adam, the rate falling as half a cosine.
 
@@ -195,6 +196,8 @@ def descended(
     link : str
         As in `Lesson`.
     masks : as in `finetune`
+    fastest : float
+        The rate of the first step.
 
     Returns
     -------
@@ -210,7 +213,7 @@ def descended(
         for step in range(total):
             read, target = batch()
             slopes = _slopes(student, weights, scaling(read), target, link)
-            rate = RATE * (1 + np.cos(np.pi * step / total)) / 2
+            rate = fastest * (1 + np.cos(np.pi * step / total)) / 2
             grown, grown_square = 1 - _FADE ** (step + 1), 1 - _FADE_SQUARED ** (step + 1)
             if masks is not None:
                 for slope, mask in zip(slopes[::2], masks, strict=True):

@@ -46,10 +46,10 @@ SMALLEST = 512
 MOST_ROWS = 5000
 """Rows that ranges are taken from, drawn by the seed."""
 MAPPINGS = ("rows", "batch")
-BITS = (16, 8, 6, 5)
-ENOUGH = 4096
-"""Weights from which on fewer than 8 bits are tried: of fewer they save less than a kB."""
-FEWEST = 5
+BITS = (16, 8, 6, 5, 4)
+ENOUGH = 1024
+"""Weights from which on fewer than 8 bits are tried: of fewer they save less than 100 bytes."""
+FEWEST = 4
 """Bits below which networks lose too much to be of use."""
 
 
@@ -206,11 +206,12 @@ def _sample(bundle: Bundle, network: Network, rows: Rows) -> Floats32:
 
 def _put(model: Any, network: Network, made: Any) -> None:
     """Put a network's own graph in its place, under names that nothing else there has."""
-    prefix = fresh(model.graph, network.result)
-    kept = {network.source, network.result, ""}
+    prefix = fresh(model.graph, "q")
+    names = {name: name for name in (network.source, network.result, "")}
 
     def named(name: str) -> str:
-        return name if name in kept else f"{prefix}{name}"
+        # Those of onnxruntime are long, and of a small network take more bytes than its biases.
+        return names.setdefault(name, f"{prefix}{len(names):x}")
 
     for node in made.graph.node:
         node.name = ""

@@ -16,7 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.compression.network import Floats32, Layer, Network, activated
+from raymm.features.digits import shortened
 
+DIGITS = 8
+"""Significant binary digits of scales and biases."""
 RIDGE = 1e-3
 """Of the mean variance, added to the diagonal of the covariances."""
 MOST_SOLVED = 2048
@@ -53,7 +56,7 @@ def rounded(network: Network, x: Floats32, bits: int) -> tuple[Network, tuple[Wh
         made = _whole(layer.matrix, read, 2 ** (bits - 1) - 1)
         matrix = made.numbers * made.scales
         lost = read.mean(axis=0, dtype=np.float64) @ (layer.matrix.astype(np.float64) - matrix)
-        layers.append(Layer(matrix=matrix, bias=(layer.bias + lost).astype(np.float32)))
+        layers.append(Layer(matrix=matrix, bias=shortened(layer.bias + lost, DIGITS)))
         held.append(made)
         read = read @ matrix + layers[-1].bias
         if number < len(network.activations):
@@ -62,7 +65,7 @@ def rounded(network: Network, x: Floats32, bits: int) -> tuple[Network, tuple[Wh
 
 
 def _whole(matrix: Floats32, x: npt.NDArray[Any], top: int) -> Whole:
-    scales = np.abs(matrix).max(axis=0) / np.float32(top)
+    scales = shortened(np.abs(matrix).max(axis=0) / top, DIGITS)
     scales[scales == 0] = 1
     left = matrix / scales.astype(np.float64)
     if len(matrix) > MOST_SOLVED:

@@ -193,8 +193,7 @@ def _sizes(
     while way.recipes:
         recipe = way.recipes.pop(0)
         joined, parameters = joined_recipe(base.candidate, name, recipe)
-        hopeless = before is not None and judge.hopeless(before.candidate)
-        if before is not None and plan.bounded and hopeless and not way.sought:
+        if before and plan.bounded and not way.sought and _passed_over(before, parameters, judge):
             which = told(name, before.candidate.parameters)
             plan.leave_out(joined, parameters, f"{which} surely loses too much")
             continue
@@ -228,6 +227,12 @@ def _sizes(
     for other in way.finer:
         why = "coarser ones come first, and found no time"
         plan.leave_out(*joined_recipe(base.candidate, name, other), why)
+
+
+def _passed_over(before: Form, parameters: Config, judge: Judge) -> bool:
+    """Whether the form before surely loses too much, and so a smaller one of its kind does."""
+    alike = before.candidate.parameters.keys() == parameters.keys()
+    return alike and judge.hopeless(before.candidate)
 
 
 def forms_of(

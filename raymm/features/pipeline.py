@@ -16,11 +16,19 @@ from raymm.errors import DataError
 from raymm.features.combination import Combination
 from raymm.features.date_gap import DateGap, date_pairs
 from raymm.features.ordinal_category import rare_below
+from raymm.features.scaled_numbers import ScaledNumbers, suitable
 from raymm.features.target_category import suits
 from raymm.features.transform import Transform
 from raymm.onnx_builder import GraphBuilder
 from raymm.plugins import transforms
 
+_DENSE: Mapping[Kind, str] = {
+    "number": "scaled_number",
+    "boolean": "scaled_number",
+    "category": "onehot_category",
+    "datetime": "scaled_datetime",
+    "text": "scaled_text",
+}
 TRANSFORMS: Mapping[Encoding, Mapping[Kind, str]] = {
     "ordinal": {
         "number": "number",
@@ -29,19 +37,15 @@ TRANSFORMS: Mapping[Encoding, Mapping[Kind, str]] = {
         "datetime": "datetime",
         "text": "text",
     },
-    "dense": {
-        "number": "scaled_number",
-        "boolean": "scaled_number",
-        "category": "onehot_category",
-        "datetime": "scaled_datetime",
-        "text": "scaled_text",
-    },
+    "dense": _DENSE,
+    "compact": _DENSE,
 }
-"""Which transform serves which kind of column in each encoding."""
+"""Which transform serves which kind of column in each encoding; see also `ScaledNumbers`."""
 
 MANY_LEVELS: Mapping[Encoding, str] = {
     "ordinal": "target_category",
     "dense": "scaled_target_category",
+    "compact": "scaled_target_category",
 }
 """Which transform serves categories of many levels with few rows each."""
 
@@ -86,7 +90,7 @@ class Features:
     def sources(self) -> tuple[tuple[str, ...], ...]:
         """The raw columns that each feature is made of, length d."""
         pairs = zip(self.transforms, self.kept, strict=True)
-        return tuple(part.sources for part, kept in pairs for _ in kept)
+        return tuple(part.origins[place] for part, kept in pairs for place in kept.tolist())
 
     def credited(
         self, contributions: npt.NDArray[np.float64]
@@ -171,7 +175,7 @@ def fit_features(
     y : int64 or float64, shape (n,)
         Their class codes or values.
     schema : Schema
-    encoding : "ordinal" or "dense"
+    encoding : "ordinal", "dense" or "compact"
         What the model family takes.
     crossed : bool
         Whether the model will learn from `Features.training` rather than from what `transform`
@@ -237,7 +241,7 @@ def fit_training(
         part.fold = fold
         part.fit(values, y)
         made = part.training(values, y)
-        varying = _varying(made, most)
+        varying = _varying(made, most * len(part.sources))
         if varying.size:
             fitted.append(part)
             kept.append(varying)
@@ -293,7 +297,12 @@ def _parts(
 
     Dates whose difference does not vary are left out.
     """
+    beside = suitable(schema.features, tensors) if encoding == "compact" else ()
+    if beside:
+        yield ScaledNumbers(beside)
     for column in schema.features:
+        if column in beside:
+            continue
         many = column.kind == "category" and column.name in crowded
         name = MANY_LEVELS[encoding] if many else TRANSFORMS[encoding][column.kind]
         yield transforms.get(name)(column)
@@ -332,7 +341,7 @@ def _describe(
         kept=tuple(kept),
         names=names,
         safe_names=safe_names(names),
-        columns=tuple(part.column.name for part, _ in pairs),
+        columns=tuple(part.origins[place][0] for part, place in pairs),
         nominal=tuple((place, size) for place, size in enumerate(levels) if size),
     )
 

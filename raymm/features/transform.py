@@ -33,6 +33,11 @@ class Transform(ABC):
         """The raw columns that the features are made of."""
         return (self.column.name,)
 
+    @property
+    def origins(self) -> tuple[tuple[str, ...], ...]:
+        """The raw columns that each feature is made of: `sources`, where it has none of its own."""
+        return (self.sources,) * len(self.names)
+
     def take(self, tensors: Tensors) -> npt.NDArray[Any]:
         """Return the ``values`` that the other methods are given, shape (n,): the column's own."""
         return tensors[self.column.name]

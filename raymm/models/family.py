@@ -64,7 +64,8 @@ class Family(ABC):
 
     name: ClassVar[str]
     encoding: ClassVar[Encoding]
-    """"ordinal": missing is NaN, categories are whole numbers; "dense": no NaN, scaled, one-hot."""
+    """"ordinal": missing is NaN, categories are whole numbers; "dense": no NaN, scaled, one-hot;
+    "compact": as dense, with numbers scaled side by side where that suits them, in few bytes."""
     order: ClassVar[int] = 100
     """Families with a smaller number have their `portfolio` tried first: cheap and strong ones."""
     sparse: ClassVar[bool] = False

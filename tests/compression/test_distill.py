@@ -46,13 +46,42 @@ def test_sizes_fall_and_are_smaller_than_the_teacher(dataset, trained):
     large, _ = trained(data, rounds=300)
     found = sizes(large, rows)
     assert found
-    nodes = [one["rounds"] * (2 * one["leaves"] - 1) for one in found]
+    trees = [one for one in found if "rounds" in one]
+    assert found[: len(trees)] == tuple(trees)
+    nodes = [one["rounds"] * (2 * one["leaves"] - 1) for one in trees]
     assert nodes == sorted(nodes, reverse=True)
+    units = [one["units"] for one in found[len(trees) :]]
+    assert units == sorted(units, reverse=True)
     assert sizes(trained(data, rounds=2)[0], rows) == ()
     net, _ = trained(data, family="mlp", rounds=2)
     assert {tuple(one) for one in sizes(net, rows)} <= {("units",)}
     few = replace(rows, y=rows.y[:10])
     assert sizes(large, few) == ()
+
+
+def test_networks_that_would_read_as_many_weights_as_there_are_nodes_are_not_tried(
+    dataset, trained
+):
+    data = dataset("multiclass")
+    large, _ = trained(data, rounds=300)
+    assert any("units" in one for one in sizes(large, rows_of(data)))
+    names = tuple(f"level {number}" for number in range(5000))
+    wide = tuple(
+        replace(one, kind="category", categories=names) if one.role == "feature" else one
+        for one in large.schema.columns
+    )
+    found = sizes(replace(large, schema=replace(large.schema, columns=wide)), rows_of(data))
+    assert found
+    assert not any("units" in one for one in found)
+
+
+def test_between_two_networks_lies_one_and_none_between_trees():
+    between = Distill().between
+    assert between({"units": 32}, {"units": 12}) == {"units": 20}
+    assert between({"units": 16}, {"units": 12}) is None
+    assert between({"rounds": 20, "leaves": 16}, {"units": 12}) is None
+    assert between({"units": 32}, {"rounds": 20, "leaves": 16}) is None
+    assert between(None, {"units": 12}) is None
 
 
 @pytest.mark.parametrize(

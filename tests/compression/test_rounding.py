@@ -8,6 +8,7 @@ import pytest
 from raymm.compression import rounding
 from raymm.compression.network import Layer, Network
 from raymm.compression.rounding import rounded
+from raymm.features.digits import shortened
 
 
 @pytest.fixture
@@ -27,6 +28,13 @@ def case():
 
 def error(network, other, x):
     return float(np.square(network.hidden(x)[-1] - other.hidden(x)[-1]).mean())
+
+
+def test_scales_and_biases_have_few_digits(case):
+    network, x = case
+    made, matrices = rounded(network, x, 6)
+    for values in (*(one.scales for one in matrices), *(one.bias for one in made.layers)):
+        np.testing.assert_array_equal(shortened(values, rounding.DIGITS), values)
 
 
 @pytest.mark.parametrize("bits", [2, 5, 8])

@@ -3,10 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from raymm.compression import students
 from raymm.compression.compressor import Rows
 from raymm.compression.students import student
 from raymm.compression.teaching import labels_alone, lesson_of
 from raymm.evaluation.metrics import metric_for
+from raymm.models.family import Fitting
+from raymm.models.heads import Head
 
 SIZES = ({"rounds": 20, "leaves": 6}, {"units": 8})
 TASKS = ("binary", "multiclass", "regression")
@@ -47,3 +50,29 @@ def test_soft_labels_are_what_a_student_comes_near_to(dataset, trained, size):
     )
     said = student(data.schema, flat, size, seed=0).predict(rows.tensors)
     assert np.abs(said - 1 / 3).max() < 0.05
+
+
+@pytest.mark.slow
+def test_a_network_learns_with_noise_where_that_is_better_on_rows_it_was_not_trained_on(
+    monkeypatch,
+):
+    """A label that most of many columns tell gains by noise; one by an exact place does not."""
+    generator = np.random.default_rng(0)
+    drawn = []
+    trained = students._trained
+
+    def noted(x, wanted, link, how, seed):
+        drawn.append(how[1])
+        return trained(x, wanted, link, how, seed)
+
+    monkeypatch.setattr(students, "_trained", noted)
+    head = Head.fit(Fitting(task="binary", classes=2, seed=0), np.arange(2))
+    chosen = {}
+    for name, rows, columns in (("vague", 240, 60), ("exact", 3000, 2)):
+        x = generator.normal(size=(rows, columns)).astype(np.float32)
+        signal = x.sum(axis=1) + 4 * generator.normal(size=rows) if name == "vague" else x[:, 0]
+        y = signal > 0 if name == "vague" else np.abs(signal % 1 - 0.5) < 0.25
+        students._network(x, y[:, None].astype(np.float64), head, 16, rows, 0)
+        chosen[name] = drawn[-1]
+    assert drawn[:2] == list(students.NOISES)
+    assert chosen == {"vague": max(students.NOISES), "exact": 0.0}
