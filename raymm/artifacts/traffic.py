@@ -23,6 +23,7 @@ class Batch:
     ``version`` is the number of the version that answered. Where several requests were put
     together, ``merged`` holds the seconds of each and ``seconds`` their sum. ``ids`` names each
     row's prediction, so that its true label can be told later; empty where nobody may tell.
+    ``thinned`` says that the rows had values, which are not told as too many came at a time.
     """
 
     rows: int
@@ -33,6 +34,7 @@ class Batch:
     error: str = ""
     merged: tuple[float, ...] = ()
     ids: tuple[str, ...] = ()
+    thinned: bool = False
 
 
 class OneRow(dict[str, npt.NDArray[Any]]):

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from raymm.compression.network import Floats32, Layer, Network, activated
 from raymm.features.digits import shortened
 
-DIGITS = 8
+DIGITS = 10
 """Significant binary digits of scales and biases."""
 RIDGE = 1e-3
 """Of the mean variance, added to the diagonal of the covariances."""

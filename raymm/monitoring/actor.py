@@ -29,7 +29,7 @@ from raymm.errors import ConfigError, NotFound, RegistryError, ServingError
 from raymm.monitoring.announcing import Announced, Announcing
 from raymm.monitoring.buffer import Buffer
 from raymm.monitoring.copied import Away, Copied
-from raymm.monitoring.merging import merge, packed, unpacked
+from raymm.monitoring.merging import Parcel, merge, packed, unpacked
 from raymm.monitoring.observer import Observer, give_way
 from raymm.sections import MonitoringConfig
 from raymm.switching import switching
@@ -113,7 +113,7 @@ class MonitorActor:
 
     def tell(
         self,
-        batches: Sequence[Batch],
+        batches: Sequence[Batch | Parcel],
         client: str = "",
         sequence: int = 0,
         feedback: Sequence[Feedback] = (),
@@ -260,7 +260,7 @@ class ActorWatcher:
         self._client = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._buffer = Buffer()
-        self._sending: tuple[list[Batch], list[Feedback]] = ([], [])
+        self._sending: tuple[list[Batch | Parcel], list[Feedback]] = ([], [])
         self._sequence = 0
         self._told: set[int] = set()
         self._announcing = Announcing()

@@ -156,8 +156,8 @@ class Drift(Monitor):
         self._saved = 0.0
 
     def update(self, batch: Batch) -> None:
-        """Count the rows of one batch, look by look; failed requests are passed over."""
-        if batch.error or not (batch.tensors or len(batch.predictions)):
+        """Count the rows of one batch, look by look; failed and thinned ones are passed over."""
+        if batch.error or batch.thinned or not (batch.tensors or len(batch.predictions)):
             return
         start = 0
         while start < batch.rows:

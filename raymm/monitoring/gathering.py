@@ -146,18 +146,25 @@ class Alike:
         """
         return sum(len(row[4]) + row[5] for row in rows) + self._fixed * len(rows)
 
-    def batch(self, rows: Sequence[Row]) -> Batch:
-        """Return answers, at least one, as one batch."""
+    def batches(self, rows: Sequence[Row]) -> list[Batch]:
+        """Return answers as one batch, or two: those of which the values are told come first."""
+        whole = [row for row in rows if row[2] is not None]
+        thin = rows if not whole else [row for row in rows if row[2] is None]
+        return [self._batch(some) for some in (whole, thin) if some]
+
+    def _batch(self, rows: Sequence[Row]) -> Batch:
         _, seconds, kept, predictions, ids, _ = zip(*rows, strict=True)
         shape = len(rows), *self.shape[1:]
+        thinned = kept[0] is None
         return Batch(
             rows=len(rows),
             version=self.version,
             seconds=sum(seconds),
-            tensors=self._tensors(kept),
+            tensors={} if thinned else self._tensors(kept),
             predictions=np.frombuffer(b"".join(predictions), self.dtype).reshape(shape),
             merged=seconds if len(rows) > 1 else (),
             ids=ids,
+            thinned=thinned,
         )
 
     def _tensors(self, kept: Sequence[Sequence[Any]]) -> Tensors:
@@ -172,10 +179,10 @@ class Alike:
         return {name: made[name] for name in self.names}
 
 
-Row = tuple[Alike, float, Sequence[Any], bytes, str, int]
+Row = tuple[Alike, float, Sequence[Any] | None, bytes, str, int]
 """An answer to one row: what it has in common with others, the seconds it took, its parts or its
-values in the order of the columns, its prediction's bytes, its id, and what its texts take at
-most, in bytes."""
+values in the order of the columns, or None where these are not told, its prediction's bytes, its
+id, and what its texts take at most, in bytes."""
 
 
 class _Singles:

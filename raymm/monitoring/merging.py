@@ -7,7 +7,7 @@ service that answers 2,000 rows a second, one by one, would keep a core busy wit
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ _OBJECT, _ZERO = np.dtype(object), "\0"
 TOGETHER = 64
 """Requests put together at a time, as they come: some 60 µs of work."""
 
-Kind = tuple[int, str, tuple[str, ...], tuple[int, ...], bool]
+Kind = tuple[int, str, tuple[str, ...], tuple[int, ...], bool, bool]
 
 
 def merge(batches: Sequence[Batch]) -> list[Batch]:
@@ -52,6 +52,7 @@ def kind_of(batch: Batch) -> Kind:
         tuple(batch.tensors),
         batch.predictions.shape[1:],
         bool(batch.ids),
+        batch.thinned,
     )
 
 
@@ -71,18 +72,47 @@ def size(told: Batch | Feedback) -> int:
     return total
 
 
-def packed(batch: Batch) -> Batch:
-    """Write each column of texts as the bytes of one text, for the way to another process.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """A batch on its way to another process, without its ids and its requests' seconds.
 
-    Pickled one by one, texts take three times as long, and the interpreter's lock all the while.
-    A column in which one holds a zero character stays as it is.
+    ``ids`` are one text, with zeros between them; ``seconds`` are float64.
     """
-    return _changed(batch, _packed)
+
+    batch: Batch
+    ids: str
+    seconds: bytes
+
+    @property
+    def version(self) -> int:
+        """Of the batch."""
+        return self.batch.version
 
 
-def unpacked(batch: Batch) -> Batch:
+def packed(batch: Batch) -> Batch | Parcel:
+    """Write ids, seconds and each column of texts as one text or the bytes of one.
+
+    Pickled one by one, they take three times as long, and the interpreter's lock all the while. A
+    column in which one holds a zero character stays as it is, and so does a batch whose id does.
+    """
+    batch = _changed(batch, _packed)
+    text = _ZERO.join(batch.ids)
+    apart = text.count(_ZERO) == max(len(batch.ids) - 1, 0) and bool(text) == bool(batch.ids)
+    if len(batch.merged) < 2 or not apart:
+        return batch
+    seconds = np.array(batch.merged, np.float64).tobytes()
+    return Parcel(batch=replace(batch, ids=(), merged=()), ids=text, seconds=seconds)
+
+
+def unpacked(sent: Batch | Parcel) -> Batch:
     """Return the batch that was `packed`; one that was not stays as it is."""
-    return _changed(batch, _unpacked)
+    if isinstance(sent, Parcel):
+        sent = replace(
+            sent.batch,
+            ids=tuple(sent.ids.split(_ZERO)) if sent.ids else (),
+            merged=tuple(np.frombuffer(sent.seconds, np.float64).tolist()),
+        )
+    return _changed(sent, _unpacked)
 
 
 def _changed(batch: Batch, change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Batch:
@@ -123,4 +153,5 @@ def _joined(group: Sequence[Batch]) -> Batch:
         error=first.error,
         merged=seconds,
         ids=tuple(one for batch in group for one in batch.ids),
+        thinned=first.thinned,
     )

@@ -26,7 +26,7 @@ class Traffic(Monitor):
         super().__init__(statistics, config=config, clock=clock)
         self._since = clock()
         self._requests = 0
-        self._rows = 0
+        self._rows = self._thinned = 0
         self._errors: dict[str, int] = {}
         self._latencies = Latencies()
 
@@ -38,6 +38,7 @@ class Traffic(Monitor):
             self._fail(batch.error, len(told))
             return
         self._rows += batch.rows
+        self._thinned += batch.rows * batch.thinned
         self._latencies.add(*told)
 
     def _fail(self, error: str, count: int) -> None:
@@ -48,7 +49,8 @@ class Traffic(Monitor):
     def report(self) -> Mapping[str, Any]:
         """Return requests, rows, errors, latency quantiles (seconds) and since when (seconds).
 
-        Under "latency", "within" counts answers by `raymm.monitoring.answered.bucket`.
+        Of the rows ``thinned`` told no values, as too many came at a time. Under "latency",
+        "within" counts answers by `raymm.monitoring.answered.bucket`.
         """
         quantiles = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
         latency = {name: self._latencies.quantile(share) for name, share in quantiles.items()}
@@ -56,6 +58,7 @@ class Traffic(Monitor):
             "since": self._since,
             "requests": self._requests,
             "rows": self._rows,
+            "thinned": self._thinned,
             "errors": dict(self._errors),
             "latency": {
                 **latency,
@@ -78,6 +81,7 @@ class Traffic(Monitor):
             "since": self._since,
             "requests": self._requests,
             "rows": self._rows,
+            "thinned": self._thinned,
             "errors": dict(self._errors),
             "latencies": self._latencies.state(),
         }
@@ -87,6 +91,7 @@ class Traffic(Monitor):
         self._since = min(self._since, state["since"])
         self._requests += state["requests"]
         self._rows += state["rows"]
+        self._thinned += state.get("thinned", 0)  # which older states lack
         for error, count in state["errors"].items():
             self._fail(error, count)
         self._latencies.merge(state["latencies"])

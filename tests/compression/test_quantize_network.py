@@ -102,8 +102,10 @@ def test_weights_leave_room_for_sums_of_two_products(case):
 
 def test_small_networks_keep_eight_bits(case, monkeypatch):
     _, bundle, rows = case("binary")
-    for enough, found in ((1, [16, 8, 6, 5, 4]), (10**9, [16, 8])):
+    expected = ((1, 10**9, [16, 8, 6, 5, 4]), (1, 2, [16, 8, 6, 5]), (10**9, 10**9, [16, 8]))
+    for enough, many, found in expected:
         monkeypatch.setattr(quantize_network, "ENOUGH", enough)
+        monkeypatch.setattr(quantize_network, "MANY", many)
         assert [one["bits"] for one in QuantizeNetwork().recipes(bundle, rows)] == found
 
 

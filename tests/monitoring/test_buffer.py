@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from raymm.artifacts import Batch, Column, Feedback, OneRow, Schema
+from raymm.monitoring import buffer as buffer_module
 from raymm.monitoring.buffer import _VERSIONS, LARGE, MOST_BYTES, MOST_ROWS, WAITING, Buffer
 from raymm.monitoring.merging import TOGETHER, merge
 from raymm.serving.protocol import RecordReader
@@ -32,7 +33,10 @@ def batch(number: int) -> Batch:
 
 
 @pytest.mark.parametrize("count", [1, WAITING - 1, WAITING, 5 * WAITING + 3])
-def test_rows_told_alone_are_what_their_batches_are(count: int) -> None:
+def test_rows_told_alone_are_what_their_batches_are(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buffer_module, "EVERY", count)
     alone, together = Buffer(), Buffer()
     for number in range(count):
         alone.tell_row(*row(number), 50)
@@ -50,6 +54,45 @@ def test_rows_told_alone_are_what_their_batches_are(count: int) -> None:
             np.testing.assert_array_equal(values, right.tensors[name])
     assert alone.take() == ([], [])
     assert alone.rows == 0
+
+
+def test_of_many_rows_a_second_a_sample_tells_values_and_all_tell_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(buffer_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(buffer_module, "EVERY", 40)
+    monkeypatch.setattr(buffer_module, "random", np.random.default_rng(0).random)
+    buffer, count = Buffer(), 4_000
+    for number in range(count):
+        buffer.tell_row(*row(2 * number, f"t{number}"), 50)
+    told = merge(buffer.take()[0])
+    assert [one.thinned for one in told] == [False, True]
+    whole, thin = told
+    assert whole.rows + thin.rows == count
+    expected = 80 + (count - 80) * buffer_module.SAMPLED  # a second begins with the first
+    assert whole.rows == pytest.approx(expected, rel=0.15)
+    numbers = [*map(int, (*whole.ids, *thin.ids))]
+    assert sorted(numbers) == [2 * number for number in range(count)]
+    assert whole.tensors["x"].tolist() == [*map(float, whole.ids)]
+    assert whole.tensors["c"].tolist() == [f"t{int(name) // 2}" for name in whole.ids]
+    assert thin.tensors == {}
+    assert len(thin.predictions) == len(thin.merged) == thin.rows
+    assert numbers[:80] == [2 * number for number in range(80)]
+    now[0] += 1.5  # another second begins
+    for number in range(39):
+        buffer.tell_row(*row(2 * number), 50)
+    assert not any(one.thinned for one in buffer.take()[0])
+
+
+def test_predictions_without_columns_are_all_told_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buffer_module, "EVERY", 0)
+    monkeypatch.setattr(buffer_module, "SAMPLED", 0.0)
+    buffer, prediction = Buffer(), np.float32([[0.25, 0.75]])
+    for number in range(5):
+        buffer.tell_row(1, 0.1, {}, prediction, str(number), 50)
+    (told,) = merge(buffer.take()[0])
+    assert (told.rows, told.thinned) == (5, False)
 
 
 def test_rows_are_bounded_in_number_and_bytes() -> None:

@@ -23,6 +23,22 @@ def batch(values: dict[str, np.ndarray], predictions: np.ndarray | None = None) 
     return Batch(rows=rows, version=1, seconds=0.01, tensors=values, predictions=kept)
 
 
+def test_thinned_rows_take_no_part_of_a_window(
+    statistics_of: Callable[..., Statistics], clock: Any
+) -> None:
+    values = np.random.default_rng(0).normal(size=3000).astype(np.float32)
+    made = Drift(statistics_of(x0=values), config=MonitoringConfig(window=1000), clock=clock)
+    thin = Batch(
+        rows=900, version=1, seconds=1.0, predictions=np.full(900, 0.5), ids=(), thinned=True
+    )
+    for start in range(0, 900, 300):
+        made.update(thin)
+        made.update(batch({"x0": values[start : start + 300]}))
+    assert made.state()["windows"] == 0
+    made.update(batch({"x0": values[900:1000]}))
+    assert made.state()["windows"] == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rows", [50, 200, 1000])
 def test_chance_alarms_no_oftener_than_accepted(rows: int) -> None:

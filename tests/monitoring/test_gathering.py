@@ -125,7 +125,8 @@ def test_rows_of_which_little_is_kept_are_what_their_batches_are(told, cut):
         assert alike.size([row]) >= size(batch)
         rows.setdefault(batch.version, []).append(row)
     for version, found in rows.items():
-        kept.put(kinds[version].batch(found))
+        (joined,) = kinds[version].batches(found)
+        kept.put(joined)
     alike, different = merge(kept.take()), merge(alone.take())
     assert len(alike) == len(different)
     for left, right in zip(alike, different, strict=True):
@@ -162,6 +163,7 @@ def test_rows_put_together_keep_their_place():
     gathering, x = Gathering(), np.ones(1, np.float32)
     alike = Alike(1, {"x": x}, x)
     gathering.add(told(0))
-    gathering.put(alike.batch([(alike, 0.1, [1.0], x.tobytes(), "b", 9)] * 2))
+    (joined,) = alike.batches([(alike, 0.1, [1.0], x.tobytes(), "b", 9)] * 2)
+    gathering.put(joined)
     gathering.add(told(2))
     assert merge(gathering.take())[0].tensors["x"].tolist() == [0, 1, 1, 2]

@@ -151,6 +151,34 @@ def test_what_is_packed_for_the_way_is_the_same_behind_it(texts):
     assert unpacked(batch).tensors["c"].tolist() == texts
 
 
+@pytest.mark.parametrize("ids", [(), ("a", "b", "c"), ("", "", ""), ("a\0", "b", "c"), ("",)])
+def test_ids_and_seconds_are_the_same_behind_the_way(ids):
+    seconds = (0.1, 1e-9, 3.0)
+    batch = Batch(rows=3, version=7, seconds=sum(seconds), merged=seconds, ids=ids, thinned=True)
+    sent = pickle.loads(pickle.dumps(packed(batch)))
+    assert sent.version == 7
+    again = unpacked(sent)
+    assert (again.ids, again.merged, again.seconds) == (ids, seconds, batch.seconds)
+    assert again.thinned
+
+
+def test_few_objects_are_pickled_of_many_rows():
+    rows = 1000
+    batch = Batch(
+        rows=rows, version=1, seconds=1.0, merged=(0.1,) * rows, ids=tuple(map(str, range(rows)))
+    )
+    size = sum(map(len, batch.ids)) + rows + 8 * rows
+    assert len(pickle.dumps(packed(batch))) < size + 1000 < len(pickle.dumps(batch))
+
+
+def test_rows_without_values_are_merged_apart_from_failures_and_stay_thinned():
+    def told(**more):
+        return Batch(rows=1, version=1, seconds=0.1, predictions=np.zeros(1), **more)
+
+    made = merge([told(thinned=True), told(tensors={"x": np.zeros(1)}), told(thinned=True)])
+    assert [(one.rows, one.thinned) for one in made] == [(2, True), (1, False)]
+
+
 def test_many_texts_are_sent_as_one():
     batch = Batch(rows=3, version=1, seconds=0.1, tensors={"c": np.array(list("abc"), object)})
     assert packed(batch).tensors["c"].tobytes() == b"a\0b\0c"

@@ -32,6 +32,17 @@ def test_requests_rows_errors_and_times_are_counted(clock: Any) -> None:
     assert report["latency"]["p50"] == pytest.approx(0.2, rel=0.01)
 
 
+def test_rows_that_told_no_values_are_counted_and_kept(clock: Any) -> None:
+    watched = traffic(clock)
+    watched.update(Batch(rows=3, version=1, seconds=0.1))
+    watched.update(Batch(rows=2, version=1, seconds=0.2, merged=(0.1, 0.1), thinned=True))
+    state = json.loads(json.dumps(watched.state()))
+    assert traffic(clock).merge(state).report()["thinned"] == 2
+    assert watched.report()["rows"] == 5
+    del state["thinned"]
+    assert traffic(clock).merge(state).report()["thinned"] == 0
+
+
 def test_classes_of_errors_are_bounded(clock: Any) -> None:
     watched = traffic(clock)
     for n in range(500):
