@@ -11,8 +11,8 @@ SWITCH_SECONDS = 2e-4
 class Switching:
     """The interpreter's lock changes hands after `SWITCH_SECONDS` while anybody is inside.
 
-    A thread that reads a bundle, or puts together what a monitor is told, else keeps a request
-    waiting for 5 ms each time that this lets go of the lock, which each read of a socket does.
+    A thread that reads a bundle else keeps a request waiting for 5 ms each time that this lets go
+    of the lock, which each read of a socket does.
     Safe to enter from several threads at once, and again from within.
     """
 

@@ -29,10 +29,9 @@ from raymm.errors import ConfigError, NotFound, RegistryError, ServingError
 from raymm.monitoring.announcing import Announced, Announcing
 from raymm.monitoring.buffer import Buffer
 from raymm.monitoring.copied import Away, Copied
-from raymm.monitoring.merging import Parcel, merge, packed, unpacked
+from raymm.monitoring.merging import Told, merge, packed, unpacked
 from raymm.monitoring.observer import Observer, give_way
 from raymm.sections import MonitoringConfig
-from raymm.switching import switching
 
 NAMESPACE = "raymm"
 _log = logging.getLogger(__name__)
@@ -113,7 +112,7 @@ class MonitorActor:
 
     def tell(
         self,
-        batches: Sequence[Batch | Parcel],
+        batches: Sequence[Told],
         client: str = "",
         sequence: int = 0,
         feedback: Sequence[Feedback] = (),
@@ -253,14 +252,14 @@ class ActorWatcher:
         Seconds between sending, and between fetching the report.
     """
 
-    def __init__(self, name: str, *, period: float = 0.5, refresh: float = 3.0) -> None:
+    def __init__(self, name: str, *, period: float = 1.0, refresh: float = 3.0) -> None:
         self._name = name
         self._period = period
         self._refresh = refresh
         self._client = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._buffer = Buffer()
-        self._sending: tuple[list[Batch | Parcel], list[Feedback]] = ([], [])
+        self._sending: tuple[list[Told], list[Feedback]] = ([], [])
         self._sequence = 0
         self._told: set[int] = set()
         self._announcing = Announcing()
@@ -351,13 +350,11 @@ class ActorWatcher:
             taken, learned = self._buffer.take()
             if taken or learned:
                 # Without the lock: requests tell meanwhile.
-                with switching:
-                    self._sending = ([packed(one) for one in merge(taken)], learned)
+                self._sending = ([packed(one) for one in merge(taken)], learned)
                 self._sequence += 1
         batches, feedback = self._sending
         if batches or feedback:
-            with switching:
-                told = self._handle.tell.remote(batches, self._client, self._sequence, feedback)
+            told = self._handle.tell.remote(batches, self._client, self._sequence, feedback)
             if ray.get(told, timeout=10) is None:
                 self._announcing.again()
                 return

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from raymm.artifacts import Batch, Feedback, OneRow, Tensors
 from raymm.monitoring.gathering import Alike, Gathering, Row
-from raymm.monitoring.merging import size
+from raymm.monitoring.merging import Told, size
 
 MOST_ROWS = 200_000
 """Rows, and labels too, that are held at most before what comes is dropped."""
@@ -127,7 +127,7 @@ class Buffer:
             self.labels += labels
             self._bytes += more
 
-    def take(self) -> tuple[list[Batch], list[Feedback]]:
+    def take(self) -> tuple[list[Told], list[Feedback]]:
         """Hand over what is held, batches to be merged, and hold nothing."""
         with self._lock:
             self._gather()
@@ -151,8 +151,8 @@ class Buffer:
             if together:
                 self.rows += len(together)
                 self._bytes += alike.size(together)
-                for batch in alike.batches(together):
-                    self._gathering.put(batch)
+                for told in alike.told(together):
+                    self._gathering.put(told)
 
     def _fitting(self, alike: Alike, rows: Sequence[Row]) -> list[Row]:
         """Return those of some rows for which there is room, and count the others as dropped."""

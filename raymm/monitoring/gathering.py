@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Batch, OneRow, Tensors
-from raymm.monitoring.merging import EACH, TOGETHER, Kind, kind_of, merge, size
+from raymm.monitoring.merging import EACH, TOGETHER, Kind, Told, kind_of, merge, parcel, size
 
 _OBJECT = np.dtype(object)
 _ITEM = np.ndarray.item
@@ -29,8 +29,8 @@ class Gathering:
     def __init__(self) -> None:
         self._singles: dict[Kind, _Singles] = {}
         self._single = 0
-        self._fresh: list[Batch] = []
-        self._blocks: list[Batch] = []
+        self._fresh: list[Told] = []
+        self._blocks: list[Told] = []
 
     def add(self, batch: Batch, room: float = math.inf) -> int:
         """Take in a request; one of many rows is a block of its own, and is not copied here.
@@ -56,7 +56,7 @@ class Gathering:
             self._blocks.append(batch)
         return more
 
-    def put(self, batch: Batch) -> None:
+    def put(self, batch: Told) -> None:
         """Take in rows that were put together already, after all that came before them."""
         self._join_singles()
         few = batch.rows < TOGETHER
@@ -67,7 +67,7 @@ class Gathering:
         if not few:
             self._blocks.append(batch)
 
-    def take(self) -> list[Batch]:
+    def take(self) -> list[Told]:
         """Hand over what waits, to be merged, and wait anew with nothing."""
         self._join_singles()
         taken, self._blocks, self._fresh = self._blocks + self._fresh, [], []
@@ -146,11 +146,12 @@ class Alike:
         """
         return sum(len(row[4]) + row[5] for row in rows) + self._fixed * len(rows)
 
-    def batches(self, rows: Sequence[Row]) -> list[Batch]:
-        """Return answers as one batch, or two: those of which the values are told come first."""
+    def told(self, rows: Sequence[Row]) -> list[Told]:
+        """Return answers as one parcel, or two: those of which the values are told come first."""
         whole = [row for row in rows if row[2] is not None]
         thin = rows if not whole else [row for row in rows if row[2] is None]
-        return [self._batch(some) for some in (whole, thin) if some]
+        made = (self._batch(some) for some in (whole, thin) if some)
+        return [parcel(one) if one.rows > 1 else one for one in made]
 
     def _batch(self, rows: Sequence[Row]) -> Batch:
         _, seconds, kept, predictions, ids, _ = zip(*rows, strict=True)

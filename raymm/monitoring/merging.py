@@ -24,34 +24,68 @@ TOGETHER = 64
 Kind = tuple[int, str, tuple[str, ...], tuple[int, ...], bool, bool]
 
 
-def merge(batches: Sequence[Batch]) -> list[Batch]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """Requests put together, with few objects for all their rows: these cost each other their place
+    in a processor's caches, and pickled one by one they hold the interpreter's lock.
+
+    Attributes
+    ----------
+    batch : Batch
+        Without ids and ``merged``.
+    ids : str
+        With zeros between them.
+    seconds : bytes
+        Of ``merged``, float64; there are at least two.
+    """
+
+    batch: Batch
+    ids: str
+    seconds: bytes
+
+    @property
+    def version(self) -> int:
+        """Of the batch."""
+        return self.batch.version
+
+    @property
+    def rows(self) -> int:
+        """Of the batch."""
+        return self.batch.rows
+
+
+Told = Batch | Parcel
+
+
+def merge(batches: Sequence[Told]) -> list[Told]:
     """Put batches of one version, one outcome and the same columns together.
 
     Parameters
     ----------
-    batches : sequence of Batch
+    batches : sequence of Batch or Parcel
         In the order in which they came.
 
     Returns
     -------
-    list of Batch
+    list of Batch or Parcel
         Groups in the order of their first batch; rows and their ids keep their order within a
         group, and every request's seconds are kept in ``merged``.
     """
-    groups: dict[Kind, list[Batch]] = {}
+    groups: dict[Kind, list[Told]] = {}
     for batch in batches:
         groups.setdefault(kind_of(batch), []).append(batch)
-    return [_joined(group) for group in groups.values()]
+    return [one for group in groups.values() for one in _joined(group)]
 
 
-def kind_of(batch: Batch) -> Kind:
+def kind_of(told: Told) -> Kind:
     """Return what batches that are put together have in common."""
+    batch, named = (told.batch, bool(told.ids)) if isinstance(told, Parcel) else (told, None)
     return (
         batch.version,
         batch.error,
         tuple(batch.tensors),
         batch.predictions.shape[1:],
-        bool(batch.ids),
+        bool(batch.ids) if named is None else named,
         batch.thinned,
     )
 
@@ -72,47 +106,34 @@ def size(told: Batch | Feedback) -> int:
     return total
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parcel:
-    """A batch on its way to another process, without its ids and its requests' seconds.
-
-    ``ids`` are one text, with zeros between them; ``seconds`` are float64.
-    """
-
-    batch: Batch
-    ids: str
-    seconds: bytes
-
-    @property
-    def version(self) -> int:
-        """Of the batch."""
-        return self.batch.version
-
-
-def packed(batch: Batch) -> Batch | Parcel:
-    """Write ids, seconds and each column of texts as one text or the bytes of one.
-
-    Pickled one by one, they take three times as long, and the interpreter's lock all the while. A
-    column in which one holds a zero character stays as it is, and so does a batch whose id does.
-    """
-    batch = _changed(batch, _packed)
+def parcel(batch: Batch) -> Told:
+    """Return a batch as a parcel; as it is where one of its ids holds a zero character."""
     text = _ZERO.join(batch.ids)
-    apart = text.count(_ZERO) == max(len(batch.ids) - 1, 0) and bool(text) == bool(batch.ids)
-    if len(batch.merged) < 2 or not apart:
+    if text.count(_ZERO) != max(len(batch.ids) - 1, 0) or bool(text) != bool(batch.ids):
         return batch
-    seconds = np.array(batch.merged, np.float64).tobytes()
+    seconds = np.array(batch.merged or (batch.seconds,), np.float64).tobytes()
     return Parcel(batch=replace(batch, ids=(), merged=()), ids=text, seconds=seconds)
 
 
-def unpacked(sent: Batch | Parcel) -> Batch:
+def packed(told: Told) -> Told:
+    """Return a parcel, each column of texts the bytes of one text, for the way to another process.
+
+    Pickled one by one, they take three times as long, and the interpreter's lock all the while. A
+    column in which one holds a zero character stays as it is, and so does a single request.
+    """
+    if isinstance(told, Parcel):
+        return replace(told, batch=_changed(told.batch, _packed))
+    batch = _changed(told, _packed)
+    return parcel(batch) if len(batch.merged) > 1 else batch
+
+
+def unpacked(told: Told) -> Batch:
     """Return the batch that was `packed`; one that was not stays as it is."""
-    if isinstance(sent, Parcel):
-        sent = replace(
-            sent.batch,
-            ids=tuple(sent.ids.split(_ZERO)) if sent.ids else (),
-            merged=tuple(np.frombuffer(sent.seconds, np.float64).tolist()),
-        )
-    return _changed(sent, _unpacked)
+    if not isinstance(told, Parcel):
+        return _changed(told, _unpacked)
+    ids = tuple(told.ids.split(_ZERO)) if told.ids else ()
+    merged = tuple(np.frombuffer(told.seconds, np.float64).tolist())
+    return replace(_changed(told.batch, _unpacked), ids=ids, merged=merged)
 
 
 def _changed(batch: Batch, change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Batch:
@@ -137,21 +158,42 @@ def _unpacked(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.array(values.tobytes().decode().split(_ZERO), _OBJECT)
 
 
-def _joined(group: Sequence[Batch]) -> Batch:
-    first = group[0]
+def _joined(group: Sequence[Told]) -> list[Told]:
+    """Return those of one kind as one, or as two where some cannot be in a parcel."""
     if len(group) == 1:
+        return list(group)
+    if any(isinstance(one, Parcel) for one in group):
+        made = [one if isinstance(one, Parcel) else parcel(one) for one in group]
+        parcels = [one for one in made if isinstance(one, Parcel)]
+        whole = _beside([one.batch for one in parcels])
+        ids = _ZERO.join(one.ids for one in parcels) if parcels[0].ids else ""
+        joined = Parcel(batch=whole, ids=ids, seconds=b"".join(one.seconds for one in parcels))
+        others = [one for one in made if isinstance(one, Batch)]
+        return [joined, *(_joined(others) if others else ())]
+    batches = [one for one in group if isinstance(one, Batch)]
+    return [
+        replace(
+            _beside(batches),
+            merged=tuple(one for batch in batches for one in (batch.merged or (batch.seconds,))),
+            ids=tuple(one for batch in batches for one in batch.ids),
+        )
+    ]
+
+
+def _beside(batches: Sequence[Batch]) -> Batch:
+    """Return the rows of several batches as one, without ids and times of each request."""
+    first = batches[0]
+    if len(batches) == 1:
         return first
-    seconds = tuple(one for batch in group for one in (batch.merged or (batch.seconds,)))
     return Batch(
-        rows=sum(batch.rows for batch in group),
+        rows=sum(batch.rows for batch in batches),
         version=first.version,
-        seconds=sum(seconds),
+        seconds=sum(one for batch in batches for one in (batch.merged or (batch.seconds,))),
         tensors={
-            name: np.concatenate([batch.tensors[name] for batch in group]) for name in first.tensors
+            name: np.concatenate([batch.tensors[name] for batch in batches])
+            for name in first.tensors
         },
-        predictions=np.concatenate([batch.predictions for batch in group]),
+        predictions=np.concatenate([batch.predictions for batch in batches]),
         error=first.error,
-        merged=seconds,
-        ids=tuple(one for batch in group for one in batch.ids),
         thinned=first.thinned,
     )

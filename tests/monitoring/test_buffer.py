@@ -11,7 +11,7 @@ import pytest
 from raymm.artifacts import Batch, Column, Feedback, OneRow, Schema
 from raymm.monitoring import buffer as buffer_module
 from raymm.monitoring.buffer import _VERSIONS, LARGE, MOST_BYTES, MOST_ROWS, WAITING, Buffer
-from raymm.monitoring.merging import TOGETHER, merge
+from raymm.monitoring.merging import TOGETHER, merge, unpacked
 from raymm.serving.protocol import RecordReader
 
 
@@ -32,6 +32,10 @@ def batch(number: int) -> Batch:
     )
 
 
+def told_by(buffer: Buffer) -> list[Batch]:
+    return [unpacked(one) for one in merge(buffer.take()[0])]
+
+
 @pytest.mark.parametrize("count", [1, WAITING - 1, WAITING, 5 * WAITING + 3])
 def test_rows_told_alone_are_what_their_batches_are(
     count: int, monkeypatch: pytest.MonkeyPatch
@@ -46,7 +50,7 @@ def test_rows_told_alone_are_what_their_batches_are(
     together.tell(failed)
     assert alone.rows == together.rows == count + 1
     assert alone._bytes >= together._bytes
-    one, other = (merge(buffer.take()[0]) for buffer in (alone, together))
+    one, other = (told_by(buffer) for buffer in (alone, together))
     assert [left.ids for left in one] == [right.ids for right in other]
     for left, right in zip(one, other, strict=True):
         assert (left.version, left.merged, left.error) == (right.version, right.merged, right.error)
@@ -66,7 +70,7 @@ def test_of_many_rows_a_second_a_sample_tells_values_and_all_tell_the_rest(
     buffer, count = Buffer(), 4_000
     for number in range(count):
         buffer.tell_row(*row(2 * number, f"t{number}"), 50)
-    told = merge(buffer.take()[0])
+    told = told_by(buffer)
     assert [one.thinned for one in told] == [False, True]
     whole, thin = told
     assert whole.rows + thin.rows == count
@@ -82,7 +86,7 @@ def test_of_many_rows_a_second_a_sample_tells_values_and_all_tell_the_rest(
     now[0] += 1.5  # another second begins
     for number in range(39):
         buffer.tell_row(*row(2 * number), 50)
-    assert not any(one.thinned for one in buffer.take()[0])
+    assert not any(one.thinned for one in told_by(buffer))
 
 
 def test_predictions_without_columns_are_all_told_alike(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +95,7 @@ def test_predictions_without_columns_are_all_told_alike(monkeypatch: pytest.Monk
     buffer, prediction = Buffer(), np.float32([[0.25, 0.75]])
     for number in range(5):
         buffer.tell_row(1, 0.1, {}, prediction, str(number), 50)
-    (told,) = merge(buffer.take()[0])
+    (told,) = told_by(buffer)
     assert (told.rows, told.thinned) == (5, False)
 
 
@@ -132,7 +136,7 @@ def test_rows_from_a_reader_are_what_was_sent_to_it() -> None:
         buffer.tell_row(1, 0.1, tensors, np.float32([number]), str(number), 50)
     taken = buffer.take()[0]
     assert len(taken) == 5  # each time those that were cut and those with a null; of the last none
-    (batch,) = merge(taken)
+    (batch,) = map(unpacked, merge(taken))
     rows = np.argsort(batch.predictions, kind="stable")
     told = {name: values[rows].tolist() for name, values in batch.tensors.items()}
     numbers = list(range(count))
@@ -227,5 +231,5 @@ def test_nothing_is_lost_between_threads() -> None:
     finally:
         sys.setswitchinterval(usual)
     told.extend(buffer.take()[0])
-    ids = [one for batch in told for one in batch.ids]
+    ids = [one for batch in told for one in unpacked(batch).ids]
     assert sorted(map(int, ids)) == list(range(4000))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from raymm.artifacts import NO_TIME, Batch, OneRow
 from raymm.monitoring.gathering import Alike, Gathering
-from raymm.monitoring.merging import TOGETHER, merge, size
+from raymm.monitoring.merging import TOGETHER, merge, size, unpacked
 
 
 @st.composite
@@ -125,9 +125,9 @@ def test_rows_of_which_little_is_kept_are_what_their_batches_are(told, cut):
         assert alike.size([row]) >= size(batch)
         rows.setdefault(batch.version, []).append(row)
     for version, found in rows.items():
-        (joined,) = kinds[version].batches(found)
+        (joined,) = kinds[version].told(found)
         kept.put(joined)
-    alike, different = merge(kept.take()), merge(alone.take())
+    alike, different = (list(map(unpacked, merge(one.take()))) for one in (kept, alone))
     assert len(alike) == len(different)
     for left, right in zip(alike, different, strict=True):
         assert (left.version, left.error, left.rows) == (right.version, right.error, right.rows)
@@ -163,7 +163,9 @@ def test_rows_put_together_keep_their_place():
     gathering, x = Gathering(), np.ones(1, np.float32)
     alike = Alike(1, {"x": x}, x)
     gathering.add(told(0))
-    (joined,) = alike.batches([(alike, 0.1, [1.0], x.tobytes(), "b", 9)] * 2)
+    (joined,) = alike.told([(alike, 0.1, [1.0], x.tobytes(), "b", 9)] * 2)
     gathering.put(joined)
     gathering.add(told(2))
-    assert merge(gathering.take())[0].tensors["x"].tolist() == [0, 1, 1, 2]
+    (made,) = map(unpacked, merge(gathering.take()))
+    assert made.tensors["x"].tolist() == [0, 1, 1, 2]
+    assert made.ids == ("a", "b", "b", "a")

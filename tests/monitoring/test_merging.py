@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymm.artifacts import Batch, ColumnStatistics, Feedback, Statistics
-from raymm.monitoring.merging import EACH, merge, packed, size, unpacked
+from raymm.monitoring.merging import EACH, merge, packed, parcel, size, unpacked
 from raymm.plugins import monitors
 from raymm.sections import MonitoringConfig
 
@@ -169,6 +169,33 @@ def test_few_objects_are_pickled_of_many_rows():
     )
     size = sum(map(len, batch.ids)) + rows + 8 * rows
     assert len(pickle.dumps(packed(batch))) < size + 1000 < len(pickle.dumps(batch))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_parcels_and_batches_of_a_kind_come_together_in_their_order(named):
+    def told(*numbers, odd=""):
+        values = np.array(numbers, np.float64)
+        ids = tuple(f"{odd}{one}" for one in numbers) if named else ()
+        seconds = tuple(0.5 * one for one in numbers)
+        return Batch(
+            rows=len(numbers), version=1, seconds=sum(seconds), tensors={"x": values},
+            predictions=values, ids=ids, merged=seconds if len(numbers) > 1 else (),
+        )  # fmt: skip
+
+    given = [told(1), parcel(told(2, 3)), told(4, odd="\0"), told(5, 6), parcel(told(7))]
+    made = [unpacked(one) for one in merge(given)]
+    plain = merge([unpacked(one) for one in given])
+    # Ids with zeros between them cannot be in a parcel.
+    numbers = [[1, 2, 3, 5, 6, 7], [4]] if named else [[1, 2, 3, 4, 5, 6, 7]]
+    assert [one.predictions.tolist() for one in made] == numbers
+    for one in made:
+        assert one.tensors["x"].tolist() == one.predictions.tolist()
+        assert one.rows == len(one.predictions)
+        assert [*(one.merged or (one.seconds,))] == [0.5 * value for value in one.predictions]
+        assert one.seconds == sum(one.merged or (one.seconds,))
+        assert [name.strip("\0") for name in one.ids] == [f"{v:g}" for v in one.predictions] * named
+    assert len(plain) == 1
+    assert (plain[0].rows, plain[0].seconds) == (7, sum(one.seconds for one in made))
 
 
 def test_rows_without_values_are_merged_apart_from_failures_and_stay_thinned():
