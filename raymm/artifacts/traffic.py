@@ -23,7 +23,7 @@ class Batch:
     ``version`` is the number of the version that answered. Where several requests were put
     together, ``merged`` holds the seconds of each and ``seconds`` their sum. ``ids`` names each
     row's prediction, so that its true label can be told later; empty where nobody may tell.
-    ``thinned`` says that the rows had values, which are not told as too many came at a time.
+    ``thinned`` says that of the rows only times are told, as too many came at a time.
     """
 
     rows: int

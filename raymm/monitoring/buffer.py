@@ -6,7 +6,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from random import random
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ import numpy.typing as npt
 
 from raymm.artifacts import Batch, Feedback, OneRow, Tensors
 from raymm.monitoring.gathering import Alike, Gathering, Row
-from raymm.monitoring.merging import Told, size
+from raymm.monitoring.merging import Parcel, Told, size
+from raymm.monitoring.sampling import EVERY, sampled
 
 MOST_ROWS = 200_000
 """Rows, and labels too, that are held at most before what comes is dropped."""
@@ -24,10 +24,6 @@ WAITING, LARGE = 256, 1 << 20
 """Answers to a row that wait to be gathered, and the bytes of their texts, at most. To gather 256
 takes 0.3 ms, in which nothing is answered. Fewer at a time cost more each, and of 64 the request
 that gathers would be among the slowest hundredth."""
-EVERY, SAMPLED = 500, 1 / 8
-"""Rows asked for one by one whose values are told within a second, and the share of the others.
-Predictions, ids, times and errors are told of all. To keep and send the values of 6,000 a second
-takes a replica a twentieth of its time, and what they tell is known from 1,000."""
 _ITEM = np.ndarray.item
 _VERSIONS = 8
 """Of which it is remembered what their answers have in common."""
@@ -61,6 +57,7 @@ class Buffer:
         self._waiting_bytes = 0
         self._second = 0  # rows of this second
         self._until = 0.0
+        self._thinned: dict[int, deque[float]] = {}  # seconds of rows that tell no more, by version
 
     def tell(self, batch: Batch) -> None:
         """Put a batch in, or drop it where there is no room."""
@@ -80,7 +77,12 @@ class Buffer:
         key: str,
         body: int,
     ) -> None:
-        """Put in an answer to one row; see `raymm.artifacts.Watcher.tell_row`."""
+        """Put in an answer to one row; see `raymm.artifacts.Watcher.tell_row`.
+
+        Beyond some a second all is told of a sample, and of the others their number and times.
+        """
+        if self._thins(version, seconds, key):
+            return
         known = self._cut if type(tensors) is OneRow else self._plain
         alike = known.get(version)
         if (
@@ -90,11 +92,8 @@ class Buffer:
             or not alike.holds(tensors)
         ):
             alike = _remembered(known, Alike(version, tensors, prediction))
-        kept: Sequence[Any] | None
-        if tensors and not self._told():
-            kept, body = None, 0
-        elif type(tensors) is OneRow:
-            kept = tensors.parts  # of JSON, which is longer than its texts
+        if type(tensors) is OneRow:
+            kept: Sequence[Any] = tensors.parts  # of JSON, which is longer than its texts
         else:
             kept = [*map(_ITEM, tensors.values())]
             body = max(body, sum(len(value) for value in kept if type(value) is str))
@@ -105,16 +104,23 @@ class Buffer:
             with self._lock:
                 self._gather()
 
-    def _told(self) -> bool:
-        """Whether the values of one more row are told: of `EVERY` a second, then of a sample."""
+    def _thins(self, version: int, seconds: float, key: str) -> bool:
+        """Whether of one more row only the time is told, as many came within the second."""
         self._second += 1
-        if self._second <= EVERY:
-            return True
+        if self._second <= EVERY or sampled(key):
+            return False
         now = time.monotonic()
         if now >= self._until:
             self._until, self._second = now + 1, 1
-            return True
-        return random() < SAMPLED  # noqa: S311  (which rows are sampled is no secret)
+            return False
+        thinned = self._thinned.get(version)
+        if thinned is None:
+            thinned = self._thinned.setdefault(version, deque())
+        if len(thinned) < MOST_ROWS:
+            thinned.append(seconds)
+        else:
+            self.dropped += 1
+        return True
 
     def learn(self, feedback: Feedback) -> None:
         """Put true labels in, or drop them where there is no room."""
@@ -132,9 +138,17 @@ class Buffer:
         with self._lock:
             self._gather()
             taken, learned = self._gathering.take(), list(self._feedback)
+            versions = [version for version, seconds in self._thinned.items() if seconds]
             self._feedback.clear()
             self.rows = self.labels = self._bytes = 0
-        return taken, learned
+        return [*taken, *(self._times(version) for version in versions)], learned
+
+    def _times(self, version: int) -> Told:
+        """Return rows of which nothing but the times is told; more may come meanwhile."""
+        waiting = self._thinned[version]
+        seconds = [waiting.popleft() for _ in range(len(waiting))]
+        batch = Batch(rows=len(seconds), version=version, seconds=sum(seconds), thinned=True)
+        return Parcel(batch=batch, ids="", seconds=np.array(seconds, np.float64).tobytes())
 
     def _gather(self) -> None:
         """Gather the rows that wait; others may come meanwhile, and none is lost."""
@@ -151,8 +165,7 @@ class Buffer:
             if together:
                 self.rows += len(together)
                 self._bytes += alike.size(together)
-                for told in alike.told(together):
-                    self._gathering.put(told)
+                self._gathering.put(alike.told(together))
 
     def _fitting(self, alike: Alike, rows: Sequence[Row]) -> list[Row]:
         """Return those of some rows for which there is room, and count the others as dropped."""

@@ -146,27 +146,20 @@ class Alike:
         """
         return sum(len(row[4]) + row[5] for row in rows) + self._fixed * len(rows)
 
-    def told(self, rows: Sequence[Row]) -> list[Told]:
-        """Return answers as one parcel, or two: those of which the values are told come first."""
-        whole = [row for row in rows if row[2] is not None]
-        thin = rows if not whole else [row for row in rows if row[2] is None]
-        made = (self._batch(some) for some in (whole, thin) if some)
-        return [parcel(one) if one.rows > 1 else one for one in made]
-
-    def _batch(self, rows: Sequence[Row]) -> Batch:
+    def told(self, rows: Sequence[Row]) -> Told:
+        """Return answers, at least one, as one parcel; one alone as a batch."""
         _, seconds, kept, predictions, ids, _ = zip(*rows, strict=True)
         shape = len(rows), *self.shape[1:]
-        thinned = kept[0] is None
-        return Batch(
+        made = Batch(
             rows=len(rows),
             version=self.version,
             seconds=sum(seconds),
-            tensors={} if thinned else self._tensors(kept),
+            tensors=self._tensors(kept),
             predictions=np.frombuffer(b"".join(predictions), self.dtype).reshape(shape),
             merged=seconds if len(rows) > 1 else (),
             ids=ids,
-            thinned=thinned,
         )
+        return parcel(made) if len(rows) > 1 else made
 
     def _tensors(self, kept: Sequence[Sequence[Any]]) -> Tensors:
         columns = zip(*kept, strict=True)
@@ -180,10 +173,10 @@ class Alike:
         return {name: made[name] for name in self.names}
 
 
-Row = tuple[Alike, float, Sequence[Any] | None, bytes, str, int]
+Row = tuple[Alike, float, Sequence[Any], bytes, str, int]
 """An answer to one row: what it has in common with others, the seconds it took, its parts or its
-values in the order of the columns, or None where these are not told, its prediction's bytes, its
-id, and what its texts take at most, in bytes."""
+values in the order of the columns, its prediction's bytes, its id, and what its texts take at
+most, in bytes."""
 
 
 class _Singles:

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.monitoring.arrays import from_text, to_text
+from raymm.monitoring.sampling import sampled
 from raymm.monitoring.waiting import KEY_BYTES, Waiting
 
 SURELY_AWAY = 30 * 86400.0
@@ -96,6 +97,7 @@ class Labels:
         self._least = 1.0  # of no hash below it has a prediction been thinned
         self._thinned_at = 0.0
         self._thinned: dict[int, int] = {}
+        self._sampled_at: float | None = None  # when not all predictions were told, last
 
     def waiting(self, version: int) -> int:
         """Return how many predictions of a version wait for a label."""
@@ -112,6 +114,17 @@ class Labels:
         One whose prediction may have been thinned is none.
         """
         return self._early + self.counts["expired"]
+
+    def sampled(self, now: float) -> None:
+        """Note that predictions were not told but for a sample; see `raymm.monitoring.sampling`."""
+        self._sampled_at = now
+
+    def _may_be_gone(self, name: str, key: bytes, now: float) -> bool:
+        """Whether the prediction of an id that none waits for may have been thinned."""
+        recently = self._sampled_at is not None and now - self._sampled_at <= SURELY_AWAY
+        if recently and not sampled(name):
+            return True
+        return bool(_shares(np.frombuffer(key, "<u8"))[1] >= self._least)
 
     def forget(self, version: int) -> None:
         """Drop what waits of a version that is watched no longer."""
@@ -204,7 +217,7 @@ class Labels:
                 continue
             self._told[key] = told
             if not told.versions:
-                told.too_late = _shares(np.frombuffer(key, "<u8"))[1] >= self._least
+                told.too_late = self._may_be_gone(name, key, now)
                 self._alone(told, 1)
         while len(self._told) > self.most:
             _, told = self._told.popitem(last=False)
@@ -260,6 +273,7 @@ class Labels:
                 "least": self._least,
                 "at": self._thinned_at,
                 "of": {str(v): count for v, count in self._thinned.items()},
+                "sampled_at": self._sampled_at,
             },
             "waiting": {str(v): waiting.state() for v, waiting in self._waiting.items()},
             "told": {
@@ -283,6 +297,8 @@ class Labels:
         thinning = state.get("thinning", {"least": 1.0, "at": 0.0, "of": {}})
         self._least, self._thinned_at = float(thinning["least"]), float(thinning["at"])
         self._thinned = {int(v): int(count) for v, count in thinning["of"].items()}
+        at = thinning.get("sampled_at")  # which older states lack
+        self._sampled_at = None if at is None else float(at)
         self._waiting = {int(v): Waiting().restore(one) for v, one in state["waiting"].items()}
         told = state["told"]
         kinds = [tuple(map(int, kind)) for kind in told["versions"]]

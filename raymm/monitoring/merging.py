@@ -36,7 +36,7 @@ class Parcel:
     ids : str
         With zeros between them.
     seconds : bytes
-        Of ``merged``, float64; there are at least two.
+        Of each request, float64.
     """
 
     batch: Batch

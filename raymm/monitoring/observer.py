@@ -198,6 +198,8 @@ class Observer:
             assert self._champion is not None
             watched = self._versions[self._champion]
             batch = replace(batch, tensors={}, predictions=np.empty(0), ids=())
+        if batch.thinned:
+            self._labels.sampled(self._clock())
         watched.update(batch)
         watched.expect(batch, self._labels)
 

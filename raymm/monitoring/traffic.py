@@ -49,7 +49,7 @@ class Traffic(Monitor):
     def report(self) -> Mapping[str, Any]:
         """Return requests, rows, errors, latency quantiles (seconds) and since when (seconds).
 
-        Of the rows ``thinned`` told no values, as too many came at a time. Under "latency",
+        Of ``thinned`` rows only times were told, as too many came at a time. Under "latency",
         "within" counts answers by `raymm.monitoring.answered.bucket`.
         """
         quantiles = {"p50": 0.5, "p95": 0.95, "p99": 0.99}

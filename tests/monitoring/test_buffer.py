@@ -12,6 +12,7 @@ from raymm.artifacts import Batch, Column, Feedback, OneRow, Schema
 from raymm.monitoring import buffer as buffer_module
 from raymm.monitoring.buffer import _VERSIONS, LARGE, MOST_BYTES, MOST_ROWS, WAITING, Buffer
 from raymm.monitoring.merging import TOGETHER, merge, unpacked
+from raymm.monitoring.sampling import sampled
 from raymm.serving.protocol import RecordReader
 
 
@@ -60,43 +61,44 @@ def test_rows_told_alone_are_what_their_batches_are(
     assert alone.rows == 0
 
 
-def test_of_many_rows_a_second_a_sample_tells_values_and_all_tell_the_rest(
+def test_of_many_rows_a_second_a_sample_is_told_whole_and_the_times_of_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [100.0]
     monkeypatch.setattr(buffer_module.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(buffer_module, "EVERY", 40)
-    monkeypatch.setattr(buffer_module, "random", np.random.default_rng(0).random)
     buffer, count = Buffer(), 4_000
     for number in range(count):
-        buffer.tell_row(*row(2 * number, f"t{number}"), 50)
-    told = told_by(buffer)
-    assert [one.thinned for one in told] == [False, True]
-    whole, thin = told
+        version, _, *rest = row(2 * number, f"t{number}")
+        buffer.tell_row(version, float(number), *rest, 50)
+    whole, thin = told_by(buffer)
+    assert [whole.thinned, thin.thinned] == [False, True]
     assert whole.rows + thin.rows == count
-    expected = 80 + (count - 80) * buffer_module.SAMPLED  # a second begins with the first
-    assert whole.rows == pytest.approx(expected, rel=0.15)
-    numbers = [*map(int, (*whole.ids, *thin.ids))]
-    assert sorted(numbers) == [2 * number for number in range(count)]
-    assert whole.tensors["x"].tolist() == [*map(float, whole.ids)]
-    assert whole.tensors["c"].tolist() == [f"t{int(name) // 2}" for name in whole.ids]
-    assert thin.tensors == {}
-    assert len(thin.predictions) == len(thin.merged) == thin.rows
-    assert numbers[:80] == [2 * number for number in range(80)]
+    numbers = [int(name) // 2 for name in whole.ids]
+    first = [n for n in numbers if not sampled(str(2 * n))]
+    assert first[-1] < 100  # a second begins with the first row that is not in the sample
+    expected = [n for n in range(count) if n in first or sampled(str(2 * n))]
+    assert numbers == expected
+    assert whole.tensors["c"].tolist() == [f"t{n}" for n in numbers]
+    assert sorted((*whole.merged, *thin.merged)) == list(range(count))
+    assert (thin.tensors, thin.ids, len(thin.predictions)) == ({}, (), 0)
+    assert thin.seconds == sum(thin.merged)
     now[0] += 1.5  # another second begins
     for number in range(39):
         buffer.tell_row(*row(2 * number), 50)
     assert not any(one.thinned for one in told_by(buffer))
 
 
-def test_predictions_without_columns_are_all_told_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffer_module, "EVERY", 0)
-    monkeypatch.setattr(buffer_module, "SAMPLED", 0.0)
-    buffer, prediction = Buffer(), np.float32([[0.25, 0.75]])
-    for number in range(5):
-        buffer.tell_row(1, 0.1, {}, prediction, str(number), 50)
-    (told,) = told_by(buffer)
-    assert (told.rows, told.thinned) == (5, False)
+    monkeypatch.setattr(buffer_module, "MOST_ROWS", 7)
+    monkeypatch.setattr(buffer_module, "sampled", lambda name: False)
+    buffer = Buffer()
+    for number in range(12):
+        buffer.tell_row(*row(2 * number), 50)
+    assert [one.rows for one in told_by(buffer)] == [1, 7]
+    assert buffer.dropped == 4
+    assert buffer.take() == ([], [])
 
 
 def test_rows_are_bounded_in_number_and_bytes() -> None:
@@ -231,5 +233,10 @@ def test_nothing_is_lost_between_threads() -> None:
     finally:
         sys.setswitchinterval(usual)
     told.extend(buffer.take()[0])
-    ids = [one for batch in told for one in unpacked(batch).ids]
-    assert sorted(map(int, ids)) == list(range(4000))
+    batches = [*map(unpacked, told)]
+    ids = [int(one) for batch in batches for one in batch.ids]
+    assert len(set(ids)) == len(ids)
+    assert {one for one in range(4000) if sampled(str(one))} < set(ids)
+    thinned = sum(batch.rows for batch in batches if batch.thinned)
+    assert len(ids) + thinned == 4000
+    assert thinned > 2000

@@ -125,8 +125,7 @@ def test_rows_of_which_little_is_kept_are_what_their_batches_are(told, cut):
         assert alike.size([row]) >= size(batch)
         rows.setdefault(batch.version, []).append(row)
     for version, found in rows.items():
-        (joined,) = kinds[version].told(found)
-        kept.put(joined)
+        kept.put(kinds[version].told(found))
     alike, different = (list(map(unpacked, merge(one.take()))) for one in (kept, alone))
     assert len(alike) == len(different)
     for left, right in zip(alike, different, strict=True):
@@ -163,8 +162,7 @@ def test_rows_put_together_keep_their_place():
     gathering, x = Gathering(), np.ones(1, np.float32)
     alike = Alike(1, {"x": x}, x)
     gathering.add(told(0))
-    (joined,) = alike.told([(alike, 0.1, [1.0], x.tobytes(), "b", 9)] * 2)
-    gathering.put(joined)
+    gathering.put(alike.told([(alike, 0.1, [1.0], x.tobytes(), "b", 9)] * 2))
     gathering.add(told(2))
     (made,) = map(unpacked, merge(gathering.take()))
     assert made.tensors["x"].tolist() == [0, 1, 1, 2]

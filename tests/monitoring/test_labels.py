@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymm.monitoring.labels import LONGEST_LABEL, SURELY_AWAY, Labels, Pair
+from raymm.monitoring.sampling import sampled
 
 
 def read(version: int, label: Any) -> float | None:
@@ -64,6 +65,34 @@ def test_a_label_reaches_every_version_that_predicted_its_row() -> None:
     assert [pair.version for pair in told(labels, "a", version=3)] == [3]
     assert told(labels, "a", version=3) == []
     assert labels.counts["repeated"] == 1
+
+
+def test_a_label_whose_prediction_was_not_sampled_is_too_late_rather_than_an_orphan() -> None:
+    labels = Labels(most=10_000)
+    names = [f"id-{number}" for number in range(400)]
+    among = [name for name in names if sampled(name)]
+    labels.sampled(10.0)
+    labels = Labels(most=10_000).restore(json.loads(json.dumps(labels.state())))
+    told(labels, *among, now=10.0)
+    pairs = learnt(labels, *names, now=20.0)
+    assert len(pairs) == len(among) > 20
+    assert (labels.orphaned, labels.counts["labels"]) == (0, 400)
+    learnt(labels, "nobody's 4", now=20.0)
+    assert labels.orphaned == sampled("nobody's 4")
+    later = Labels(most=10_000)
+    later.sampled(10.0)
+    learnt(later, *names, now=11.0 + SURELY_AWAY)
+    assert later.orphaned == 400
+
+
+def test_a_prediction_that_was_told_though_others_were_not_meets_its_early_label() -> None:
+    labels = Labels(most=10)
+    labels.sampled(0.0)
+    name = next(f"id-{number}" for number in range(100) if not sampled(f"id-{number}"))
+    learnt(labels, name)
+    assert labels.orphaned == 0
+    (pair,) = told(labels, name)
+    assert (pair.truth, labels.orphaned) == (1, 0)
 
 
 def test_labels_without_predictions_give_way_oldest_first() -> None:
