@@ -26,8 +26,9 @@ SHARES = ("columns", "units", "weights")
 UNITS = (0.48, 0.25, 0.12)
 COLUMNS = 0.5
 WEIGHTS = 0.2
-SMALL = 0.1
-"""Share of the file's bytes below which networks of a mix are left as they are."""
+SMALL = 0.25
+"""Share of the file's bytes below which networks of a mix are left as they are: of 16 % on letter,
+half of the units took 8 of 37 s and saved 8 % of the bytes. Rounding halves them in no time."""
 
 
 @compressor("prune_network")
