@@ -18,6 +18,7 @@ from raymm.compression.finetuning import Lesson, finetune, lesson_of
 from raymm.compression.narrowing import count, fewer_columns, fewer_units, largest
 from raymm.compression.network import Network, networks, put, written
 from raymm.compression.parsed import model_of
+from raymm.compression.tap import tree_nodes
 from raymm.errors import BundleError
 from raymm.models.mlp import limited_threads
 from raymm.plugins import compressor
@@ -26,9 +27,10 @@ SHARES = ("columns", "units", "weights")
 UNITS = (0.48, 0.25, 0.12)
 COLUMNS = 0.5
 WEIGHTS = 0.2
-SMALL = 0.25
-"""Share of the file's bytes below which networks of a mix are left as they are: of 16 % on letter,
-half of the units took 8 of 37 s and saved 8 % of the bytes. Rounding halves them in no time."""
+SMALL, BESIDE = 0.1, 0.25
+"""Share of the file's bytes below which networks are left as they are, and that of networks beside
+trees: of 16 % on letter, half of the units took 8 of 37 s and saved 8 % of the bytes. Rounding
+halves them in no time."""
 
 
 @compressor("prune_network")
@@ -43,7 +45,8 @@ class PruneNetwork(Compressor):
         """
         found = _deep(bundle)
         weights = 4 * sum(layer.matrix.size for one in found for layer in one.layers)
-        if not found or weights < SMALL * len(bundle.to_bytes(proven=False)):
+        least = BESIDE if tree_nodes(bundle)[1] else SMALL
+        if not found or weights < least * len(bundle.to_bytes(proven=False)):
             return ()
         widths = [layer.matrix.shape[1] for one in found for layer in one.layers[:-1]]
         kept = {tuple(count(width, share) for width in widths): share for share in UNITS}

@@ -94,8 +94,9 @@ def test_recipes_are_few_and_differ(case):
 
 def test_a_network_that_is_a_small_part_of_a_mix_is_left_as_it_is(mix, monkeypatch):
     bundle, data = mix("binary", ("lightgbm", "mlp"), (0.5, 0.5), rounds=10)
+    monkeypatch.setattr(prune_network, "BESIDE", 0.01)
     assert PruneNetwork().recipes(bundle, rows_of(data))
-    monkeypatch.setattr(prune_network, "SMALL", 10.0)
+    monkeypatch.setattr(prune_network, "BESIDE", 0.9)
     assert PruneNetwork().recipes(bundle, rows_of(data)) == ()
 
 
