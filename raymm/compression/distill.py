@@ -26,6 +26,8 @@ from raymm.compression.students import student
 from raymm.compression.tap import tree_nodes
 from raymm.compression.teaching import Lesson, lesson_of
 from raymm.errors import BundleError
+from raymm.features.onehot_category import LARGEST as LEVELS
+from raymm.features.text import LARGEST as WORDS
 from raymm.plugins import compressor
 
 TREES = ((150, 16), (60, 16), (30, 8))
@@ -58,7 +60,7 @@ class Distill(Compressor):
         self._known: tuple[bytes, Rows, Lesson] | None = None
 
     def recipes(self, bundle: Bundle, rows: Rows) -> Sequence[Config]:
-        """Return falling sizes of students smaller than the bundle; see `sizes`."""
+        """Return sizes of students smaller than the bundle; see `sizes`."""
         return sizes(bundle, rows)
 
     def apply(self, bundle: Bundle, recipe: Config, rows: Rows) -> Bundle:
@@ -90,7 +92,7 @@ class Distill(Compressor):
 
 
 def sizes(bundle: Bundle, rows: Rows) -> tuple[Config, ...]:
-    """Return sizes of students, the largest first.
+    """Return sizes of trees and then of networks, the largest of each first.
 
     Trees where the graph has trees, or is large without being a network; networks where it has
     trees, or a network with a hidden layer.
@@ -119,12 +121,13 @@ def sizes(bundle: Bundle, rows: Rows) -> tuple[Config, ...]:
 
 
 _NODES = "nodes_nodeids"
-_FEATURES = {"number": 1, "boolean": 1, "datetime": 8, "category": 1, "text": 4096}
+_FEATURES = {"number": 1, "boolean": 1, "datetime": 8, "category": 1, "text": WORDS}
 
 
 def _inputs(schema: Schema) -> int:
     """Return about how many features a network's student reads."""
-    return sum(_FEATURES[one.kind] + len(one.categories) for one in schema.features)
+    levels = sum(min(len(one.categories), LEVELS) for one in schema.features)
+    return sum(_FEATURES[one.kind] for one in schema.features) + levels
 
 
 def require_size(recipe: Config, rows: Rows) -> None:

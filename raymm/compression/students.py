@@ -27,7 +27,7 @@ SLOWEST, FASTEST = 0.05, 0.3
 FASTEST_STEP = 0.02
 """Rate of a network's first steps: of few units they bear more than those of large networks."""
 NOISES = (0.0, 0.4)
-"""Deviations of noise on what a network reads while it learns, in those of the features (Bishop
+"""Deviations of noise on what a network reads while it learns, where scaled numbers have 1 (Bishop
 1995, "Training with noise is equivalent to Tikhonov regularization"). On a thousand rows of 60
 columns it is worth more than half as many units again, on 16 columns that a network needs exactly
 it costs as much."""
@@ -152,8 +152,9 @@ def _network(
             link,
         )
         for noise in NOISES
+        if len(held)
     ]
-    noise = NOISES[int(np.argmin(losses))]
+    noise = NOISES[int(np.argmin(losses))] if losses else NOISES[0]
     made = _trained(x, wanted, link, (units, noise), seed)
     return Net(
         perceptron=SimpleNamespace(activation="relu"),

@@ -220,8 +220,9 @@ def _sizes(
         rest = [(other, "a smaller one is good") for other in way.finer if good]
         way.learn(recipe, good=good, near=before.candidate.loss.value <= judge.allowed)
         if good and plan.bounded and before.candidate.loss.high > FURTHER * judge.allowed:
-            rest += [(other, "the one before loses much already") for other in way.recipes]
-            way.recipes = []
+            coarser = [other for other in way.recipes if recipe.keys() <= other.keys()]
+            rest += [(other, "the one before loses much already") for other in coarser]
+            way.recipes = [other for other in way.recipes if other not in coarser]
         for other, why in rest:
             plan.leave_out(*joined_recipe(base.candidate, name, other), why)
     for other in way.finer:
@@ -231,7 +232,7 @@ def _sizes(
 
 def _passed_over(before: Form, parameters: Config, judge: Judge) -> bool:
     """Whether the form before surely loses too much, and so a smaller one of its kind does."""
-    alike = before.candidate.parameters.keys() == parameters.keys()
+    alike = before.candidate.parameters.keys() <= parameters.keys()
     return alike and judge.hopeless(before.candidate)
 
 

@@ -90,7 +90,8 @@ class Features:
     def sources(self) -> tuple[tuple[str, ...], ...]:
         """The raw columns that each feature is made of, length d."""
         pairs = zip(self.transforms, self.kept, strict=True)
-        return tuple(part.origins[place] for part, kept in pairs for place in kept.tolist())
+        made = ((part.origins, kept.tolist()) for part, kept in pairs)  # each asked for once
+        return tuple(origins[place] for origins, kept in made for place in kept)
 
     def credited(
         self, contributions: npt.NDArray[np.float64]
@@ -333,6 +334,7 @@ def _describe(
         (part, place) for part, keep in zip(fitted, kept, strict=True) for place in keep.tolist()
     ]
     described = {id(part): part.names for part in fitted}
+    origins = {id(part): part.origins for part in fitted}
     names = tuple(described[id(part)][place] for part, place in pairs)
     sizes = {id(part): part.nominal for part in fitted if part.column.name in nominal}
     levels = [sizes[id(part)][place] if id(part) in sizes else 0 for part, place in pairs]
@@ -341,7 +343,7 @@ def _describe(
         kept=tuple(kept),
         names=names,
         safe_names=safe_names(names),
-        columns=tuple(part.origins[place][0] for part, place in pairs),
+        columns=tuple(origins[id(part)][place][0] for part, place in pairs),
         nominal=tuple((place, size) for place, size in enumerate(levels) if size),
     )
 

@@ -24,6 +24,10 @@ FARTHEST = 6.0
 """Standard deviations from the mean beyond which values are held."""
 FINEST = 16
 """Steps a standard deviation that the mean is rounded to, at least."""
+LEAST_STEP = 0.01
+"""Standard deviations that the nearest of few values are apart, at least: beside a code like -9999
+a network would not see them."""
+LEAST_SPAN = 1e-30
 _DIGITS = 4
 """Binary digits of the factors."""
 
@@ -31,7 +35,8 @@ _DIGITS = 4
 def suitable(columns: Sequence[Column], tensors: Tensors) -> tuple[Column, ...]:
     """Return the columns that `ScaledNumbers` suits: their values differ, and none is missing.
 
-    Of columns with more than `KNOTS` values none may lie as far out as would be squashed.
+    Of more than `KNOTS` values none may lie as far out as would be squashed, and of fewer none so
+    far that the others come to lie within `LEAST_STEP`.
     """
     return tuple(one for one in columns if one.kind in _KINDS and _suits(tensors[one.name]))
 
@@ -41,9 +46,14 @@ _KINDS = ("number", "boolean")
 
 def _suits(values: npt.NDArray[Any]) -> bool:
     numbers = np.asarray(values, dtype=np.float32)
-    if not np.isfinite(numbers).all() or not np.ptp(numbers) > 0:
+    if not np.isfinite(numbers).all():
         return False
-    return len(np.unique(numbers)) <= KNOTS or not Scaling().fit(numbers).squash
+    distinct = np.unique(numbers.astype(np.float64))
+    if not distinct[-1] - distinct[0] > LEAST_SPAN:
+        return False
+    if len(distinct) <= KNOTS:
+        return bool(np.diff(distinct).min() >= LEAST_STEP * numbers.std(dtype=np.float64))
+    return not Scaling().fit(numbers).squash
 
 
 class ScaledNumbers(Transform):

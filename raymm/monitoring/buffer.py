@@ -39,7 +39,8 @@ class Buffer:
     Attributes
     ----------
     rows, labels : int
-        That are held; a failed request counts as a row.
+        That are held; a failed request counts as a row, and one of which the time alone is told
+        does not: of these `MOST_ROWS` are held besides.
     dropped, dropped_labels : int
         Batches, and labels, for which there was no room.
     """
@@ -61,6 +62,9 @@ class Buffer:
 
     def tell(self, batch: Batch) -> None:
         """Put a batch in, or drop it where there is no room."""
+        alone = batch.rows == len(batch.ids) == 1 and not batch.error
+        if alone and self._thins(batch.version, batch.seconds, batch.ids[0]):
+            return
         rows, more = max(batch.rows, 1), 0
         with self._lock:
             self._gather()
@@ -137,8 +141,9 @@ class Buffer:
         """Hand over what is held, batches to be merged, and hold nothing."""
         with self._lock:
             self._gather()
+            # Requests of another version may come meanwhile.
+            versions = [version for version, times in list(self._thinned.items()) if times]
             taken, learned = self._gathering.take(), list(self._feedback)
-            versions = [version for version, seconds in self._thinned.items() if seconds]
             self._feedback.clear()
             self.rows = self.labels = self._bytes = 0
         return [*taken, *(self._times(version) for version in versions)], learned

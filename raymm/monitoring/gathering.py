@@ -1,6 +1,6 @@
 """Requests that wait to be told, put together as they come.
 
-Joined at once, those of half a second hold the interpreter's lock for milliseconds, during which
+Joined at once, those of a second hold the interpreter's lock for milliseconds, during which
 nothing is answered; a few at a time, each pays its share.
 """
 

@@ -306,7 +306,7 @@ class Observer:
 def give_way() -> None:
     """Let this thread, and those that it starts, have a processor after those that serve.
 
-    Taking in half a second's batches takes milliseconds at a time: where no processor is free,
+    Taking in a second's batches takes milliseconds at a time: where no processor is free,
     answers would wait for them. What is told waits instead; nothing is lost. Where the system does
     not know of niceness (Windows) or refuses it, all stays as it is.
     """

@@ -1,7 +1,7 @@
-"""Which rows a busy replica tells its monitor of: by their ids, alike everywhere.
+"""Which rows a busy replica tells its monitor of: the first of a second, then by their ids.
 
-What several versions answered under one id is told of all of them or of none, so that they can be
-compared; and of a label whose prediction was not told that is known.
+By its id a row is told of all versions that answered it, so that they can be compared; and of a
+label whose prediction was not told that is known.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class Traffic(Monitor):
         super().__init__(statistics, config=config, clock=clock)
         self._since = clock()
         self._requests = 0
-        self._rows = self._thinned = 0
+        self._rows = self._unsampled = 0
         self._errors: dict[str, int] = {}
         self._latencies = Latencies()
 
@@ -38,7 +38,7 @@ class Traffic(Monitor):
             self._fail(batch.error, len(told))
             return
         self._rows += batch.rows
-        self._thinned += batch.rows * batch.thinned
+        self._unsampled += batch.rows * batch.thinned
         self._latencies.add(*told)
 
     def _fail(self, error: str, count: int) -> None:
@@ -49,7 +49,7 @@ class Traffic(Monitor):
     def report(self) -> Mapping[str, Any]:
         """Return requests, rows, errors, latency quantiles (seconds) and since when (seconds).
 
-        Of ``thinned`` rows only times were told, as too many came at a time. Under "latency",
+        Of ``unsampled`` rows only times were told, as too many came at a time. Under "latency",
         "within" counts answers by `raymm.monitoring.answered.bucket`.
         """
         quantiles = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -58,7 +58,7 @@ class Traffic(Monitor):
             "since": self._since,
             "requests": self._requests,
             "rows": self._rows,
-            "thinned": self._thinned,
+            "unsampled": self._unsampled,
             "errors": dict(self._errors),
             "latency": {
                 **latency,
@@ -81,7 +81,7 @@ class Traffic(Monitor):
             "since": self._since,
             "requests": self._requests,
             "rows": self._rows,
-            "thinned": self._thinned,
+            "unsampled": self._unsampled,
             "errors": dict(self._errors),
             "latencies": self._latencies.state(),
         }
@@ -91,7 +91,7 @@ class Traffic(Monitor):
         self._since = min(self._since, state["since"])
         self._requests += state["requests"]
         self._rows += state["rows"]
-        self._thinned += state.get("thinned", 0)  # which older states lack
+        self._unsampled += state.get("unsampled", 0)  # which older states lack
         for error, count in state["errors"].items():
             self._fail(error, count)
         self._latencies.merge(state["latencies"])

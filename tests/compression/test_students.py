@@ -76,3 +76,10 @@ def test_a_network_learns_with_noise_where_that_is_better_on_rows_it_was_not_tra
         chosen[name] = drawn[-1]
     assert drawn[:2] == list(students.NOISES)
     assert chosen == {"vague": max(students.NOISES), "exact": 0.0}
+
+
+def test_a_network_learns_from_three_rows_without_noise():
+    head = Head.fit(Fitting(task="binary", classes=2, seed=0), np.arange(2))
+    x = np.array([[0.0], [1.0], [2.0]], np.float32)
+    made = students._network(x, np.array([[0.0], [0.0], [1.0]]), head, 4, 3, 0)
+    assert np.isfinite(made.mean[0][0]).all()

@@ -61,10 +61,13 @@ def test_it_suits_columns_without_gaps_or_values_far_out():
         "flag": (np.arange(300) % 100 == 0).astype(np.float32),
         "same": np.ones(300, np.float32),
         "gaps": np.where(np.arange(300) < 3, np.nan, generator.normal(size=300)).astype(np.float32),
+        "code": np.where(np.arange(300) < 4, -9999, np.arange(300) % 20).astype(np.float32),
+        "large": np.where(np.arange(300) % 2, -3e38, 3e38).astype(np.float32),
+        "tiny": (np.arange(300) % 2 * 1e-40).astype(np.float32),
         "skewed": np.exp(4 * generator.normal(size=300)).astype(np.float32),
     }
     columns = tuple(Column(name=name, kind="number") for name in tensors)
-    assert [one.name for one in suitable(columns, tensors)] == ["plain", "flag"]
+    assert [one.name for one in suitable(columns, tensors)] == ["plain", "flag", "large"]
     word = Column(name="word", kind="category")
     assert suitable((word,), {"word": np.array(["x", "y"], object)}) == ()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,6 +88,24 @@ def test_of_many_rows_a_second_a_sample_is_told_whole_and_the_times_of_all(
     for number in range(39):
         buffer.tell_row(*row(2 * number), 50)
     assert not any(one.thinned for one in told_by(buffer))
+
+
+def test_a_shadow_s_single_rows_are_sampled_alike_and_others_are_all_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(buffer_module, "EVERY", 0)
+    buffer, count = Buffer(), 500
+    for number in range(count):
+        buffer.tell_row(*row(2 * number), 50)
+        buffer.tell(replace(batch(2 * number), version=9))
+    told = {(one.version, one.thinned): one for one in told_by(buffer)}
+    assert told[1, False].ids[1:] == told[9, False].ids  # a second begins with the first row
+    assert told[9, False].rows + told[9, True].rows == count
+    failed = Batch(rows=1, version=9, seconds=0.1, error="ServingError", ids=("7",))
+    several = replace(batch(0), rows=2, ids=("a-0", "a-1"), predictions=np.zeros((2, 2)))
+    for one in (failed, several):
+        buffer.tell(one)
+    assert [(one.rows, one.thinned) for one in told_by(buffer)] == [(1, False), (2, False)]
 
 
 def test_times_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:

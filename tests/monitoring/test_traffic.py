@@ -37,10 +37,10 @@ def test_rows_that_told_no_values_are_counted_and_kept(clock: Any) -> None:
     watched.update(Batch(rows=3, version=1, seconds=0.1))
     watched.update(Batch(rows=2, version=1, seconds=0.2, merged=(0.1, 0.1), thinned=True))
     state = json.loads(json.dumps(watched.state()))
-    assert traffic(clock).merge(state).report()["thinned"] == 2
+    assert traffic(clock).merge(state).report()["unsampled"] == 2
     assert watched.report()["rows"] == 5
-    del state["thinned"]
-    assert traffic(clock).merge(state).report()["thinned"] == 0
+    del state["unsampled"]
+    assert traffic(clock).merge(state).report()["unsampled"] == 0
 
 
 def test_classes_of_errors_are_bounded(clock: Any) -> None:
