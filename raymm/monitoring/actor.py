@@ -240,7 +240,7 @@ class ActorWatcher:
     """A replica's way to its model's monitor (see `raymm.artifacts.Watcher`).
 
     `tell` and `learn` put what they are given into a bounded buffer and return in microseconds. A
-    thread sends the buffer twice a second, each time under a number that makes a repetition
+    thread sends the buffer once a second, each time under a number that makes a repetition
     harmless, and fetches the report every few seconds. When the actor is away, batches and labels
     wait; when the buffer is full they are dropped and counted in the report.
 
