@@ -95,7 +95,8 @@ def sizes(bundle: Bundle, rows: Rows) -> tuple[Config, ...]:
     """Return sizes of trees and then of networks, the largest of each first.
 
     Trees where the graph has trees, or is large without being a network; networks where it has
-    trees, or a network with a hidden layer.
+    trees, or a network with a hidden layer. A network reads every word of a text, and each takes
+    its bytes, where trees read a few: beside trees that read texts none is tried.
     """
     outputs = max(1, len(bundle.schema.classes)) if len(bundle.schema.classes) != 2 else 1
     if len(rows.y) < LEAST_ROWS or outputs > MOST_OUTPUTS:
@@ -114,7 +115,8 @@ def sizes(bundle: Bundle, rows: Rows) -> tuple[Config, ...]:
     inputs = _inputs(bundle.schema)
     if deep:
         inputs = min(inputs, sum(one.layers[0].matrix.shape[0] for one in deep))
-    held = max(count if nodes else 0, sum(one.size for one in deep))
+    wordy = any(one.kind == "text" for one in bundle.schema.features)
+    held = max(count if nodes and not wordy else 0, sum(one.size for one in deep))
     if held >= LEAST_HELD:
         found += [{"units": one} for one in UNITS if one * (inputs + outputs) <= SMALLER * held]
     return tuple(found)

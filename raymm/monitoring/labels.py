@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.monitoring.arrays import from_text, to_text
-from raymm.monitoring.sampling import sampled
 from raymm.monitoring.waiting import KEY_BYTES, Waiting
 
 SURELY_AWAY = 30 * 86400.0
@@ -119,10 +118,9 @@ class Labels:
         """Note that predictions were not told but for a sample; see `raymm.monitoring.sampling`."""
         self._sampled_at = now
 
-    def _may_be_gone(self, name: str, key: bytes, now: float) -> bool:
-        """Whether the prediction of an id that none waits for may have been thinned."""
-        recently = self._sampled_at is not None and now - self._sampled_at <= SURELY_AWAY
-        if recently and not sampled(name):
+    def _may_be_gone(self, key: bytes, now: float) -> bool:
+        """Whether an id that no prediction waits with may have had one that is not known."""
+        if self._sampled_at is not None and now - self._sampled_at <= SURELY_AWAY:
             return True
         return bool(_shares(np.frombuffer(key, "<u8"))[1] >= self._least)
 
@@ -217,7 +215,7 @@ class Labels:
                 continue
             self._told[key] = told
             if not told.versions:
-                told.too_late = self._may_be_gone(name, key, now)
+                told.too_late = self._may_be_gone(key, now)
                 self._alone(told, 1)
         while len(self._told) > self.most:
             _, told = self._told.popitem(last=False)

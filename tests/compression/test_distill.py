@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from raymm.artifacts import Column
 from raymm.bundle.parity import adversarial
 from raymm.bundle.run import Runner
 from raymm.compression import distill, frontier, judging
@@ -59,18 +60,20 @@ def test_sizes_fall_and_are_smaller_than_the_teacher(dataset, trained):
     assert sizes(large, few) == ()
 
 
-def test_networks_that_would_read_as_many_weights_as_there_are_nodes_are_not_tried(
+def test_networks_that_would_read_as_many_weights_as_there_are_nodes_or_texts_are_not_tried(
     dataset, trained
 ):
     data = dataset("multiclass")
     large, _ = trained(data, rounds=300)
     assert any("units" in one for one in sizes(large, rows_of(data)))
-    wide = tuple(
-        replace(one, kind="text") if one.role == "feature" else one for one in large.schema.columns
-    )
-    found = sizes(replace(large, schema=replace(large.schema, columns=wide)), rows_of(data))
-    assert found
-    assert not any("units" in one for one in found)
+    schema = large.schema
+    text = replace(schema.features[0], kind="text", categories=())
+    texts = tuple(text if one.name == text.name else one for one in schema.columns)
+    wide = (*schema.columns, *(Column(name=f"n{n}", kind="number") for n in range(2_000)))
+    for columns in (texts, wide):
+        found = sizes(replace(large, schema=replace(schema, columns=columns)), rows_of(data))
+        assert found
+        assert not any("units" in one for one in found)
 
 
 def test_between_two_networks_lies_one_and_none_between_trees():

@@ -145,7 +145,8 @@ def test_rows_of_changing_columns_are_told_apart_and_little_is_remembered_of_the
     assert taken == [*first, (0, ["y"], 3), (0, ["y"], 1), (0, ["x", "y"], 1)]
 
 
-def test_rows_from_a_reader_are_what_was_sent_to_it() -> None:
+def test_rows_from_a_reader_are_what_was_sent_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buffer_module, "EVERY", 3 * WAITING)
     columns = [Column(name=name, kind="number") for name in ("b", "a")]
     columns += [Column(name=name, kind="category", categories=("u", "v")) for name in ("d", "c")]
     read = RecordReader(Schema(columns=tuple(columns), task="regression", target="y"))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from raymm.monitoring.sampling import SAMPLED, sampled
+from raymm.monitoring.sampling import EACH, sampled
 
 
 @pytest.mark.parametrize("name", ["{:d}", "{:032x}", "order/{:d}/\u00fc", "{:d}\ud800"])
@@ -10,5 +10,5 @@ def test_ids_of_any_kind_are_sampled_evenly_and_alike_each_time(name: str) -> No
     found = [sampled(one) for one in names]
     assert found == [sampled(one) for one in names]
     parts = np.mean(np.reshape(found, (10, -1)), axis=1)
-    assert np.mean(parts) == pytest.approx(SAMPLED, rel=0.1)
-    assert parts.min() > SAMPLED / 2
+    assert np.mean(parts) == pytest.approx(1 / EACH, rel=0.1)
+    assert parts.min() > 1 / EACH / 2
