@@ -5,28 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Batch, Feedback, OneRow, Tensors
-from raymm.monitoring.gathering import Alike, Gathering, Row
+from raymm.monitoring.gathering import Gathering
 from raymm.monitoring.merging import Parcel, Told, size
+from raymm.monitoring.pages import Alike, Page
 from raymm.monitoring.sampling import EVERY, sampled
 
 MOST_ROWS = 200_000
 """Rows, and labels too, that are held at most before what comes is dropped."""
 MOST_BYTES = 64 << 20
 """Of both together; as much again may be on its way."""
-WAITING, LARGE = 2048, 1 << 20
-"""Answers to a row that wait to be gathered, and the bytes of their texts, at most.
-
-To gather 256 takes 0.3 ms, in which nothing is answered, and those that wait for it are among the
-slowest. Of 6,000 rows a second 1,200 are told: gathered by 256, every hundredth request would be
-one of these. So they wait until all are taken, once a second, unless more come than that."""
-_ITEM = np.ndarray.item
+PAGE = 2048
+"""Answers to a row that are written side by side at most, before others are."""
+_ZERO = "\0"
 _VERSIONS = 8
 """Of which it is remembered what their answers have in common."""
 
@@ -34,9 +30,7 @@ _VERSIONS = 8
 class Buffer:
     """Batches and labels that wait to be sent; safe to use from several threads at once.
 
-    Of an answer to a single row little waits until `WAITING` have come (see
-    `raymm.monitoring.gathering.Alike`): gathered one by one between requests, each would find the
-    processor's caches full of other things.
+    Answers to a single row are written down at once; see `raymm.monitoring.pages`.
 
     Attributes
     ----------
@@ -56,25 +50,29 @@ class Buffer:
         self._feedback: deque[Feedback] = deque()
         self._cut: dict[int, Alike] = {}  # by version
         self._plain: dict[int, Alike] = {}
-        self._waiting: deque[Row] = deque()
-        self._waiting_bytes = 0
+        self._pages: list[Page] = []
         self._second = 0  # rows of this second
         self._until = 0.0
         self._thinned: dict[int, deque[float]] = {}  # seconds of rows that tell no more, by version
 
     def tell(self, batch: Batch) -> None:
         """Put a batch in, or drop it where there is no room."""
-        alone = batch.rows == len(batch.ids) == 1 and not batch.error
-        if alone:
+        if batch.rows == len(batch.ids) == 1 and not batch.error:
             self._second += 1
             if self._second > EVERY and self._thins(batch.version, batch.seconds, batch.ids[0]):
                 return
+        self._add(batch)
+
+    def _add(self, batch: Batch) -> None:
         rows, more = max(batch.rows, 1), 0
         with self._lock:
-            self._gather()
             if self.rows + rows <= MOST_ROWS:
                 more = self._gathering.add(batch, MOST_BYTES - self._bytes)
-            self._count(rows, more)
+            if not more:
+                self.dropped += 1
+                return
+            self.rows += rows
+            self._bytes += more
 
     def tell_row(
         self,
@@ -94,24 +92,28 @@ class Buffer:
             return
         known = self._cut if type(tensors) is OneRow else self._plain
         alike = known.get(version)
-        if (
-            alike is None
-            or alike.shape != prediction.shape
-            or alike.dtype != prediction.dtype
-            or not alike.holds(tensors)
-        ):
-            alike = _remembered(known, Alike(version, tensors, prediction))
-        if type(tensors) is OneRow:
-            kept: Sequence[Any] = tensors.parts  # of JSON, which is longer than its texts
-        else:
-            kept = [*map(_ITEM, tensors.values())]
-            body = max(body, sum(len(value) for value in kept if type(value) is str))
-        waiting = self._waiting
-        waiting.append((alike, seconds, kept, prediction.tobytes(), key, body))
-        self._waiting_bytes += body
-        if len(waiting) >= WAITING or self._waiting_bytes > LARGE:
-            with self._lock:
-                self._gather()
+        if alike is None or not alike.holds(tensors, prediction) or _ZERO in key:
+            # One unlike that before it begins no page: of columns that change, each would be one.
+            _remember(known, Alike(version, tensors, prediction))
+            self._add(
+                Batch(
+                    rows=1, version=version, seconds=seconds, tensors=tensors,
+                    predictions=prediction, ids=(key,),
+                )
+            )  # fmt: skip
+            return
+        more = alike.size(tensors, key, body)
+        with self._lock:
+            if self.rows >= MOST_ROWS or self._bytes + more > MOST_BYTES:
+                self.dropped += 1
+                return
+            page = alike.page
+            if page is None or page.rows >= PAGE:
+                page = alike.page = Page(alike)
+                self._pages.append(page)
+            page.add(seconds, tensors, prediction, key)
+            self.rows += 1
+            self._bytes += more
 
     def _thins(self, version: int, seconds: float, key: str) -> bool:
         """Whether of a row only the time is told, as so many came within the second before it."""
@@ -144,13 +146,16 @@ class Buffer:
     def take(self) -> tuple[list[Told], list[Feedback]]:
         """Hand over what is held, batches to be merged, and hold nothing."""
         with self._lock:
-            self._gather()
+            pages, self._pages = self._pages, []
+            for page in pages:
+                page.alike.page = None
             # Requests of another version may come meanwhile.
             versions = [version for version, times in list(self._thinned.items()) if times]
             taken, learned = self._gathering.take(), list(self._feedback)
             self._feedback.clear()
             self.rows = self.labels = self._bytes = 0
-        return [*taken, *(self._times(version) for version in versions)], learned
+        alone = [page.told() for page in pages]
+        return [*taken, *alone, *(self._times(version) for version in versions)], learned
 
     def _times(self, version: int) -> Told:
         """Return rows of which nothing but the times is told; more may come meanwhile."""
@@ -159,46 +164,8 @@ class Buffer:
         batch = Batch(rows=len(seconds), version=version, seconds=sum(seconds), thinned=True)
         return Parcel(batch=batch, ids="", seconds=np.array(seconds, np.float64).tobytes())
 
-    def _gather(self) -> None:
-        """Gather the rows that wait; others may come meanwhile, and none is lost."""
-        waiting, self._waiting_bytes = self._waiting, 0
-        rows = [waiting.popleft() for _ in range(len(waiting))]
-        while rows:
-            alike = rows[0][0]
-            together = [row for row in rows if row[0] is alike]
-            rows = [row for row in rows if row[0] is not alike]
-            if self.rows + len(together) > MOST_ROWS or (
-                self._bytes + alike.size(together) > MOST_BYTES
-            ):
-                together = self._fitting(alike, together)
-            if together:
-                self.rows += len(together)
-                self._bytes += alike.size(together)
-                self._gathering.put(alike.told(together))
 
-    def _fitting(self, alike: Alike, rows: Sequence[Row]) -> list[Row]:
-        """Return those of some rows for which there is room, and count the others as dropped."""
-        taken: list[Row] = []
-        more = 0
-        for row in rows:
-            size = alike.size([row])
-            if self.rows + len(taken) < MOST_ROWS and self._bytes + more + size <= MOST_BYTES:
-                taken.append(row)
-                more += size
-            else:
-                self.dropped += 1
-        return taken
-
-    def _count(self, rows: int, more: int) -> None:
-        if more:
-            self.rows += rows
-            self._bytes += more
-        else:
-            self.dropped += 1
-
-
-def _remembered(known: dict[int, Alike], alike: Alike) -> Alike:
+def _remember(known: dict[int, Alike], alike: Alike) -> None:
     if len(known) >= _VERSIONS:
         known.clear()
     known[alike.version] = alike
-    return alike

@@ -7,17 +7,15 @@ nothing is answered; a few at a time, each pays its share.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Batch, OneRow, Tensors
-from raymm.monitoring.merging import EACH, TOGETHER, Kind, Told, kind_of, merge, parcel, size
+from raymm.artifacts import Batch
+from raymm.monitoring.merging import EACH, TOGETHER, Kind, Told, kind_of, merge, size
 
 _OBJECT = np.dtype(object)
-_ITEM = np.ndarray.item
 
 
 class Gathering:
@@ -56,17 +54,6 @@ class Gathering:
             self._blocks.append(batch)
         return more
 
-    def put(self, batch: Told) -> None:
-        """Take in rows that were put together already, after all that came before them."""
-        self._join_singles()
-        few = batch.rows < TOGETHER
-        if few:
-            self._fresh.append(batch)
-        if not few or len(self._fresh) >= TOGETHER:
-            self._close()
-        if not few:
-            self._blocks.append(batch)
-
     def take(self) -> list[Told]:
         """Hand over what waits, to be merged, and wait anew with nothing."""
         self._join_singles()
@@ -97,86 +84,6 @@ class Gathering:
         """Make blocks of what is fresh."""
         self._blocks += merge(self._fresh)
         self._fresh = []
-
-
-class Alike:
-    """What answers to one row have in common, so that little is kept of each.
-
-    That is what its tensors were cut from, or their plain values. To keep the tensors themselves,
-    sixteen or so, costs a replica more: memory that is used again at once stays in the processor's
-    caches.
-
-    Parameters
-    ----------
-    version : int
-    tensors, prediction
-        Of the first of them.
-
-    Attributes
-    ----------
-    layout : tuple of tuple of str, or None
-        Of a `OneRow`: the columns of each of its parts; None where values are kept.
-    names : list of str
-        All columns.
-    dtype, shape
-        The prediction's.
-    """
-
-    __slots__ = ("_arrays", "_fixed", "dtype", "layout", "names", "shape", "version")
-
-    def __init__(self, version: int, tensors: Tensors, prediction: npt.NDArray[Any]) -> None:
-        self.version, self.names = version, list(tensors)
-        self.layout = tensors.layout if type(tensors) is OneRow else None
-        self.dtype, self.shape = prediction.dtype, prediction.shape
-        self._arrays = [(name, values.dtype) for name, values in tensors.items()]
-        texts = sum(dtype == _OBJECT for _, dtype in self._arrays)
-        self._fixed = EACH * (2 + texts) + sum(dtype.itemsize for _, dtype in self._arrays)
-        self._fixed += prediction.nbytes
-
-    def holds(self, tensors: Tensors) -> bool:
-        """Return whether a row has the same columns."""
-        if type(tensors) is OneRow:
-            return tensors.layout is self.layout
-        return self.layout is None and self.names == [*tensors]
-
-    def size(self, rows: Sequence[Row]) -> int:
-        """Return how many bytes answers take: at least what `size` tells of their batches.
-
-        Their texts take no more than is told of the bodies that held them.
-        """
-        return sum(len(row[4]) + row[5] for row in rows) + self._fixed * len(rows)
-
-    def told(self, rows: Sequence[Row]) -> Told:
-        """Return answers, at least one, as one parcel; one alone as a batch."""
-        _, seconds, kept, predictions, ids, _ = zip(*rows, strict=True)
-        shape = len(rows), *self.shape[1:]
-        made = Batch(
-            rows=len(rows),
-            version=self.version,
-            seconds=sum(seconds),
-            tensors=self._tensors(kept),
-            predictions=np.frombuffer(b"".join(predictions), self.dtype).reshape(shape),
-            merged=seconds if len(rows) > 1 else (),
-            ids=ids,
-        )
-        return parcel(made) if len(rows) > 1 else made
-
-    def _tensors(self, kept: Sequence[Sequence[Any]]) -> Tensors:
-        columns = zip(*kept, strict=True)
-        if self.layout is None:
-            each = zip(self._arrays, columns, strict=True)
-            return {name: np.array(values, dtype) for (name, dtype), values in each}
-        made: dict[str, npt.NDArray[Any]] = {}
-        for names, parts in zip(self.layout, columns, strict=True):
-            values = np.concatenate(parts).reshape(len(kept), len(names))
-            made.update(zip(names, np.ascontiguousarray(values.T), strict=True))
-        return {name: made[name] for name in self.names}
-
-
-Row = tuple[Alike, float, Sequence[Any], bytes, str, int]
-"""An answer to one row: what it has in common with others, the seconds it took, its parts or its
-values in the order of the columns, its prediction's bytes, its id, and what its texts take at
-most, in bytes."""
 
 
 class _Singles:

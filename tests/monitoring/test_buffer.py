@@ -11,7 +11,7 @@ import pytest
 
 from raymm.artifacts import Batch, Column, Feedback, OneRow, Schema
 from raymm.monitoring import buffer as buffer_module
-from raymm.monitoring.buffer import _VERSIONS, LARGE, MOST_BYTES, MOST_ROWS, WAITING, Buffer
+from raymm.monitoring.buffer import _VERSIONS, MOST_BYTES, MOST_ROWS, PAGE, Buffer
 from raymm.monitoring.merging import TOGETHER, merge, unpacked
 from raymm.monitoring.sampling import sampled
 from raymm.serving.protocol import RecordReader
@@ -38,7 +38,7 @@ def told_by(buffer: Buffer) -> list[Batch]:
     return [unpacked(one) for one in merge(buffer.take()[0])]
 
 
-@pytest.mark.parametrize("count", [1, WAITING - 1, WAITING, 5 * WAITING + 3])
+@pytest.mark.parametrize("count", [1, PAGE - 1, PAGE, 5 * PAGE + 3])
 def test_rows_told_alone_are_what_their_batches_are(
     count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +127,7 @@ def test_rows_are_bounded_in_number_and_bytes() -> None:
     assert (buffer.rows, buffer.dropped) == (3, 2)
     buffer = Buffer()
     buffer.tell(Batch(rows=MOST_ROWS, version=1, seconds=0.1))
-    buffer.tell_row(*row(1), LARGE + 1)
+    buffer.tell_row(*row(1), 1 << 20)
     assert (buffer.rows, buffer.dropped) == (MOST_ROWS, 1)
 
 
@@ -146,18 +146,18 @@ def test_rows_of_changing_columns_are_told_apart_and_little_is_remembered_of_the
 
 
 def test_rows_from_a_reader_are_what_was_sent_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buffer_module, "EVERY", 3 * WAITING)
+    monkeypatch.setattr(buffer_module, "EVERY", 3 * PAGE)
     columns = [Column(name=name, kind="number") for name in ("b", "a")]
     columns += [Column(name=name, kind="category", categories=("u", "v")) for name in ("d", "c")]
     read = RecordReader(Schema(columns=tuple(columns), task="regression", target="y"))
-    buffer, count = Buffer(), 2 * WAITING + 3
+    buffer, count = Buffer(), 2 * PAGE + 3
     for number in range(count):
         record = {"a": number, "b": -number, "c": str(number), "d": None if number % 7 else "u"}
         tensors = read.tensors([record])
         assert (type(tensors) is OneRow) == (number % 7 == 0)
         buffer.tell_row(1, 0.1, tensors, np.float32([number]), str(number), 50)
     taken = buffer.take()[0]
-    assert len(taken) == 5  # each time those that were cut and those with a null; of the last none
+    assert len(taken) == 1 + 3  # the first of both, and pages of those that were cut and others
     (batch,) = map(unpacked, merge(taken))
     rows = np.argsort(batch.predictions, kind="stable")
     told = {name: values[rows].tolist() for name, values in batch.tensors.items()}
@@ -203,10 +203,10 @@ def test_texts_that_were_longer_than_their_request_are_counted() -> None:
 
 def test_a_row_for_which_there_is_no_room_drops_no_other() -> None:
     buffer = Buffer()
-    for number in range(WAITING):
+    for number in range(PAGE):
         buffer.tell_row(*row(2 * number, "x" * (MOST_BYTES + 1) if number == 3 else "x"), 0)
     taken = merge(buffer.take()[0])
-    assert (sum(batch.rows for batch in taken), buffer.dropped) == (WAITING - 1, 1)
+    assert (sum(batch.rows for batch in taken), buffer.dropped) == (PAGE - 1, 1)
 
 
 def test_of_mixed_requests_few_are_gathered_together() -> None:

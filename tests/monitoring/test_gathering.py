@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raymm.artifacts import NO_TIME, Batch, OneRow
-from raymm.monitoring.gathering import Alike, Gathering
-from raymm.monitoring.merging import TOGETHER, merge, size, unpacked
+from raymm.artifacts import NO_TIME, Batch
+from raymm.monitoring.gathering import Gathering
+from raymm.monitoring.merging import TOGETHER, merge, size
 
 
 @st.composite
@@ -96,74 +96,3 @@ def test_what_has_no_room_is_not_taken_in():
         assert gathering.add(batch, size(batch)) == size(batch)
         (taken,) = gathering.take()
         assert (taken.rows, taken.tensors["c"].tolist()) == (rows, ["x" * 1000] * rows)
-
-
-def kept_of(alike, batch, *, cut):
-    texts = len(batch.tensors["c"][0].encode())
-    kept = [one.item() for one in batch.tensors.values()]
-    if cut:
-        kept = tuple(np.concatenate([batch.tensors[n] for n in names]) for names in LAYOUT)
-    return alike, batch.seconds, kept, batch.predictions.tobytes(), batch.ids[0], texts
-
-
-LAYOUT = (("x",), ("t",), ("c",))
-
-
-@pytest.mark.slow
-@given(batches(), st.booleans())
-def test_rows_of_which_little_is_kept_are_what_their_batches_are(told, cut):
-    alone, kept = Gathering(), Gathering()
-    kinds: dict[int, Alike] = {}
-    rows: dict[int, list] = {}
-    for batch in (one for one in told * 8 if one.rows == 1 and one.ids):
-        alone.add(batch)
-        tensors = OneRow(batch.tensors, LAYOUT, ()) if cut else batch.tensors
-        made = Alike(batch.version, tensors, batch.predictions)
-        alike = kinds.setdefault(batch.version, made)
-        assert alike.holds(tensors)
-        row = kept_of(alike, batch, cut=cut)
-        assert alike.size([row]) >= size(batch)
-        rows.setdefault(batch.version, []).append(row)
-    for version, found in rows.items():
-        kept.put(kinds[version].told(found))
-    alike, different = (list(map(unpacked, merge(one.take()))) for one in (kept, alone))
-    assert len(alike) == len(different)
-    for left, right in zip(alike, different, strict=True):
-        assert (left.version, left.error, left.rows) == (right.version, right.error, right.rows)
-        assert (left.merged, left.seconds, left.ids) == (right.merged, right.seconds, right.ids)
-        np.testing.assert_array_equal(left.predictions, right.predictions)
-        assert left.predictions.dtype == right.predictions.dtype
-        for name, values in left.tensors.items():
-            np.testing.assert_array_equal(values, right.tensors[name])
-            assert values.dtype == right.tensors[name].dtype
-
-
-def test_rows_of_other_columns_or_of_another_reader_are_not_alike():
-    x = np.zeros(1, np.float32)
-    plain, layout = Alike(1, {"x": x, "y": x}, x), (("x", "y"),)
-    assert plain.holds({"x": x, "y": x})
-    assert not plain.holds({"y": x, "x": x})
-    assert not plain.holds({"x": x})
-    row = OneRow({"x": x, "y": x}, layout, (np.zeros(2, np.float32),))
-    cut = Alike(1, row, x)
-    assert cut.holds(row)
-    assert not plain.holds(row)
-    assert not cut.holds({"x": x, "y": x})
-    assert not cut.holds(OneRow(row, (("y", "x"),), row.parts))
-
-
-def test_rows_put_together_keep_their_place():
-    def told(value):
-        values = np.full(1, value, np.float32)
-        return Batch(
-            rows=1, version=1, seconds=0.1, tensors={"x": values}, predictions=values, ids=("a",)
-        )
-
-    gathering, x = Gathering(), np.ones(1, np.float32)
-    alike = Alike(1, {"x": x}, x)
-    gathering.add(told(0))
-    gathering.put(alike.told([(alike, 0.1, [1.0], x.tobytes(), "b", 9)] * 2))
-    gathering.add(told(2))
-    (made,) = map(unpacked, merge(gathering.take()))
-    assert made.tensors["x"].tolist() == [0, 1, 1, 2]
-    assert made.ids == ("a", "b", "b", "a")
