@@ -6,7 +6,7 @@ from raymm.monitoring.sampling import EACH, sampled
 
 @pytest.mark.parametrize("name", ["{:d}", "{:032x}", "order/{:d}/\u00fc", "{:d}\ud800"])
 def test_ids_of_any_kind_are_sampled_evenly_and_alike_each_time(name: str) -> None:
-    names = [name.format(number) for number in range(20_000)]
+    names = [name.format(number) for number in range(200_000)]
     found = [sampled(one) for one in names]
     assert found == [sampled(one) for one in names]
     parts = np.mean(np.reshape(found, (10, -1)), axis=1)
