@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymm.monitoring.labels import LONGEST_LABEL, SURELY_AWAY, Labels, Pair
-from raymm.monitoring.sampling import sampled
 
 
 def read(version: int, label: Any) -> float | None:
