@@ -136,12 +136,10 @@ class Watcher(Protocol):
         tensors: Tensors,
         prediction: npt.NDArray[Any],
         key: str,
-        body: int,
     ) -> None:
         """Hand over an answer to one row: a batch of it, or what takes less time.
 
-        Arrays have one row, ``key`` is the row's id and never empty, and ``body`` the bytes of the
-        request; the rest is as in `Batch`.
+        Arrays have one row, and ``key`` is the row's id and never empty; the rest is as in `Batch`.
         """
         self.tell(
             Batch(

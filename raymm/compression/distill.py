@@ -96,7 +96,7 @@ def sizes(bundle: Bundle, rows: Rows) -> tuple[Config, ...]:
 
     Trees where the graph has trees, or is large without being a network; networks where it has
     trees, or a network with a hidden layer. A network reads every word of a text, and each takes
-    its bytes, where trees read a few: beside trees that read texts none is tried.
+    its bytes, where trees read a few: in a table with a column of text, trees alone ask for none.
     """
     outputs = max(1, len(bundle.schema.classes)) if len(bundle.schema.classes) != 2 else 1
     if len(rows.y) < LEAST_ROWS or outputs > MOST_OUTPUTS:

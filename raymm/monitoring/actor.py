@@ -294,10 +294,9 @@ class ActorWatcher:
         tensors: Tensors,
         prediction: npt.NDArray[Any],
         key: str,
-        body: int,
     ) -> None:
         """Put one row's answer into the buffer, or drop it where that is full."""
-        self._buffer.tell_row(version, seconds, tensors, prediction, key, body)
+        self._buffer.tell_row(version, seconds, tensors, prediction, key)
         if self._thread is None:
             self._begin()
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from raymm.artifacts import Batch, Feedback, OneRow, Tensors
 from raymm.monitoring.gathering import Gathering
-from raymm.monitoring.merging import Parcel, Told, size
-from raymm.monitoring.pages import Alike, Page
+from raymm.monitoring.merging import ZERO, Parcel, Told, size
+from raymm.monitoring.pages import EMPTY, Alike, Page
 from raymm.monitoring.sampling import EVERY, sampled
 
 MOST_ROWS = 200_000
@@ -22,7 +22,6 @@ MOST_BYTES = 64 << 20
 """Of both together; as much again may be on its way."""
 PAGE = 2048
 """Answers to a row that are written side by side at most, before others are."""
-_ZERO = "\0"
 _VERSIONS = 8
 """Of which it is remembered what their answers have in common."""
 
@@ -53,15 +52,16 @@ class Buffer:
         self._pages: list[Page] = []
         self._second = 0  # rows of this second
         self._until = 0.0
+        self._named: set[tuple[int, str]] = set()  # versions and ids that were sampled in it
         self._thinned: dict[int, deque[float]] = {}  # seconds of rows that tell no more, by version
 
     def tell(self, batch: Batch) -> None:
         """Put a batch in, or drop it where there is no room."""
-        if batch.rows == len(batch.ids) == 1 and not batch.error:
-            self._second += 1
-            if self._second > EVERY and self._thins(batch.version, batch.seconds, batch.ids[0]):
-                return
-        self._add(batch)
+        if batch.rows == len(batch.ids) == 1 and batch.ids[0] and not batch.error:
+            tensors, prediction = batch.tensors, batch.predictions
+            self.tell_row(batch.version, batch.seconds, tensors, prediction, batch.ids[0])
+        else:
+            self._add(batch)
 
     def _add(self, batch: Batch) -> None:
         rows, more = max(batch.rows, 1), 0
@@ -81,7 +81,6 @@ class Buffer:
         tensors: Tensors,
         prediction: npt.NDArray[Any],
         key: str,
-        body: int,
     ) -> None:
         """Put in an answer to one row; see `raymm.artifacts.Watcher.tell_row`.
 
@@ -92,7 +91,7 @@ class Buffer:
             return
         known = self._cut if type(tensors) is OneRow else self._plain
         alike = known.get(version)
-        if alike is None or not alike.holds(tensors, prediction) or _ZERO in key:
+        if alike is None or not alike.holds(tensors, prediction) or ZERO in key:
             # One unlike that before it begins no page: of columns that change, each would be one.
             _remember(known, Alike(version, tensors, prediction))
             self._add(
@@ -102,26 +101,31 @@ class Buffer:
                 )
             )  # fmt: skip
             return
-        more = alike.size(tensors, key, body)
         with self._lock:
-            if self.rows >= MOST_ROWS or self._bytes + more > MOST_BYTES:
+            more, page = 0, alike.page
+            if page is None or page.rows >= PAGE:
+                page = Page(alike)
+            if self.rows < MOST_ROWS:
+                more = page.add(seconds, tensors, prediction, key, MOST_BYTES - self._bytes)
+            if not more:
                 self.dropped += 1
                 return
-            page = alike.page
-            if page is None or page.rows >= PAGE:
-                page = alike.page = Page(alike)
+            if page.rows == 1:
+                alike.page = page
                 self._pages.append(page)
-            page.add(seconds, tensors, prediction, key)
+                more += EMPTY
             self.rows += 1
             self._bytes += more
 
     def _thins(self, version: int, seconds: float, key: str) -> bool:
         """Whether of a row only the time is told, as so many came within the second before it."""
-        if sampled(key):
-            return False
         now = time.monotonic()
         if now >= self._until:
             self._until, self._second = now + 1, 1
+            self._named.clear()
+            return False
+        if sampled(key) and (version, key) not in self._named:
+            self._named.add((version, key))
             return False
         thinned = self._thinned.get(version)
         if thinned is None:

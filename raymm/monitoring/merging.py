@@ -6,6 +6,7 @@ service that answers 2,000 rows a second, one by one, would keep a core busy wit
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,8 +17,8 @@ import numpy.typing as npt
 from raymm.artifacts import Batch, Feedback
 
 EACH = 64
-"""Bytes that an object takes beside its text or number."""
-_OBJECT, _ZERO = np.dtype(object), "\0"
+"""Bytes that an object takes beside what it holds."""
+_OBJECT, ZERO = np.dtype(object), "\0"
 TOGETHER = 64
 """Requests put together at a time, as they come: some 60 µs of work."""
 
@@ -93,23 +94,21 @@ def kind_of(told: Told) -> Kind:
 def size(told: Batch | Feedback) -> int:
     """Return about how many bytes a batch, or labels, keep in memory: arrays, ids and texts."""
     if isinstance(told, Feedback):
-        texts = sum(len(label) for label in told.labels if isinstance(label, str))
-        return sum(map(len, told.ids)) + texts + 2 * EACH * len(told.ids)
+        texts = sum(sys.getsizeof(label) for label in told.labels if isinstance(label, str))
+        return sum(map(sys.getsizeof, told.ids)) + texts + EACH * len(told.ids)
     total = EACH + told.predictions.nbytes
     for array in told.tensors.values():
         total += array.nbytes
         if array.dtype is _OBJECT:
             for text in array.tolist():
-                total += len(text or "") + EACH
-    for name in told.ids:
-        total += len(name) + EACH
-    return total
+                total += sys.getsizeof(text)
+    return total + sum(map(sys.getsizeof, told.ids))
 
 
 def parcel(batch: Batch) -> Told:
     """Return a batch as a parcel; as it is where one of its ids holds a zero character."""
-    text = _ZERO.join(batch.ids)
-    if text.count(_ZERO) != max(len(batch.ids) - 1, 0) or bool(text) != bool(batch.ids):
+    text = ZERO.join(batch.ids)
+    if text.count(ZERO) != max(len(batch.ids) - 1, 0) or bool(text) != bool(batch.ids):
         return batch
     seconds = np.array(batch.merged or (batch.seconds,), np.float64).tobytes()
     return Parcel(batch=replace(batch, ids=(), merged=()), ids=text, seconds=seconds)
@@ -131,7 +130,7 @@ def unpacked(told: Told) -> Batch:
     """Return the batch that was `packed`; one that was not stays as it is."""
     if not isinstance(told, Parcel):
         return _changed(told, _unpacked)
-    ids = tuple(told.ids.split(_ZERO)) if told.ids else ()
+    ids = tuple(told.ids.split(ZERO)) if told.ids else ()
     merged = tuple(np.frombuffer(told.seconds, np.float64).tolist())
     return replace(_changed(told.batch, _unpacked), ids=ids, merged=merged)
 
@@ -144,8 +143,8 @@ def _packed(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if values.dtype is not _OBJECT or len(values) < 2:
         return values
     try:
-        text = _ZERO.join(values.tolist())
-        if text.count(_ZERO) == len(values) - 1:
+        text = ZERO.join(values.tolist())
+        if text.count(ZERO) == len(values) - 1:
             return np.frombuffer(text.encode(), np.uint8)
     except (TypeError, UnicodeEncodeError):  # None among them, or half a character
         pass
@@ -155,7 +154,7 @@ def _packed(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _unpacked(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if values.dtype != np.uint8:  # which no column's values are
         return values
-    return np.array(values.tobytes().decode().split(_ZERO), _OBJECT)
+    return np.array(values.tobytes().decode().split(ZERO), _OBJECT)
 
 
 def _joined(group: Sequence[Told]) -> list[Told]:
@@ -166,7 +165,7 @@ def _joined(group: Sequence[Told]) -> list[Told]:
         made = [one if isinstance(one, Parcel) else parcel(one) for one in group]
         parcels = [one for one in made if isinstance(one, Parcel)]
         whole = _beside([one.batch for one in parcels])
-        ids = _ZERO.join(one.ids for one in parcels) if parcels[0].ids else ""
+        ids = ZERO.join(one.ids for one in parcels) if parcels[0].ids else ""
         joined = Parcel(batch=whole, ids=ids, seconds=b"".join(one.seconds for one in parcels))
         others = [one for one in made if isinstance(one, Batch)]
         return [joined, *(_joined(others) if others else ())]

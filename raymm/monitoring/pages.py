@@ -8,6 +8,8 @@ no row before it had.
 
 from __future__ import annotations
 
+import math
+import sys
 from array import array
 from collections.abc import Sequence
 from typing import Any
@@ -16,9 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Batch, OneRow, Tensors
-from raymm.monitoring.merging import EACH, Parcel, Told
+from raymm.monitoring.merging import Parcel, Told
 
-_OBJECT = np.dtype(object)
+_OBJECT, _NUMBER, _TIME = np.dtype(object), np.dtype(np.intc), np.dtype(np.float64)
+EMPTY, _ENTRY = 2048, 100
+"""Bytes of a page without rows, and of a text's place in its table."""
 
 
 class Alike:
@@ -42,11 +46,13 @@ class Alike:
         Of each part.
     dtype, shape
         The prediction's.
+    size : int
+        The bytes that a row takes in a page, without its id and its texts.
     page : Page or None
         The one that rows are written to now.
     """
 
-    __slots__ = ("_fixed", "dtype", "dtypes", "layout", "names", "page", "shape", "version")
+    __slots__ = ("dtype", "dtypes", "layout", "names", "page", "shape", "size", "version")
 
     def __init__(self, version: int, tensors: Tensors, prediction: npt.NDArray[Any]) -> None:
         self.version, self.names = version, list(tensors)
@@ -55,13 +61,10 @@ class Alike:
             self.layout = tensors.layout
         self.dtypes = [part.dtype for part in parts_of(tensors)]
         self.dtype, self.shape = prediction.dtype, prediction.shape
-        texts = sum(len(names) for names, dtype in self._columns() if dtype == _OBJECT)
-        numbers = sum(len(names) * dtype.itemsize for names, dtype in self._columns())
-        self._fixed = EACH * (2 + texts) + numbers + prediction.nbytes
+        columns = zip(self.layout, self.dtypes, strict=True)
+        numbers = sum(len(names) * _number(dtype).itemsize for names, dtype in columns)
+        self.size = numbers + prediction.nbytes + _TIME.itemsize + 1
         self.page: Page | None = None
-
-    def _columns(self) -> list[tuple[Sequence[str], np.dtype[Any]]]:
-        return [*zip(self.layout, self.dtypes, strict=True)]
 
     def holds(self, tensors: Tensors, prediction: npt.NDArray[Any]) -> bool:
         """Return whether an answer has the same columns, and predictions of the same kind."""
@@ -71,20 +74,15 @@ class Alike:
             return tensors.layout is self.layout
         return self.names == [*tensors] and self.dtypes == [v.dtype for v in tensors.values()]
 
-    def size(self, tensors: Tensors, key: str, body: int) -> int:
-        """Return how many bytes a row of this id takes: at least what `size` tells of its batch.
-
-        The texts of one that was cut take no more than the ``body`` of JSON that held them.
-        """
-        if type(tensors) is not OneRow:
-            values = (one.item() for one in tensors.values() if one.dtype == _OBJECT)
-            body = max(body, sum(len(text or "") for text in values))
-        return self._fixed + len(key) + body
-
 
 def parts_of(tensors: Tensors) -> Sequence[npt.NDArray[Any]]:
     """Return the arrays that hold a row: few where it was cut from these, else one a column."""
     return tensors.parts if type(tensors) is OneRow else [*tensors.values()]
+
+
+def _number(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return what values are written as: texts by their numbers, all others as they are."""
+    return _NUMBER if dtype == _OBJECT else dtype
 
 
 class Page:
@@ -100,25 +98,47 @@ class Page:
 
     def __init__(self, alike: Alike) -> None:
         self.alike, self.rows = alike, 0
-        self._parts: list[bytearray | array[int]] = [
+        self._parts: list[Any] = [
             array("i") if dtype == _OBJECT else bytearray() for dtype in alike.dtypes
         ]
         self._known = _Numbered()
         self._predictions, self._ids = bytearray(), bytearray()
         self._seconds = array("d")
 
-    def add(self, seconds: float, tensors: Tensors, prediction: npt.NDArray[Any], key: str) -> None:
-        """Write down a row, which `Alike.holds`; its id has no zero character."""
-        for part, written in zip(parts_of(tensors), self._parts, strict=True):
-            if type(written) is bytearray:
-                written.extend(part.tobytes())
-            else:
-                written.extend(map(self._known.__getitem__, part.tolist()))
+    def add(
+        self,
+        seconds: float,
+        tensors: Tensors,
+        prediction: npt.NDArray[Any],
+        key: str,
+        room: float = math.inf,
+    ) -> int:
+        """Write down a row, which `Alike.holds` and whose id has no zero character.
+
+        Returns
+        -------
+        int
+            The bytes that it takes; 0 where they are more than ``room``, and it is not written.
+        """
+        known, held, texts = self._known, self._known.bytes, len(self._known)
+        # All that may fail comes first, that the buffers stay equally long.
+        made = [
+            [known[text] for text in part.tolist()] if type(written) is array else part.tobytes()
+            for part, written in zip(parts_of(tensors), self._parts, strict=True)
+        ]
+        name, time = key.encode("utf-8", "surrogatepass"), float(seconds)
+        more = self.alike.size + len(name) + known.bytes - held
+        if more > room:
+            known.forget(texts, held)
+            return 0
+        for one, written in zip(made, self._parts, strict=True):
+            written.extend(one)
         self._predictions += prediction.tobytes()
-        self._ids += key.encode("utf-8", "surrogatepass")
+        self._ids += name
         self._ids.append(0)
-        self._seconds.append(seconds)
+        self._seconds.append(time)
         self.rows += 1
+        return more
 
     def told(self) -> Told:
         """Return the rows, at least one, as one parcel; one alone as a batch."""
@@ -142,8 +162,7 @@ class Page:
         made: dict[str, npt.NDArray[Any]] = {}
         alike = self.alike
         for names, dtype, written in zip(alike.layout, alike.dtypes, self._parts, strict=True):
-            kind = np.intc if dtype == _OBJECT else dtype
-            rows = np.frombuffer(written, kind).reshape(self.rows, len(names))
+            rows = np.frombuffer(written, _number(dtype)).reshape(self.rows, len(names))
             values = np.ascontiguousarray(rows.T)
             columns = texts[values] if dtype == _OBJECT else values
             made.update(zip(names, columns, strict=True))
@@ -151,10 +170,21 @@ class Page:
 
 
 class _Numbered(dict[Any, int]):
-    """Texts by the order in which they were asked for first."""
+    """Texts by the order in which they were asked for first, and the ``bytes`` that they take."""
 
-    __slots__ = ()
+    __slots__ = ("bytes",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
 
     def __missing__(self, text: Any) -> int:
         number = self[text] = len(self)
+        self.bytes += sys.getsizeof(text) + _ENTRY
         return number
+
+    def forget(self, count: int, held: int) -> None:
+        """Forget all texts after so many, which take so many bytes."""
+        while len(self) > count:
+            self.popitem()
+        self.bytes = held

@@ -21,7 +21,7 @@ from raymm.plugins import metrics
 _DRAWS = 200
 _CELLS = 5_000_000
 """Rows of all resamples of both sides at most; 20 resamples are drawn in any case."""
-_REACH = 4
+_REACH = 16
 """Times as many of each version's newest rows as are wanted are looked through."""
 
 

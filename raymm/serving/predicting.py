@@ -186,7 +186,7 @@ class Service:
             if shadow is not None:
                 self.shadows.offer(shadow, read, rows, ids, len(body))
             if watcher is not None:
-                _tell(watcher, served.number, seconds, tensors, predictions, ids, len(body))
+                _tell(watcher, served.number, seconds, tensors, predictions, ids)
         return _Prediction(content, given, served.number, identity)
 
     def _by(
@@ -325,11 +325,10 @@ def _tell(
     tensors: Tensors,
     predictions: npt.NDArray[Any],
     ids: tuple[str, ...],
-    body: int,
 ) -> None:
     rows = len(ids)
     if rows == 1:
-        watcher.tell_row(version, seconds, tensors, predictions, ids[0], body)
+        watcher.tell_row(version, seconds, tensors, predictions, ids[0])
         return
     watcher.tell(
         Batch(

@@ -54,6 +54,7 @@ CLIENTS = (1, 16, 64)
 BUSY = 16
 WATCHED, PAIRS = ("watched", "unwatched"), 8
 MODEL = "bench"
+SPENDERS = {"replica": "ray::ServeReplica", "monitor": "ray::MonitorActor"}
 SETTLED = 1.5
 """Seconds after which all that was told before a switch has been sent and taken in."""
 MEDIAN, RATE, MONITOR = 1.5, 0.85, 0.05
@@ -170,7 +171,7 @@ class Quiet:
     def tell(self, batch):
         pass
 
-    def tell_row(self, version, seconds, tensors, prediction, key, body):
+    def tell_row(self, version, seconds, tensors, prediction, key):
         pass
 
     def learn(self, feedback):
@@ -215,8 +216,8 @@ class Beside:
     def tell(self, batch):
         self.waiting.tell(batch)
 
-    def tell_row(self, version, seconds, tensors, prediction, key, body):
-        self.waiting.tell_row(version, seconds, tensors, prediction, key, body)
+    def tell_row(self, version, seconds, tensors, prediction, key):
+        self.waiting.tell_row(version, seconds, tensors, prediction, key)
 
     def _send(self):
         from raymm.monitoring.merging import merge, packed
@@ -416,7 +417,24 @@ def _pairs(count, port, body_file, *, blind):
             if told != name:
                 _switch(port, name == WATCHED[0] and not blind)
                 told = name
-            found[-1][name] = {BUSY: _client(port, _path("predict"), BUSY, body_file)}
+            before = _spent()
+            figures = _client(port, _path("predict"), BUSY, body_file)
+            spent = {who: 1e6 * (now - before.get(who, 0.0)) for who, now in _spent().items()}
+            answers = figures["rate"] * SECONDS
+            found[-1][name] = {BUSY: figures | {who: one / answers for who, one in spent.items()}}
+    return found
+
+
+def _spent():
+    """Return the seconds of processor time that Ray's replicas and monitors have taken."""
+    found = dict.fromkeys(SPENDERS, 0.0)
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            _, rest = path.read_text().split("(", 1)
+            name, rest = rest.rsplit(")", 1)
+            for who, title in SPENDERS.items():
+                if name.startswith("ray::") and title.startswith(name):
+                    found[who] += sum(map(int, rest.split()[11:13])) / os.sysconf("SC_CLK_TCK")
     return found
 
 
@@ -523,6 +541,11 @@ def told_shares(pairs):
               f"{statistics.median(shares):.3f}, mean {statistics.mean(shares):.3f} with an error "
               f"of {error:.3f}")  # fmt: skip
         yield f"monitor's share of {what}", statistics.median(shares)
+    for who in SPENDERS:
+        spent = (statistics.mean(sides[name][BUSY][who] for sides in pairs) for name in WATCHED)
+        print(
+            "processor time of the {}, a request: {:.1f} µs watched, {:.1f} not".format(who, *spent)
+        )
 
 
 def main():

@@ -45,7 +45,7 @@ def test_rows_told_alone_are_what_their_batches_are(
     monkeypatch.setattr(buffer_module, "EVERY", count)
     alone, together = Buffer(), Buffer()
     for number in range(count):
-        alone.tell_row(*row(number), 50)
+        alone.tell_row(*row(number))
         together.tell(batch(number))
     failed = Batch(rows=0, version=1, seconds=0.2, error="InputError")
     alone.tell(failed)
@@ -71,7 +71,7 @@ def test_of_many_rows_a_second_a_sample_is_told_whole_and_the_times_of_all(
     buffer, count = Buffer(), 4_000
     for number in range(count):
         version, _, *rest = row(2 * number, f"t{number}")
-        buffer.tell_row(version, float(number), *rest, 50)
+        buffer.tell_row(version, float(number), *rest)
     whole, thin = told_by(buffer)
     assert [whole.thinned, thin.thinned] == [False, True]
     assert whole.rows + thin.rows == count
@@ -86,7 +86,7 @@ def test_of_many_rows_a_second_a_sample_is_told_whole_and_the_times_of_all(
     assert thin.seconds == sum(thin.merged)
     now[0] += 1.5  # another second begins
     for number in range(39):
-        buffer.tell_row(*row(2 * number), 50)
+        buffer.tell_row(*row(2 * number))
     assert not any(one.thinned for one in told_by(buffer))
 
 
@@ -97,7 +97,7 @@ def test_a_shadow_s_single_rows_are_sampled_alike_and_others_are_all_told(
     monkeypatch.setattr(buffer_module, "sampled", lambda name: int(name) % 32 == 2)
     buffer, count = Buffer(), 500
     for number in range(count):
-        buffer.tell_row(*row(2 * number), 50)
+        buffer.tell_row(*row(2 * number))
         buffer.tell(replace(batch(2 * number), version=9))
     told = {(one.version, one.thinned): one for one in told_by(buffer)}
     assert told[1, False].ids[1:] == told[9, False].ids  # a second begins with the first row
@@ -115,7 +115,7 @@ def test_times_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffer_module, "sampled", lambda name: False)
     buffer = Buffer()
     for number in range(12):
-        buffer.tell_row(*row(2 * number), 50)
+        buffer.tell_row(*row(2 * number))
     assert [one.rows for one in told_by(buffer)] == [1, 7]
     assert buffer.dropped == 4
     assert buffer.take() == ([], [])
@@ -124,23 +124,23 @@ def test_times_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rows_are_bounded_in_number_and_bytes() -> None:
     buffer = Buffer()
     for number in range(5):
-        buffer.tell_row(*row(number, "x" * (MOST_BYTES // 4)), MOST_BYTES // 4)
+        buffer.tell_row(*row(2 * number, f"{number}" + "x" * (MOST_BYTES // 4)))
     assert (buffer.rows, buffer.dropped) == (3, 2)
     buffer = Buffer()
     buffer.tell(Batch(rows=MOST_ROWS, version=1, seconds=0.1))
-    buffer.tell_row(*row(1), 1 << 20)
+    buffer.tell_row(*row(1))
     assert (buffer.rows, buffer.dropped) == (MOST_ROWS, 1)
 
 
 def test_rows_of_changing_columns_are_told_apart_and_little_is_remembered_of_them() -> None:
     buffer, x = Buffer(), np.float32([1])
     for number in range(3 * _VERSIONS):
-        buffer.tell_row(number, 0.1, {"x": x}, x, "a", 10)
+        buffer.tell_row(number, 0.1, {"x": x}, x, "a")
         assert len(buffer._plain) <= _VERSIONS
     three = np.float32([[0.2, 0.3, 0.5]])
     for prediction in (x, three, x.astype(np.float64), x):
-        buffer.tell_row(0, 0.1, {"y": x}, prediction, "b", 10)
-    buffer.tell_row(0, 0.1, {"x": x, "y": x}, x, "c", 10)
+        buffer.tell_row(0, 0.1, {"y": x}, prediction, "b")
+    buffer.tell_row(0, 0.1, {"x": x, "y": x}, x, "c")
     taken = [(one.version, list(one.tensors), one.rows) for one in merge(buffer.take()[0])]
     first = [(number, ["x"], 1) for number in range(3 * _VERSIONS)]
     assert taken == [*first, (0, ["y"], 3), (0, ["y"], 1), (0, ["x", "y"], 1)]
@@ -156,9 +156,9 @@ def test_rows_from_a_reader_are_what_was_sent_to_it(monkeypatch: pytest.MonkeyPa
         record = {"a": number, "b": -number, "c": str(number), "d": None if number % 7 else "u"}
         tensors = read.tensors([record])
         assert (type(tensors) is OneRow) == (number % 7 == 0)
-        buffer.tell_row(1, 0.1, tensors, np.float32([number]), str(number), 50)
+        buffer.tell_row(1, 0.1, tensors, np.float32([number]), str(number))
     taken = buffer.take()[0]
-    assert len(taken) == 1 + 3  # the first of both, and pages of those that were cut and others
+    assert len(taken) == 2 + 3  # the first of both, and pages of those that were cut and others
     (batch,) = map(unpacked, merge(taken))
     rows = np.argsort(batch.predictions, kind="stable")
     told = {name: values[rows].tolist() for name, values in batch.tensors.items()}
@@ -183,7 +183,7 @@ def test_rows_of_two_orders_of_columns_stay_in_their_columns() -> None:
     buffer = Buffer()
     for batch in (one("a", c="u", x=1, z=2), one("b", x=0, z=3, c="v"), one("c", c="w", z=4, x=5)):
         buffer.tell(batch)
-        buffer.tell_row(1, 0.1, batch.tensors, batch.predictions, "again", 10)
+        buffer.tell_row(1, 0.1, batch.tensors, batch.predictions, "again")
     told = {}
     for batch in merge(buffer.take()[0]):
         for row, name in enumerate(batch.ids):
@@ -195,17 +195,29 @@ def test_rows_of_two_orders_of_columns_stay_in_their_columns() -> None:
     assert buffer.take() == ([], [])
 
 
-def test_texts_that_were_longer_than_their_request_are_counted() -> None:
-    buffer = Buffer()
-    for number in range(3):
-        buffer.tell_row(*row(number, "x" * (MOST_BYTES // 2)), 100)
-    assert (buffer.rows, buffer.dropped) == (1, 2)
+def test_an_id_that_names_many_rows_is_sampled_once_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(buffer_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(buffer_module, "EVERY", 10)
+    monkeypatch.setattr(buffer_module, "sampled", lambda name: name == "s-7")
+    buffer, told = Buffer(), []
+    for number in range(3_000):
+        now[0] += 0.001
+        version, seconds, tensors, prediction, _ = row(2 * number)
+        buffer.tell_row(version, seconds, tensors, prediction, f"s-{number % 20}")
+    for one in told_by(buffer):
+        told += [] if one.thinned else one.ids
+    # Each second begins with the first row after it, of whatever id; before that, all were told.
+    assert 3 * 10 <= len(told) <= 4 * (10 + 2)
+    assert told.count("s-7") <= 4 * 2
 
 
 def test_a_row_for_which_there_is_no_room_drops_no_other() -> None:
     buffer = Buffer()
     for number in range(PAGE):
-        buffer.tell_row(*row(2 * number, "x" * (MOST_BYTES + 1) if number == 3 else "x"), 0)
+        buffer.tell_row(*row(2 * number, "x" * (MOST_BYTES + 1) if number == 3 else "x"))
     taken = merge(buffer.take()[0])
     assert (sum(batch.rows for batch in taken), buffer.dropped) == (PAGE - 1, 1)
 
@@ -213,7 +225,7 @@ def test_a_row_for_which_there_is_no_room_drops_no_other() -> None:
 def test_of_mixed_requests_few_are_gathered_together() -> None:
     buffer = Buffer()
     for number in range(2 * TOGETHER):
-        buffer.tell_row(*row(2 * number), 10)
+        buffer.tell_row(*row(2 * number))
         buffer.tell(Batch(rows=0, version=1, seconds=0.2, error="InputError"))
     taken = buffer.take()[0]
     assert len(taken) <= TOGETHER + 8  # blocks, and what is fresh
@@ -236,7 +248,7 @@ def test_nothing_is_lost_between_threads() -> None:
 
     def fill(start: int) -> None:
         for number in range(start, start + 2000):
-            buffer.tell_row(*row(number), 50)
+            buffer.tell_row(*row(number))
 
     def empty() -> None:
         while not ends.is_set():

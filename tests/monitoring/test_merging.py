@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -110,9 +111,24 @@ def test_sizes_are_of_arrays_texts_and_ids() -> None:
         rows=3, version=1, seconds=0.1, tensors={"c": words, "x": np.ones(3, np.float32)},
         predictions=np.ones((3, 2), np.float32), ids=("i" * 40,) * 3,
     )  # fmt: skip
-    assert size(batch) == 3 * (8 + 4 + 8) + 1002 + 120 + 7 * EACH
-    assert size(Feedback(ids=("ab",), labels=("word",))) == 6 + 2 * EACH
-    assert size(Feedback(ids=("ab",), labels=(1,))) == 2 + 2 * EACH
+    held = sum(map(sys.getsizeof, (*words, *batch.ids)))
+    assert size(batch) == 3 * (8 + 4 + 8) + held + EACH
+    name, word = sys.getsizeof("ab"), sys.getsizeof("word")
+    assert size(Feedback(ids=("ab",), labels=("word",))) == name + word + EACH
+    assert size(Feedback(ids=("ab",), labels=(1,))) == name + EACH
+
+
+def test_texts_of_wide_characters_count_for_what_they_take() -> None:
+    plain, wide = (
+        size(
+            Batch(
+                rows=1, version=1, seconds=0.1, tensors={"c": np.array([text], object)},
+                predictions=np.zeros(1, np.float32),
+            )
+        )
+        for text in ("x" * 3000, "x" * 2999 + "\U0001f600")
+    )  # fmt: skip
+    assert wide > 3.5 * plain
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from raymm.artifacts import NO_TIME, Batch, OneRow
-from raymm.monitoring.merging import merge, packed, size, unpacked
-from raymm.monitoring.pages import Alike, Page
+from raymm.monitoring.merging import merge, packed, unpacked
+from raymm.monitoring.pages import _ENTRY, Alike, Page
 
 LAYOUT = (("x", "z"), ("t",), ("d", "c"))
 NUMBERS = st.sampled_from([0.0, -1.5, np.nan, np.inf])
@@ -47,12 +49,15 @@ def cut(tensors):
 def test_rows_are_what_their_batches_are(told, whole):
     of = [one.tensors if whole else cut(one.tensors) for one in told]
     alike = Alike(3, of[0], told[0].predictions)
-    page = Page(alike)
+    page, taken = Page(alike), 0
     for batch, tensors in zip(told, of, strict=True):
         assert alike.holds(tensors, batch.predictions)
-        texts = sum(len((batch.tensors[name][0] or "").encode()) for name in ("c", "d"))
-        assert alike.size(tensors, batch.ids[0], 0 if whole else texts) >= size(batch)
-        page.add(batch.seconds, tensors, batch.predictions, batch.ids[0])
+        taken += page.add(batch.seconds, tensors, batch.predictions, batch.ids[0])
+    texts = {batch.tensors[name][0] for batch in told for name in ("c", "d")}
+    names = sum(len(batch.ids[0].encode("utf-8", "surrogatepass")) for batch in told)
+    # Two floats, a date, two numbers of texts, the time, and the zero after the id.
+    fixed = len(told) * (4 + 4 + 8 + 4 + 4 + told[0].predictions.nbytes + 8 + 1)
+    assert taken == fixed + names + sum(sys.getsizeof(text) + _ENTRY for text in texts)
     made = page.told()
     assert page.rows == made.rows == len(told)
     (expected,) = map(unpacked, merge(told))
@@ -67,6 +72,25 @@ def test_rows_are_what_their_batches_are(told, whole):
             np.testing.assert_array_equal(values, expected.tensors[name])
             assert values.dtype == expected.tensors[name].dtype
             assert values.flags.c_contiguous
+
+
+def test_a_row_that_cannot_be_written_leaves_the_others_whole():
+    def row(text):
+        return {"x": np.float32([1]), "c": np.array([text], object)}
+
+    answer = np.float32([0])
+    page = Page(Alike(1, row("u"), answer))
+    assert page.add(0.1, row("u"), answer, "a") > 0
+    bad = row("u")
+    bad["c"][0] = []
+    with pytest.raises(TypeError, match="unhashable"):
+        page.add(0.1, bad, answer, "b")
+    with pytest.raises(TypeError):
+        page.add(None, row("u"), answer, "c")
+    assert page.add(0.1, row("y" * 1000), answer, "d", 900) == 0
+    assert page.add(0.1, row("v"), answer, "e", 900) > 0
+    told = unpacked(page.told())
+    assert (told.ids, told.tensors["c"].tolist()) == (("a", "e"), ["u", "v"])
 
 
 def test_a_page_of_many_rows_holds_each_text_once():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from raymm.monitoring.sampling import EACH, sampled
+from raymm.monitoring.sampling import ONE_IN, sampled
 
 
 @pytest.mark.parametrize("name", ["{:d}", "{:032x}", "order/{:d}/\u00fc", "{:d}\ud800"])
@@ -10,5 +10,6 @@ def test_ids_of_any_kind_are_sampled_evenly_and_alike_each_time(name: str) -> No
     found = [sampled(one) for one in names]
     assert found == [sampled(one) for one in names]
     parts = np.mean(np.reshape(found, (10, -1)), axis=1)
-    assert np.mean(parts) == pytest.approx(1 / EACH, rel=0.1)
-    assert parts.min() > 1 / EACH / 2
+    # Of 200,000 ids the share's standard deviation is 1.2 % of it: eight of these.
+    assert np.mean(parts) == pytest.approx(1 / ONE_IN, rel=0.1)
+    assert parts.min() > 1 / ONE_IN / 2
