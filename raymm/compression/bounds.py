@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import betaincinv
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -73,3 +74,25 @@ def unseen(rows: int, compared: int, level: float) -> float:
     (0.003, 0.0053)
     """
     return float(np.log(2 * compared / (1 - level)) / rows)
+
+
+def unlost(rows: int, gained: int, compared: int, level: float) -> float:
+    """Return what may be lost on other rows where none of these was, and some were gained.
+
+    The net loss is the share of rows that differ times how much more of them lose than gain. Of
+    ``gained`` rows that differ, all gaining, it is known with the risk r of one side how many lose
+    at most: a share q with (1 - q)^gained = r; and of all rows how many differ at most (Clopper &
+    Pearson 1934). No more than `unseen` lose in any case, and where at most half of those that
+    differ lose, nothing is lost; a gain is not promised. Over shares of losing and gaining rows
+    the bound is below the loss in at most 5 of 100 samples (two-sided level 0.9).
+
+    >>> [round(unlost(1000, gained, 1, 0.9), 4) for gained in (0, 2, 3, 4, 5)]
+    [0.003, 0.003, 0.002, 0.0005, 0.0]
+    """
+    most = unseen(rows, compared, level)
+    if gained <= 0:
+        return most
+    risk = (1 - level) / 2 / compared
+    losing = 1.0 - risk ** (1 / gained)
+    differing = betaincinv(gained + 1, rows - gained, 1 - risk) if gained < rows else 1.0
+    return float(min(most, max(0.0, 2 * losing - 1) * differing))

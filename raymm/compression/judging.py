@@ -17,7 +17,7 @@ from raymm.bundle.blend import decided
 from raymm.bundle.packed import Bundle
 from raymm.bundle.parity import BOUND
 from raymm.bundle.run import Runner
-from raymm.compression.bounds import together, unseen
+from raymm.compression.bounds import together, unlost
 from raymm.compression.schedule import told
 
 RESAMPLES = 300
@@ -195,7 +195,7 @@ class Judge:
         if self.bounded and len(known) and self._loses_nowhere(known) and apart > BOUND:
             # A bootstrap of rows of which none loses cannot know what other rows would lose.
             hidden = self._hidden(prediction) if bounded_moves else 1.0
-            high = unseen(len(self.y), 1, LEVEL) / hidden + value
+            high = self._unlost(value, 1) / hidden
         return score, self._told(value, low, high), losses, hidden
 
     def _hidden(self, prediction: npt.NDArray[Any]) -> float:
@@ -216,6 +216,10 @@ class Judge:
             if self._loses_nowhere(losses[np.isfinite(losses)]):
                 return factor
         return 1.0
+
+    def _unlost(self, value: float, compared: int) -> float:
+        """Return what may be lost at most where no row is, and as much gained as ``value`` says."""
+        return unlost(len(self.y), round(-value * len(self.y)), compared, LEVEL)
 
     def _loses_nowhere(self, losses: npt.NDArray[np.float64]) -> bool:
         """Return whether no row loses: where labels are judged some may gain, else none moves."""
@@ -275,7 +279,7 @@ class Judge:
         made = held[:1]
         for form, least, most in zip(forms[1:], low.tolist(), high.tolist(), strict=False):
             value = form.candidate.loss.value
-            unknown = value + unseen(len(self.y), hidden, LEVEL) / (form.hidden or 1.0)
+            unknown = self._unlost(value, hidden) / (form.hidden or 1.0)
             loss = self._told(value, least, unknown if form.hidden else most)
             made.append(replace(form.candidate, loss=loss))
         return tuple(made)
@@ -288,9 +292,9 @@ class Judge:
 
         Source: Tarone 1990, "A modified Bonferroni method for discrete data".
         """
-        least = unseen(len(self.y), 1, LEVEL)
         able = [
-            one.bounded_moves or least + one.candidate.loss.value <= self.allowed for one in forms
+            one.bounded_moves or self._unlost(one.candidate.loss.value, 1) <= self.allowed
+            for one in forms
         ]
         return max(1, sum(a and one.hidden > 0 for a, one in zip(able, forms, strict=True)))
 

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from raymm.artifacts import Candidate, Score
 from raymm.compression import bounds
+from raymm.compression.bounds import unlost, unseen
 from raymm.compression.choosing import choose
 from raymm.compression.judging import Form, Judge
 from raymm.sections import Limits
@@ -101,3 +103,22 @@ def test_what_is_not_defined_has_no_bounds_and_what_never_varies_has_its_value()
     assert np.isnan([low[0], high[0]]).all()
     assert (low[1], high[1]) == (2.0, 2.0)
     assert low[2] < 0 < high[2]
+
+
+@pytest.mark.parametrize("rows", [19, 288])
+def test_what_is_lost_by_chance_is_within_the_bound_in_95_of_100_samples(rows: int) -> None:
+    """All samples in which no row loses, of any shares of losing and of gaining rows."""
+    gained = np.arange(rows)
+    bounds = np.array([unlost(rows, int(one), 1, 0.9) for one in gained])
+    assert (np.diff(bounds) <= 1e-12).all()
+    for losing in np.linspace(0, 8, 25) / rows:
+        for gaining in np.linspace(0, 12, 25) / rows:
+            if losing + gaining >= 1:
+                continue
+            chances = (1 - losing) ** rows * binom.pmf(gained, rows, gaining / (1 - losing))
+            assert chances[bounds < losing - gaining - 1e-12].sum() <= 0.05
+
+
+def test_a_gain_of_a_single_row_promises_nothing() -> None:
+    assert unlost(19, 1, 1, 0.9) == unseen(19, 1, 0.9)
+    assert unlost(288, 288, 1, 0.9) == 0.0

@@ -232,19 +232,19 @@ def test_rows_that_only_gain_tell_as_little_of_what_others_lose(measured):
     judge, *_ = measured
     rows = 300
     whole = np.tile([0.2, 0.8], (rows, 1))
-    y = np.ones(rows, np.int64)
-    y[0] = 0
     metric = metric_for("accuracy", "binary")
-    one = dataclasses.replace(judge, metric=metric, y=y, whole=whole, max_loss=0.005)
-    for gained in (0, 1):
+    for gained in (0, 1, 3, 5):
+        y = np.ones(rows, np.int64)
+        y[: max(gained, 1)] = 0
+        one = dataclasses.replace(judge, metric=metric, y=y, whole=whole, max_loss=0.005)
         made = np.tile([0.25, 0.75], (rows, 1))
         made[:gained] = made[:gained, ::-1]
         _, loss, _, hidden = one.lost(made)
         assert loss.value == pytest.approx(-gained / rows)
         assert hidden == 1.0
-        most = bounds.unseen(rows, 1, judging.LEVEL) - gained / rows
+        most = bounds.unlost(rows, gained, 1, judging.LEVEL)
         assert loss.high == pytest.approx(most)
-        assert not one.within(loss)
+        assert one.within(loss) == (gained == 5)
 
 
 def test_a_form_that_errs_on_few_rows_that_are_not_here_is_not_taken_for_safe(measured):
