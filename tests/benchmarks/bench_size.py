@@ -119,8 +119,8 @@ def measure(table: str, given: argparse.Namespace) -> bool:
     fine = (smaller >= SMALLER or made["bytes"] <= SMALL) and longer <= LONGER
     exempt = f", exempt: no more than {SMALL:,} bytes" if fine and smaller < SMALLER else ""
     print(
-        f"{table:20} {plain['bytes']:>10,} to {made['bytes']:>9,} bytes, {smaller:6.1f} x{exempt}   "
-        f"{made['seconds'] - more:4.0f} s and {more:3.0f} s, {longer:+.0%}   "
+        f"{table:20} {plain['bytes']:>10,} to {made['bytes']:>9,} bytes, {smaller:6.1f} x{exempt}"
+        f"   {made['seconds'] - more:4.0f} s and {more:3.0f} s, {longer:+.0%}   "
         f"{made['metric']} {plain['score']:.5g} to {made['score']:.5g}   "
         f"{made['chosen']}{'' if fine else '   MISSED'}",
         flush=True,
