@@ -173,7 +173,7 @@ def bundle_of(foreign: Foreign, dataset: Dataset) -> tuple[Bundle, tuple[str, ..
     """
     x = np.stack([dataset.tensors[one.name] for one in dataset.schema.features], axis=1)
     note = foreign.settle(x[:10_000], dataset.schema)
-    graph = foreign.graph(dataset.schema)
+    graph, kept = foreign.compressible(foreign.graph(dataset.schema), dataset)
     library = foreign.facts.library
     lineage = Lineage(
         run=f"foreign-{hashlib.sha256(graph).hexdigest()[:10]}",
@@ -191,7 +191,7 @@ def bundle_of(foreign: Foreign, dataset: Dataset) -> tuple[Bundle, tuple[str, ..
         statistics=statistics.reference(dataset),
         lineage=lineage,
     )
-    return bundle, (note,) if note else ()
+    return bundle, (note, *kept) if note else kept
 
 
 def _columns(facts: Facts, table: Table, target: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

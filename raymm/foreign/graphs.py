@@ -13,15 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Dataset, Schema
+from raymm.artifacts import Dataset, Schema, Tensors
+from raymm.bundle import parity
 from raymm.bundle.graph import PREDICTION, PROBABILITIES, input_names
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.bundle.safety import require_safe
 from raymm.errors import BundleError, DataError, ParityError
 from raymm.foreign.model import Facts, Foreign
+from raymm.foreign.rewriting import rewrite
 
 BOUND = 1e-5
+HARD_ROWS = 500
 OLDEST = 13
 """The operator set from which on Softmax and the others added here mean what they do now."""
 _PREFIX, _END = "model/", "end/"
@@ -89,13 +92,34 @@ class Graph(Foreign):
 
     def graph(self, schema: Schema) -> bytes:
         """See `Foreign.graph`."""
+        return self._whole(self._model, schema, direct=False)
+
+    def compressible(self, graph: bytes, dataset: Dataset) -> tuple[bytes, tuple[str, ...]]:
+        """Return the graph with its trees in raymm's form; see `Foreign.compressible`.
+
+        As it was where the rewritten one answers rows of the table, or hard ones, differently.
+        """
+        found = rewrite(self._model, self._output)
+        refused = list(dict.fromkeys(found.refused))
+        made = graph
+        if found.count:
+            direct = not self._link and found.columns == (len(dataset.schema.classes) or 1)
+            made = self._whole(found.model, dataset.schema, direct=direct)
+            away = _apart(graph, made, dataset)
+            if not away <= BOUND:
+                refused.append(f"with raymm's form of them it answers {away:.3g} away")
+                made = graph
+        return made, tuple(f"its trees are packed but not pruned ({why})" for why in refused)
+
+    def _whole(self, model: Any, schema: Schema, *, direct: bool) -> bytes:
+        """Return a model between raymm's inputs and outputs; ``direct``: see `_ends`."""
         import onnx
         from onnx import compose, helper
 
-        model = compose.add_prefix(self._model, _PREFIX)
+        model = compose.add_prefix(model, _PREFIX)
         names = list(input_names(schema).values())
         joined = helper.make_node("Concat", names, [_PREFIX + self._input], axis=1)
-        nodes, constants, outputs = _ends(_PREFIX + self._output, schema, self._link)
+        nodes, constants, outputs = _ends(_PREFIX + self._output, schema, self._link, direct=direct)
         kinds = [
             helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 1]) for name in names
         ]
@@ -163,8 +187,46 @@ def _require_answers(theirs: npt.NDArray[Any], dataset: Dataset) -> None:
     )
 
 
-def _ends(result: str, schema: Schema, link: str) -> tuple[list[Any], list[Any], list[Any]]:
-    """Return the nodes from a graph's result to raymm's outputs, their constants, the outputs."""
+def _apart(graph: bytes, made: bytes, dataset: Dataset) -> float:
+    """Return how far two graphs' answers are apart, as `Graph.require_same` measures it.
+
+    Both are asked for the table's rows and for hard ones; no answer is the same as none.
+    """
+    schema, worst = dataset.schema, 0.0
+    hard = parity.adversarial(
+        dataset.tensors, schema, generator=np.random.default_rng(0), count=HARD_ROWS
+    )
+    for tensors in (dict(dataset.tensors), hard):
+        expected, found = (_answers(one, tensors, schema) for one in (graph, made))
+        scale = 1.0
+        if schema.task == "regression":
+            scale = max(float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0)), 1e-30)
+        with np.errstate(invalid="ignore"):
+            away = np.where(expected == found, 0.0, np.abs(expected - found) / scale)
+        away[np.isnan(expected) & np.isnan(found)] = 0.0
+        worst = max(worst, float(away.max(initial=0.0)))
+        if np.isnan(away).any():
+            return np.inf
+    return worst
+
+
+def _answers(graph: bytes, tensors: Tensors, schema: Schema) -> npt.NDArray[np.float64]:
+    session = _session(graph, Path("the graph"))
+    given = {
+        name: np.asarray(tensors[column], np.float32).reshape(-1, 1)
+        for column, name in input_names(schema).items()
+    }
+    (found,) = session.run([PROBABILITIES if schema.classes else PREDICTION], given)
+    return np.asarray(found, np.float64).reshape(len(found), -1)
+
+
+def _ends(
+    result: str, schema: Schema, link: str, *, direct: bool = False
+) -> tuple[list[Any], list[Any], list[Any]]:
+    """Return the nodes from a graph's result to raymm's outputs, their constants, the outputs.
+
+    A ``direct`` result has the shape that these have, and shares that add up to 1.
+    """
     import onnx
     from onnx import helper, numpy_helper
 
@@ -180,14 +242,17 @@ def _ends(result: str, schema: Schema, link: str) -> tuple[list[Any], list[Any],
 
     width = len(schema.classes)
     if not width:
-        add("Reshape", [result, hold("column", np.array([-1, 1]))], PREDICTION)
+        if direct:
+            add("Identity", [result], PREDICTION)
+        else:
+            add("Reshape", [result, hold("column", np.array([-1, 1]))], PREDICTION)
         made = helper.make_tensor_value_info(PREDICTION, onnx.TensorProto.FLOAT, ["n", 1])
         return nodes, constants, [made]
     if link == "Softmax":
         result = add("Softmax", [result], f"{_END}shares", axis=1)
     if link == "Sigmoid":
         result = add("Sigmoid", [result], f"{_END}shares")
-    if width == 2:
+    if width == 2 and not direct:
         # One column is the second class's; of two the last is, and the rest is the first's.
         column = add("Reshape", [result, hold("rows", np.array([0, -1]))], f"{_END}columns")
         last = add("Gather", [column, hold("last", np.array([-1]))], f"{_END}second", axis=1)

@@ -64,6 +64,16 @@ class Foreign(ABC):
             When the model holds what a graph of raymm's cannot.
         """
 
+    def compressible(self, graph: bytes, dataset: Dataset) -> tuple[bytes, tuple[str, ...]]:
+        """Return what `graph` made, in the forms that raymm compresses, and notes on what stays.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            Rows that the graph must answer as before.
+        """
+        return graph, ()
+
     @abstractmethod
     def predict(self, x: npt.NDArray[np.float32], schema: Schema) -> npt.NDArray[Any]:
         """Return the library's own probabilities, shape (n, classes), or values, shape (n,)."""

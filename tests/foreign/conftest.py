@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,3 +77,14 @@ def make(tmp_path):
         return trained(tmp_path, task, suffix, **more)
 
     return made
+
+
+@pytest.fixture(scope="session")
+def exported():
+    """The module beside this that writes trees as other exporters do."""
+    spec = importlib.util.spec_from_file_location(
+        "raymm_tests_exported", Path(__file__).with_name("exported.py")
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pandas as pd
@@ -9,9 +11,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from raymm.artifacts import Table
+from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
+from raymm.compression.agreement import require_agreement
+from raymm.compression.tap import tree_nodes
+from raymm.compression.truncate import Truncate
 from raymm.data import ingest
 from raymm.errors import BundleError, DataError
+from raymm.foreign import graphs
 from raymm.foreign.bundling import bundle_of, dataset_of
 from raymm.foreign.reading import read
 
@@ -167,3 +174,85 @@ def test_hostile_graphs_are_not_run(tmp_path):
     with pytest.raises(BundleError, match="domains"):
         read(str(tmp_path / "m.onnx"))
     assert len(raw)
+
+
+def forest(exported, folder, **more):
+    """A file of a forest, its rows with two classes, and the probabilities of scikit-learn."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    labels = (X[:, 0] + X[:, 1] * X[:, 2] > 0).astype(int)
+    model = RandomForestClassifier(10, random_state=0).fit(X, labels)
+    node = exported.forest(model)
+    for one in node.attribute:
+        if one.name in more:
+            one.s = more[one.name]
+    path = exported.save(exported.graph(node, 3, 2), folder)
+    frame = pd.DataFrame(X, columns=["rows", "b", "c"]).assign(y=labels)
+    return path, ingest.from_frame(frame), model.predict_proba(X)
+
+
+def test_trees_come_in_the_form_that_is_compressed(exported, tmp_path):
+    path, rows, expected = forest(exported, tmp_path)
+    foreign = read(path)
+    data, _ = dataset_of(foreign, rows, "y", seed=0)
+    bundle, notes = bundle_of(foreign, data)
+    foreign.require_same(bundle, data)
+    assert notes == ()
+    assert len(tree_nodes(bundle)[1]) == 1
+    assert np.allclose(Runner(bundle).predict(data.tensors), expected, atol=1e-6)
+    as_it_was = replace(bundle, graph=foreign.graph(data.schema))
+    assert len(bundle.to_bytes()) < len(as_it_was.to_bytes())
+    assert Bundle.from_bytes(bundle.to_bytes()).graph == bundle.graph
+    require_agreement(bundle, dict(data.tensors))
+    kept = Truncate().recipes(bundle, None)
+    assert kept
+    assert len(Truncate().apply(bundle, kept[-1], None).graph) < len(bundle.graph)
+
+
+def test_one_column_of_trees_for_two_classes(exported, tmp_path):
+    part = {"treeids": [0, 0], "nodeids": [1, 2], "ids": [0, 0], "weights": [-0.5, 1.5]}
+    held = {
+        "nodes_treeids": [0] * 3, "nodes_nodeids": [0, 1, 2], "nodes_featureids": [0] * 3,
+        "nodes_values": [0.25, 0.0, 0.0], "nodes_modes": ["BRANCH_LT", "LEAF", "LEAF"],
+        "nodes_truenodeids": [1, 0, 0], "nodes_falsenodeids": [2, 0, 0],
+    }  # fmt: skip
+    for scale in (1.0, 0.5):  # log-odds, and probabilities as they stand
+        part["weights"] = [-0.5, 1.5] if scale == 1 else [0.25, 0.75]
+        path = exported.save(exported.graph(exported.regressor(held, part), 3, 1), tmp_path)
+        labels = (X[:, 0] > 0).astype(int)
+        rows = ingest.from_frame(pd.DataFrame(X, columns=["rows", "b", "c"]).assign(y=labels))
+        foreign = read(path)
+        data, _ = dataset_of(foreign, rows, "y", seed=0)
+        bundle, _ = bundle_of(foreign, data)
+        foreign.require_same(bundle, data)
+        assert len(tree_nodes(bundle)[1]) == 1
+
+
+def test_trees_that_stay_as_they_are_are_told(exported, tmp_path):
+    path, rows, _ = forest(exported, tmp_path, post_transform=b"SOFTMAX_ZERO")
+    foreign = read(path)
+    data, _ = dataset_of(foreign, rows, "y", seed=0)
+    bundle, notes = bundle_of(foreign, data)
+    told = "TreeEnsembleClassifier: it has the post_transform SOFTMAX_ZERO"
+    assert notes[-1] == f"its trees are packed but not pruned ({told})"
+    assert bundle.graph == foreign.graph(data.schema)
+
+
+def test_a_rewritten_graph_with_other_answers_is_not_taken(exported, tmp_path, monkeypatch):
+    path, rows, _ = forest(exported, tmp_path)
+    true = graphs.rewrite
+
+    def wrong(model, result):
+        found = true(model, result)
+        held = next(one for one in found.model.graph.node if one.doc_string)
+        weights = next(one for one in held.attribute if one.name == "target_weights")
+        weights.floats[0] += 0.01
+        return found
+
+    monkeypatch.setattr(graphs, "rewrite", wrong)
+    foreign = read(path)
+    data, _ = dataset_of(foreign, rows, "y", seed=0)
+    bundle, notes = bundle_of(foreign, data)
+    assert bundle.graph == foreign.graph(data.schema)
+    assert notes[-1].startswith("its trees are packed but not pruned (with raymm's form")
+    foreign.require_same(bundle, data)

@@ -28,3 +28,4 @@ def test_most_models_say_all_by_themselves():
             return None
 
     assert Plain().settle([], None) == ""
+    assert Plain().compressible(b"graph", None) == (b"graph", ())
