@@ -6,6 +6,7 @@
     ├── ConfigError          2, 400   a configuration file, option or plug-in name is wrong
     │   └── MissingExtra     2, 400   an optional package is not installed
     ├── DataError            3, 422   the table cannot be read or does not fit its schema
+    │   ├── TargetError      3, 422   the target does not hold what the task needs
     │   └── InputError       3, 422   one field of a request or row is wrong
     ├── SearchError          4, 500   no trial could be finished
     │   └── ClusterError     4, 503   Ray cannot be reached or lacks what was asked for
@@ -69,6 +70,23 @@ class DataError(RaymmError):
 
     exit_code = 3
     http_status = 422
+
+
+class TargetError(DataError):
+    """The target does not hold what the task needs.
+
+    Parameters
+    ----------
+    message : str
+        As one reads it who may set ``data.task``.
+    holds : str
+        What the target holds, such as "has 5 classes: 0, 1, 2, 3, 4", for those who have the task
+        from elsewhere and write another remedy.
+    """
+
+    def __init__(self, message: str, *, holds: str) -> None:
+        self.holds = holds
+        super().__init__(message)
 
 
 class InputError(DataError):

@@ -38,3 +38,8 @@ def test_input_errors_keep_their_parts():
     error = errors.InputError(field="records[3].age", observed="'x'", allowed="a number")
     assert (error.field, error.observed, error.allowed) == ("records[3].age", "'x'", "a number")
     assert str(error) == "records[3].age must be a number, but got 'x'."
+
+
+def test_target_errors_keep_what_the_target_holds():
+    error = errors.TargetError("The target has 5 classes. Name another.", holds="has 5 classes")
+    assert (str(error), error.holds) == ("The target has 5 classes. Name another.", "has 5 classes")

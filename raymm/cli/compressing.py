@@ -14,10 +14,12 @@ from raymm.durations import seconds
 from raymm.errors import ConfigError, NotBlessed
 
 if TYPE_CHECKING:
-    from raymm.artifacts import Frontier
+    from raymm.artifacts import Frontier, Score
     from raymm.foreign.bundling import Compressed
 
 _FILES = (".txt", ".json", ".ubj", ".onnx")
+_WIDTH = 100
+"""Characters of a table of forms."""
 
 
 @click.command()
@@ -213,10 +215,21 @@ def _written(model: str, done: Compressed, output: Path, count: int) -> None:
     title = f"{model} ({done.facts.library}, {printing.size(done.facts.bytes)}), judged on "
     title += f"{done.frontier.rows:,} rows that nothing was fitted to"
     _table(title, done.frontier, done.facts.bytes)
-    printing.say(
-        f"{output}: {printing.size(count)}, {done.facts.bytes / count:.1f} times smaller than "
-        f"{model}"
-    )
+    printing.say(f"{output}: {_shrunk(count, done.facts.bytes, model)}")
+
+
+def _shrunk(count: int, before: int, model: str) -> str:
+    """Say what a file of so many bytes is beside the model's.
+
+    >>> _shrunk(1_000, 12_340, "m.txt")
+    '1.0 kB, 12.3 times smaller than m.txt'
+    >>> _shrunk(5_341, 5_129, "m.onnx")
+    '5,341 bytes, larger than it was (m.onnx: 5,129 bytes)'
+    """
+    if count < before:
+        return f"{printing.size(count)}, {before / count:.1f} times smaller than {model}"
+    how = "larger than it was" if count > before else "as large as it was"
+    return f"{count:,} bytes, {how} ({model}: {before:,} bytes)"
 
 
 def _table(title: str, found: Frontier, file_bytes: int = 0) -> None:
@@ -226,24 +239,61 @@ def _table(title: str, found: Frontier, file_bytes: int = 0) -> None:
         (
             number,
             "→" if one.chosen else "",
-            one.technique,
+            _folded(one.technique, "+"),
             " ".join(
                 f"{key.rpartition('.')[2]}={_short(value)}" for key, value in one.parameters.items()
             ),
             one.score,
-            one.loss.value,
-            f"{one.loss.low:.2g} … {one.loss.high:.2g}",
+            float(f"{one.loss.value:.3g}"),
+            _folded(_between(one.loss), " … "),
             one.bytes,
             round(whole / one.bytes, 1),
             round(one.row_microseconds, 1),
+            float(f"{one.thousand_microseconds / 1000:.3g}") or None,
+            round(one.heap_bytes / 1000) or None,
         )
         for number, one in enumerate(found.candidates, start=1)
     ]
     for one in found.left_out:
         printing.say(f"not measured: {one}")
-    columns = ("", "", "technique", "parameters", found.metric, "loss")
-    more = ("its interval", "bytes", "times less", "row µs")
-    printing.table(f"{title}; loss allowed {found.max_loss:g}", (*columns, *more), rows)
+    columns = ("", "", "technique", "parameters", _folded(found.metric, "_"), "loss")
+    more = ("its\ninterval", "bytes", "times\nless", "row\nµs", "1,000\nrows\nms", "memory\nkB")
+    heading = f"{title}; loss allowed {found.max_loss:g}"
+    printing.table(heading, (*columns, *more), rows, width=_WIDTH, unfolded="technique")
+    _controls(found)
+
+
+def _controls(found: Frontier) -> None:
+    """Say what students are better by than their controls, those of one student together."""
+    compared: dict[Score, list[int]] = {}
+    for number, one in enumerate(found.candidates, start=1):
+        if one.over_control is not None:
+            compared.setdefault(one.over_control, []).append(number)
+    if not compared:
+        return
+    printing.say(
+        "students against the same trained on the labels alone, which they must surely beat:"
+    )
+    for gain, numbers in compared.items():
+        sure = "surely better" if gain.low > 0 else "not surely better, so never chosen"
+        printing.say(
+            f"  {', '.join(map(str, numbers))}: {found.metric} better by {gain.value:.3g} "
+            f"({_between(gain)}), {sure}"
+        )
+
+
+def _between(score: Score) -> str:
+    return f"{score.low:.2g} … {score.high:.2g}"
+
+
+def _folded(words: str, sign: str) -> str:
+    """Write words in several lines, each but the last ending with the sign, where one is too long.
+
+    >>> _folded("prune+quantize", "+"), _folded("-0.001 … 0.01", " … ").splitlines()
+    ('prune+quantize', ['-0.001 …', '0.01'])
+    """
+    longest = 16 if sign == "+" else 9
+    return words if len(words) <= longest else words.replace(sign, f"{sign.rstrip()}\n")
 
 
 def _draw(found: Frontier, picture: str | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -95,19 +95,34 @@ def console() -> Console:
     return made if made.is_terminal else Console(highlight=False, width=110)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table; numbers right-aligned, floats to six digits."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    width: int | None = None,
+    unfolded: str = "",
+) -> None:
+    """Print a table; numbers right-aligned, floats to six digits.
+
+    With a ``width`` of characters at most, for many columns, they stand a space apart; words of the
+    column ``unfolded`` stay in one line.
+    """
     from rich import box
     from rich.markup import escape
     from rich.table import Table as Grid
 
-    grid = Grid(title=title, box=box.SIMPLE, title_justify="left", pad_edge=False)
+    apart = (0, 1) if width is None else (0, 0)
+    grid = Grid(title=title, box=box.SIMPLE, title_justify="left", pad_edge=False, padding=apart)
     for index, column in enumerate(columns):
         numeric = any(isinstance(row[index], int | float) for row in rows)
-        grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        whole = bool(unfolded) and column == unfolded
+        grid.add_column(column, justify=justify, overflow="fold", no_wrap=whole)
     for row in rows:
         grid.add_row(*(escape(_cell(value)) for value in row))
-    console().print(grid)
+    screen = console()
+    screen.print(grid, width=None if width is None else min(width, screen.width))
 
 
 def _cell(value: Any) -> str:
@@ -246,23 +261,12 @@ def frontier(found: Frontier) -> None:
             one.technique,
             _settings(one.parameters),
             one.score,
-            one.loss.value,
-            one.loss.high,
-            one.bytes,
-            one.row_microseconds,
+            *(one.loss.value, one.loss.high, one.bytes, one.row_microseconds),
         )
         for one in found.candidates
     ]
-    columns = (
-        "",
-        "technique",
-        "parameters",
-        found.metric,
-        "loss",
-        "loss at most",
-        "bytes",
-        "row µs",
-    )
+    sizes = ("loss", "loss at most", "bytes", "row µs")
+    columns = ("", "technique", "parameters", found.metric, *sizes)
     title = f"Compression: {found.metric} of the winner, trained without these {found.rows:,} "
     table(f"{title}validation rows", columns, rows)
 
@@ -285,13 +289,8 @@ def run(done: Run) -> None:
     if done.audit.groups:
         rows = [
             (
-                one.column,
-                one.value,
-                one.rows,
-                one.score.metric,
-                one.score.value,
-                one.score.low,
-                one.score.high,
+                *(one.column, one.value, one.rows, one.score.metric),
+                *(one.score.value, one.score.low, one.score.high),
             )
             for one in done.audit.groups
         ]

@@ -6,7 +6,7 @@ import numpy as np
 
 from raymm.artifacts import Column, Task
 from raymm.data.guesses import Guess
-from raymm.errors import DataError
+from raymm.errors import DataError, TargetError
 from raymm.features.columns import number
 from raymm.sections import DataConfig
 
@@ -26,7 +26,8 @@ def target_of(found: Guess, config: DataConfig, rows: int) -> tuple[Column, Task
     Raises
     ------
     DataError
-        When the target is not fit for the task, or has too few values.
+        When the target is not fit for the task, or has too few values: `TargetError` where another
+        task or target helps.
     """
     name = config.target
     if found.known < LEAST_ROWS:
@@ -47,9 +48,11 @@ def target_of(found: Guess, config: DataConfig, rows: int) -> tuple[Column, Task
     classes = _ordered(classes)
     task: Task = "multiclass" if len(classes) > 2 or config.task == "multiclass" else "binary"
     if config.task == "binary" and len(classes) > 2:
-        raise DataError(
-            f'data.task is "binary", but the target "{name}" has {len(classes)} classes: '
-            f"{', '.join(classes[:10])}. Set data.task to multiclass or auto."
+        holds = f"has {len(classes)} classes: {', '.join(classes[:10])}"
+        raise TargetError(
+            f'data.task is "binary", but the target "{name}" {holds}. '
+            "Set data.task to multiclass or auto.",
+            holds=holds,
         )
     if config.positive is not None:
         positive = _positive(config.positive, classes, name)
@@ -84,9 +87,11 @@ def _value_column(found: Guess, name: str) -> Column:
 def _is_regression(found: Guess, config: DataConfig) -> bool:
     if config.task == "regression":
         if found.kind != "number":
-            raise DataError(
-                f'data.task is "regression", but the target "{config.target}" holds {found.kind} '
-                f"such as {found.word[:50]!r}. Set data.task to auto, or name a number."
+            holds = f"holds {found.kind} such as {found.word[:50]!r}"
+            raise TargetError(
+                f'data.task is "regression", but the target "{config.target}" {holds}. '
+                "Set data.task to auto, or name a number.",
+                holds=holds,
             )
         return True
     if config.task != "auto" or found.kind != "number":
@@ -117,10 +122,13 @@ def _require_classes(name: str, counts: dict[str, int], classes: list[str], foun
             f"{found.word!r}. Name another target."
         )
     if len(counts) > 0.5 * found.known:
-        raise DataError(
-            f'The target "{name}" must have classes that repeat, but has {len(counts)} different '
-            f"values in {found.known} rows, such as {found.word[:50]!r}. Name another target, "
-            "or set data.task to regression if it is a number."
+        holds = (
+            f"has {len(counts)} different values in {found.known} rows, such as {found.word[:50]!r}"
+        )
+        raise TargetError(
+            f'The target "{name}" must have classes that repeat, but {holds}. Name another target, '
+            "or set data.task to regression if it is a number.",
+            holds=holds,
         )
     if len(classes) < 2:
         raise DataError(

@@ -89,6 +89,31 @@ class _Booster(Foreign):
     def _facts(self, path: Path) -> Facts: ...
 
 
+def _require_end(path: Path) -> None:
+    """Refuse JSON and UBJSON that is cut: of some cuts XGBoost's reader takes all memory and time.
+
+    Raises
+    ------
+    BundleError
+        When the file does not end as an object does.
+    """
+    with path.open("rb") as file:
+        file.seek(-min(64, path.stat().st_size), 2)
+        if not file.read().rstrip().endswith(b"}"):
+            raise _unread(path, "XGBoost", 'it does not end with "}"')
+
+
+def _unread(path: Path, library: str, error: Exception | str) -> BundleError:
+    """Return what to say of a file that its library refuses, by the library's own first line."""
+    told = (str(error).strip().splitlines() or [""])[0]
+    # XGBoost begins with the time and the place in its own source.
+    told = re.sub(r"^\[[\d:]+\] \S+:\d+: ", "", told).rstrip(" .:")
+    return BundleError(
+        f"{path} cannot be read by {library}; it may be cut or damaged: {told}. Save the model "
+        "again with save_model."
+    )
+
+
 def _require_plain(
     path: Path, task: Task | None, tasks: Mapping[str, Task], odd: Mapping[str, bool]
 ) -> Task:
@@ -132,7 +157,7 @@ class LightGBMFile(_Booster):
         try:
             self._booster = lightgbm.Booster(model_file=str(path))
         except (lightgbm.basic.LightGBMError, ValueError) as error:
-            raise BundleError(f"{path} cannot be read by LightGBM: {error}.") from error
+            raise _unread(path, "LightGBM", error) from error
         self.facts = self._facts(path)
         head = Head(task=self.facts.task, classes=self.facts.classes)  # type: ignore[arg-type]
         self._model = Boosted(booster=self._booster, head=head, threads=1)
@@ -242,11 +267,11 @@ class XGBoostFile(_Booster):
 
         from raymm.models.xgboost import Boosted
 
+        _require_end(path)
         try:
             self._booster = xgboost.Booster({"nthread": 1}, model_file=str(path))
         except (xgboost.core.XGBoostError, ValueError) as error:
-            told = str(error).strip().splitlines()[0]
-            raise BundleError(f"{path} cannot be read by XGBoost: {told}.") from error
+            raise _unread(path, "XGBoost", error) from error
         said = self._booster.attributes()
         best = said.get("best_iteration") or ""
         if "scikit_learn" in said and best.isdecimal():

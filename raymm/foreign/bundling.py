@@ -21,7 +21,7 @@ from raymm.compression import frontier as compressing
 from raymm.compression.agreement import require_agreement
 from raymm.compression.compressor import Rows
 from raymm.data import ingest, schema, split, statistics
-from raymm.errors import DataError
+from raymm.errors import DataError, TargetError
 from raymm.evaluation.metrics import baseline_prediction, metric_for
 from raymm.foreign.model import Facts, Foreign
 from raymm.foreign.reading import read
@@ -147,7 +147,10 @@ def dataset_of(
     if facts.task:
         # A target of many whole numbers looks like values; the model says that they are classes.
         config = config.model_copy(update={"task": facts.task})
-    known = schema.infer(table, statistics.describe(table), config)
+    try:
+        known = schema.infer(table, statistics.describe(table), config)
+    except TargetError as error:
+        raise DataError(_unfit(facts, target, error)) from error
     names, notes = _columns(facts, table, target)
     task, classes = _classes(facts, known)
     columns = tuple(_number(known.column(name)) for name in names)
@@ -161,6 +164,21 @@ def dataset_of(
             f"{'; '.join(bad[:_SHOWN])}. Give the table as the model was trained on it."
         )
     return split.split(table, made, config, seed=seed), notes
+
+
+def _unfit(facts: Facts, target: str, error: TargetError) -> str:
+    """Say what the model predicts, what the target holds, and what helps: the task is its own."""
+    asked = {"": "classes that repeat, or numbers", "regression": "the numbers"}
+    wanted = asked.get(facts.task, "the classes")
+    model = {
+        "": "a model predicts classes that repeat or numbers",
+        "regression": "the model predicts numbers",
+    }.get(facts.task, f"the model tells {facts.classes} classes apart")
+    trained = " that it was trained for" if facts.task else ""
+    return (
+        f'{model}, but the target "{target}" {error.holds}. Name the column of {wanted}{trained} '
+        "with --target."
+    )
 
 
 def bundle_of(foreign: Foreign, dataset: Dataset) -> tuple[Bundle, tuple[str, ...]]:

@@ -40,7 +40,7 @@ class Graph(Foreign):
         import onnx
 
         data = path.read_bytes()
-        require_safe(data)
+        _require_graph(data, path)
         self._model = _lifted(onnx.ModelProto.FromString(data))
         held = {one.name for one in self._model.graph.initializer}
         inputs = [one for one in self._model.graph.input if one.name not in held]
@@ -167,6 +167,26 @@ class Graph(Foreign):
         except Exception as error:  # onnxruntime's own errors share no base below Exception
             raise BundleError(f"onnxruntime could not run the graph: {error}") from error
         return np.asarray(raw, np.float32).reshape(len(x), -1)
+
+
+def _require_graph(data: bytes, path: Path) -> None:
+    """Refuse a file that is no graph, or one that onnxruntime must not be given, by its name."""
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    try:
+        whole = bool(onnx.ModelProto.FromString(data).graph.output)
+    except DecodeError:
+        whole = False
+    if not whole:
+        raise BundleError(
+            f"{path} must be an ONNX graph with outputs, but its {len(data):,} bytes are cut, "
+            "damaged or something else. Export the model again."
+        )
+    try:
+        require_safe(data)
+    except BundleError as error:
+        raise BundleError(f"{path} cannot be taken over: {error}") from error
 
 
 def _require_answers(theirs: npt.NDArray[Any], dataset: Dataset) -> None:
@@ -303,4 +323,7 @@ def _session(data: bytes, path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own errors share no base below Exception
-        raise BundleError(f"onnxruntime refuses {path}: {error}") from error
+        raise BundleError(
+            f"{path} cannot be read by onnxruntime; it may be cut or damaged: "
+            f"{str(error).strip().rstrip('.')}. Export the model again."
+        ) from error

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from raymm.bundle.packed import Bundle
+from raymm.cli.compressing import _controls, _draw, _shrunk, _table
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def test_the_champions_frontier_is_shown(raymm, finished, home):
     assert len(told["frontier"]["candidates"]) == len(run.frontier.candidates)
     shown = raymm("compress", "loans@2")
     assert shown.code == 0
-    for words in ("loans version 2", "technique", "none", "its interval", "--pick NUMBER"):
+    for words in ("loans version 2", "technique", "none", "interval", "memory", "--pick NUMBER"):
         assert words in shown.out
 
 
@@ -140,7 +142,6 @@ def test_a_picked_point_is_a_version(raymm, finished, tmp_path):
 
 def test_a_picture_of_the_points_is_written(tmp_path):
     from raymm.artifacts import Candidate, Frontier, Score
-    from raymm.cli.compressing import _draw
     from raymm.errors import ConfigError
 
     score = Score(metric="roc_auc", value=0.0, low=0.0, high=0.0)
@@ -153,3 +154,84 @@ def test_a_picture_of_the_points_is_written(tmp_path):
     assert "as it was" in (tmp_path / "made.svg").read_text()
     with pytest.raises(ConfigError, match="cannot be written"):
         _draw(found, str(tmp_path / "none" / "made.svg"))
+
+
+def form(technique, parameters, *, chosen=False, gain=None, **more):
+    from raymm.artifacts import Candidate, Score
+
+    loss = Score(metric="balanced_accuracy", value=-0.000351234, low=-0.00098, high=0.00078)
+    return Candidate(
+        technique=technique,
+        parameters=parameters,
+        score=0.991196,
+        loss=loss,
+        bytes=123_456,
+        row_microseconds=123.46,
+        chosen=chosen,
+        over_control=None if gain is None else replace(loss, value=0.01, low=gain, high=0.02),
+        **more,
+    )
+
+
+@pytest.fixture
+def forms():
+    from raymm.artifacts import Frontier
+
+    measured = {"thousand_microseconds": 12_345.0, "heap_bytes": 274_000_000}
+    bits = {"prune.size": 0.8409, "quantize.bits": 14, "quantize.thresholds": 4095}
+    students = [
+        form("distill", {"units": 32}, gain=0.004, **measured),
+        form("distill+quantize_network", {"quantize_network.bits": 8}, gain=0.004, **measured),
+        form("distill", {"units": 12}, gain=-0.001, **measured),
+    ]
+    made = (
+        form("none", {}, **measured),
+        form("prune+quantize", bits, chosen=True, **measured),
+        form("quantize_network", {"bits": 8, "range": "rows"}),
+        *students,
+    )
+    return Frontier(candidates=made, metric="balanced_accuracy", max_loss=0.0005, rows=200)
+
+
+def test_a_table_of_forms_tells_all_that_was_measured_in_100_characters(forms, capsys):
+    _table("m.txt", forms, 1_234_567)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 100
+    heads = " ".join(lines[1:6]).split()
+    assert {"technique", "parameters", "loss", "interval", "bytes", "times", "memory"} <= set(heads)
+    chosen = next(line for line in lines if "→" in line)
+    assert "prune+quantize" in chosen
+    assert {"12.3", "274000", "123456", "123.5", "10"} <= set(chosen.split())
+    unmeasured = next(line for line in lines if "quantize_network" in line)
+    assert unmeasured.split()[-2:] == ["–", "–"]
+
+
+def test_students_are_told_beside_their_controls(forms, capsys):
+    _table("m.txt", forms)
+    said = capsys.readouterr().out
+    assert "trained on the labels alone" in said
+    assert "  4, 5: balanced_accuracy better by 0.01 (0.004 … 0.02), surely better\n" in said
+    assert "  6: balanced_accuracy better by 0.01 (-0.001 … 0.02), not surely better" in said
+    _controls(replace(forms, candidates=forms.candidates[:3]))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (500, "500 B, 2.0 times smaller than m.onnx"),
+        (1000, "1,000 bytes, as large as it was (m.onnx: 1,000 bytes)"),
+        (3333, "3,333 bytes, larger than it was (m.onnx: 1,000 bytes)"),
+    ],
+)
+def test_a_file_that_grew_is_not_called_smaller(count, said):
+    assert _shrunk(count, 1000, "m.onnx") == said
+
+
+@pytest.mark.parametrize(("name", "remedy"), [("m.onnx", "Export"), ("m.json", "Save")])
+def test_a_damaged_model_ends_with_the_code_of_bundles(raymm, outside, tmp_path, name, remedy):
+    (tmp_path / name).write_bytes(b"{ this is cut")
+    where = ["--data", outside / "holdout.csv", "--target", "y", "-o", tmp_path / "o.raymm"]
+    done = raymm("compress", tmp_path / name, *where)
+    assert (done.code, f"{remedy} the model again" in done.err) == (4, True), done.err
+    assert str(tmp_path / name) in done.err

@@ -10,6 +10,7 @@ from raymm.bundle.parity import adversarial
 from raymm.compression import agreement, quantize_network
 from raymm.compression.agreement import require_agreement
 from raymm.compression.compressor import Rows
+from raymm.compression.network import Layer, Network
 from raymm.errors import ParityError
 
 
@@ -114,3 +115,24 @@ def test_margins_that_are_not_finite_are_refused(dataset, trained, hard, monkeyp
     monkeypatch.setattr(agreement, "tapped", lambda *given: read(*given) * np.float32(np.nan))
     with pytest.raises(ParityError):
         require_agreement(bundle, hard(data))
+
+
+@pytest.mark.parametrize("activation", ["Relu", "Tanh"])
+def test_rows_whose_sums_are_beyond_any_number_are_left_out_in_silence(activation):
+    """Infinity taken off infinity, and times nothing, warns of itself in numpy."""
+    random = np.random.default_rng(0)
+    layers = [
+        Layer(matrix=random.normal(size=sides).astype(np.float32), bias=np.zeros(sides[1], "f4"))
+        for sides in ((3, 4), (4, 2))
+    ]
+    layers[1].matrix[0] = 0
+    network = Network(layers=tuple(layers), activations=(activation,), source="x", result="y")
+    x = np.array([[1, 2, 3], [np.inf, np.inf, 1], [1e308, 1e308, -1e308], [np.nan, 1, 1]])
+    found = network.hidden(x[:1])[-1]
+
+    def answers(bundle, name, tensors):
+        return x if name == "x" else np.vstack([found, np.full((3, 2), np.nan)])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agreement, "tapped", answers)
+        assert 0 <= agreement._network_apart(None, network, {}) <= 1

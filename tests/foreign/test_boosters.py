@@ -84,11 +84,29 @@ def test_several_targets_are_refused(tmp_path, more):
         read(str(tmp_path / "m.json"))
 
 
-def test_damaged_files_are_told(make):
-    made = make("binary", ".json")
-    made.path.write_bytes(made.path.read_bytes()[:500])
-    with pytest.raises(BundleError, match="cannot be read by XGBoost"):
-        read(str(made.path))
+@pytest.mark.parametrize("suffix", [".json", ".ubj"])
+def test_a_cut_booster_never_reaches_the_library(make, suffix, monkeypatch):
+    made = make("binary", suffix)
+    whole = made.path.read_bytes()
+    monkeypatch.setattr(xgboost, "Booster", None)
+    for end in (1, 500, len(whole) // 2, len(whole) - 1):
+        made.path.write_bytes(whole[:end].rstrip(b"}"))
+        with pytest.raises(BundleError, match="cut or damaged") as refused:
+            boosters.XGBoostFile(made.path)
+        assert str(made.path) in str(refused.value)
+        assert str(refused.value).endswith("Save the model again with save_model.")
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', "{}", '{"learner": {"x"}'])
+def test_what_xgboost_refuses_is_told_without_places_in_its_source(tmp_path, text):
+    path = tmp_path / "model.json"
+    path.write_text(text)
+    with pytest.raises(BundleError) as refused:
+        read(str(path))
+    said = str(refused.value)
+    assert said.startswith(f"{path} cannot be read by XGBoost; it may be cut or damaged: ")
+    assert said.endswith(". Save the model again with save_model.")
+    assert ".cc:" not in said
 
 
 def test_an_estimator_that_stopped_early_predicts_by_its_best_rounds(tmp_path):

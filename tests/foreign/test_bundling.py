@@ -97,6 +97,26 @@ def test_another_target_is_refused(make):
         dataset_of(read(str(made.path)), ingest.from_frame(two), "y", seed=0)
 
 
+@pytest.mark.parametrize(
+    ("task", "holds", "words"),
+    [
+        ("binary", np.arange(400) / 7, 'tells 2 classes apart, but the target "y" has 400'),
+        ("binary", np.arange(400) % 5, "has 5 classes: 0, 1, 2, 3, 4"),
+        ("multiclass", [f"word{n}" for n in range(400)], "tells 3 classes apart"),
+        ("regression", ["up", "down"] * 200, "predicts numbers, but the target"),
+    ],
+)
+def test_targets_that_do_not_suit_are_told_with_what_this_command_takes(make, task, holds, words):
+    made = make(task)
+    other = ingest.from_frame(made.holdout.assign(y=holds))
+    with pytest.raises(DataError) as refused:
+        dataset_of(read(str(made.path)), other, "y", seed=0)
+    said = str(refused.value)
+    assert words in said
+    assert said.endswith("that it was trained for with --target.")
+    assert "data.task" not in said
+
+
 @pytest.mark.slow
 def test_a_model_no_better_than_a_constant_is_doubted(make):
     made = make("regression")

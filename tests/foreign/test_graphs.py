@@ -166,12 +166,33 @@ def test_trees_of_counts_come_as_onnxmltools_writes_them(tmp_path):
     assert np.allclose(Runner(bundle).predict(data.tensors), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("left", [0, 1, 20, 0.5, 0.99])
+def test_cut_graphs_are_told_by_name_and_with_what_helps(tmp_path, left):
+    path = tmp_path / "m.onnx"
+    graph(path, 1)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(left * len(whole)) if isinstance(left, float) else left])
+    with pytest.raises(BundleError, match="cut") as refused:
+        read(str(path))
+    assert str(refused.value).startswith(str(path))
+    assert str(refused.value).endswith("Export the model again.")
+
+
+def test_a_graph_that_onnxruntime_refuses_is_told_by_name(tmp_path):
+    graph(tmp_path / "m.onnx", 1)
+    model = onnx.load(tmp_path / "m.onnx")
+    del model.graph.initializer[:]
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(BundleError, match=r"m\.onnx cannot be read by onnxruntime.*again\.$"):
+        read(str(tmp_path / "m.onnx"))
+
+
 def test_hostile_graphs_are_not_run(tmp_path):
     raw = graph(tmp_path / "m.onnx", 1)
     model = onnx.load(tmp_path / "m.onnx")
     model.graph.node.append(helper.make_node("Evil", ["raw"], ["z"], domain="com.example"))
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(BundleError, match="domains"):
+    with pytest.raises(BundleError, match=r"m\.onnx cannot be taken over: .*domains"):
         read(str(tmp_path / "m.onnx"))
     assert len(raw)
 
