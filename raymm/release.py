@@ -14,6 +14,7 @@ from raymm.artifacts import (
     Explanation,
     Progress,
     Recipe,
+    Target,
     Trial,
     Trials,
     Version,
@@ -21,9 +22,11 @@ from raymm.artifacts import (
 )
 from raymm.champions import PROVEN, PROVEN_ROWS, TRAIN_ROWS, every_row, train_rows
 from raymm.config import home_folder
+from raymm.monitoring.estimates import LEAST_LABELS, reliability
 from raymm.proving import Proof
 from raymm.report import html
 from raymm.search.importance import importance, observed_space
+from raymm.shelf import RELIABILITY
 from raymm.stages import Built, Life
 
 REFIT = "what ships was trained on all rows by the same recipe"
@@ -125,6 +128,7 @@ def register(
             **parts,
             "report.html": page.encode(),
             **_learnt(life, proof),
+            **_reliability(life, proof),
         },
     )
     if recipe.doubts is not None and recipe.doubts.found:
@@ -144,6 +148,21 @@ def _learnt(life: Life, proof: Proof) -> dict[str, bytes]:
         PROVEN_ROWS: before,
         PROVEN: life.registry.store.get_blob(proof.proven),
     }
+
+
+def _reliability(life: Life, proof: Proof) -> dict[str, bytes]:
+    """Return the part that tells a monitor how often probabilities came true on the test rows.
+
+    They are those of the proven bundle, by whose recipe what ships was trained.
+    """
+    dataset = life.dataset
+    if dataset.schema.task == "regression" or len(dataset.test) < LEAST_LABELS:
+        return {}
+    sha256 = proof.proven or proof.bundle
+    predictions = stages.runner(life, sha256).predict(dataset.rows(dataset.test))
+    target = Target.of(stages.load(life, sha256).schema)
+    made = reliability(target, dataset.y[dataset.test], predictions)
+    return {RELIABILITY: json.dumps(as_record(made)).encode()}
 
 
 def _of_proven(explanation: Explanation, proof: Proof) -> Explanation:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from raymm.artifacts import Release, Version, as_record
+from raymm.artifacts import Release, Reliability, Version, as_record, from_record
 from raymm.registry.versions import Registry
 
+_log = logging.getLogger(__name__)
 MOST_TOLD = 200
 """Versions, and changes, of a history that are told: the newest."""
 _SUMMARY = (
@@ -17,6 +20,8 @@ _SUMMARY = (
     *("refit", "proven_bundle", "score_of"),
 )
 """What is told of a version's summary, besides its family."""
+RELIABILITY = "reliability.json"
+"""The part of a version that tells how often its probabilities came true on test rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,22 @@ class RegistryShelf:
         """Return a version's bundle, its hash checked."""
         registry = _registry(self.storage)
         return registry.bundle(registry.version(name, number))
+
+    def reliability(self, name: str, number: int) -> Reliability | None:
+        """Return how often a version's probabilities came true on test rows.
+
+        None for a regression, for a version of before it was kept, and where it cannot be had: a
+        version serves all the same.
+        """
+        registry = _registry(self.storage)
+        try:
+            version = registry.version(name, number)
+            if RELIABILITY not in version.parts:
+                return None
+            return from_record(Reliability, json.loads(registry.part(version, RELIABILITY)))
+        except Exception as error:  # of any storage
+            _log.warning("%s@%s: its %s cannot be had: %s", name, number, RELIABILITY, error)
+            return None
 
     def refuse(self, name: str, number: int, *, since: int, reason: str) -> None:
         """End the role of a version that failed, where the policy says so."""

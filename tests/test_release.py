@@ -7,13 +7,25 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from raymm import champions
-from raymm.artifacts import Audit, Blessing, Evaluation, Explanation, Frontier, Trials, from_record
+from raymm.artifacts import (
+    Audit,
+    Blessing,
+    Evaluation,
+    Explanation,
+    Frontier,
+    Reliability,
+    Trials,
+    from_record,
+)
+from raymm.monitoring.estimates import BINS
 from raymm.registry.fsck import fsck
 from raymm.registry.store import blob_path
 from raymm.registry.versions import Registry
 from raymm.report.html import numbered
+from raymm.shelf import RELIABILITY
 
 
 def test_every_proof_can_be_read_back_from_the_registry(finished, home):
@@ -33,6 +45,17 @@ def test_every_proof_can_be_read_back_from_the_registry(finished, home):
     assert from_record(Blessing, json.loads(registry.part(run.version, "blessing.json"))) == (
         run.blessing
     )
+
+
+def test_how_often_probabilities_came_true_is_kept_for_the_monitor(finished, home):
+    run, registry = finished.runs[1], Registry(str(home))
+    known = from_record(Reliability, json.loads(registry.part(run.version, RELIABILITY)))
+    accuracy = next(s.value for s in run.evaluation.others if s.metric == "accuracy")
+    assert sum(known.rows) == run.evaluation.rows
+    # Of two classes, answers above one half come true where the second is right.
+    half = BINS // 2
+    right = sum(known.rows[:half]) - sum(known.hits[:half]) + sum(known.hits[half:])
+    assert right / sum(known.rows) == pytest.approx(accuracy, abs=0.02)
 
 
 def test_the_report_is_the_same_beside_the_run_and_in_the_registry(finished, home):

@@ -8,11 +8,12 @@ import pickle
 import jsonschema
 import pytest
 
+from raymm.artifacts import Reliability, as_record
 from raymm.errors import RegistryError
 from raymm.registry.store import blob_path
 from raymm.registry.versions import Registry
 from raymm.serving.overview import HISTORY
-from raymm.shelf import RegistryShelf
+from raymm.shelf import RELIABILITY, RegistryShelf
 
 
 def made(uri):
@@ -50,6 +51,18 @@ def test_a_damaged_bundle_is_not_handed_out(tmp_path):
     (tmp_path / blob_path(bundle)).write_bytes(b"9")
     with pytest.raises(RegistryError, match="damaged"):
         RegistryShelf(storage=str(tmp_path)).fetch("churn", 1)
+
+
+def test_how_often_probabilities_came_true_is_handed_out_where_it_is_known(tmp_path):
+    registry, known = Registry(str(tmp_path)), Reliability(rows=(3, 4), hits=(1, 4))
+    for part in ("", json.dumps(as_record(known)), "no JSON", '{"rows": 3}'):
+        parts = {RELIABILITY: part.encode()} if part else {}
+        data = part.encode() or b"1"
+        registry.register("churn", data, run="r", blessed=True, summary={}, parts=parts)
+    shelf = RegistryShelf(storage=str(tmp_path))
+    numbers = [one.number for one in registry.versions("churn")]
+    assert [shelf.reliability("churn", number) for number in numbers[:2]] == [None, known]
+    assert not any(shelf.reliability("churn", number) for number in (*numbers[2:], 99))
 
 
 def test_the_history_is_told_newest_first_and_in_plain_values(tmp_path):

@@ -32,7 +32,7 @@ BINS = 320
 _REACH = 8.0
 """Log-odds beyond this share the outermost bins."""
 LEAST_LABELS = 200
-"""Labelled rows from which on frequencies are trusted where no reference is known."""
+"""Labelled rows from which on frequencies are trusted, of a reference or where none is known."""
 ENOUGH_LABELS = 1000
 """Labelled rows from which on they stand for the reference, being newer."""
 LEVEL = 0.95

@@ -142,7 +142,7 @@ class Service:
             watcher.watch(
                 served.number,
                 served.statistics,
-                target=Target.of(served.schema, served.metric),
+                target=Target.of(served.schema, served.metric, served.reliability),
                 champion=served.number == champion,
             )
         return watcher

@@ -14,10 +14,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from raymm.artifacts import Release
+from raymm.artifacts import Release, Reliability
 from raymm.errors import RegistryError, ServingError
 from raymm.serving.rehearsal import Prepare, Refused, rehearsed
 from raymm.serving.routing import falls_to_canary
@@ -42,6 +42,10 @@ class Shelf(Protocol):
 
     def fetch(self, name: str, number: int) -> bytes:
         """Return a version's bundle, its hash checked."""
+        ...
+
+    def reliability(self, name: str, number: int) -> Reliability | None:
+        """Return how often a version's probabilities came true, None where that is not known."""
         ...
 
     def refuse(self, name: str, number: int, *, since: int, reason: str) -> None:
@@ -269,7 +273,8 @@ class ReleasedModel:
         except Refused as error:
             self._refuse(number, release, str(error))
             return None
-        self._loaded[number] = served
+        reliability = self.shelf.reliability(self.name, number)
+        self._loaded[number] = served = replace(served, reliability=reliability)
         return served
 
     def _refuse(self, number: int, release: Release, reason: str) -> None:

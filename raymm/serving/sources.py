@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from raymm.artifacts import Schema, Statistics, Tensors
+from raymm.artifacts import Reliability, Schema, Statistics, Tensors
 from raymm.errors import NotFound
 from raymm.serving.protocol import AnswerWriter, RecordReader
 from raymm.serving.sheets import SheetReader
@@ -50,6 +50,8 @@ class Served:
         What the example row took through the graph, when it was loaded.
     metric : str
         The goal's, by which the monitor judges it; "auto" and empty are the task's own.
+    reliability : Reliability or None
+        By which the monitor estimates its quality before labels come; None where it is not known.
     tally : Tally
         What its requests came to in this process.
     """
@@ -62,6 +64,7 @@ class Served:
     statistics: Statistics | None = None
     row_seconds: float = 0.0
     metric: str = ""
+    reliability: Reliability | None = None
     tally: Tally = field(default_factory=Tally, compare=False)
     reader: RecordReader = field(init=False)
     sheets: SheetReader = field(init=False)

@@ -41,6 +41,9 @@ class Shelf:
     def fetch(self, name, number):
         return self.bundles[number]
 
+    def reliability(self, name, number):
+        return None
+
     def history(self, name):
         self.reads += 1
         if self.failure:

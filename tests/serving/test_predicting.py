@@ -9,7 +9,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from raymm.artifacts import Watcher
+from raymm.artifacts import Reliability, Watcher
 from raymm.errors import InputError
 from raymm.serving.predicting import INLINE_BYTES, INLINE_SECONDS
 from raymm.serving.sources import FixedModels
@@ -86,11 +86,12 @@ def test_what_may_hold_many_rows_in_few_bytes_leaves_the_loop(
 
 
 def test_a_new_version_is_watched_once(make_client, make_served, record, post):
-    told = []
+    told, known = [], []
 
     class Telling(Watcher):
-        def watch(self, version, statistics, **how):
+        def watch(self, version, statistics, *, target, champion):
             told.append(version)
+            known.append(target.reliability)
 
         def tell(self, batch):
             told.append("batch")
@@ -101,9 +102,11 @@ def test_a_new_version_is_watched_once(make_client, make_served, record, post):
     client = make_client(watcher_for=lambda name: Telling())
     post(client, {"records": [record]})
     post(client, {"records": [record]})
-    client.app.state.models._served["churn"] = make_served(number=2)
+    there = Reliability(rows=(3,), hits=(2,))
+    client.app.state.models._served["churn"] = replace(make_served(number=2), reliability=there)
     post(client, {"records": [record]})
     assert told == [1, "batch", "batch", 2, "batch"]
+    assert known == [None, there]
 
 
 class Released(FixedModels):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from raymm.artifacts import Release
+from raymm.artifacts import Release, Reliability
 from raymm.errors import NotFound, RegistryError, ServingError
 from raymm.serving import released
 from raymm.serving.released import ReleasedModel, ReleasedModels
@@ -21,6 +21,7 @@ class Shelf:
         self.bundles = {int(key[1:]): value for key, value in bundles.items()}
         self.release = Release(name="m")
         self.refused = []
+        self.known = {}
         self.away = None
 
     def now(self, **what):
@@ -36,6 +37,9 @@ class Shelf:
         if isinstance(made, Exception):
             raise made
         return made
+
+    def reliability(self, name, number):
+        return self.known.get(number)
 
     def refuse(self, name, number, *, since, reason):
         self.refused.append((number, since, reason))
@@ -55,6 +59,16 @@ def started(shelf, **how):
     model = ReleasedModel("m", shelf, poll=30.0, **how)
     model.start()
     return model
+
+
+def test_what_is_known_of_a_version_s_probabilities_is_served_with_it(shelf):
+    shelf.known[1] = Reliability(rows=(3,), hits=(2,))
+    shelf.now(champion=1)
+    model = started(shelf)
+    assert model.served.reliability == shelf.known[1]
+    shelf.now(champion=2)
+    model.refresh()
+    assert (model.served.number, model.served.reliability) == (2, None)
 
 
 def test_promotions_and_rollbacks_are_followed(shelf):
