@@ -218,7 +218,12 @@ class Judge:
         return 1.0
 
     def _unlost(self, value: float, compared: int) -> float:
-        """Return what may be lost at most where no row is, and as much gained as ``value`` says."""
+        """Return what may be lost at most where no row is, and as much gained as ``value`` says.
+
+        NaN where the metric says nothing.
+        """
+        if not np.isfinite(value):
+            return float("nan")
         return unlost(len(self.y), round(-value * len(self.y)), compared, LEVEL)
 
     def _loses_nowhere(self, losses: npt.NDArray[np.float64]) -> bool:
