@@ -12,13 +12,9 @@ a graph is right.
 
 from __future__ import annotations
 
-import importlib
-import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -30,9 +26,9 @@ from raymm.bundle.compiled_graph import Taken, taken_apart
 from raymm.bundle.compiled_tail import Tail
 from raymm.bundle.compiled_trees import Layout, laid_out
 from raymm.bundle.graph import PREDICTION, PROBABILITIES, input_names
+from raymm.bundle.machine_code import loaded
 
 Floats = npt.NDArray[np.float32]
-_log = logging.getLogger(__name__)
 ROWS, CELLS = 16_384, 8_000_000
 """Rows whose features are made at once at most, and columns of all of these."""
 APART = 2048
@@ -214,24 +210,9 @@ def _place(places: Mapping[str, int], word: Any, rest: int) -> int:
     return place
 
 
-@cache
 def ready() -> Any:
-    """Return the kernels, compiled where they were not yet; None where they cannot be.
-
-    The first time on a machine takes some seconds, later ones half of one. Why a numba that is
-    installed is of no use is logged once.
-    """
-    if find_spec("numba") is None:
-        return None
-    try:
-        return importlib.import_module("raymm.bundle.kernels")
-    except Exception as error:  # numba's own have no base of theirs, and it must not stop a service
-        _log.warning(
-            "numba is installed, but cannot be used (%s: %s): trees run in onnxruntime.",
-            type(error).__name__,
-            error,
-        )
-        return None
+    """Return the kernels of `raymm.bundle.kernels`; None where they cannot be compiled."""
+    return loaded("raymm.bundle.kernels")
 
 
 def compiled(graph: bytes, schema: Schema, threads: int) -> Compiled | None:

@@ -14,18 +14,19 @@ both ways. Measured on trees of LightGBM: as small as xz on made-up data without
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from raymm.bundle.counts import FEW, Counts, Ints, Steps
+from raymm.bundle.machine_code import loaded
 from raymm.bundle.parts import DAMAGED
 from raymm.errors import BundleError
 
-Ints = npt.NDArray[np.int64]
 TOTAL = 1 << 16
 """What the frequencies of a step add up to, and the least state of a lane."""
+_KERNELS = "raymm.bundle.entropy_kernels"
 ALPHABET = 256
 """Symbols of one step at most; larger numbers are coded in two parts."""
 
@@ -34,6 +35,10 @@ class Coder(Protocol):
     """What a model needs of a `Writer` or a `Reader`."""
 
     lanes: int
+    kernels: Any
+
+    def run(self, steps: Steps, symbols: Ints | None) -> Ints:
+        """Code steps in machine code; see `Writer.run`."""
 
     def code(self, weights: Ints, symbols: Ints | None) -> Ints:
         """Code one step; see `Writer.code`."""
@@ -72,11 +77,25 @@ class Writer:
     ----------
     lanes : int
         Symbols in one step at most.
+    fast : bool
+        Whether steps go through machine code where numba is installed.
     """
 
-    def __init__(self, lanes: int) -> None:
+    def __init__(self, lanes: int, *, fast: bool = False) -> None:
         self.lanes = lanes
+        self.kernels: Any = loaded(_KERNELS) if fast else None
         self._steps: list[tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]] = []
+
+    def run(self, steps: Steps, symbols: Ints | None) -> Ints:
+        """Write what `adaptive` writes, of a coder with kernels."""
+        assert symbols is not None, "a writer is told the symbols"
+        told = np.ascontiguousarray(symbols, np.int64)
+        low, size = (np.empty(len(told), np.uint64) for _ in range(2))
+        self.kernels.write(*steps, self.lanes, told, low, size)
+        for start in range(0, len(told), self.lanes):
+            part = slice(start, start + self.lanes)
+            self._steps.append((low[part], size[part]))
+        return told
 
     def code(self, weights: Ints, symbols: Ints | None) -> Ints:
         """Write a step.
@@ -121,7 +140,14 @@ class Writer:
         the end, which is what states begin with, are left out, one a lane at most.
         """
         states = np.full(self.lanes, TOTAL, np.uint64)
-        words = []
+        stream = (self._plain if self.kernels is None else self._compiled)(states)[::-1]
+        zeros = int((stream[::-1] != 0).argmax()) if stream.any() else len(stream)
+        stream = stream[: len(stream) - min(zeros, self.lanes)]
+        return states.astype("<u4").tobytes() + stream.astype("<u2").tobytes()
+
+    def _plain(self, states: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """Write the lanes' first states, and return the words, the last one first."""
+        words = [np.empty(0, np.uint64)]
         sixteen = np.uint64(16)
         for low, size in reversed(self._steps):
             state = states[: len(low)]
@@ -131,10 +157,18 @@ class Writer:
                 state = np.where(over, state >> sixteen, state)
             whole, rest = np.divmod(state, size)
             states[: len(low)] = (whole << sixteen) + rest + low
-        stream = np.concatenate([np.empty(0, np.uint64), *words])[::-1]
-        zeros = int((stream[::-1] != 0).argmax()) if stream.any() else len(stream)
-        stream = stream[: len(stream) - min(zeros, self.lanes)]
-        return states.astype("<u4").tobytes() + stream.astype("<u2").tobytes()
+        return np.concatenate(words)
+
+    def _compiled(self, states: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """Do as `_plain` does, in machine code."""
+        none = np.empty(0, np.uint64)
+        low, size = (
+            np.concatenate([none, *column])
+            for column in zip((none, none), *self._steps, strict=True)
+        )
+        starts = np.cumsum([0, *(len(step) for step, _ in self._steps)])
+        words = np.empty(len(low), np.uint64)
+        return words[: self.kernels.finish(low, size, starts, states, words)]
 
 
 class Reader:
@@ -147,8 +181,9 @@ class Reader:
         from `finish` when some are left.
     """
 
-    def __init__(self, data: bytes | memoryview, lanes: int) -> None:
+    def __init__(self, data: bytes | memoryview, lanes: int, *, fast: bool = False) -> None:
         self.lanes = lanes
+        self.kernels: Any = loaded(_KERNELS) if fast else None
         held = 4 * lanes
         if len(data) < held or len(data) % 2:
             raise self._damaged("must have whole words")
@@ -158,6 +193,15 @@ class Reader:
         self._least, self._next = len(words), 0
         if (self._states < TOTAL).any():
             raise self._damaged("begin with states that no writer leaves")
+
+    def run(self, steps: Steps, symbols: Ints | None = None) -> Ints:
+        """Read what `adaptive` reads, of a coder with kernels."""
+        found = np.empty(steps.contexts.shape[1], np.int64)
+        place = self.kernels.read(*steps, self.lanes, self._states, self._words, self._next, found)
+        if place < 0:
+            raise self._damaged("end too early")
+        self._next = place
+        return found
 
     def code(self, weights: Ints, symbols: Ints | None = None) -> Ints:
         """Read a step: the symbols, int64, shape (n,); see `Writer.code`."""
@@ -197,38 +241,6 @@ class Reader:
         return BundleError(f"the bundle file is damaged: the bytes of its trees {rule}. {DAMAGED}")
 
 
-@dataclass(slots=True)
-class Counts:
-    """How often each symbol was seen in each context; what is expected grows out of it.
-
-    Parameters
-    ----------
-    contexts, symbols : int
-    weight : int
-        What one sight adds to a symbol's weight.
-    spread : int
-        What it adds to the weights of the two symbols beside it, which are alike where symbols
-        are quantities.
-    """
-
-    contexts: int
-    symbols: int
-    weight: int = 1
-    spread: int = 0
-    table: Ints = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.table = np.zeros((self.contexts, self.symbols), np.int64)
-
-    def see(self, contexts: Ints, symbols: Ints) -> None:
-        """Count the symbols of a step."""
-        np.add.at(self.table, (contexts, symbols), self.weight)
-        if self.spread:
-            left, right = symbols > 0, symbols < self.symbols - 1
-            np.add.at(self.table, (contexts[left], symbols[left] - 1), self.spread)
-            np.add.at(self.table, (contexts[right], symbols[right] + 1), self.spread)
-
-
 def adaptive(
     coder: Coder,
     seen: Sequence[tuple[Counts, Any]],
@@ -260,6 +272,8 @@ def adaptive(
     if seen[0][0].symbols == 1:
         found[:] = 0
         return found
+    if coder.kernels is not None and len(seen) <= FEW:
+        return coder.run(Steps.of(seen, base, within), symbols)
     numbers = np.arange(seen[0][0].symbols)
     for start in range(0, length, coder.lanes):
         part = slice(start, min(length, start + coder.lanes))

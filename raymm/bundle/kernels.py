@@ -10,50 +10,26 @@ column of a row holds how many thresholds of all trees its feature is above, in 
 32 bits whose lower half is ones; the row goes left where that is below the lower 32 bits of the
 node. `raymm.bundle.compiled_trees` lays nodes out so.
 
-Nothing is checked here: whoever calls has made sure that all places exist.
+Nothing is checked here; see `raymm.bundle.jit`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
+
+from raymm.bundle.jit import Arrays, compiled, inlined
 
 BLOCK = 64
 """Rows that all trees see before the next ones are taken up: they stay in the cache."""
 MISSING_LEFT, MISSING_RIGHT = 0x0000FFFF, 0xFFFEFFFF
 """What a column holds where its feature is missing, and is sent left or right."""
 _LOW = 0xFFFF
-_Arrays = Any
-_Kernel = Callable[..., None]
 
 
-def _compiled(signature: str) -> Callable[[_Kernel], _Kernel]:
-    """Compile for this processor; the result is kept beside the byte code of this module.
-
-    Where it cannot be kept, or what was kept is damaged, it is compiled for this process alone.
-    """
-    how: Any = {"nogil": True, "error_model": "numpy"}
-
-    def compile_(kernel: _Kernel) -> _Kernel:
-        try:
-            made: _Kernel = numba.njit(signature, cache=True, **how)(kernel)
-        except Exception:  # no folder to write to (RuntimeError), or anything that a pickle raises
-            made = numba.njit(signature, **how)(kernel)
-        return made
-
-    return compile_
-
-
-def _inlined(function: Callable[..., Any]) -> Callable[..., Any]:
-    made: Callable[..., Any] = numba.njit(function, inline="always")
-    return made
-
-
-@_inlined
-def _made(raw: _Arrays, row: int, part: _Arrays, limit: _Arrays) -> float:
+@inlined
+def _made(raw: Arrays, row: int, part: Arrays, limit: Arrays) -> float:
     """Return a feature of a row, NaN where it is missing; see `rank`."""
     value = raw[row, part[1]]
     if part[0] > 0:
@@ -74,15 +50,15 @@ def _made(raw: _Arrays, row: int, part: _Arrays, limit: _Arrays) -> float:
     return made
 
 
-@_inlined
+@inlined
 def _rank(
-    raw: _Arrays,
+    raw: Arrays,
     row: int,
-    parts: _Arrays,
-    limits: _Arrays,
-    thresholds: _Arrays,
-    starts: _Arrays,
-    columns: _Arrays,
+    parts: Arrays,
+    limits: Arrays,
+    thresholds: Arrays,
+    starts: Arrays,
+    columns: Arrays,
 ) -> None:
     for feature in range(parts.shape[0]):
         value = _made(raw, row, parts[feature], limits[feature])
@@ -99,14 +75,14 @@ def _rank(
         columns[row, 2 * feature] = columns[row, 2 * feature + 1] = above
 
 
-@_compiled("void(f4[:,::1], i4[:,::1], f4[:,::1], f4[::1], i4[::1], u4[:,::1])")
+@compiled("void(f4[:,::1], i4[:,::1], f4[:,::1], f4[::1], i4[::1], u4[:,::1])")
 def rank(
-    raw: _Arrays,
-    parts: _Arrays,
-    limits: _Arrays,
-    thresholds: _Arrays,
-    starts: _Arrays,
-    columns: _Arrays,
+    raw: Arrays,
+    parts: Arrays,
+    limits: Arrays,
+    thresholds: Arrays,
+    starts: Arrays,
+    columns: Arrays,
 ) -> None:
     """Make every feature of raw rows, and write its rank among the thresholds to its two columns.
 
@@ -129,19 +105,19 @@ def rank(
         _rank(raw, row, parts, limits, thresholds, starts, columns)
 
 
-@_compiled(
+@compiled(
     "void(f4[:,::1], i4[::1], f4[::1], u1[:,::1], i4[::1], u1[::1], u4[::1], u4[::1], u4[:,:])"
 )
 def look_up(  # noqa: PLR0913, PLR0917  (what a table and its sets are made of, one array each)
-    raw: _Arrays,
-    part: _Arrays,
-    limit: _Arrays,
-    held: _Arrays,
-    byte: _Arrays,
-    mask: _Arrays,
-    outside: _Arrays,
-    inside: _Arrays,
-    columns: _Arrays,
+    raw: Arrays,
+    part: Arrays,
+    limit: Arrays,
+    held: Arrays,
+    byte: Arrays,
+    mask: Arrays,
+    outside: Arrays,
+    inside: Arrays,
+    columns: Arrays,
 ) -> None:
     """Write to the columns of a feature's sets of categories which of them raw rows are in.
 
@@ -168,8 +144,8 @@ def look_up(  # noqa: PLR0913, PLR0917  (what a table and its sets are made of, 
             columns[row, 2 * place] = columns[row, 2 * place + 1] = found
 
 
-@_inlined
-def _next(node: _Arrays, columns: _Arrays, row: int, place: int) -> int:
+@inlined
+def _next(node: Arrays, columns: Arrays, row: int, place: int) -> int:
     """Return where a row is a step on."""
     held = node[place]
     right = columns[row, held & np.uint64(_LOW)] >= np.uint32(held)
@@ -177,23 +153,23 @@ def _next(node: _Arrays, columns: _Arrays, row: int, place: int) -> int:
     return below  # type: ignore[no-any-return]
 
 
-@_inlined
-def _down(node: _Arrays, columns: _Arrays, row: int, place: int, moved: int) -> tuple[int, int]:
+@inlined
+def _down(node: Arrays, columns: Arrays, row: int, place: int, moved: int) -> tuple[int, int]:
     """Return where a row is two steps on, and other than 0 where the second led somewhere."""
     between = _next(node, columns, row, place)
     below = _next(node, columns, row, between)
     return below, moved | (below ^ between)
 
 
-@_inlined
+@inlined
 def _add(
-    leaves: _Arrays,
+    leaves: Arrays,
     count: int,
     start: int,
-    first: _Arrays,
-    output: _Arrays,
-    value: _Arrays,
-    total: _Arrays,
+    first: Arrays,
+    output: Arrays,
+    value: Arrays,
+    total: Arrays,
 ) -> None:
     """Add what the leaves hold that some rows reached, to the rows of ``total`` from one on."""
     if count == 1 and total.shape[1] == 1 and first.shape[0] == 0:
@@ -213,15 +189,15 @@ def _add(
                     total[start + row, output[place]] += value[place]
 
 
-@_compiled("void(u4[:,::1], u8[::1], u8[::1], i4[::1], i4[::1], f4[::1], f4[:,::1])")
+@compiled("void(u4[:,::1], u8[::1], u8[::1], i4[::1], i4[::1], f4[::1], f4[:,::1])")
 def descend_row(
-    columns: _Arrays,
-    node: _Arrays,
-    roots: _Arrays,
-    first: _Arrays,
-    output: _Arrays,
-    value: _Arrays,
-    total: _Arrays,
+    columns: Arrays,
+    node: Arrays,
+    roots: Arrays,
+    first: Arrays,
+    output: Arrays,
+    value: Arrays,
+    total: Arrays,
 ) -> None:
     """Do for a single row what `descend_rows` does for many."""
     leaves = np.empty((roots.shape[0], 1), np.uint32)
@@ -250,15 +226,15 @@ def descend_row(
     _add(leaves, 1, 0, first, output, value, total)
 
 
-@_compiled("void(u4[:,::1], u8[::1], u8[::1], i4[::1], i4[::1], f4[::1], f4[:,::1])")
+@compiled("void(u4[:,::1], u8[::1], u8[::1], i4[::1], i4[::1], f4[::1], f4[:,::1])")
 def descend_rows(
-    columns: _Arrays,
-    node: _Arrays,
-    roots: _Arrays,
-    first: _Arrays,
-    output: _Arrays,
-    value: _Arrays,
-    total: _Arrays,
+    columns: Arrays,
+    node: Arrays,
+    roots: Arrays,
+    first: Arrays,
+    output: Arrays,
+    value: Arrays,
+    total: Arrays,
 ) -> None:
     """Add what the leaves hold that rows reach; each output is summed in the order of the trees.
 
@@ -306,23 +282,23 @@ def descend_rows(
         _add(leaves, count, start, first, output, value, total)
 
 
-@_compiled(
+@compiled(
     "void(f4[:,::1], i4[:,::1], f4[:,::1], f4[::1], i4[::1],"
     "u8[::1], u8[::1], i4[::1], i4[::1], f4[::1], f4[::1], f4[:,::1])"
 )
 def predict_row(  # noqa: PLR0913, PLR0917  (what features and trees are made of, one array each)
-    raw: _Arrays,
-    parts: _Arrays,
-    limits: _Arrays,
-    thresholds: _Arrays,
-    starts: _Arrays,
-    node: _Arrays,
-    roots: _Arrays,
-    first: _Arrays,
-    output: _Arrays,
-    value: _Arrays,
-    base: _Arrays,
-    total: _Arrays,
+    raw: Arrays,
+    parts: Arrays,
+    limits: Arrays,
+    thresholds: Arrays,
+    starts: Arrays,
+    node: Arrays,
+    roots: Arrays,
+    first: Arrays,
+    output: Arrays,
+    value: Arrays,
+    base: Arrays,
+    total: Arrays,
 ) -> None:
     """Do `rank` and `descend_rows` for a single row in one call, and add ``base``."""
     columns = np.empty((1, 2 * parts.shape[0]), np.uint32)
@@ -333,24 +309,24 @@ def predict_row(  # noqa: PLR0913, PLR0917  (what features and trees are made of
         total[0, place] += base[place]
 
 
-@_compiled(
+@compiled(
     "void(f4[:,::1], i4[:,::1], u1[::1], i8[::1], i4[::1],"
     "i4[::1], f4[::1], b1[::1], i4[::1], i4[::1], i4[::1], b1, i4[:,::1])"
 )
 def leaves(  # noqa: PLR0913, PLR0917  (what trees are made of, one array each)
-    rows: _Arrays,
-    category: _Arrays,
-    members: _Arrays,
-    first: _Arrays,
-    of: _Arrays,
-    feature: _Arrays,
-    threshold: _Arrays,
-    missing_left: _Arrays,
-    left: _Arrays,
-    right: _Arrays,
-    roots: _Arrays,
+    rows: Arrays,
+    category: Arrays,
+    members: Arrays,
+    first: Arrays,
+    of: Arrays,
+    feature: Arrays,
+    threshold: Arrays,
+    missing_left: Arrays,
+    left: Arrays,
+    right: Arrays,
+    roots: Arrays,
     strict: bool,
-    found: _Arrays,
+    found: Arrays,
 ) -> None:
     """Write the leaf that each row reaches in each tree, for trees as `TreeEnsemble` holds them.
 

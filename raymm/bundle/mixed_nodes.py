@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raymm.bundle.entropy import ALPHABET, Coder, Counts, Ints, adaptive
+from raymm.bundle.counts import Counts, Ints
+from raymm.bundle.entropy import ALPHABET, Coder, adaptive
 from raymm.bundle.mixing import Context, Mixture
 from raymm.bundle.tree_nodes import Grower, Nodes, damaged
 

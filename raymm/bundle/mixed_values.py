@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from raymm.bundle.entropy import Coder, Ints, lengths, uniform
+from raymm.bundle.counts import Ints
+from raymm.bundle.entropy import Coder, lengths, uniform
 from raymm.bundle.mixed_nodes import MASSES
 from raymm.bundle.mixing import Context, Mixture
 from raymm.bundle.tree_nodes import Nodes

@@ -26,7 +26,8 @@ from math import isqrt
 import numpy as np
 import numpy.typing as npt
 
-from raymm.bundle.entropy import Coder, Ints
+from raymm.bundle.counts import Ints
+from raymm.bundle.entropy import Coder
 
 Floats = npt.NDArray[np.float32]
 Short = npt.NDArray[np.int32]

@@ -20,7 +20,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from raymm.bundle.entropy import Coder, Counts, Ints, Reader, Writer, quantities
+from raymm.bundle.counts import Counts, Ints
+from raymm.bundle.entropy import Coder, Reader, Writer, quantities
 from raymm.bundle.mixed_nodes import MixedGrower
 from raymm.bundle.mixed_values import MixedPlaces
 from raymm.bundle.parts import DAMAGED
@@ -55,6 +56,8 @@ MIXED_NODES, MIXED_VALUES = 1 << 16, 1 << 18
 would take long."""
 _MIXED_DENSITY = 16
 """Nodes told by a byte at most where mixtures tell them: they take three times as long."""
+FAST_NODES = 20_000
+"""Nodes from which on machine code is used; loading it takes half a second, the first time five."""
 _KEYS = 1 << 33
 """More than any key of a threshold."""
 _HEAD = 8
@@ -99,7 +102,7 @@ def encode(trees: TreeEnsemble, *, mixed: bool = True) -> bytes:
     lanes = _lanes(len(inner))
     head = [len(inner), len(trees.roots), bunch, lanes]
     head += [len(used), trees.trees_per_round, flags, len(trees.base)]
-    coder = Writer(lanes)
+    coder = Writer(lanes, fast=len(inner) >= FAST_NODES)
     _code_features(coder, used, len(used))
     code_tables(coder, tables, len(used), len(inner))
     sizes = np.array([len(table) for table in tables], np.int64)
@@ -129,7 +132,7 @@ def decode(data: bytes | memoryview, budget: Budget | None = None) -> TreeEnsemb
     budget = budget or Budget()
     budget.take_nodes(count)
     base = np.frombuffer(data[start : start + 4 * outputs], "<f4").astype(np.float32)
-    coder = Reader(data[start + 4 * outputs :], lanes)
+    coder = Reader(data[start + 4 * outputs :], lanes, fast=count >= FAST_NODES)
     used = _code_features(coder, None, features)
     tables = code_tables(coder, None, features, count)
     sizes = np.array([len(table) for table in tables], np.int64)

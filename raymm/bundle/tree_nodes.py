@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raymm.bundle.entropy import ALPHABET, Coder, Counts, Ints, adaptive, uniform
+from raymm.bundle.counts import Counts, Ints
+from raymm.bundle.entropy import ALPHABET, Coder, adaptive, uniform
 from raymm.bundle.parts import DAMAGED
 from raymm.bundle.tree_order import DEEPEST, Shape
 from raymm.errors import BundleError

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from raymm.bundle.entropy import Coder, Counts, Ints, adaptive, uniform
+from raymm.bundle.counts import Counts, Ints
+from raymm.bundle.entropy import Coder, adaptive, uniform
 from raymm.bundle.parts import DAMAGED
 from raymm.errors import BundleError
 from raymm.models.trees import TreeEnsemble

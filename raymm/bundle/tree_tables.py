@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from raymm.bundle.entropy import Coder, Counts, Ints, adaptive, lengths, quantities
+from raymm.bundle.counts import Counts, Ints
+from raymm.bundle.entropy import Coder, adaptive, lengths, quantities
 from raymm.bundle.parts import DAMAGED
 from raymm.errors import BundleError
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from raymm.bundle.entropy import ALPHABET, Coder, Counts, Ints, adaptive, lengths, uniform
+from raymm.bundle.counts import Counts, Ints
+from raymm.bundle.entropy import ALPHABET, Coder, adaptive, lengths, uniform
 from raymm.bundle.parts import DAMAGED
 from raymm.bundle.tree_nodes import Nodes
 from raymm.bundle.tree_tables import SIGN, code_tables

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from raymm.compression.grove import Bools, Floats, Grove, Ints, Reached
+from raymm.compression.sums import weigh
 
 _STEPS = 40
 _PRICES = -60.0, 60.0
@@ -23,31 +24,14 @@ _UNSEEN = 1e-3
 """Rows that count for a leaf in any case, so that one that no row reached has a say in a mean."""
 
 
-def weigh(grove: Grove, reached: Reached, weight: Floats) -> Floats:
-    """Return the weight of the rows in each leaf, shape (nodes, width); 0 at splits.
-
-    Parameters
-    ----------
-    reached : int, shape (trees, n)
-        The leaf that each row reaches in each tree.
-    weight : float64, shape (outputs, n)
-    """
-    found = np.zeros_like(grove.value)
-    for tree, (start, end) in enumerate(zip(grove.roots, grove.ends, strict=True)):
-        leaf = reached[tree] - start
-        for column, output in enumerate(grove.outputs[tree]):
-            counts = np.bincount(leaf, weight[output], minlength=end - start)
-            found[start:end, column] = counts
-    return found
-
-
 def collapsed(
     grove: Grove, reached: Reached, weight: Floats, nodes: int, costs: Floats | None = None
 ) -> tuple[Grove, Reached]:
     """Return the grove with at most ``nodes`` nodes, and the leaves that the rows reach in it.
 
-    Arguments are those of `weigh`; ``costs``, float64 of shape (columns,), is what a split on each
-    column takes in a file, as a multiple of one on a number, 1 where it is None. Replaced subtrees
+    Arguments are those of `raymm.compression.sums.weigh`; ``costs``, float64 of shape (columns,),
+    is what a split on each column takes in a file, as a multiple of one on a number, 1 where it is
+    None. Replaced subtrees
     answer the mean over their rows; trees of one leaf are folded (see `Grove.folded`). Where
     ``nodes`` is less than one tree needs, all but folded trees go.
     """

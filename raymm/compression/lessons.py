@@ -19,8 +19,8 @@ from raymm.bundle.packed import Bundle
 from raymm.compression.compressor import Rows
 from raymm.compression.grove import Floats, Grove, Reached, reach
 from raymm.compression.parsed import model_of, runner_of
-from raymm.compression.refit import margins
 from raymm.compression.seen import Seen, plain_columns, seen
+from raymm.compression.sums import margins
 from raymm.compression.tap import tapped
 from raymm.compression.units import Unit
 

@@ -14,8 +14,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import expit, softmax
 
-from raymm.compression.collapse import weigh
 from raymm.compression.grove import Floats, Grove, Reached
+from raymm.compression.sums import margins, weigh
 
 RIDGE = 10.0
 """In rows of mean weight, for each tree that adds to the output: so many leaves share in moving a
@@ -24,18 +24,6 @@ PASSES = 6
 LEAST_CURVATURE, LEAST_OF_CLASSES = 1e-6, 1e-3
 """Of log-odds, and of a class among several: with less, steps of letter's 26 classes went too far,
 and the log loss on other rows with 15 % of the nodes was 0.1033 instead of 0.0998."""
-
-
-def margins(grove: Grove, reached: Reached) -> Floats:
-    """Return the sums of the leaves that rows reach, shape (outputs, n).
-
-    ``reached`` holds the leaf of each row in each tree, shape (trees, n).
-    """
-    total = np.repeat(grove.base[:, None], reached.shape[1], axis=1)
-    for tree, outputs in enumerate(grove.outputs):
-        for column, output in enumerate(outputs):
-            total[output] += grove.value[reached[tree], column]
-    return total
 
 
 def refitted(

@@ -9,6 +9,7 @@ import pytest
 
 from raymm.artifacts import Interaction, Lineage, Statistics
 from raymm.bundle import compiled as module
+from raymm.bundle import machine_code
 from raymm.bundle.blend import Blend
 from raymm.bundle.graph import to_graph
 from raymm.bundle.packed import Bundle
@@ -192,9 +193,11 @@ def test_what_rows_lack_is_said_as_ever():
 @pytest.fixture
 def fresh():
     """Ask anew whether the kernels can be used, in this test and after it."""
-    module.ready.cache_clear()
+    machine_code.loaded.cache_clear()
+    machine_code._complain.cache_clear()
     yield
-    module.ready.cache_clear()
+    machine_code.loaded.cache_clear()
+    machine_code._complain.cache_clear()
 
 
 def _left_to_onnxruntime(family="lightgbm"):
@@ -213,7 +216,7 @@ def test_other_graphs_are_left_to_onnxruntime():
 
 
 def test_without_numba_onnxruntime_answers(monkeypatch, fresh):
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr(machine_code, "find_spec", lambda name: None)
     _left_to_onnxruntime()
 
 
@@ -222,7 +225,7 @@ def test_a_numba_that_cannot_be_used_is_told_once(monkeypatch, fresh, caplog):
     def broken(name):
         raise ImportError("Numba needs NumPy 2.3 or less")
 
-    monkeypatch.setattr(module.importlib, "import_module", broken)
+    monkeypatch.setattr(machine_code.importlib, "import_module", broken)
     _left_to_onnxruntime()
     _left_to_onnxruntime()
     (told,) = [one.getMessage() for one in caplog.records]

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raymm.bundle.entropy import Counts, Reader, Writer, adaptive, lengths, quantities, uniform
+from raymm.bundle.counts import Counts
+from raymm.bundle.entropy import Reader, Writer, adaptive, lengths, quantities, uniform
 from raymm.errors import BundleError
 
 LANES = st.sampled_from([1, 2, 7, 64])

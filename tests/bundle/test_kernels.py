@@ -153,21 +153,3 @@ def test_one_call_does_what_the_three_do():
         raw, parts, limits, thresholds, starts, *trees, np.array([0.5], np.float32), total
     )
     assert total.tolist() == [[2.5]]
-
-
-def test_what_cannot_be_kept_is_compiled_all_the_same(monkeypatch):
-    kept = kernels.numba.njit
-
-    def njit(*given, cache=False, **how):
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return kept(*given, **how)
-
-    monkeypatch.setattr(kernels.numba, "njit", njit)
-
-    def double(x):
-        x[0] *= 2
-
-    values = np.array([3.0], np.float32)
-    kernels._compiled("void(f4[::1])")(double)(values)
-    assert values.tolist() == [6.0]

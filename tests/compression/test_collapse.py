@@ -7,7 +7,7 @@ import pytest
 
 from raymm.compression.collapse import collapsed, weigh
 from raymm.compression.grove import Grove, reach
-from raymm.compression.refit import margins
+from raymm.compression.sums import margins
 
 
 @pytest.fixture

@@ -106,6 +106,25 @@ def test_a_prediction_is_lost_as_the_form_that_makes_it(measured):
     assert np.array_equal(losses, large.losses)
 
 
+@pytest.mark.parametrize(
+    ("row", "thousand", "calls"),
+    [(100, 5_000, 210 + 4), (10_000, 200_000, 31 + 2), (400_000, 900_000, 1 + 1)],
+)
+def test_slow_forms_are_called_less_often(monkeypatch, row, thousand, calls):
+    """Times are in microseconds; what takes as long as may be measured is called once."""
+    now, called = [0], []
+
+    class Runner:
+        def predict(self, tensors):
+            called.append(len(tensors["x"]))
+            now[0] += 1000 * (row if called[-1] == 1 else thousand)
+
+    monkeypatch.setattr(judging.time, "perf_counter_ns", lambda: now[0])
+    made = judging.times(Runner(), {"x": np.zeros(50)})
+    assert made == (row, row, thousand)
+    assert len(called) == calls
+
+
 def test_a_form_that_answers_nothing_is_hopeless(measured, monkeypatch):
     judge, whole, *_ = measured
 

@@ -8,7 +8,8 @@ from scipy.special import softmax
 
 from raymm.compression import refit
 from raymm.compression.grove import Grove, reach
-from raymm.compression.refit import corrected, margins, refitted
+from raymm.compression.refit import corrected, refitted
+from raymm.compression.sums import margins
 
 
 @pytest.fixture

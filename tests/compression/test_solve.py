@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from raymm.compression.grove import Grove, reach
-from raymm.compression.refit import margins
 from raymm.compression.solve import solved
+from raymm.compression.sums import margins
 
 
 def grown(random_trees, width):

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+
+from raymm.bundle import machine_code
+
+
+@pytest.fixture
+def fresh():
+    """Ask anew whether kernels can be used, in this test and after it."""
+    for one in (machine_code.loaded, machine_code._complain):
+        one.cache_clear()
+    yield
+    for one in (machine_code.loaded, machine_code._complain):
+        one.cache_clear()
+
+
+def test_without_numba_there_are_no_kernels(monkeypatch, fresh, caplog):
+    monkeypatch.setattr(machine_code, "find_spec", lambda name: None)
+    assert machine_code.loaded("raymm.bundle.kernels") is None
+    assert not caplog.records
+
+
+def test_what_cannot_be_compiled_is_told_once_for_all_kernels(monkeypatch, fresh, caplog):
+    def broken(name):
+        raise ImportError("Numba needs NumPy 2.3 or less")
+
+    monkeypatch.setattr(machine_code, "find_spec", lambda name: object())
+    monkeypatch.setattr(machine_code.importlib, "import_module", broken)
+    assert machine_code.loaded("raymm.bundle.kernels") is None
+    assert machine_code.loaded("raymm.bundle.entropy_kernels") is None
+    (told,) = [one.getMessage() for one in caplog.records]
+    assert "ImportError: Numba needs NumPy 2.3 or less" in told
