@@ -37,7 +37,7 @@ class Coder(Protocol):
     lanes: int
     kernels: Any
 
-    def run(self, steps: Steps, symbols: Ints | None) -> Ints:
+    def run(self, kernels: Any, given: Sequence[Any], symbols: Ints | int) -> Ints:
         """Code steps in machine code; see `Writer.run`."""
 
     def code(self, weights: Ints, symbols: Ints | None) -> Ints:
@@ -86,12 +86,12 @@ class Writer:
         self.kernels: Any = loaded(_KERNELS) if fast else None
         self._steps: list[tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]] = []
 
-    def run(self, steps: Steps, symbols: Ints | None) -> Ints:
-        """Write what `adaptive` writes, of a coder with kernels."""
-        assert symbols is not None, "a writer is told the symbols"
+    def run(self, kernels: Any, given: Sequence[Any], symbols: Ints | int) -> Ints:
+        """Write what the ``code`` of some kernels writes of what they are given."""
         told = np.ascontiguousarray(symbols, np.int64)
         low, size = (np.empty(len(told), np.uint64) for _ in range(2))
-        self.kernels.write(*steps, self.lanes, told, low, size)
+        none = np.empty(0, np.int64)
+        kernels.code(*given, self.lanes, False, none, none, 0, told, low, size)
         for start in range(0, len(told), self.lanes):
             part = slice(start, start + self.lanes)
             self._steps.append((low[part], size[part]))
@@ -194,10 +194,11 @@ class Reader:
         if (self._states < TOTAL).any():
             raise self._damaged("begin with states that no writer leaves")
 
-    def run(self, steps: Steps, symbols: Ints | None = None) -> Ints:
-        """Read what `adaptive` reads, of a coder with kernels."""
-        found = np.empty(steps.contexts.shape[1], np.int64)
-        place = self.kernels.read(*steps, self.lanes, self._states, self._words, self._next, found)
+    def run(self, kernels: Any, given: Sequence[Any], symbols: Ints | int) -> Ints:
+        """Read what the ``code`` of some kernels reads; a reader is told how many symbols."""
+        found, none = np.empty(int(symbols), np.int64), np.empty(0, np.uint64)
+        stands = (self._states, self._words, self._next)
+        place = kernels.code(*given, self.lanes, True, *stands, found, none, none)
         if place < 0:
             raise self._damaged("end too early")
         self._next = place
@@ -273,7 +274,8 @@ def adaptive(
         found[:] = 0
         return found
     if coder.kernels is not None and len(seen) <= FEW:
-        return coder.run(Steps.of(seen, base, within), symbols)
+        steps = Steps.of(seen, base, within)
+        return coder.run(coder.kernels, steps, length if symbols is None else symbols)
     numbers = np.arange(seen[0][0].symbols)
     for start in range(0, length, coder.lanes):
         part = slice(start, min(length, start + coder.lanes))

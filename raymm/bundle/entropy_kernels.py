@@ -15,7 +15,10 @@ from raymm.bundle.jit import Arrays, compiled, inlined
 
 TABLES = 4
 """What counts at most; tables that are not needed have one row of zeros and a weight of 0."""
-_TOTAL = 1 << 16
+TOTAL = 1 << 16
+"""What the frequencies of a step add up to."""
+NEVER = 1 << 62
+"""Beyond all slots, so that the symbol alone that is sought ends the way to it."""
 _BITS = 16
 _SEEN = "i8[:,::1], i8[:,::1], i8[:,::1], i8[:,::1], i8[:,::1], i8[::1], i8[::1]"
 
@@ -41,7 +44,7 @@ def _expected(
             weight = base + t0[a, symbol] + t1[b, symbol] + t2[c, symbol] + t3[d, symbol]
         weights[symbol] = weight
         total += weight
-    return ((_TOTAL - len(weights)) << 32) // max(total, 1)
+    return ((TOTAL - len(weights)) << 32) // max(total, 1)
 
 
 @inlined
@@ -72,8 +75,41 @@ def _count(
     _see(t3, contexts[3, at], symbol, weight[3], spread[3])
 
 
-@compiled(f"void({_SEEN}, i8, i8[::1], i8[::1], i8, i8[::1], u8[::1], u8[::1])")
-def write(  # noqa: PLR0913, PLR0917  (what counts, and what is told, one array each)
+@inlined
+def found(weights: Arrays, share: int, sought: int, slot: int) -> tuple[int, int, int]:
+    """Return the first symbol that ends beyond a slot, or ``sought``; where it begins, and ends."""
+    symbol, bound, before = 0, 0, weights[0]
+    end = (before * share >> 32) + 1
+    while symbol < sought and end <= slot:
+        symbol += 1
+        bound = end
+        before += weights[symbol]
+        end = (before * share >> 32) + symbol + 1
+    if symbol == len(weights) - 1:
+        end = TOTAL
+    return symbol, bound, end
+
+
+@inlined
+def taken(
+    states: Arrays, lane: int, place: tuple[int, int, int], words: Arrays, following: int
+) -> int:
+    """Take a symbol from a lane; return the place of the next word, -1 where there is none."""
+    slot, bound, end = place
+    state = (end - bound) * (states[lane] >> _BITS) + slot - bound
+    if state < TOTAL:
+        if following == len(words):
+            return -1
+        state = (state << _BITS) | words[following]
+        following += 1
+    states[lane] = state
+    return following
+
+
+@compiled(
+    f"i8({_SEEN}, i8, i8[::1], i8[::1],i8, b1, i8[::1], i8[::1], i8, i8[::1], u8[::1], u8[::1])"
+)
+def code(  # noqa: PLR0913, PLR0917  (what counts, what is told, where a reader stands: an array each)
     t0: Arrays,
     t1: Arrays,
     t2: Arrays,
@@ -85,11 +121,15 @@ def write(  # noqa: PLR0913, PLR0917  (what counts, and what is told, one array 
     low: Arrays,
     high: Arrays,
     lanes: int,
+    reading: bool,
+    states: Arrays,
+    words: Arrays,
+    following: int,
     symbols: Arrays,
     bounds: Arrays,
     sizes: Arrays,
-) -> None:
-    """Write where each symbol begins among `_TOTAL`, and its size; see `adaptive`.
+) -> int:
+    """Write where each symbol begins among `TOTAL`, and its size, or read symbols; see `adaptive`.
 
     Parameters
     ----------
@@ -104,62 +144,22 @@ def write(  # noqa: PLR0913, PLR0917  (what counts, and what is told, one array 
         Between which symbols are expected.
     lanes : int
         Symbols in a step.
-    symbols : int64, shape (n,)
-    bounds, sizes : uint64, shape (n,)
-        Written to.
-    """
-    count = t0.shape[1]
-    weights = np.empty(count, np.int64)
-    for start in range(0, len(symbols), lanes):
-        stop = min(len(symbols), start + lanes)
-        for at in range(start, stop):
-            ends = (base, low[at], high[at])
-            share = _expected(t0, t1, t2, t3, contexts, at, ends, weights)
-            symbol = symbols[at]
-            before = 0
-            for other in range(symbol):
-                before += weights[other]
-            bound = (before * share >> 32) + symbol
-            end = _TOTAL
-            if symbol < count - 1:
-                end = ((before + weights[symbol]) * share >> 32) + symbol + 1
-            bounds[at] = bound
-            sizes[at] = end - bound
-        for at in range(start, stop):
-            _count(t0, t1, t2, t3, contexts, at, symbols[at], (weight, spread))
-
-
-@compiled(f"i8({_SEEN}, i8, i8[::1], i8[::1], i8, i8[::1], i8[::1], i8, i8[::1])")
-def read(  # noqa: PLR0913, PLR0917  (what counts, and where the reader stands, one array each)
-    t0: Arrays,
-    t1: Arrays,
-    t2: Arrays,
-    t3: Arrays,
-    contexts: Arrays,
-    weight: Arrays,
-    spread: Arrays,
-    base: int,
-    low: Arrays,
-    high: Arrays,
-    lanes: int,
-    states: Arrays,
-    words: Arrays,
-    following: int,
-    symbols: Arrays,
-) -> int:
-    """Read symbols, and return the place of the word after the last that was taken.
-
-    -1 where there are too few words. Parameters are those of `write`, and
-
-    Parameters
-    ----------
+    reading : bool
     states : int64, shape (lanes,)
-        Written to.
+        A reader's, written to.
     words : int64, shape (m,)
+        A reader's.
     following : int
-        The place of the word that is taken next.
+        The place of the word that a reader takes next.
     symbols : int64, shape (n,)
-        Written to.
+        Written to by a reader.
+    bounds, sizes : uint64, shape (n,)
+        Written to by a writer.
+
+    Returns
+    -------
+    int
+        The place of the word after the last that a reader took, -1 where there are too few.
     """
     count = t0.shape[1]
     weights = np.empty(count, np.int64)
@@ -169,24 +169,17 @@ def read(  # noqa: PLR0913, PLR0917  (what counts, and where the reader stands, 
             ends = (base, low[at], high[at])
             share = _expected(t0, t1, t2, t3, contexts, at, ends, weights)
             lane = at - start
-            slot = states[lane] & (_TOTAL - 1)
-            symbol, bound, before = 0, 0, weights[0]
-            end = (before * share >> 32) + 1
-            while symbol < count - 1 and end <= slot:
-                symbol += 1
-                bound = end
-                before += weights[symbol]
-                end = (before * share >> 32) + symbol + 1
-            if symbol == count - 1:
-                end = _TOTAL
-            state = (end - bound) * (states[lane] >> _BITS) + slot - bound
-            if state < _TOTAL:
-                if following == len(words):
+            slot = states[lane] & (TOTAL - 1) if reading else 0
+            sought = count - 1 if reading else symbols[at]
+            symbol, bound, end = found(weights, share, sought, slot if reading else NEVER)
+            if reading:
+                following = taken(states, lane, (slot, bound, end), words, following)
+                if following < 0:
                     return -1
-                state = (state << _BITS) | words[following]
-                following += 1
-            states[lane] = state
-            symbols[at] = symbol
+                symbols[at] = symbol
+            else:
+                bounds[at] = bound
+                sizes[at] = end - bound
         for at in range(start, stop):
             _count(t0, t1, t2, t3, contexts, at, symbols[at], (weight, spread))
     return following
@@ -212,7 +205,7 @@ def finish(bounds: Arrays, sizes: Arrays, starts: Arrays, states: Arrays, words:
             lane = at - starts[step]
             state = states[lane]
             if state >= sizes[at] << bits:
-                words[found] = state & np.uint64(_TOTAL - 1)
+                words[found] = state & np.uint64(TOTAL - 1)
                 found += 1
                 state >>= bits
             whole = state // sizes[at]

@@ -22,12 +22,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from raymm.bundle.counts import Ints
 from raymm.bundle.entropy import Coder
+from raymm.bundle.machine_code import loaded
 
 Floats = npt.NDArray[np.float32]
 Short = npt.NDArray[np.int32]
@@ -114,6 +116,11 @@ class Mixture:
         self.own = 1 << _WEIGHT
         self.pace = 8 * isqrt(coder.lanes)
         self.numbers = np.arange(symbols)
+        self.kernels: Any = loaded("raymm.bundle.mixing_kernels") if coder.kernels else None
+        self.own_and_steps = np.array([self.own, 1, self.pace], np.int64)
+        self.added = np.array([prior, spread], np.float32)
+        self.mark = np.zeros(len(self.table), np.int64)
+        self.lately = np.array([one.lately for one in contexts], np.int64)
 
     def code(
         self,
@@ -143,6 +150,9 @@ class Mixture:
         if self.symbols == 1 or not len(base):
             return found
         places = np.stack([*contexts], axis=1) % self.rows + self.first
+        if self.kernels is not None:
+            given = self._given(base, places, within)
+            return self.coder.run(self.kernels, given, len(base) if told is None else told)
         for start in range(0, len(base), self.coder.lanes):
             part = slice(start, min(len(base), start + self.coder.lanes))
             outside: npt.NDArray[np.bool_] | None = None
@@ -155,6 +165,24 @@ class Mixture:
             self._learn(weights, found[part])
             self._see(base[part], places[part], found[part])
         return found
+
+    def _given(self, base: Ints, places: Ints, within: tuple[Ints, Ints] | None) -> tuple[Any, ...]:
+        """Return what `raymm.bundle.mixing_kernels` is given.
+
+        Raises
+        ------
+        IndexError
+            When a base context is none of the base's.
+        """
+        base = np.ascontiguousarray(base, np.int64)
+        if not (base.min() >= 0 and base.max() < len(self.base)):
+            raise IndexError(f"a context must be from 0 to {len(self.base) - 1}")
+        held = (self.base, self.table, self.sights, self.mark, self.doubt, self.weights)
+        between = np.stack((base, base) if within is None else within, axis=1).astype(np.int64)
+        if within is None:
+            between = between[:0]
+        more = (self.own_and_steps, self.lately, _BITS, self.added)
+        return (*held, *more, base, np.ascontiguousarray(places, np.int64), between)
 
     def _expected(self, base: Ints, places: Ints, outside: npt.NDArray[np.bool_] | None) -> Short:
         """Return weights of symbols, int32, at most 2**`_DEEP`."""

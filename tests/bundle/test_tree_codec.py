@@ -128,11 +128,11 @@ def test_ensembles_come_back_with_every_bit(ensemble):
 @settings(max_examples=60, deadline=None)
 def test_ensembles_of_any_size_are_the_same_bytes_in_machine_code(ensemble):
     pytest.importorskip("numba")
-    slow = encode(ensemble, mixed=False)
+    slow = [encode(ensemble, mixed=mixed) for mixed in (False, True)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tree_codec, "FAST_NODES", 0)
-        assert encode(ensemble, mixed=False) == slow
-        assert same(decode(slow), ensemble)
+        assert [encode(ensemble, mixed=mixed) for mixed in (False, True)] == slow
+        assert all(same(decode(data), ensemble) for data in slow)
 
 
 def boosted(rows=3000, columns=8, rounds=40, leaves=31, classes=2):
