@@ -60,6 +60,7 @@ from raymm.artifacts.traffic import (
     Watcher,
 )
 from raymm.artifacts.trial import MetricLike, Trial, Trials
+from raymm.artifacts.wish import Wish
 
 __all__ = [
     "LEFT_OUT",
@@ -120,6 +121,7 @@ __all__ = [
     "Trials",
     "Version",
     "Watcher",
+    "Wish",
     "Written",
     "as_record",
     "from_record",

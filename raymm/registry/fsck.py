@@ -14,8 +14,9 @@ from raymm.registry.history import History
 from raymm.registry.releases import Change, released
 from raymm.registry.store import check_name
 from raymm.registry.versions import Registry
+from raymm.registry.wishes import Asked
 
-_RECORD = re.compile(r"models/([^/]+)/(versions|promotions|decisions)/\d{8}\.json")
+_RECORD = re.compile(r"models/([^/]+)/(versions|promotions|decisions|wishes)/\d{8}\.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,20 +97,24 @@ def _check_model(registry: Registry, name: str, used: set[str]) -> list[Finding]
             findings.append(_error(path, f"speaks of {version.name}@{version.number}."))
         for sha256 in (version.bundle, *version.parts.values()):
             findings += _check_reference(registry, sha256, path, used)
-    _check_decisions(name, History(registry.store, f"models/{name}/decisions"), findings)
+    for kind, folder in ((Decision, "decisions"), (Asked, "wishes")):
+        _check_told(name, kind, History(registry.store, f"models/{name}/{folder}"), findings)
     return findings + _check_release(name, promotions, set(parsed))
 
 
-def _check_decisions(name: str, history: History, findings: list[Finding]) -> None:
+def _check_told(
+    name: str, kind: type[Decision | Asked], history: History, findings: list[Finding]
+) -> None:
+    """Check a history whose records need only be read and stand in their places."""
     for number, record in _records(history, findings).items():
         path = history.path(number)
         try:
-            decision = from_record(Decision, record)
+            told = from_record(kind, record)
         except (ValueError, TypeError) as error:
             findings.append(_error(path, f"cannot be read: {error}"))
             continue
-        if decision.sequence != number or decision.name != name:
-            findings.append(_error(path, f"speaks of {decision.name}, {decision.sequence}."))
+        if told.sequence != number or told.name != name:
+            findings.append(_error(path, f"speaks of {told.name}, {told.sequence}."))
 
 
 def _check_release(name: str, history: History, versions: set[int]) -> list[Finding]:

@@ -360,7 +360,7 @@ class Releases:
                 insisted=insisted,
                 created=self._now(),
                 share=decision[2],
-                who=who or _user(),
+                who=who or user(),
             )
             return as_record(change)  # type: ignore[no-any-return]
 
@@ -368,7 +368,8 @@ class Releases:
         return None if made is None else from_record(Change, made)
 
 
-def _user() -> str:
+def user() -> str:
+    """Return who asks, as USER@MACHINE; "unknown" where the system does not tell."""
     try:
         return f"{getpass.getuser()}@{socket.gethostname()}"
     except (KeyError, OSError):  # a container's user need not have a name

@@ -20,6 +20,7 @@ from raymm.registry.history import FORMAT, History, Records
 from raymm.registry.releases import FORMAT as RELEASE_FORMAT
 from raymm.registry.releases import Change, Releases
 from raymm.registry.store import Store, TooLong, blob_path, check_name
+from raymm.registry.wishes import Wishes
 
 PART_LIMIT = 2**30
 _KEY = re.compile(r"[a-z][a-z0-9._-]{0,62}")
@@ -44,7 +45,9 @@ class Registry:
         self._clock = clock
         self._histories: dict[str, History] = {}
 
-    def _history(self, name: str, kind: Literal["versions", "promotions", "decisions"]) -> History:
+    def _history(
+        self, name: str, kind: Literal["versions", "promotions", "decisions", "wishes"]
+    ) -> History:
         folder = f"models/{check_name(name)}/{kind}"
         written = RELEASE_FORMAT if kind == "promotions" else FORMAT
         return self._histories.setdefault(folder, History(self.store, folder, written=written))
@@ -175,6 +178,10 @@ class Registry:
     def decisions(self, name: str) -> Decisions:
         """Return what the loop that keeps a model good decided."""
         return Decisions(name, self._history(name, "decisions"), now=self._now)
+
+    def wishes(self, name: str) -> Wishes:
+        """Return what persons asked of that loop."""
+        return Wishes(name, self._history(name, "wishes"), now=self._now)
 
     def promotions(self, name: str) -> tuple[Change, ...]:
         """Return the changes of the champion, oldest first; empty where none was promoted."""
