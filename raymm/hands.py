@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from raymm import lifecycle
-from raymm.artifacts import Notify, Release
+from raymm.artifacts import Notify, Release, Wish
 from raymm.errors import NotBlessed, NotFound
 from raymm.evaluation.blessing import undecided
 from raymm.monitoring.loop import Step
@@ -26,8 +27,19 @@ _REACHED = ("promote", "rollback")
 class Hands(Protocol):
     """Carries steps out; each call may raise a RaymmError."""
 
-    def train(self, reason: str) -> tuple[int | None, str]:
-        """Train on the newest data; return a version to be tried, or None and why there is none."""
+    def train(self, reason: str, source: str = "") -> tuple[int | None, str]:
+        """Train on the newest data; return a version to be tried, or None and why there is none.
+
+        ``source`` names other data than usual.
+        """
+        ...
+
+    def wish(self) -> Wish | None:
+        """Return what persons ask for and no loop has taken up, with a claim to take it up by."""
+        ...
+
+    def take(self, wish: Wish) -> Wish | None:
+        """Take it up, once of all loops; return what of it is this one's, None where nothing is."""
         ...
 
     def blessed(self, number: int) -> bool:
@@ -74,6 +86,8 @@ class RegistryHands:
     proof : "labels" or "tests"
         With "labels" a version is tried too of which the test rows say neither that it is worse
         than the champion nor that it is not (see `raymm.evaluation.blessing.undecided`).
+    claim : str
+        By which this loop's requests are told from those of others.
     """
 
     name: str
@@ -83,14 +97,25 @@ class RegistryHands:
     share: float
     notify: Notify
     proof: Literal["labels", "tests"] = "labels"
+    claim: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    def train(self, reason: str) -> tuple[int | None, str]:
+    def wish(self) -> Wish | None:
+        """See `Hands.wish`: of what the registry holds."""
+        found = _registry(self.storage).wishes(self.name).next()
+        return None if found is None else replace(found, claim=self.claim)
+
+    def take(self, wish: Wish) -> Wish | None:
+        """See `Hands.take`; it is recorded in the registry."""
+        return _registry(self.storage).wishes(self.name).take(wish)
+
+    def train(self, reason: str, source: str = "") -> tuple[int | None, str]:
         """See `Hands.train`; it begins with what the runs before found.
 
         A version that was tried before and taken out is tried no second time, as a judgement by
         chance would then let any through at some time.
         """
-        config = lifecycle.again(self.name, self.source, {**self.changes, "storage": self.storage})
+        changes = {**self.changes, "storage": self.storage}
+        config = lifecycle.again(self.name, source or self.source, changes)
         run = lifecycle.run(config, notify=self.notify, promote=False)
         name = f"version {run.version.number}"
         champion = _registry(self.storage).champion(self.name)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from raymm import endpoint, lifecycle
-from raymm.artifacts import Notify
+from raymm.artifacts import Notify, Wish
+from raymm.asking import lock_of
 from raymm.errors import ConfigError, NotBlessed, NotFound, RaymmError
 from raymm.hands import Hands, RegistryHands
 from raymm.monitoring.events import Event, news, tell
@@ -37,7 +38,6 @@ def tend(
     policy: Policy,
     trial: Trial,
     clock: Callable[[], float],
-    asked: str = "",
     begun: Callable[[Situation], object] = lambda _: None,
 ) -> tuple[Step, ...]:
     """Take the next step, and carry it out; a training's step is followed by its outcome's.
@@ -47,7 +47,7 @@ def tend(
     begins, to be remembered should the loop end in it. Each step is written down with its reason,
     a training's before it begins. One that may never be carried out is a rejection, with the error
     as its reason. One that fails in another way, say for storage that is away, is a "fail" and is
-    tried again in the next round.
+    tried again in the next round. What persons ask for in a trial is told in a wait's detail.
     """
     now = clock()
     try:
@@ -55,38 +55,91 @@ def tend(
             hands.settle()
         release = hands.release()
         ours = hands.reason(situation.number) if situation.number is not None else None
+        wish = hands.wish()
     except Exception as error:
         return (_unread(error, situation),)
     step = advance(
-        situation, report, policy=policy, trial=trial, now=now, asked=asked, release=release,
+        situation, report, policy=policy, trial=trial, now=now, wish=wish, release=release,
         ours=ours,
     )  # fmt: skip
-    steps = [step]
-    number = step.situation.number if step.action == "guard" else situation.number
-    if step.action == "train":
-        begun(step.situation)
-        steps[0] = _recorded(hands, step, None)
-        number, why, detail = _train(hands, step.reason)
-        now = clock()
-        situation = replace(step.situation, number=number, blessed=False)  # until it is known
-        if number:
-            begun(situation)
-            try:  # a champion may have come while it was trained
-                release = hands.release()
-                situation = replace(situation, blessed=hands.blessed(number))
-            except Exception as error:
-                return *steps, _unread(error, situation)
-        step = trained(
-            situation, number=number, reason=why, now=now, report=report,
-            champion=release.champion,
-        )  # fmt: skip
-        steps.append(replace(step, detail=detail))
-        if not number:
-            begun(step.situation)
     if step.action == "wait":
-        return tuple(steps)
-    after = Situation(since=now, trained_at=step.situation.trained_at, champion=release.champion)
-    return *steps[:-1], _carried(hands, steps[-1], number, again=situation, after=after)
+        return (_put_off(step, wish),)
+    if step.action == "train":
+        return _trained(
+            situation, step, report, hands, champion=release.champion, clock=clock, begun=begun
+        )
+    number = step.situation.number if step.action == "guard" else situation.number
+    after = Situation(
+        since=now, trained_at=step.situation.trained_at, champion=release.champion,
+        wish=step.situation.wish,
+    )  # fmt: skip
+    return (_carried(hands, step, number, again=situation, after=after),)
+
+
+def _trained(
+    situation: Situation,
+    step: Step,
+    report: Mapping[str, Any],
+    hands: Hands,
+    *,
+    champion: int | None,
+    clock: Callable[[], float],
+    begun: Callable[[Situation], object],
+) -> tuple[Step, ...]:
+    """Train, and carry out what follows; parameters as of `tend`.
+
+    That it begins is remembered before what persons asked for is taken up: a loop that is killed
+    between takes it up again, with the claim that it remembers.
+    """
+    begun(step.situation)
+    try:
+        step = _taken(hands, step, situation)
+    except Exception as error:
+        told = f"what was asked for cannot be taken up, which is tried again: {error}"
+        return (Step(action="fail", reason=told, situation=situation),)
+    if step.action == "wait":
+        return (step,)
+    step = _recorded(hands, step, None)
+    number, why, detail = _train(hands, step)
+    now = clock()
+    situation = replace(step.situation, number=number, blessed=False, wish=None)
+    if number:
+        begun(situation)
+        try:  # a champion may have come while it was trained
+            champion = hands.release().champion
+            situation = replace(situation, blessed=hands.blessed(number))
+        except Exception as error:
+            return step, _unread(error, situation)
+    end = trained(
+        situation, number=number, reason=why, now=now, report=report, champion=champion
+    )  # fmt: skip
+    end = replace(end, detail=detail)
+    if not number:
+        begun(end.situation)
+    after = Situation(since=now, trained_at=end.situation.trained_at, champion=champion)
+    return step, _carried(hands, end, number, again=situation, after=after)
+
+
+def _taken(hands: Hands, step: Step, situation: Situation) -> Step:
+    """Take up what a training's step was asked for by; where others did, return a wait instead."""
+    wish = step.situation.wish
+    if wish is None:
+        return step
+    own = hands.take(wish)
+    if own is None:
+        told = f"another loop took up what was asked for by {wish.told}"
+        return Step(action="wait", reason=told, situation=replace(situation, wish=None))
+    reason = step.reason.replace(wish.told.rstrip("."), own.told.rstrip("."))
+    return replace(step, reason=reason, situation=replace(step.situation, wish=own))
+
+
+def _put_off(step: Step, wish: Wish | None) -> Step:
+    """Tell in a wait's detail what persons ask for that the loop does not take up yet."""
+    stage, number = step.situation.stage, step.situation.number
+    if wish is None or stage == "watching":
+        return step
+    told = f"asked to train by {wish.told}: begins when the {stage} of version {number} is over"
+    return replace(step, detail=f"{step.detail} {told}".strip())
 
 
 def _carried(
@@ -126,10 +179,11 @@ def _recorded(hands: Hands, step: Step, number: int | None) -> Step:
     return step
 
 
-def _train(hands: Hands, reason: str) -> tuple[int | None, str, str]:
+def _train(hands: Hands, step: Step) -> tuple[int | None, str, str]:
     """Return what `Hands.train` does, and what went wrong, which may hold values of rows."""
+    source = step.situation.wish.source if step.situation.wish else ""
     try:
-        return *hands.train(reason), ""
+        return *hands.train(step.reason, source), ""
     except Exception as error:  # a training that fails, however it does, ends no loop
         told = f"training failed with {type(error).__name__}; the output of raymm keep says why"
         return None, told, str(error)
@@ -242,20 +296,19 @@ def beside(
     ServingError
         When another process keeps it already.
     """
-    from raymm.config import home_folder
-
     if there is None:
-        _here(name)  # raises before anything is begun
+        here(name)  # raises before anything is begun
     config = lifecycle.again(name, source, {**changes, "storage": storage}).monitoring
     hands = RegistryHands(
         name=name, storage=storage, source=source, changes=changes, share=config.trial.share,
         notify=notify, proof=config.trial.proof,
     )  # fmt: skip
-    path = home_folder() / "loops" / f"{name}.json"
-    with sole(path.with_suffix(".lock"), f"raymm keep of {name}"):
+    lock = lock_of(name)
+    path = lock.with_suffix(".json")
+    with sole(lock, f"raymm keep of {name}"):
         keep(
             name,
-            lambda: endpoint.monitored(there or _here(name), name),
+            lambda: endpoint.monitored(there or here(name), name),
             hands,
             config=config,
             path=path,
@@ -264,7 +317,7 @@ def beside(
         )
 
 
-def _here(name: str) -> endpoint.Service:
+def here(name: str) -> endpoint.Service:
     """Return where a model is served from here; raises NotFound where that is not known."""
     found = endpoint.find(name)
     if found is None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from raymm.errors import ServingError
 
+_TRIES = 3
+
 
 @contextmanager
 def sole(path: Path, what: str) -> Iterator[None]:
@@ -28,10 +30,14 @@ def sole(path: Path, what: str) -> Iterator[None]:
 
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            raise ServingError(_taken(file.read(1000), what)) from error
+        for left in reversed(range(_TRIES)):
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except (BlockingIOError, PermissionError) as error:
+                if not left:
+                    raise ServingError(_taken(file.read(1000), what)) from error
+                time.sleep(0.05)  # `held` may be looking
         file.truncate(0)
         json.dump({"pid": os.getpid(), "since": time.time()}, file)
         file.flush()
@@ -39,6 +45,20 @@ def sole(path: Path, what: str) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)  # while the lock is held: later it may be another's
+
+
+def held(path: Path) -> bool:
+    """Return whether a process on this machine, other than this one, holds a lock file."""
+    import fcntl
+
+    try:
+        with path.open("r") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back as the file is closed
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError:
+        return False  # nobody has held it yet
+    return False
 
 
 def _taken(text: str, what: str) -> str:

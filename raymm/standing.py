@@ -14,7 +14,8 @@ from raymm.monitoring.loop import Situation
 def recall(path: Path) -> Situation:
     """Return the situation kept in a file; a training that was cut off is begun no second time.
 
-    What cannot be read counts as none.
+    Where persons asked for it the situation still holds that wish, by which it goes on. What
+    cannot be read counts as none.
     """
     try:
         kept = from_record(Situation, json.loads(path.read_text()))

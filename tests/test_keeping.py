@@ -4,17 +4,19 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
 from raymm import endpoint, keeping, lifecycle
-from raymm.artifacts import Release, as_record, from_record
+from raymm.artifacts import Release, Wish, as_record, from_record
 from raymm.config import parse
 from raymm.errors import DataError, NotBlessed, RegistryError, ServingError
 from raymm.hands import RegistryHands
-from raymm.monitoring.loop import Situation, Step
+from raymm.monitoring.loop import TRIES, Situation, Step
 from raymm.monitoring.triggers import Policy
 from raymm.monitoring.verdict import Trial
 from raymm.registry.releases import Change
@@ -62,7 +64,7 @@ class Hands:
         self.done: list[tuple[str, int]] = list(served)
         self.error = error
 
-    def train(self, reason: str) -> tuple[int | None, str]:
+    def train(self, reason: str, source: str = "") -> tuple[int | None, str]:
         if self.error is not None:
             raise self.error
         return 2, "blessed"
@@ -85,6 +87,12 @@ class Hands:
 
     def settle(self) -> None:
         pass
+
+    def wish(self) -> Wish | None:
+        return None
+
+    def take(self, wish: Wish) -> Wish | None:
+        return wish
 
 
 def test_a_trigger_leads_to_a_champion_step_by_step() -> None:
@@ -122,7 +130,7 @@ def test_a_training_that_is_killed_is_remembered_and_its_pause_kept(tmp_path: Pa
     path, begun = tmp_path / "at.json", []
 
     class Dying(Hands):
-        def train(self, reason: str) -> tuple[int | None, str]:
+        def train(self, reason: str, source: str = "") -> tuple[int | None, str]:
             begun.append(reason)
             raise Killed
 
@@ -147,7 +155,7 @@ def test_what_called_for_a_training_is_written_down_before_it_and_its_end_after(
     decisions = Registry(str(tmp_path)).decisions("m")
 
     class Seeing(RegistryHands):
-        def train(self, reason: str) -> tuple[int | None, str]:
+        def train(self, reason: str, source: str = "") -> tuple[int | None, str]:
             assert [one.action for one in decisions.all()] == ["train"]
             return None, "version 2 is not blessed: it is too slow"
 
@@ -176,10 +184,10 @@ def test_a_trial_begins_when_its_training_ends_and_against_who_reigns_then() -> 
     class Slow(Hands):
         now, champion = 1000.0, 1
 
-        def train(self, reason: str) -> tuple[int | None, str]:
+        def train(self, reason: str, source: str = "") -> tuple[int | None, str]:
             self.now += 500.0
             self.champion = 3
-            return super().train(reason)
+            return super().train(reason, source)
 
         def release(self) -> Release:
             return Release(name="m", champion=self.champion)
@@ -197,9 +205,9 @@ def test_what_was_trained_while_the_registry_went_away_is_tried_later() -> None:
     class Leaving(Hands):
         away = False
 
-        def train(self, reason: str) -> tuple[int | None, str]:
+        def train(self, reason: str, source: str = "") -> tuple[int | None, str]:
             self.away = True
-            return super().train(reason)
+            return super().train(reason, source)
 
         def release(self) -> Release:
             if self.away:
@@ -575,3 +583,197 @@ def test_a_training_tells_whether_its_version_is_blessed(blessed: bool) -> None:
     steps = keeping.tend(Situation(), report(), hands, policy=POLICY, trial=TRIAL, clock=at(1.0))
     assert steps[-1].action == "shadow"
     assert steps[-1].situation.blessed is blessed
+
+
+# ------------------------------------------------------------------ what persons ask for
+
+
+CALM = MonitoringConfig(retrain="off", trial=QUICK)
+
+
+class Asked(RegistryHands):
+    """Changes a real registry; its trainings make version 2, and are counted."""
+
+    begun: ClassVar[list[str]] = []
+    dies: ClassVar[list[bool]] = []
+
+    def train(self, reason: str, source: str = "") -> tuple[int | None, str]:
+        self.begun.append(source or reason)
+        if self.dies and self.dies.pop():
+            raise Killed
+        return 2, f"{reason} version 2 is blessed"
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Any:
+    """Rounds of a loop on a registry with two versions, as another process each time."""
+    releases, _ = served(tmp_path)
+    releases.promote(1)
+    Asked.begun.clear()
+    Asked.dies.clear()
+    said: list[str] = []
+
+    def rounds(count: int = 1, home: str = "a", *, new: float = 0.9, seen: Any = None) -> Any:
+        hands = Asked(
+            name="m", storage=str(tmp_path), source="", changes={}, share=0.1,
+            notify=lambda _: None,
+        )  # fmt: skip
+        keeping.keep(
+            "m", lambda: seen or {**report(new), "features": {}, "drifted": []}, hands,
+            config=CALM, path=tmp_path / f"{home}.json", say=said.append, pauses=(0.0,) * count,
+            clock=at(5.0),
+        )  # fmt: skip
+        return keeping.recall(tmp_path / f"{home}.json")
+
+    registry = Registry(str(tmp_path))
+    return SimpleNamespace(
+        rounds=rounds,
+        ask=registry.wishes("m").add,
+        said=said,
+        wishes=lambda: Registry(str(tmp_path)).wishes("m"),
+        steps=lambda: [(one.action, one.reason) for one in registry.decisions("m").all()],
+        release=releases.current,
+    )
+
+
+@pytest.mark.parametrize(("new", "end", "champion"), [(0.9, "promote", 2), (0.7, "reject", 1)])
+def test_what_a_person_asks_for_is_trained_tried_and_decided_where_training_is_off(
+    asked: Any, new: float, end: str, champion: int
+) -> None:
+    asked.rounds()
+    asked.ask(reason="new prices.", who="ann@desk")
+    assert asked.rounds(new=new).trained_at == 5.0  # which counts for the pause of triggers
+    asked.rounds(2, new=new)
+    kinds = [action for action, _ in asked.steps()]
+    assert kinds == ["train", "shadow", *(["canary"] if champion == 2 else []), end]
+    assert asked.steps()[0][1] == "asked for by ann@desk: new prices."
+    assert "asked for by ann@desk" in asked.steps()[1][1]
+    assert asked.release().champion == champion
+    asked.rounds(2, new=new)
+    assert len(Asked.begun) == 1  # and it is not done again
+
+
+def test_two_who_ask_at_once_are_answered_by_one_training(asked: Any) -> None:
+    asked.ask(who="ann@desk")
+    asked.ask(who="bob@desk", reason="me too")
+    asked.rounds()
+    assert asked.steps()[0] == ("train", "asked for by ann@desk; bob@desk: me too.")
+    assert asked.wishes().next() is None
+
+
+def test_a_person_may_name_other_data(asked: Any) -> None:
+    asked.ask(source="new.csv")
+    asked.rounds()
+    assert Asked.begun == ["new.csv"]
+
+
+def test_of_two_loops_in_two_homes_one_trains(asked: Any) -> None:
+    asked.ask()
+    for home in "ab":
+        asked.rounds(home=home)
+    assert len(Asked.begun) == 1
+
+
+def test_what_is_asked_for_in_a_trial_waits_for_its_end_and_is_told_once(asked: Any) -> None:
+    asked.ask(who="ann@desk")
+    assert asked.rounds().stage == "shadow"
+    asked.ask(who="bob@desk")
+    none = {**report(), "features": {}, "drifted": []}
+    none["versions"]["2"]["requests"] = 0  # so that nothing is judged
+    assert asked.rounds(3, seen=none).stage == "shadow"
+    (line,) = [line for line in asked.said if "bob@desk" in line]
+    told = "m: asked to train by bob@desk: begins when the shadow of version 2 is over"
+    assert (line, len(Asked.begun)) == (told, 1)
+    asked.rounds(2)
+    assert (asked.release().champion, len(Asked.begun)) == (2, 1)
+    asked.rounds()  # the new champion is compared with the one before it
+    assert asked.wishes().next() is not None
+
+
+def test_a_loop_killed_in_the_training_goes_on_with_it_and_takes_nothing_up_twice(
+    asked: Any,
+) -> None:
+    asked.ask(who="ann@desk")
+    Asked.dies.append(True)
+    with pytest.raises(Killed):
+        asked.rounds()
+    assert asked.wishes().next() is None
+    asked.rounds(home="b")  # a loop elsewhere leaves it to the one that took it up
+    assert len(Asked.begun) == 1
+    assert asked.rounds().stage == "shadow"
+    assert [kind for kind, _ in asked.steps()] == ["train", "train", "shadow"]
+    assert asked.steps()[1][1].endswith("It was cut off, and goes on.")
+    asked.rounds(3)
+    assert len(Asked.begun) == 2
+    assert [one.action for one in asked.wishes().all()] == ["ask", "take"]
+
+
+def test_a_training_that_kills_its_loop_is_left_after_three_tries(asked: Any) -> None:
+    asked.ask(who="ann@desk")
+    Asked.dies.extend([True] * TRIES)
+    for _ in range(TRIES):
+        with pytest.raises(Killed):
+            asked.rounds()
+    asked.rounds(2)
+    assert len(Asked.begun) == TRIES
+    assert asked.steps()[-1][0] == "reject"
+    assert "cut off 3 times" in asked.steps()[-1][1]
+
+
+def test_a_loop_killed_before_it_has_taken_up_what_it_remembers_takes_it_up(
+    asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked.ask()
+    take = Asked.take
+
+    def dying(self: Any, wish: Wish) -> Wish | None:
+        raise Killed
+
+    monkeypatch.setattr(Asked, "take", dying)
+    with pytest.raises(Killed):
+        asked.rounds()
+    assert asked.wishes().next() is not None
+    monkeypatch.setattr(Asked, "take", take)
+    asked.rounds(3)
+    assert len(Asked.begun) == 1
+    assert asked.release().champion == 2
+
+
+def test_what_cannot_be_taken_up_for_storage_is_tried_again(
+    asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked.ask()
+    take = Asked.take
+
+    def away(self: Any, wish: Wish) -> Wish | None:
+        raise RegistryError("storage is away.")
+
+    monkeypatch.setattr(Asked, "take", away)
+    for _ in range(TRIES + 1):
+        assert asked.rounds().stage == "watching"
+    assert any("storage is away" in line for line in asked.said)
+    monkeypatch.setattr(Asked, "take", take)
+    assert asked.rounds().stage == "shadow"
+    assert len(Asked.begun) == 1
+
+
+def test_a_new_champion_is_guarded_first_and_the_cut_off_training_goes_on_after(
+    asked: Any,
+) -> None:
+    wish = Wish(numbers=(1,), told="ann@desk", claim="c", tries=1)
+    guarded = keeping.tend(
+        Situation(champion=0, wish=wish), report(), Watching(), policy=Policy(), trial=TRIAL,
+        clock=at(1.0),
+    )[-1]  # fmt: skip
+    assert (guarded.action, guarded.situation.wish) == ("guard", wish)
+    over = Situation(stage="probation", number=1, champion=1, earlier=0, wish=wish)
+    off = replace(TRIAL, rollback=False)
+    steps = keeping.tend(over, report(), Watching(), policy=Policy(), trial=off, clock=at(2.0))
+    assert (steps[-1].action, steps[-1].situation.wish) == ("confirm", wish)
+
+
+class Watching(Hands):
+    """Sees version 1 reign, and version 0 before it."""
+
+    def release(self) -> Release:
+        return Release(name="m", champion=1, earlier=(0,))

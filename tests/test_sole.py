@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from raymm.errors import ServingError
-from raymm.sole import sole
+from raymm.sole import held, sole
 
 HOLD = """
 import sys
@@ -68,3 +68,17 @@ def test_a_holder_that_cannot_be_read_is_no_error_of_its_own(tmp_path: Path) -> 
     finally:
         process.kill()
         process.wait()
+
+
+def test_who_looks_sees_a_holder_and_disturbs_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "loops" / "m.lock"
+    assert not held(path)
+    process = holder(path)
+    try:
+        assert held(path)
+    finally:
+        process.kill()
+        process.wait()
+    assert not held(path)
+    with sole(path, "it"):
+        assert path.stat().st_size

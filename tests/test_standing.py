@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from raymm.artifacts import Wish
 from raymm.monitoring.answered import Answered
 from raymm.monitoring.loop import Mark, Situation
 from raymm.standing import recall, remember
@@ -20,6 +21,9 @@ def test_a_training_that_was_cut_off_is_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "at.json"
     remember(path, Situation(stage="training", since=1.0, trained_at=1.0))
     assert recall(path) == Situation(stage="watching", since=1.0, trained_at=1.0)
+    wish = Wish(numbers=(1, 2), told="ann@desk", claim="c", tries=1)
+    remember(path, Situation(stage="training", since=1.0, wish=wish))
+    assert recall(path) == Situation(stage="watching", since=1.0, wish=wish)
     path.write_text("{")
     assert recall(path) == Situation()
 

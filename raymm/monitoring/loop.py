@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from raymm.artifacts import Release
+from raymm.artifacts import Release, Wish
 from raymm.monitoring.answered import NOTHING, Answered
 from raymm.monitoring.triggers import Policy, decide
 from raymm.monitoring.verdict import Trial, heard, judge, judge_again
@@ -29,6 +29,8 @@ Action = Literal[
 ]
 
 
+TRIES = 3
+"""How often a training that a person asked for is begun, where the loop is killed in it."""
 MARK_EVERY = 43200.0
 """Seconds between marks of what a champion has answered: two of them are kept."""
 
@@ -53,7 +55,8 @@ class Situation:
     labelled rows let a canary go on from shadow. ``usual`` is how the earlier one answered in the
     day before the probation began. ``counted`` is what the version had answered when the stage
     began, and ``other`` what the champion of its trial had. ``marks`` are of the champion known.
-    ``blessed`` says whether the version is: else labels alone can let it take over.
+    ``blessed`` says whether the version is: else labels alone can let it take over. ``wish`` is
+    what persons asked for, from when it is taken up until its training is over.
     ``version`` is that of the format.
     """
 
@@ -71,6 +74,7 @@ class Situation:
     other: Answered = NOTHING
     marks: tuple[Mark, ...] = ()
     blessed: bool = True
+    wish: Wish | None = None
     version: int = 1
 
 
@@ -94,7 +98,7 @@ def advance(
     policy: Policy,
     trial: Trial,
     now: float,
-    asked: str = "",
+    wish: Wish | None = None,
     release: Release | None = None,
     ours: str | None = None,
 ) -> Step:
@@ -106,8 +110,9 @@ def advance(
         Of the model's monitor.
     now : float
         Seconds since 1970 UTC.
-    asked : str
-        Who asks for training, where a person does.
+    wish : Wish or None
+        What persons ask for and no loop has taken up: it waits until the loop watches. One of the
+        situation comes first: its training was cut off, and goes on.
     release : Release or None
         What the registry says is served; a trial ends where that is not what it is a trial of.
     ours : str or None
@@ -131,12 +136,31 @@ def advance(
             if trial.rollback and situation.champion in release.earlier[:1]:
                 return _guarded(situation, report, now, release)
             situation = replace(situation, champion=release.champion)
-        decision = decide(report, policy, now=now, last=situation.trained_at, asked=asked)
-        if decision.action == "none":
-            return Step(action="wait", reason=decision.reason, situation=situation)
-        begun = replace(situation, stage="training", since=now, trained_at=now)
-        return Step(action="train", reason=decision.reason, situation=begun)
+        return _watched(situation, report, policy, now, wish)
     return _tried(situation, report, trial, now, release, ours)
+
+
+def _watched(
+    situation: Situation,
+    report: Mapping[str, Any],
+    policy: Policy,
+    now: float,
+    wish: Wish | None,
+) -> Step:
+    """Return whether to train, with parameters as of `advance`."""
+    cut, wish = situation.wish, situation.wish or wish
+    if cut is not None and cut.tries >= TRIES:
+        told = f"asked for by {cut.told}: the training was cut off {cut.tries} times and is left"
+        return Step(action="reject", reason=told, situation=replace(situation, wish=None))
+    asked = "" if wish is None else wish.told
+    decision = decide(report, policy, now=now, last=situation.trained_at, asked=asked)
+    if decision.action == "none":
+        return Step(action="wait", reason=decision.reason, situation=situation)
+    if wish is not None:
+        wish = replace(wish, tries=wish.tries + 1)
+    begun = replace(situation, stage="training", since=now, trained_at=now, wish=wish)
+    reason = decision.reason if cut is None else f"{decision.reason} It was cut off, and goes on."
+    return Step(action="train", reason=reason, situation=begun)
 
 
 def _tried(
@@ -218,6 +242,7 @@ def _guarded(situation: Situation, report: Mapping[str, Any], now: float, releas
         stage="probation", since=now, number=number, trained_at=situation.trained_at,
         requests=requests, labels=labels, champion=number, earlier=earlier,
         usual=_lately(situation, earlier, known), counted=Answered.of(champion),
+        wish=situation.wish,
     )  # fmt: skip
     told = f"version {earlier} is compared with version {number}, which took its place"
     return Step(action="guard", reason=told, situation=onward)
@@ -232,7 +257,9 @@ def _probation(
 ) -> Step:
     """Return the next step of a new champion, with parameters as of `advance`."""
     number, earlier = situation.number, situation.earlier
-    watching = Situation(since=now, trained_at=situation.trained_at, champion=number)
+    watching = Situation(
+        since=now, trained_at=situation.trained_at, champion=number, wish=situation.wish
+    )
     if release is not None and (release.champion, release.earlier[:1]) != (number, (earlier,)):
         told = f"somebody changed the release: it is version {release.champion} that answers now"
         return Step(action="wait", reason=told, situation=watching)

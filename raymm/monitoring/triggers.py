@@ -82,10 +82,12 @@ def decide(
     last : float or None
         When training last began, in the same unit; None where it never did.
     asked : str
-        Who asks for it; a person's wish is no trigger's, and waits for no pause.
+        Who asks for it, and why; a person's wish is no trigger's, and waits for no pause.
     """
     if asked:
-        return Decision(action="retrain", reason=f"{asked} asked for it.", trigger="person")
+        return Decision(
+            action="retrain", reason=f"asked for by {asked.rstrip('.')}.", trigger="person"
+        )
     if not policy.on:
         return Decision(action="none", reason="Training again is off.")
     found = [(trigger, _why(trigger, report, policy, now, last)) for trigger in policy.on]

@@ -72,10 +72,10 @@ class Hands(hands.RegistryHands):
     newest: Any
     kept: list[tuple[pd.DataFrame, str]]
 
-    def train(self, reason: str) -> tuple[int | None, str]:
+    def train(self, reason: str, source: str = "") -> tuple[int | None, str]:
         frame = self.newest()
         frame.to_csv(self.source, index=False)
-        number, why = super().train(reason)
+        number, why = super().train(reason, source)
         config = lifecycle.again(self.name, self.source, {**self.changes, "storage": self.storage})
         dataset, _ = lifecycle._dataset(config, lambda _: None, None)
         self.kept.append((frame, config.run_id(dataset.sha256)))

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raymm.artifacts import Release
+from raymm.artifacts import Release, Wish
 from raymm.monitoring.answered import Answered, bucket
-from raymm.monitoring.loop import MARK_EVERY, Situation, advance, marked, trained
+from raymm.monitoring.loop import MARK_EVERY, TRIES, Situation, advance, marked, trained
 from raymm.monitoring.triggers import Policy
 from raymm.monitoring.verdict import Trial
 
@@ -280,3 +280,38 @@ def test_a_probation_ends_where_rollback_is_off_since() -> None:
         trial = Trial(rollback=rollback)
         step = advance(on, seen, policy=POLICY, trial=trial, now=1.0, release=release)
         assert (step.action, step.situation.stage) == (action, "watching")
+
+
+WISH = Wish(numbers=(1,), told="ann@desk: new prices", claim="c")
+
+
+def test_a_persons_wish_needs_no_trigger_and_no_pause_and_counts_for_those_of_triggers() -> None:
+    known = Situation(trained_at=9.0)
+    calm = report(version())
+    asked = advance(known, calm, policy=Policy(), trial=TRIAL, now=10.0, wish=WISH)
+    assert (asked.action, asked.reason) == ("train", "asked for by ann@desk: new prices.")
+    assert asked.situation.wish == replace(WISH, tries=1)
+    after = trained(asked.situation, number=None, reason="not blessed", now=20.0).situation
+    assert (after.trained_at, after.wish) == (10.0, None)
+    drifted = report(version(), streak=1)
+    for now, action in ((509.0, "wait"), (510.0, "train")):
+        assert advance(after, drifted, policy=POLICY, trial=TRIAL, now=now).action == action
+
+
+@pytest.mark.parametrize("stage", ["shadow", "canary", "probation"])
+def test_a_wish_is_not_taken_up_while_a_version_is_tried(stage: Any) -> None:
+    tried = Situation(stage=stage, number=2, champion=1, earlier=1)
+    step = advance(
+        tried, report(version(), version()), policy=POLICY, trial=TRIAL, now=1.0, wish=WISH
+    )
+    assert (step.action, step.situation.wish) == ("wait", None)
+
+
+def test_a_training_that_was_cut_off_comes_before_another_wish() -> None:
+    cut = Situation(wish=replace(WISH, tries=1))
+    other = Wish(numbers=(2,), told="bob@desk")
+    step = advance(cut, report(version()), policy=Policy(), trial=TRIAL, now=1.0, wish=other)
+    assert (step.action, step.situation.wish) == ("train", replace(WISH, tries=2))
+    tired = Situation(wish=replace(WISH, tries=TRIES))
+    step = advance(tired, report(version()), policy=Policy(), trial=TRIAL, now=1.0, wish=other)
+    assert (step.action, step.situation) == ("reject", Situation())

@@ -89,4 +89,4 @@ def test_the_first_of_several_triggers_is_named_and_all_reasons_told() -> None:
 def test_a_person_waits_for_nothing() -> None:
     decision = decide({}, Policy(), now=1.0, last=0.0, asked="ann")
     assert (decision.action, decision.trigger) == ("retrain", "person")
-    assert decision.reason == "ann asked for it."
+    assert decision.reason == "asked for by ann."

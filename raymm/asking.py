@@ -1,0 +1,89 @@
+"""What a person asks of the loop that keeps a model: to train now, and to try what is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from raymm import endpoint, prediction
+from raymm.config import home_folder
+from raymm.registry.versions import Registry
+from raymm.registry.wishes import Asked
+from raymm.sole import held
+
+_BUSY = {"train": "it trains", "shadow": "a trial", "canary": "a trial", "guard": "a comparison"}
+"""What goes on after a step of the loop, until the next one that is written down."""
+
+
+def lock_of(name: str) -> Path:
+    """Return the file that is locked while a loop of this home keeps a model."""
+    return home_folder() / "loops" / f"{name}.lock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What became of a request.
+
+    Attributes
+    ----------
+    request : Asked
+        As it is recorded.
+    kept : bool
+        Whether a loop of this home keeps the model now. One of another machine may, all the same.
+    busy : str
+        What the loop did last, where it does not watch since and the request waits for its end.
+    """
+
+    request: Asked
+    kept: bool
+    busy: str
+
+
+def ask(name: str, storage: str, *, reason: str = "", source: str = "") -> Answer:
+    """Ask whoever keeps a model, on any machine with this storage, to train and try it.
+
+    Parameters
+    ----------
+    source : str
+        The data to train on; empty for what the loop trains on.
+
+    Raises
+    ------
+    NotFound
+        When there is no such model, or it has no champion to be kept.
+    ConfigError
+        When the reason is too long.
+    """
+    registry = Registry(storage)
+    prediction.champion(registry, name)
+    request = registry.wishes(name).add(reason=reason, source=source)
+    return Answer(request=request, kept=held(lock_of(name)), busy=_busy(registry, name))
+
+
+def _busy(registry: Registry, name: str) -> str:
+    last = registry.decisions(name).all()[-1:]
+    if not last or last[0].action not in _BUSY:
+        return ""
+    of = "" if last[0].number is None else f" of version {last[0].number}"
+    return f"{_BUSY[last[0].action]}{of}, since {last[0].created}"
+
+
+def served(name: str, storage: str) -> str:
+    """Return how it is known that a model is served, or was; empty where nothing says so.
+
+    What is served is not to be replaced by a version that nobody tried. A service of another
+    machine is known by what `raymm keep` decided and, in storage that machines share, by its
+    monitor's copy there.
+    """
+    registry = Registry(storage)
+    if endpoint.find(name) is not None:
+        return "a service of it is recorded here"
+    if registry.decisions(name).all():
+        return "raymm keep tends it"
+    now = registry.releases(name).current()
+    for role, number in (("canary", now.canary), ("shadow", now.shadow)):
+        if number is not None:
+            return f"version {number} is its {role}"
+    if "://" in storage and registry.store.list(f"monitors/{name}"):
+        return "a service of it uses this storage, or did"
+    return ""

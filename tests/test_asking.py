@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raymm import asking, endpoint
+from raymm.errors import NotFound
+from raymm.registry.versions import Registry
+
+
+@pytest.fixture
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A registry with a model of two versions, the first of which reigns."""
+    monkeypatch.setenv("RAYMM_HOME", str(tmp_path / "home"))
+    registry = Registry(str(tmp_path / "storage"))
+    for n in range(2):
+        registry.register("m", b"%d" % n, run=f"r{n}", blessed=True, summary={}, parts={})
+    registry.promote("m", 1)
+    return registry.uri
+
+
+def test_a_request_lies_in_the_storage_and_says_whether_a_loop_of_this_home_runs(
+    storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = asking.ask("m", storage, reason="new prices", source="new.csv")
+    assert (answer.kept, answer.busy) == (False, "")
+    assert Registry(storage).wishes("m").all() == (answer.request,)
+    assert (answer.request.reason, answer.request.source) == ("new prices", "new.csv")
+    seen: list[Path] = []
+    monkeypatch.setattr(asking, "held", lambda path: not seen.append(path))
+    assert asking.ask("m", storage).kept
+    assert seen == [asking.lock_of("m")]
+
+
+@pytest.mark.parametrize(("step", "busy"), [
+    ("train", "it trains, since"), ("canary", "a trial of version 2, since"), ("promote", ""),
+    ("guard", "a comparison of version 2, since"), ("confirm", ""), ("reject", ""),
+])  # fmt: skip
+def test_what_a_request_waits_for_is_told(storage: str, step: str, busy: str) -> None:
+    number = None if step == "train" else 2
+    Registry(storage).decisions("m").add(step, reason="why", number=number)
+    assert asking.ask("m", storage).busy.startswith(busy)
+    assert bool(asking.ask("m", storage).busy) is bool(busy)
+
+
+def test_nothing_is_asked_about_a_model_without_a_champion(storage: str) -> None:
+    registry = Registry(storage)
+    registry.register("new", b"b", run="r", blessed=False, summary={}, parts={})
+    for name, told in (("nobody", "nobody"), ("new", "no champion")):
+        with pytest.raises(NotFound, match=told):
+            asking.ask(name, storage)
+        assert registry.wishes(name).all() == ()
+
+
+def recorded(_: Registry) -> None:
+    endpoint.record(endpoint.Service(name="m", url="http://h:1", token="", storage=""))
+
+
+def kept(registry: Registry) -> None:
+    registry.decisions("m").add("train", reason="x drifted.")
+
+
+def tried(registry: Registry) -> None:
+    registry.releases("m").shadow(2)
+
+
+@pytest.mark.parametrize(("how", "told"), [
+    (recorded, "recorded here"), (kept, "raymm keep"), (tried, "version 2 is its shadow"),
+])  # fmt: skip
+def test_how_a_model_is_known_to_be_served(storage: str, how: Any, told: str) -> None:
+    assert asking.served("m", storage) == ""
+    how(Registry(storage))
+    assert told in asking.served("m", storage)
+
+
+def test_a_service_elsewhere_is_known_by_its_monitors_copy_in_shared_storage(
+    storage: str,
+) -> None:
+    shared = Registry("memory://asking-served")
+    shared.register("m", b"b", run="r", blessed=True, summary={}, parts={})
+    for registry in (shared, Registry(storage)):
+        assert asking.served("m", registry.uri) == ""
+        registry.store.replace("monitors/m/state.json", b"{}")
+    assert "uses this storage" in asking.served("m", shared.uri)
+    # A folder of this machine holds what a service that ended here left, too.
+    assert asking.served("m", storage) == ""
