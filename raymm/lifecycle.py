@@ -167,7 +167,7 @@ def run(
         version, report = release.register(
             life, (trials, recipe), built, proof, explanation, audit, anomalies
         )
-        promoted = promote and release.promote(life, version)
+        promoted = release.promote(life, version, anew=promote)
         account.close(ledger)
     return Run(
         config=config,

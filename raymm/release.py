@@ -254,13 +254,18 @@ def _written(life: Life, page: str, name: str) -> str:
     return str(path)
 
 
-def promote(life: Life, version: Version) -> bool:
-    """Make a blessed version the champion; returns whether it is the champion now."""
+def promote(life: Life, version: Version, *, anew: bool = True) -> bool:
+    """Make a blessed version the champion; returns whether it is the champion now.
+
+    Without ``anew`` it is only told whether it is.
+    """
     if not version.blessed:
         return False
     champion = life.registry.champion(life.config.name)
     if champion is not None and champion.number == version.number:
         return True
+    if not anew:
+        return False
     if any(one.number == version.number for one in life.registry.promotions(life.config.name)):
         told = (
             f"{version.name}@{version.number} was the champion before and was replaced; it stays "

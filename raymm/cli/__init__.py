@@ -20,7 +20,7 @@ _COMMANDS = {
     "validate": ("raymm.cli.run", "Statistics, schema and anomalies of a table."),
     "tune": ("raymm.cli.tuning", "Tune your own training function."),
     "submit": ("raymm.cli.run", "Run a configuration file as a Ray job, its logs followed."),
-    "retrain": ("raymm.cli.run", "Run again on newer data, as the champion was made."),
+    "retrain": ("raymm.cli.retraining", "Run again on newer data, or ask raymm keep to."),
     "runs": ("raymm.cli.records", "List the runs."),
     "leaderboard": ("raymm.cli.records", "Show a run's trials, best first."),
     "report": ("raymm.cli.records", "Write a run's HTML report and say where it is."),

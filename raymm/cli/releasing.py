@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -134,10 +134,17 @@ def release(name: str, url: str, token: str, storage: str | None, as_json: bool)
     releases = _releases(name, storage)
     now, history = releases.current(), releases.changes()
     decisions = _registry(name, storage).decisions(name).all()
+    requests = _registry(name, storage).wishes(name).all()
     standing = _standing(name, url, token)
     if as_json:
         printing.as_json(
-            {"release": now, "history": history, "decisions": decisions, "service": standing}
+            {
+                "release": now,
+                "history": history,
+                "decisions": decisions,
+                "requests": requests,
+                "service": standing,
+            }
         )
         return
     served = [(now.champion, "champion"), (now.canary, "canary"), (now.shadow, "shadow")]
@@ -166,6 +173,30 @@ def release(name: str, url: str, token: str, storage: str | None, as_json: bool)
             for one in history[-20:]
         ],
     )
+    _show_loop(decisions, requests)
+
+
+def _show_loop(decisions: Sequence[Any], requests: Sequence[Any]) -> None:
+    """Print what the loop was asked for and what it decided, where there is any."""
+    from raymm.registry.wishes import waiting
+
+    asked = [one for one in requests if one.action == "ask"]
+    open_ = waiting(requests)
+    if asked:
+        printing.table(
+            "What raymm keep was asked for",
+            ("", "who", "when", "state", "reason"),
+            [
+                (
+                    one.sequence,
+                    one.who,
+                    one.created,
+                    "waits" if one in open_ else "taken up",
+                    one.reason,
+                )
+                for one in asked[-20:]
+            ],
+        )
     if decisions:
         printing.table(
             "What raymm keep decided",

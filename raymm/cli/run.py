@@ -1,4 +1,4 @@
-"""Commands that make models: run, demo, validate, submit, retrain."""
+"""Commands that make models: run, demo, validate, submit."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from raymm.errors import ConfigError, DataError, NotBlessed
 if TYPE_CHECKING:
     from raymm.artifacts import Anomaly, Doubts, Notify, Schema, Statistics, Table
     from raymm.config import RunConfig
+    from raymm.lifecycle import Run
 
 
 @click.command()
@@ -51,11 +52,12 @@ def _config(source: str, changed: dict[str, Any]) -> Any:
     return config.parse({"data": {"source": source}}, changed)
 
 
-def _live(config: Any, deploy: bool, detach: bool, as_json: bool) -> None:
+def lived(config: RunConfig, *, as_json: bool, promote: bool = True) -> Run:
+    """Live a model's whole life and print it; raises NotBlessed where its version is not."""
     from raymm.lifecycle import run as live
 
     with printing.progress(quiet=as_json) as notify:
-        done = live(config, notify=notify)
+        done = live(config, notify=notify, promote=promote)
     if not as_json:
         printing.run(done)
     if not done.blessing.blessed:
@@ -66,6 +68,11 @@ def _live(config: Any, deploy: bool, detach: bool, as_json: bool) -> None:
         )
         error.document = done.summary()
         raise error
+    return done
+
+
+def _live(config: RunConfig, deploy: bool, detach: bool, as_json: bool) -> None:
+    done = lived(config, as_json=as_json)
     if as_json and not deploy:
         printing.as_json(done.summary())
     if deploy:
@@ -234,19 +241,3 @@ def submit(file: str, address: str, working_dir: str) -> None:
         raise ConfigError(f"{file} must lie in the working directory {top}, which is sent along.")
     entry = f"python -m raymm run {shlex.quote(str(inside.relative_to(top)))}"
     sys.exit(cluster.submit(entry, address, working_dir=working_dir))
-
-
-@click.command()
-@click.argument("model", metavar="NAME")
-@click.argument("source")
-@options.run_options
-@options.json_option
-def retrain(
-    model: str, source: str, settings: tuple[str, ...], as_json: bool, **given: Any
-) -> None:
-    """Run again on SOURCE with the configuration that made the champion of NAME."""
-    from raymm.lifecycle import again
-
-    with options.as_typed(given):
-        config = again(model, source, options.changes({**given, "name": None}, settings))
-    _live(config, deploy=False, detach=False, as_json=as_json)

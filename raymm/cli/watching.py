@@ -19,27 +19,39 @@ _ROWS = 30
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set any key.")
 @click.option("--url", default="", help="Address of the service, where it runs elsewhere.")
 @click.option("--token", envvar="RAYMM_TOKEN", default="", help="Its token; default RAYMM_TOKEN.")
+@click.option("--now", is_flag=True, help="Train at once, as raymm retrain NAME --trial asks.")
 @options.storage_option
 def keep(
-    name: str, source: str, settings: tuple[str, ...], url: str, token: str, storage: str | None
+    name: str,
+    source: str,
+    settings: tuple[str, ...],
+    url: str,
+    token: str,
+    now: bool,
+    storage: str | None,
 ) -> None:
     """Keep the model NAME good beside its service, training on SOURCE when it is called for.
 
-    What calls for it is set in monitoring.retrain: drift, quality, age or schedule. A challenger
+    What calls for it is set in monitoring.retrain: drift, quality, age or schedule; and so does
+    raymm retrain NAME --trial, from any machine with the same storage. A challenger
     is tried in shadow, then as a canary, then promoted or taken out; raymm release NAME shows each
     step and its reason. It goes on until Ctrl-C, and from where it was when called again.
     """
-    from raymm import endpoint, keeping
+    from raymm import asking, endpoint, keeping
 
+    there = endpoint.elsewhere(name, url, token) if url else keeping.here(name)
+    place = options.storage_of(storage)
+    if now:
+        asking.ask(name, place, reason="raymm keep --now")
     with printing.progress(quiet=True) as notify:
         keeping.beside(
             name,
             source,
-            options.storage_of(storage),
+            place,
             changes=options.changes({}, settings),
             say=lambda text: click.echo(text, err=True),
             notify=notify,
-            there=endpoint.elsewhere(name, url, token) if url else None,
+            there=there if url else None,
         )
 
 
@@ -69,7 +81,7 @@ def show(name: str, report: Mapping[str, Any]) -> None:
     _quality(report)
     advice = report.get("advice", {})
     if advice.get("action") == "retrain":
-        printing.say(f"  advice   raymm retrain {name} DATA: {advice['reason']}")
+        printing.say(f"  advice   raymm retrain {name} --trial: {advice['reason']}")
     _features(report["features"])
 
 

@@ -1,4 +1,4 @@
-"""raymm run, validate, submit, retrain: what they print, and twenty kinds of bad input."""
+"""raymm run, validate, submit: what they print, and twenty kinds of bad input."""
 
 from __future__ import annotations
 
@@ -354,11 +354,3 @@ def test_submit_refuses_a_file_that_is_not_sent_along(raymm, tmp_path):
     )
     assert done.code == 2
     assert "working directory" in done.err
-
-
-def test_retrain_uses_the_champions_configuration(raymm, finished, home, tmp_path, searching_here):
-    frame = pd.read_csv(finished.csv, dtype=str)
-    frame.iloc[:1500].to_csv(tmp_path / "newer.csv", index=False)
-    done = raymm("retrain", "nobody", tmp_path / "newer.csv")
-    assert done.code == 6
-    assert "loans" in done.err

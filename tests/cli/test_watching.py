@@ -93,3 +93,32 @@ def test_keep_takes_the_address_of_a_service_elsewhere(monkeypatch):
     command = ["loans", "loans.csv", "--url", "http://there:8000"]
     CliRunner().invoke(watching.keep, command, env={"RAYMM_TOKEN": "secret"})
     assert (told["there"].url, told["there"].token) == ("http://there:8000", "secret")
+
+
+def test_keep_asks_for_a_training_at_once_where_there_is_a_service(monkeypatch, tmp_path):
+    from click.testing import CliRunner
+
+    from raymm import keeping
+    from raymm.registry.versions import Registry
+
+    monkeypatch.setenv("RAYMM_HOME", str(tmp_path))
+    registry = Registry(str(tmp_path))
+    registry.register("loans", b"b", run="r", blessed=True, summary={}, parts={})
+    registry.promote("loans", 1)
+    asked = []
+    monkeypatch.setattr(
+        keeping, "beside", lambda *_, **__: asked.append(registry.wishes("loans").next())
+    )
+    assert CliRunner().invoke(watching.keep, ["loans", "x.csv", "--now"]).exception is not None
+    assert registry.wishes("loans").next() is None
+    for words in ([], ["--now"]):
+        command = ["loans", "x.csv", "--url", "http://there:8000", *words]
+        assert CliRunner().invoke(watching.keep, command).exception is None
+    assert asked[0] is None
+    assert asked[1].told.endswith(": raymm keep --now")
+
+
+def test_advice_names_the_way_that_tries_first(capsys):
+    advice = {"action": "retrain", "reason": "age drifted for 3 windows in a row."}
+    watching.show("loans", {**report(1), "advice": advice})
+    assert "raymm retrain loans --trial: age drifted" in capsys.readouterr().out
