@@ -22,7 +22,7 @@ from raymm.endpoint import Service, alive, find, path_of, record, started_at
 from raymm.errors import ConfigError, Conflict, NotFound, ServingError
 from raymm.registry.versions import Registry
 from raymm.sections import MonitoringConfig, RayConfig, ServingConfig
-from raymm.serving.exposure import require_certificate, require_safe
+from raymm.serving.exposure import require_bound, require_certificate, require_safe
 from raymm.shelf import RegistryShelf
 
 _START_SECONDS = 180.0
@@ -132,8 +132,11 @@ def serve_application(args: Mapping[str, Any]) -> Any:
     ``args``: ``name``, or ``names`` of several models; ``storage`` (default RAYMM_HOME); any
     ``serving.*`` or ``monitoring.*`` key. The token comes from the environment variable
     RAYMM_TOKEN; without it and ``serving.tokens``, and with ``serving.auth`` not "none",
-    building fails, as it does where more than this machine could reach it unsafely.
+    building fails, as it does where more than this machine could reach it unsafely: by
+    ``serving.host``, or by the ``http_options`` and ``grpc_options`` of the Serve that runs.
     """
+    from raymm.serving import deployment
+
     given = {key: value for key, value in args.items() if key not in ("name", "names", "storage")}
     names = args.get("names") or (str(args["name"]),)
     ordered = order(
@@ -147,6 +150,7 @@ def serve_application(args: Mapping[str, Any]) -> Any:
             "serving.tokens, or set serving.auth: none where nothing else can reach it."
         )
     require_safe(ordered.serving, guarded=guarded, encrypted=bool(ordered.serving.certificate))
+    require_bound(ordered.serving, deployment.listens())  # its replicas look again
     _monitor(ordered)
     return application(ordered, token)
 

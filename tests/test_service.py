@@ -87,3 +87,20 @@ def test_serve_deploy_takes_tokens_of_a_file_and_nothing_unsafe(home, monkeypatc
     assert (ordered.serving.tokens, token) == ("/run/tokens", "")
     with pytest.raises(ServingError, match="without TLS"):
         service.serve_application({**args, "serving.host": "0.0.0.0"})
+
+
+def test_serve_deploy_looks_where_serve_really_listens(home, monkeypatch):
+    """What the Serve file says under http_options, which no key of raymm's tells."""
+    from raymm.serving import deployment
+    from raymm.serving.exposure import Bound
+
+    monkeypatch.setenv("RAYMM_TOKEN", "secret")
+    monkeypatch.setattr(deployment, "listens", lambda: Bound(host="0.0.0.0", port=8000))
+    started = []
+    monkeypatch.setattr(service, "_monitor", started.append)
+    monkeypatch.setattr(service, "application", lambda ordered, token: token)
+    args = {"name": "loans", "storage": str(home)}
+    with pytest.raises(ServingError, match=r'http_options\.host .*without TLS, but it is "0'):
+        service.serve_application(args)
+    assert started == []
+    assert service.serve_application({**args, "serving.insecure": True}) == "secret"

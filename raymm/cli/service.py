@@ -206,6 +206,13 @@ def export() -> None:
     """Write the Ray Serve configuration of a model, or its ONNX graph."""
 
 
+_LISTENS = """\
+# Serve listens where http_options say, in clear text without ssl_certfile and ssl_keyfile. Where
+# that is wider than loopback, the application starts only with serving.insecure: true, which says
+# that something in front of it brings TLS, such as an ingress.
+"""
+
+
 @export.command("serve")
 @click.argument("names", nargs=-1, required=True, metavar="NAME [NAME ...]")
 @click.option("-o", "--output", default="-", help="File; default standard output.")
@@ -235,11 +242,16 @@ def export_serve(
                 "name": names[0],
                 "route_prefix": "/",
                 "import_path": "raymm.service:serve_application",
-                "args": {**named, "storage": place, **changed},
+                "args": {
+                    **named,
+                    "storage": place,
+                    **changed,
+                    "serving.insecure": serving.insecure,
+                },
             }
         ],
     }
-    _write(output, yaml.safe_dump(document, sort_keys=False).encode())
+    _write(output, (_LISTENS + yaml.safe_dump(document, sort_keys=False)).encode())
 
 
 @export.command("onnx")

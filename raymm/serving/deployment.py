@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -20,10 +20,10 @@ from typing import Any
 from raymm.artifacts import Watcher
 from raymm.errors import ServingError
 from raymm.sections import ServingConfig
-from raymm.serving.desk import Desk, Line, Opinion
-from raymm.serving.exposure import require_safe
+from raymm.serving.desk import Desk, Line, Opinion, desk_name
+from raymm.serving.exposure import Bound, require_bound, require_same
 from raymm.serving.grpc_service import Inference
-from raymm.serving.reach import reachable, require_port, wait_answering
+from raymm.serving.reach import free_prefix, reachable, require_port, wait_answering
 from raymm.serving.released import Care, ReleasedModel, ReleasedModels, Shelf
 from raymm.serving.scaling import listening, options
 from raymm.serving.turnstile import Turnstile
@@ -31,6 +31,7 @@ from raymm.serving.turnstile import Turnstile
 _CONTROLLER = "SERVE_CONTROLLER_ACTOR"
 _NAMESPACE = "serve"
 _DESKS = "raymm"
+_HAPROXY = "RAY_SERVE_ENABLE_HA_PROXY"
 _SETTLES = 15.0
 """Seconds that a desk which was started again waits to hear of every replica."""
 
@@ -100,6 +101,7 @@ def _build(
     from raymm.serving.app import create_app
 
     settings = ServingConfig.model_validate(config)
+    require_bound(settings, listens())
     turnstile = Turnstile()
     line = _line(shelf, opinion, settings.release.slowdown)
     release = settings.release
@@ -144,7 +146,7 @@ def _line(shelf: Shelf, opinion: Opinion | None, slowdown: float) -> Line:
     context = _serve().get_replica_context()
     app = context.app_name
     options = {
-        "name": _desk_name(app, (shelf, slowdown)),
+        "name": desk_name(app, (shelf, slowdown)),
         "namespace": _DESKS,
         "lifetime": "detached",
         "get_if_exists": True,
@@ -171,11 +173,6 @@ def _settling() -> float:
     import ray
 
     return _SETTLES if ray.get_runtime_context().was_current_actor_reconstructed else 0.0
-
-
-def _desk_name(app: str, made: Any) -> str:
-    # Another storage is another release: what a desk of before knows is of no use.
-    return f"raymm-desk-{app}-{zlib.crc32(repr(made).encode()):08x}"
 
 
 def deploy(app: Any, *, name: str, config: ServingConfig, timeout: float = 180.0) -> str:
@@ -211,7 +208,7 @@ def deploy(app: Any, *, name: str, config: ServingConfig, timeout: float = 180.0
     if not had_serve:
         require_port(config.host, config.port)
     known = _prefixes() if had_serve else {}
-    prefix = known.get(name) or _prefix(name, set(known.values()))
+    prefix = known.get(name) or free_prefix(name, known.values())
     try:
         with _quiet():
             host, port = _run(app, name, prefix, config, deadline)
@@ -240,7 +237,10 @@ def _run(
         **listening(config),
         logging_config={"enable_access_log": False, "log_level": "WARNING"},
     )
-    host, port = _bound(config)
+    bound = listens()
+    assert bound is not None  # it was started
+    require_same(config, bound)
+    host, port = config.host if bound.host is None else bound.host, bound.port
     target = serve.RunTarget(target=app, name=name, route_prefix=prefix)
     serve.run_many([target], wait_for_applications_running=False)
     _wait_running(name, deadline)
@@ -314,15 +314,20 @@ def status(name: str) -> dict[str, Any]:
 
 def uses_haproxy() -> bool:
     """Return whether Serve's proxies on this cluster are HAProxy; False where Serve is off."""
+    return any("HAProxy" in kind for kind in _proxies())
+
+
+def _proxies() -> list[str]:
+    """Return of what class each of Serve's proxies is."""
     import ray
 
-    for actor in ray.util.list_named_actors(all_namespaces=True):
-        if actor["namespace"] == _NAMESPACE and "PROXY" in actor["name"]:
+    found: list[str] = []
+    for name in _actors(_NAMESPACE):
+        if "PROXY" in name:
             with contextlib.suppress(ValueError, AttributeError):
-                handle = ray.get_actor(actor["name"], namespace=_NAMESPACE)
-                if "HAProxy" in handle._ray_actor_creation_function_descriptor.class_name:
-                    return True
-    return False
+                handle = ray.get_actor(name, namespace=_NAMESPACE)
+                found.append(handle._ray_actor_creation_function_descriptor.class_name)
+    return found
 
 
 @contextlib.contextmanager
@@ -343,49 +348,42 @@ def _serve() -> Any:
     return serve
 
 
-def _client() -> Any:
-    from ray.serve.context import _get_global_client
-
-    return _get_global_client()
-
-
 def _running() -> bool:
     return _CONTROLLER in _actors(_NAMESPACE)
 
 
 def _prefixes() -> dict[str, str]:
     """Return the path of each application that is deployed."""
-    applications = _client().get_serve_details()["applications"]
+    from ray.serve.context import _get_global_client
+
+    client: Any = _get_global_client()
+    applications = client.get_serve_details()["applications"]
     return {name: app["route_prefix"] for name, app in applications.items() if app["route_prefix"]}
 
 
-def _prefix(name: str, taken: set[str]) -> str:
-    return f"/{name}" if "/" in taken else "/"
+def listens() -> Bound | None:
+    """Return where the Serve of this cluster listens; None where none runs.
 
+    Raises ServingError when its controller does not answer.
+    """
+    import ray
 
-def _bound(config: ServingConfig) -> tuple[str, int]:
-    """Return the host and port that Serve listens on, which cannot change while it runs."""
-    options = _client().http_config
-    if options.port != config.port:
-        raise ServingError(
-            f"serving.port must be {options.port}, the port of the Serve that is running here, "
-            f"but got {config.port}. Set it to {options.port}, or shut Serve down first."
-        )
-    if bool(options.ssl_certfile) != bool(config.certificate):
-        state = "speaks TLS" if options.ssl_certfile else "speaks no TLS"
-        raise ServingError(
-            f"the Serve that is running here {state}, which cannot change while it runs. Give the "
-            "same serving.certificate and serving.key, or shut Serve down first."
-        )
-    if config.certificate and uses_haproxy():
-        raise ServingError(
-            "Serve's HAProxy speaks no TLS. Start Ray with RAY_SERVE_ENABLE_HA_PROXY=0 in its "
-            "environment, or set serving.insecure and no certificate behind something with TLS."
-        )
-    host = options.host or config.host
-    there = config.model_copy(update={"host": host})
-    require_safe(there, guarded=config.auth == "token", encrypted=bool(options.ssl_certfile))
-    return host, options.port
+    if not ray.is_initialized() or not _running():
+        return None
+    try:
+        serve: Any = ray.get_actor(_CONTROLLER, namespace=_NAMESPACE)
+        asked: Any = [serve.get_http_config.remote(), serve.get_grpc_config.remote()]
+        http, grpc = ray.get(asked, timeout=30)  # it may be busy with the start of replicas
+    except (ValueError, ray.exceptions.RayError) as error:
+        raise ServingError(f"Serve does not say where it listens: {error}") from error
+    return Bound(
+        host=http.host,
+        port=http.port,
+        certified=bool(http.ssl_certfile),
+        # Before any proxy runs, the environment tells what they will be.
+        haproxy=uses_haproxy() or (not _proxies() and os.environ.get(_HAPROXY) == "1"),
+        grpc_port=grpc.port if grpc.port > 0 and grpc.grpc_servicer_functions else None,
+    )
 
 
 def _wait_running(name: str, deadline: float) -> None:

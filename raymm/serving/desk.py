@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,6 +30,14 @@ Refuse = Callable[..., None]
 Opinion = Callable[[str, int, int], str]
 """Called with a model's name, its champion and its canary; returns why the canary is worse, or
 nothing."""
+
+
+def desk_name(app: str, made: object) -> str:
+    """Return the name of an application's desk that was made of this.
+
+    Another storage is another release: what a desk of before knows is of no use.
+    """
+    return f"raymm-desk-{app}-{zlib.crc32(repr(made).encode()):08x}"
 
 
 class Desk:

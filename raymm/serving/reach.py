@@ -7,6 +7,7 @@ import http.client
 import socket
 import ssl
 import time
+from collections.abc import Collection
 
 from raymm.errors import ServingError
 
@@ -60,3 +61,12 @@ def _connection(host: str, port: int, certificate: str | None) -> http.client.HT
 def reachable(host: str) -> str:
     """Return an address at which this machine reaches a server bound to ``host``."""
     return "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host  # noqa: S104 - compared only
+
+
+def free_prefix(name: str, taken: Collection[str]) -> str:
+    """Return the path of a new application: the root where that is free, else its name.
+
+    >>> free_prefix("wine", []), free_prefix("wine", ["/"])
+    ('/', '/wine')
+    """
+    return f"/{name}" if "/" in taken else "/"

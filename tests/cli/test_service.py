@@ -6,6 +6,8 @@ import json
 
 import yaml
 
+WIDE = ("host=0.0.0.0", "insecure=true")
+
 
 def test_nothing_is_served_of_a_model_that_is_not_there(raymm, home):
     done = raymm("deploy", "nobody")
@@ -50,7 +52,14 @@ def test_the_serve_configuration_is_what_ray_reads(raymm, home):
     document = yaml.safe_load(done.out)
     checked = ServeDeploySchema.model_validate(document)
     assert checked.applications[0].import_path == "raymm.service:serve_application"
-    assert document["applications"][0]["args"] == {"name": "loans", "storage": str(home)}
+    told = {"name": "loans", "storage": str(home), "serving.insecure": False}
+    assert document["applications"][0]["args"] == told
+    assert document["http_options"]["host"] == "127.0.0.1"
+    leave = raymm("export", "serve", "loans", *(f"--set=serving.{one}" for one in WIDE)).out
+    assert leave.startswith("# Serve listens where")
+    document = yaml.safe_load(leave)
+    assert document["http_options"]["host"] == "0.0.0.0"
+    assert document["applications"][0]["args"]["serving.insecure"] is True
 
 
 def test_the_exported_graph_runs_in_plain_onnxruntime(raymm, home, tmp_path):

@@ -12,6 +12,8 @@ import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
 
+from raymm.serving.exposure import loopback
+
 CLUSTER = Path(__file__).parents[2] / "cluster"
 KUBERAY = ("raycluster", "rayjob", "rayservice")
 
@@ -91,7 +93,10 @@ def test_the_service_is_a_valid_serve_configuration():
     config = ServeDeploySchema.model_validate(yaml.safe_load(document["spec"]["serveConfigV2"]))
     (application,) = config.applications
     assert application.import_path == "raymm.service:serve_application"
-    assert set(application.args) == {"name", "storage"}
+    assert set(application.args) == {"name", "storage", "serving.insecure"}
+    # it listens to more than its pod, in clear text, and says so
+    assert not loopback(config.http_options.host)
+    assert application.args["serving.insecure"] is True
     # its deployments are those that raymm makes
     assert [deployment.name for deployment in application.deployments] == ["model"]
 

@@ -278,3 +278,30 @@ def test_predictions_go_past_serve_and_are_counted_by_it(ray_cluster, port):
     assert told["ongoing"] == 1
     counted = [ask()[1]["counted"] for _ in range(50)]
     assert max(counted) > 1  # the figures are exported, and forgotten, every so often
+
+
+def test_a_replica_does_not_start_behind_proxies_that_listen_wide(
+    ray_cluster, make_bundle, tmp_path
+):
+    """As a Serve file may have them, whatever the application's own configuration says."""
+    from ray import serve
+
+    assert deployment.listens() is None
+    models, port = Models(tmp_path), free_port()
+    models.add(make_bundle().to_bytes())
+    serve.start(http_options={"host": "0.0.0.0", "port": port})
+    bound = deployment.listens()
+    assert (bound.host, bound.port, bound.certified, bound.grpc_port) == (
+        "0.0.0.0", port, False, None,
+    )  # fmt: skip
+    assert bound.haproxy == deployment.uses_haproxy()
+    given = {"tokens": {"default": "secret"}, "config": ServingConfig(port=port)}
+    app = deployment.application(("churn",), models.shelf, None, **given)
+    target = serve.RunTarget(target=app, name="churn", route_prefix="/")
+    serve.run_many([target], wait_for_applications_running=False)
+    deadline = time.monotonic() + 60
+    while "http_options.host" not in (told := deployment.status("churn"))["message"]:
+        assert time.monotonic() < deadline, told
+        time.sleep(0.2)
+    assert "RUNNING" not in told["replicas"]
+    assert "without TLS" in told["message"]

@@ -8,7 +8,7 @@ import pytest
 
 from raymm.errors import Overloaded
 from raymm.serving import desk as desk_module
-from raymm.serving.desk import Desk, Line
+from raymm.serving.desk import Desk, Line, desk_name
 from raymm.serving.tally import Tally
 
 
@@ -182,3 +182,10 @@ def test_a_desk_that_hangs_is_not_waited_for(monkeypatch):
     line = Line("r", find=lambda: actor, wait=lambda made: made)
     with pytest.raises(Overloaded, match=r"nothing within 0.01 s"):
         asyncio.run(line.standing("m"))
+
+
+def test_what_is_made_of_something_else_has_a_desk_of_its_own():
+    names = {desk_name("m", made) for made in (("s3://a", 2.0), ("s3://b", 2.0), ("s3://a", 3.0))}
+    assert len(names) == 3
+    assert all(name.rpartition("-")[0] == "raymm-desk-m" for name in names)
+    assert desk_name("m", ("s3://a", 2.0)) in names
