@@ -240,6 +240,7 @@ def _run(
     bound = listens()
     assert bound is not None  # it was started
     require_same(config, bound)
+    require_bound(config, bound)  # before its replicas fail
     host, port = config.host if bound.host is None else bound.host, bound.port
     target = serve.RunTarget(target=app, name=name, route_prefix=prefix)
     serve.run_many([target], wait_for_applications_running=False)

@@ -98,7 +98,7 @@ def require_bound(config: ServingConfig, bound: Bound | None) -> None:
     """
     if config.insecure or bound is None:
         return
-    leave = "set serving.insecure: true in the application's args"
+    leave = "set serving.insecure: true, in a Serve file in the application's args"
     if bound.grpc_port is not None:
         raise ServingError(
             f"Serve's grpc_options must be left out, but it listens on port {bound.grpc_port}: Ray "

@@ -99,7 +99,7 @@ def test_proxies_that_listen_wider_than_loopback_need_a_token_and_tls(host):
             f"http_options.host must be a loopback address {told},",
             f'it is "{host}"',
             "127.0.0.1",
-            "serving.insecure: true in the application's args",
+            "set serving.insecure: true, in a Serve file in the application's args",
         ):
             assert words in str(error.value)
         assert ("RAY_SERVE_ENABLE_HA_PROXY=0" in str(error.value)) is bound.haproxy
