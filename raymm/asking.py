@@ -11,8 +11,10 @@ from raymm.registry.versions import Registry
 from raymm.registry.wishes import Asked
 from raymm.sole import held
 
-_BUSY = {"train": "it trains", "shadow": "a trial", "canary": "a trial", "guard": "a comparison"}
+_BUSY = {"train": "a training", "shadow": "a trial", "canary": "a trial", "guard": "a comparison"}
 """What goes on after a step of the loop, until the next one that is written down."""
+_ROLES = {"shadow": "shadow", "canary": "canary", "guard": "champion"}
+"""What its version is meanwhile; where that has changed, it is over."""
 
 
 def lock_of(name: str) -> Path:
@@ -61,11 +63,12 @@ def ask(name: str, storage: str, *, reason: str = "", source: str = "") -> Answe
 
 
 def _busy(registry: Registry, name: str) -> str:
-    last = registry.decisions(name).all()[-1:]
-    if not last or last[0].action not in _BUSY:
-        return ""
-    of = "" if last[0].number is None else f" of version {last[0].number}"
-    return f"{_BUSY[last[0].action]}{of}, since {last[0].created}"
+    for last in registry.decisions(name).all()[-1:]:
+        role = "" if last.number is None else registry.releases(name).current().role(last.number)
+        if last.action in _BUSY and role == _ROLES.get(last.action, role):
+            of = "" if last.number is None else f" of version {last.number}"
+            return f"{_BUSY[last.action]}{of}, since {last.created}"
+    return ""
 
 
 def served(name: str, storage: str) -> str:
@@ -76,7 +79,8 @@ def served(name: str, storage: str) -> str:
     monitor's copy there.
     """
     registry = Registry(storage)
-    if endpoint.find(name) is not None:
+    here = endpoint.find(name)
+    if here is not None and here.storage in ("", storage):
         return "a service of it is recorded here"
     if registry.decisions(name).all():
         return "raymm keep tends it"

@@ -55,15 +55,15 @@ def tend(
             hands.settle()
         release = hands.release()
         ours = hands.reason(situation.number) if situation.number is not None else None
-        wish = hands.wish()
     except Exception as error:
         return (_unread(error, situation),)
+    wish, unread = _wished(hands)
     step = advance(
         situation, report, policy=policy, trial=trial, now=now, wish=wish, release=release,
         ours=ours,
     )  # fmt: skip
     if step.action == "wait":
-        return (_put_off(step, wish),)
+        return (_put_off(step, wish, unread),)
     if step.action == "train":
         return _trained(
             situation, step, report, hands, champion=release.champion, clock=clock, begun=begun
@@ -133,12 +133,20 @@ def _taken(hands: Hands, step: Step, situation: Situation) -> Step:
     return replace(step, reason=reason, situation=replace(step.situation, wish=own))
 
 
-def _put_off(step: Step, wish: Wish | None) -> Step:
+def _wished(hands: Hands) -> tuple[Wish | None, str]:
+    """Return what persons ask for, or why it cannot be read, which keeps no trial from going on."""
+    try:
+        return hands.wish(), ""
+    except Exception as error:
+        return None, f"what persons ask for cannot be read, which is tried again: {error}"
+
+
+def _put_off(step: Step, wish: Wish | None, unread: str) -> Step:
     """Tell in a wait's detail what persons ask for that the loop does not take up yet."""
     stage, number = step.situation.stage, step.situation.number
-    if wish is None or stage == "watching":
-        return step
-    told = f"asked to train by {wish.told}: begins when the {stage} of version {number} is over"
+    told = unread
+    if wish is not None and stage != "watching":
+        told = f"asked to train by {wish.told}: begins when the {stage} of version {number} is over"
     return replace(step, detail=f"{step.detail} {told}".strip())
 
 

@@ -35,14 +35,27 @@ def test_a_request_lies_in_the_storage_and_says_whether_a_loop_of_this_home_runs
 
 
 @pytest.mark.parametrize(("step", "busy"), [
-    ("train", "it trains, since"), ("canary", "a trial of version 2, since"), ("promote", ""),
+    ("train", "a training, since"), ("canary", "a trial of version 2, since"), ("promote", ""),
     ("guard", "a comparison of version 2, since"), ("confirm", ""), ("reject", ""),
 ])  # fmt: skip
 def test_what_a_request_waits_for_is_told(storage: str, step: str, busy: str) -> None:
+    registry = Registry(storage)
+    if step == "canary":
+        registry.releases("m").canary(2, 0.1)
+    elif step == "guard":
+        registry.promote("m", 2)
     number = None if step == "train" else 2
-    Registry(storage).decisions("m").add(step, reason="why", number=number)
+    registry.decisions("m").add(step, reason="why", number=number)
     assert asking.ask("m", storage).busy.startswith(busy)
     assert bool(asking.ask("m", storage).busy) is bool(busy)
+
+
+def test_a_trial_that_a_person_ended_is_waited_for_no_more(storage: str) -> None:
+    registry = Registry(storage)
+    registry.releases("m").canary(2, 0.1)
+    registry.decisions("m").add("canary", reason="why", number=2)
+    registry.promote("m", 2)
+    assert asking.ask("m", storage).busy == ""
 
 
 def test_nothing_is_asked_about_a_model_without_a_champion(storage: str) -> None:
@@ -54,8 +67,8 @@ def test_nothing_is_asked_about_a_model_without_a_champion(storage: str) -> None
         assert registry.wishes(name).all() == ()
 
 
-def recorded(_: Registry) -> None:
-    endpoint.record(endpoint.Service(name="m", url="http://h:1", token="", storage=""))
+def recorded(registry: Registry) -> None:
+    endpoint.record(endpoint.Service(name="m", url="http://h:1", token="", storage=registry.uri))
 
 
 def kept(registry: Registry) -> None:
@@ -70,6 +83,7 @@ def tried(registry: Registry) -> None:
     (recorded, "recorded here"), (kept, "raymm keep"), (tried, "version 2 is its shadow"),
 ])  # fmt: skip
 def test_how_a_model_is_known_to_be_served(storage: str, how: Any, told: str) -> None:
+    recorded(Registry(f"{storage}-other"))  # another model of the same name
     assert asking.served("m", storage) == ""
     how(Registry(storage))
     assert told in asking.served("m", storage)

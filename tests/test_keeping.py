@@ -757,6 +757,22 @@ def test_what_cannot_be_taken_up_for_storage_is_tried_again(
     assert len(Asked.begun) == 1
 
 
+def test_requests_that_cannot_be_read_are_told_and_keep_no_trial_from_its_end(
+    asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked.ask()
+    asked.rounds()
+
+    def damaged(self: Any) -> Wish | None:
+        raise RegistryError("a record is damaged.")
+
+    monkeypatch.setattr(Asked, "wish", damaged)
+    asked.rounds(2)
+    assert asked.release().champion == 2
+    asked.rounds(3)
+    assert any("cannot be read, which is tried again: a record" in line for line in asked.said)
+
+
 def test_a_new_champion_is_guarded_first_and_the_cut_off_training_goes_on_after(
     asked: Any,
 ) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shlex
 from os.path import abspath, expanduser
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from raymm.cli import options, printing
+
+if TYPE_CHECKING:
+    from raymm.config import RunConfig
 
 
 @click.command()
@@ -51,16 +54,17 @@ def retrain(
         raise click.UsageError(
             "Give DATA to train on, and no --reason; or --trial, to let raymm keep train."
         )
-    _train(model, source, options.changes({**given, "name": None}, settings), promote, as_json)
-
-
-def _train(model: str, source: str, changes: dict[str, Any], promote: bool, as_json: bool) -> None:
-    from raymm import asking
-    from raymm.cli.run import lived
     from raymm.lifecycle import again
 
-    with options.as_typed({key.replace(".", "__"): value for key, value in changes.items()}):
-        config = again(model, source, changes)
+    with options.as_typed(given):
+        config = again(model, source, options.changes({**given, "name": None}, settings))
+    _train(model, config, promote, as_json)
+
+
+def _train(model: str, config: RunConfig, promote: bool, as_json: bool) -> None:
+    from raymm import asking
+    from raymm.cli.run import lived
+
     why = "" if promote else asking.served(model, config.storage)
     done = lived(config, as_json=as_json, promote=not why)
     untried = bool(why) and not done.promoted

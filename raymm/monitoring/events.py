@@ -1,6 +1,7 @@
 """What happens to a model in service, told to a log, a webhook or a command.
 
-An event holds names of models, versions and features and figures, and no value of any row.
+An event holds names of models, versions and features and figures, who asked for a training and
+why, and no value of any row.
 """
 
 from __future__ import annotations
