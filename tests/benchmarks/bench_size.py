@@ -85,6 +85,7 @@ def run(table: str, data: Path, seconds: float, home: str, **changes: object) ->
         "rest": rest,
         "explore": took["explore"],
         "bytes": made.summary()["bundle_bytes"],
+        "graph": made.frontier.candidates[0].graph_bytes,
         "metric": made.evaluation.score.metric,
         "score": made.evaluation.score.value,
         "resumed": made.trials.resumed == len(made.trials.trials),
@@ -120,6 +121,7 @@ def measure(table: str, given: argparse.Namespace) -> bool:
     exempt = f", exempt: no more than {SMALL:,} bytes" if fine and smaller < SMALLER else ""
     print(
         f"{table:20} {plain['bytes']:>10,} to {made['bytes']:>9,} bytes, {smaller:6.1f} x{exempt}"
+        f" (and {plain['graph'] / made['bytes']:.1f} x smaller than its plain graph)"
         f"   {made['seconds'] - more:4.0f} s and {more:3.0f} s, {longer:+.0%}   "
         f"{made['metric']} {plain['score']:.5g} to {made['score']:.5g}   "
         f"{made['chosen']}{'' if fine else '   MISSED'}",
