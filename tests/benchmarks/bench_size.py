@@ -6,9 +6,10 @@ allowed. Then, in a process of its own, the rest of the run is done once more fr
 with no compression. What the first rest took longer is what compression takes, told as a share of
 the whole run without it; training the winner, which both do alike, is left out of the difference,
 and so is all that the second did to measure the one form there is. Shown beside it are the score on
-the test rows of both, what was chosen, and where a bar is missed, all that was measured and left
-out. Exits with 1 where a bundle is less than 10 times smaller than it was, or a run more than 25 %
-longer. A file of no more than `SMALL` bytes is as small as one gets: the schema and the reference
+the test rows of both, what was chosen, how much smaller it is than the plain ONNX graph (packing
+alone makes a file of that, which the first figure leaves out), and where a bar is missed, all that
+was measured and left out. Exits with 1 where a bundle is less than 10 times smaller than it was, or
+a run more than 25 % longer. A file of no more than `SMALL` bytes is as small as one gets: the schema and the reference
 statistics take as much. Such a table is marked as exempt, with how many times smaller it became.
 
     python tests/benchmarks/bench_size.py [TABLE …] [--time 60] [--loss 0.005] [--data FOLDER]
