@@ -3,7 +3,8 @@
 In one run, in alternating rounds, the same LightGBM model answers
 
 - bare: a minimal FastAPI application under uvicorn, the bundle run as raymm runs it;
-- raymm: the bundle on Ray Serve, one replica, with all its checks, and its monitor watching;
+- raymm: the bundle on Ray Serve, one replica, with all its checks, a token among them, and its
+  monitor watching;
 - sklearn: a FastAPI application that predicts with the unpickled scikit-learn pipeline.
 
 One row over HTTP at 1, 16 and 64 clients. The client is a process of its own that keeps raw
@@ -60,6 +61,8 @@ SETTLED = 1.5
 MEDIAN, RATE, MONITOR = 1.5, 0.85, 0.05
 CORES, NOT_ALL = 6, 3
 ROWS = 4000
+TOKEN = "token-of-the-benchmark"
+BEARER = f"Bearer {TOKEN}"
 NUMBERS = [f"number_{i}" for i in range(6)]
 WORDS = [f"word_{i}" for i in range(4)]
 
@@ -70,6 +73,7 @@ WORDS = [f"word_{i}" for i in range(4)]
 def measure(port, path, body, clients, seconds):
     """Keep ``clients`` requests in flight; returns the times of all answers in seconds."""
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head += f"Authorization: {BEARER}\r\n"
     request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
     poll, sockets, started = select.epoll(), {}, {}
     for _ in range(clients):
@@ -265,7 +269,10 @@ def local_app(folder):
     served = warmed("bench", 1, "0" * 64, runner, statistics=bundle.statistics)
     watcher = Switched(Beside(folder))
     return create_app(
-        FixedModels(served), config=ServingConfig(), tokens={}, watcher_for=lambda name: watcher
+        FixedModels(served),
+        config=ServingConfig(),
+        tokens={"bench": TOKEN},
+        watcher_for=lambda name: watcher,
     )
 
 
@@ -442,7 +449,9 @@ def _switch(port, watched):
     """Let the model's watcher tell or not, and wait until what it was told before is taken in."""
     body = json.dumps({"labels": [{"id": "switch", "label": "yes" if watched else "no"}]})
     url = f"http://127.0.0.1:{port}{_path('feedback')}"
-    request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        url, body.encode(), {"Content-Type": "application/json", "Authorization": BEARER}
+    )
     urllib.request.urlopen(request, timeout=30).close()
     time.sleep(SETTLED)
 
@@ -484,7 +493,11 @@ def _deploy(shelf, port, *, replicas):
 
     config = ServingConfig(port=port, replicas={"min": replicas, "max": replicas})
     app = deployment.application(
-        (MODEL,), shelf, lambda name: Switched(watcher(name)), config=config, tokens={}
+        (MODEL,),
+        shelf,
+        lambda name: Switched(watcher(name)),
+        config=config,
+        tokens={"bench": TOKEN},
     )
     deployment.deploy(app, name="bench", config=config)
     print("HAProxy:", deployment.uses_haproxy())
@@ -507,7 +520,11 @@ def _replace(shelf, port, *, replicas):
 def _answering(port):
     """Return how many replicas have told that they follow the release."""
     url = f"http://127.0.0.1:{port}{_path('release')}"
-    with contextlib.suppress(OSError, ValueError), urllib.request.urlopen(url, timeout=30) as told:
+    request = urllib.request.Request(url, headers={"Authorization": BEARER})
+    with (
+        contextlib.suppress(OSError, ValueError),
+        urllib.request.urlopen(request, timeout=30) as told,
+    ):
         return len(json.load(told)["replicas"])
     return 0
 

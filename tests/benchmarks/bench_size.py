@@ -9,8 +9,9 @@ and so is all that the second did to measure the one form there is. Shown beside
 the test rows of both, what was chosen, how much smaller it is than the plain ONNX graph (packing
 alone makes a file of that, which the first figure leaves out), and where a bar is missed, all that
 was measured and left out. Exits with 1 where a bundle is less than 10 times smaller than it was, or
-a run more than 25 % longer. A file of no more than `SMALL` bytes is as small as one gets: the schema and the reference
-statistics take as much. Such a table is marked as exempt, with how many times smaller it became.
+a run more than 25 % longer. A file of no more than `SMALL` bytes is as small as one gets: schema
+and reference statistics take as much. Such a table is marked as exempt, with how many times smaller
+it became.
 
     python tests/benchmarks/bench_size.py [TABLE …] [--time 60] [--loss 0.005] [--data FOLDER]
 """
