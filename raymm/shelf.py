@@ -7,9 +7,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
-from raymm.artifacts import Release, Reliability, Version, as_record, from_record
+from raymm.artifacts import Predictions, Release, Reliability, Version, as_record, from_record
 from raymm.registry.versions import Registry
 
 _log = logging.getLogger(__name__)
@@ -22,6 +22,10 @@ _SUMMARY = (
 """What is told of a version's summary, besides its family."""
 RELIABILITY = "reliability.json"
 """The part of a version that tells how often its probabilities came true on test rows."""
+PREDICTIONS = "predictions.json"
+"""The part of a version that tells what it predicted on test rows."""
+
+_Kept = TypeVar("_Kept")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +58,21 @@ class RegistryShelf:
         None for a regression, for a version of before it was kept, and where it cannot be had: a
         version serves all the same.
         """
+        return self._kept(Reliability, name, number, RELIABILITY)
+
+    def predictions(self, name: str, number: int) -> Predictions | None:
+        """Return what a version predicted on test rows; None as `reliability`, and of a refit."""
+        return self._kept(Predictions, name, number, PREDICTIONS)
+
+    def _kept(self, kind: type[_Kept], name: str, number: int, part: str) -> _Kept | None:
         registry = _registry(self.storage)
         try:
             version = registry.version(name, number)
-            if RELIABILITY not in version.parts:
+            if part not in version.parts:
                 return None
-            return from_record(Reliability, json.loads(registry.part(version, RELIABILITY)))
+            return from_record(kind, json.loads(registry.part(version, part)))
         except Exception as error:  # of any storage
-            _log.warning("%s@%s: its %s cannot be had: %s", name, number, RELIABILITY, error)
+            _log.warning("%s@%s: its %s cannot be had: %s", name, number, part, error)
             return None
 
     def refuse(self, name: str, number: int, *, since: int, reason: str) -> None:

@@ -16,16 +16,20 @@ from raymm.artifacts import (
     Evaluation,
     Explanation,
     Frontier,
+    Predictions,
     Reliability,
     Trials,
     from_record,
 )
+from raymm.bundle.run import Runner
 from raymm.monitoring.estimates import BINS
+from raymm.monitoring.predictions import LEAST_ROWS, predicted
+from raymm.monitoring.sketches import cells_of
 from raymm.registry.fsck import fsck
 from raymm.registry.store import blob_path
 from raymm.registry.versions import Registry
 from raymm.report.html import numbered
-from raymm.shelf import RELIABILITY
+from raymm.shelf import PREDICTIONS, RELIABILITY
 
 
 def test_every_proof_can_be_read_back_from_the_registry(finished, home):
@@ -56,6 +60,22 @@ def test_how_often_probabilities_came_true_is_kept_for_the_monitor(finished, hom
     half = BINS // 2
     right = sum(known.rows[:half]) - sum(known.hits[:half]) + sum(known.hits[half:])
     assert right / sum(known.rows) == pytest.approx(accuracy, abs=0.02)
+
+
+def test_what_was_predicted_on_test_rows_is_kept_for_the_monitor(finished, home):
+    run, registry = finished.runs[1], Registry(str(home))
+    known = from_record(Predictions, json.loads(registry.part(run.version, PREDICTIONS)))
+    told = Runner(run.bundle).predict(run.dataset.rows(run.dataset.test))
+    cells = cells_of(known.column)
+    cells.add(predicted(told))
+    assert cells.counts.tolist() == cells.reference.tolist()
+    assert known.column.rows == run.evaluation.rows >= LEAST_ROWS
+
+
+def test_a_refit_has_no_predictions_to_compare_with(refitted):
+    parts = refitted.run.version.parts
+    assert PREDICTIONS not in parts
+    assert RELIABILITY in parts or refitted.run.evaluation.rows < LEAST_ROWS
 
 
 def test_the_report_is_the_same_beside_the_run_and_in_the_registry(finished, home):

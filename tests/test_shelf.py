@@ -6,14 +6,16 @@ import json
 import pickle
 
 import jsonschema
+import numpy as np
 import pytest
 
-from raymm.artifacts import Reliability, as_record
+from raymm.artifacts import Predictions, Reliability, as_record
 from raymm.errors import RegistryError
+from raymm.monitoring.predictions import bins_of
 from raymm.registry.store import blob_path
 from raymm.registry.versions import Registry
 from raymm.serving.overview import HISTORY
-from raymm.shelf import RELIABILITY, RegistryShelf
+from raymm.shelf import PREDICTIONS, RELIABILITY, RegistryShelf
 
 
 def made(uri):
@@ -63,6 +65,20 @@ def test_how_often_probabilities_came_true_is_handed_out_where_it_is_known(tmp_p
     numbers = [one.number for one in registry.versions("churn")]
     assert [shelf.reliability("churn", number) for number in numbers[:2]] == [None, known]
     assert not any(shelf.reliability("churn", number) for number in (*numbers[2:], 99))
+
+
+def test_what_was_predicted_on_test_rows_is_handed_out_where_it_is_known(tmp_path):
+    registry = Registry(str(tmp_path))
+    known = Predictions(column=bins_of(np.arange(30.0)))
+    newer = as_record(known) | {"version": 2}
+    for part in ("", json.dumps(as_record(known)), "no JSON", json.dumps(newer)):
+        parts = {PREDICTIONS: part.encode()} if part else {}
+        data = part.encode() or b"1"
+        registry.register("churn", data, run="r", blessed=True, summary={}, parts=parts)
+    shelf = RegistryShelf(storage=str(tmp_path))
+    numbers = [one.number for one in registry.versions("churn")]
+    assert [shelf.predictions("churn", number) for number in numbers] == [None, known, None, None]
+    assert shelf.predictions("churn", 99) is None
 
 
 def test_the_history_is_told_newest_first_and_in_plain_values(tmp_path):

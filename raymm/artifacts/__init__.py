@@ -51,9 +51,11 @@ from raymm.artifacts.table import (
 )
 from raymm.artifacts.traffic import (
     Batch,
+    Errors,
     Feedback,
     Notify,
     OneRow,
+    Predictions,
     Progress,
     Reliability,
     Target,
@@ -80,6 +82,7 @@ __all__ = [
     "Doubt",
     "Doubts",
     "Encoding",
+    "Errors",
     "Evaluation",
     "Explanation",
     "Feedback",
@@ -101,6 +104,7 @@ __all__ = [
     "OneRow",
     "Operation",
     "Parameter",
+    "Predictions",
     "Progress",
     "Recipe",
     "Release",

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts.kinds import Task, Tensors
-from raymm.artifacts.table import Schema, Statistics
+from raymm.artifacts.table import ColumnStatistics, Schema, Statistics
 from raymm.artifacts.trial import Trial
 
 
@@ -81,12 +81,45 @@ class Reliability:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Errors:
+    """Labels minus predictions of a regression, in the target's unit, on rows not trained on.
+
+    ``skewness`` has no unit; it is 0 where all errors are equal.
+    """
+
+    rows: int
+    mean: float
+    deviation: float
+    skewness: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """What a version itself predicted on rows that it was not trained on.
+
+    Attributes
+    ----------
+    column : ColumnStatistics
+        Bins of one number a row, as `raymm.monitoring.predictions` makes them.
+    errors : Errors or None
+        None for classes.
+    version : int
+        Of the format.
+    """
+
+    column: ColumnStatistics
+    errors: Errors | None = None
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """What a version predicts, so that a monitor can judge its answers by true labels.
 
     ``classes`` and ``decision`` are as in `Schema`; ``metric`` is the goal's, empty where only
     what every task has (accuracy, or the root mean squared error) is asked for. ``reliability``
-    lets quality be estimated better before labels come.
+    lets quality be estimated better before labels come, and calibration be compared with what it
+    was; ``predictions`` does so with what is predicted and with the bias of a regression.
     """
 
     task: Task
@@ -94,9 +127,17 @@ class Target:
     decision: tuple[float, ...] = ()
     metric: str = ""
     reliability: Reliability | None = None
+    predictions: Predictions | None = None
 
     @classmethod
-    def of(cls, schema: Schema, metric: str = "", reliability: Reliability | None = None) -> Target:
+    def of(
+        cls,
+        schema: Schema,
+        metric: str = "",
+        *,
+        reliability: Reliability | None = None,
+        predictions: Predictions | None = None,
+    ) -> Target:
         """Return what a schema says of its target."""
         return cls(
             task=schema.task,
@@ -104,6 +145,7 @@ class Target:
             decision=schema.decision,
             metric=metric,
             reliability=reliability,
+            predictions=predictions,
         )
 
 

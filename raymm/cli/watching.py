@@ -78,6 +78,8 @@ def show(name: str, report: Mapping[str, Any]) -> None:
         printing.say(f"  drift    {', '.join(drifted) if drifted else 'none in the last window'}")
     else:
         printing.say("  drift    not known before the first window is complete")
+    if against := _against(report.get("prediction") or {}):
+        printing.say(f"           {against}")
     _quality(report)
     advice = report.get("advice", {})
     if advice.get("action") == "retrain":
@@ -93,6 +95,16 @@ def _prediction(one: Mapping[str, Any]) -> list[str]:
     known = statistic is not None and threshold is not None
     beside = f" (PSI {statistic:.3g}, threshold {threshold:.3g})" if known else ""
     return [f"the predictions{beside}"]
+
+
+def _against(one: Mapping[str, Any]) -> str:
+    """Return what predictions are compared with; empty before that is known."""
+    if "against" not in one:
+        return ""
+    told = f"{one['reference_rows']:,}"
+    if one["against"] == "test rows":
+        return f"predictions are compared with those on {told} test rows of the version"
+    return f"predictions are compared with the first {told} that were served"
 
 
 def _quality(report: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Batch, ColumnStatistics, Statistics
+from raymm.artifacts import Batch, Statistics
 from raymm.monitoring.comparison import (
     displacement,
     excess,
@@ -35,6 +35,7 @@ from raymm.monitoring.comparison import (
     threshold,
 )
 from raymm.monitoring.monitor import Monitor
+from raymm.monitoring.predictions import PREDICTION, as_state, bins_of, from_state, predicted
 from raymm.monitoring.sketches import BinCounts, Cells, Counts, HashedCounts, cells_of
 from raymm.plugins import monitor
 from raymm.sections import MonitoringConfig
@@ -46,8 +47,8 @@ SHARES = {"location": 0.4, "burst": 0.1, "whole": 0.3, "share": 0.05}
 """Of a feature's false alarms at a look: on its ranks; on missing values, and as much on unlisted
 ones, since the last look; what is saved for the window as a whole: its PSI, and its missing values,
 and as much its unlisted ones."""
-PREDICTION = "(prediction)"
-"""The column of the statistics that describes predictions, where there is one."""
+TEST_ROWS, FIRST_WINDOW = "test rows", "first window"
+"""What predictions are compared with."""
 
 _DAY = 86400.0
 
@@ -94,46 +95,13 @@ def judge(cells: Cells, counts: Counts, *, whole: float, share: float) -> Verdic
     )
 
 
-def predicted(predictions: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Return one number a row, shape (n,).
-
-    Values of a regression as they are, of two classes the probability of the last, of more
-    classes the code of the most probable one.
-    """
-    values = np.asarray(predictions, dtype=np.float64)
-    if values.ndim == 1:
-        return values
-    if values.shape[1] <= 2:
-        return np.asarray(values[:, -1])
-    return np.asarray(np.argmax(values, axis=1), dtype=np.float64)
-
-
-def bins_of(values: npt.NDArray[np.float64]) -> ColumnStatistics:
-    """Return statistics with bins of about a tenth of the values each, or one a distinct value."""
-    known = values[np.isfinite(values)]
-    distinct = np.unique(known)
-    edges = distinct[:-1]
-    if len(distinct) > 20:
-        edges = np.unique(np.quantile(known, np.arange(1, 10) / 10, method="inverted_cdf"))
-        edges = edges[edges < distinct[-1]]
-    counts = np.bincount(np.searchsorted(edges, known, side="left"), minlength=len(edges) + 1)
-    return ColumnStatistics(
-        name=PREDICTION,
-        kind="number",
-        rows=len(values),
-        missing=len(values) - len(known),
-        distinct=len(distinct),
-        edges=tuple(edges.tolist()),
-        counts=tuple(counts.tolist()),
-    )
-
-
 @monitor("drift")
 class Drift(Monitor):
     """Compares served rows, and predictions, with the training data.
 
     Where the statistics do not describe predictions (a column named "(prediction)"), the first
-    window's are the reference of those after it.
+    window's are the reference of those after it. Predictions share in the false alarms as a
+    feature does, and both samples' sizes count: a reference of 200 rows takes larger shifts.
     """
 
     def __init__(
@@ -141,6 +109,7 @@ class Drift(Monitor):
     ) -> None:
         super().__init__(statistics, config=config, clock=clock)
         self._columns = {column.name: column for column in statistics.columns}
+        self._learns = PREDICTION not in self._columns
         self._cells: dict[str, Cells] = {}  # counts since the last look
         self._blocks: dict[str, list[Counts]] = {}  # counts between looks of the last two windows
         self._rows = 0
@@ -292,6 +261,8 @@ class Drift(Monitor):
         if column is not None:
             counts = self._verdicts.get(PREDICTION, {}).get("counts", [])
             report["prediction"] = {
+                "against": FIRST_WINDOW if self._learns else TEST_ROWS,
+                "reference_rows": column.rows,
                 "edges": list(column.edges),
                 "reference": list(column.counts),
                 "counts": counts[: len(column.counts)],
@@ -312,19 +283,14 @@ class Drift(Monitor):
 
     def state(self) -> Mapping[str, Any]:
         """Return the window's counts, the verdicts and the budget."""
-        learned = self._columns.get(PREDICTION)
-        own = learned is not None and learned not in self.statistics.columns
+        learned = self._columns.get(PREDICTION) if self._learns else None
         return {
             "cells": {name: cells.counts.tolist() for name, cells in self._cells.items()},
             "blocks": {n: [one.tolist() for one in blocks] for n, blocks in self._blocks.items()},
             "rows": self._rows,
             "looked": self._looked,
             "first": list(self._first),
-            "prediction": (
-                {"edges": list(learned.edges), "counts": list(learned.counts), "rows": learned.rows}
-                if own and learned is not None
-                else None
-            ),
+            "prediction": None if learned is None else as_state(learned),
             "verdicts": {name: dict(verdict) for name, verdict in self._verdicts.items()},
             "early": {name: list(reasons) for name, reasons in self._early.items()},
             "windows": self._windows,
@@ -342,10 +308,13 @@ class Drift(Monitor):
         """
         learned = state["prediction"]
         if learned is not None and PREDICTION not in self._columns:
-            self._columns[PREDICTION] = _learned(learned)
+            self._columns[PREDICTION] = from_state(learned)
             self._first = []
+        # Counts in the bins of a first window say nothing beside the version's test rows.
+        strange = PREDICTION if learned is not None and not self._learns else ""
         for name, counts in state["cells"].items():
-            self._add(name, counts, state.get("blocks", {}).get(name, []))
+            if name != strange:
+                self._add(name, counts, state.get("blocks", {}).get(name, []))
         if PREDICTION not in self._columns:
             self._first += state["first"]
         self._rows += state["rows"]
@@ -353,11 +322,12 @@ class Drift(Monitor):
         self._windows += state["windows"]
         self._windows_drifted += state["windows_drifted"]
         for name, reasons in state.get("early", {}).items():
-            self._remark(name, tuple(reasons))
+            self._remark(name, () if name == strange else tuple(reasons))
         theirs = state["closed_at"]
         if theirs is not None and (self._closed_at is None or theirs > self._closed_at):
             self._closed_at = theirs
-            self._verdicts = {name: dict(v) for name, v in state["verdicts"].items()}
+            verdicts = state["verdicts"].items()
+            self._verdicts = {name: dict(v) for name, v in verdicts if name != strange}
         fresh = self.config.false_alarms_per_day * max(self._filled_at - state["filled_at"], 0)
         self._budget = min(self._budget, state["budget"] + fresh / _DAY)
         self._saved = max(self._saved, state.get("saved", 0.0))
@@ -382,15 +352,3 @@ class Drift(Monitor):
 def _total(blocks: Sequence[Counts]) -> Counts:
     """Return the sum of some counts of the same cells; np.sum takes thrice the time."""
     return reduce(np.add, blocks)
-
-
-def _learned(state: Mapping[str, Any]) -> ColumnStatistics:
-    return ColumnStatistics(
-        name=PREDICTION,
-        kind="number",
-        rows=state["rows"],
-        missing=0,
-        distinct=0,
-        edges=tuple(state["edges"]),
-        counts=tuple(state["counts"]),
-    )

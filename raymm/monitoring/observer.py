@@ -117,8 +117,8 @@ class Observer:
             known = self._versions.get(version)
             if known is None:
                 self._versions[version] = self._made(version, statistics, target)
-            elif known.target is None and target is not None:
-                made = self._made(version, known.statistics, target)
+            elif target is not None and (more := _completed(known.target, target)) is not None:
+                made = self._made(version, known.statistics, more)
                 self._versions[version] = made.restore(known.state())
             self._versions[version].heard = self._clock()
             if champion and version != self._champion and (take_over or self._champion is None):
@@ -301,6 +301,21 @@ class Observer:
         self._versions, self._champion = versions, champion
         self._reigns_since = int(content.get("reigns_since", 0))  # which older states lack
         self._sequences = content["sequences"]
+
+
+def _completed(
+    known: Mapping[str, Any] | None, told: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """Return a target's record with what another one knows besides; None where that is nothing.
+
+    A replica that could not read what is known of a version's test rows tells of the version all
+    the same, and one that starts later may know them.
+    """
+    if known is None:
+        return told
+    more = {key: value for key, value in told.items() if value and not known.get(key)}
+    more = {key: more[key] for key in ("reliability", "predictions") if key in more}
+    return {**known, **more} if more else None
 
 
 def give_way() -> None:

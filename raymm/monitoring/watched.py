@@ -13,6 +13,7 @@ from raymm.monitoring.judged import Judged, read_label
 from raymm.monitoring.labels import Labels, Pair
 from raymm.monitoring.monitor import Monitor
 from raymm.monitoring.paired import paired
+from raymm.monitoring.predictions import described
 from raymm.plugins import monitors
 from raymm.sections import MonitoringConfig
 
@@ -53,11 +54,12 @@ class Watched:
         self._config = config
         self._named = 0
         self._dtype: np.dtype[Any] | None = None
-        read = from_record(Statistics, statistics)
+        self._aim = None if target is None else from_record(Target, target)
+        known = None if self._aim is None else self._aim.predictions
+        read = described(from_record(Statistics, statistics), known)
         self._monitors: dict[str, Monitor] = {
             name: monitors.get(name)(read, config=config, clock=clock) for name in monitors.names()
         }
-        self._aim = None if target is None else from_record(Target, target)
         self._compared: tuple[tuple[int, ...], dict[str, Any] | None] | None = None
         self._judged = self._estimate = None
         if self._aim is not None:

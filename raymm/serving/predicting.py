@@ -142,7 +142,12 @@ class Service:
             watcher.watch(
                 served.number,
                 served.statistics,
-                target=Target.of(served.schema, served.metric, served.reliability),
+                target=Target.of(
+                    served.schema,
+                    served.metric,
+                    reliability=served.reliability,
+                    predictions=served.predictions,
+                ),
                 champion=served.number == champion,
             )
         return watcher

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from raymm.artifacts import Release, Reliability
+from raymm.artifacts import Predictions, Release, Reliability
 from raymm.errors import RegistryError, ServingError
 from raymm.serving.rehearsal import Prepare, Refused, rehearsed
 from raymm.serving.routing import falls_to_canary
@@ -38,23 +38,21 @@ class Shelf(Protocol):
 
     def look(self, name: str) -> Release:
         """Return what is to be served now; may raise, and is asked again later."""
-        ...
 
     def fetch(self, name: str, number: int) -> bytes:
         """Return a version's bundle, its hash checked."""
-        ...
 
     def reliability(self, name: str, number: int) -> Reliability | None:
         """Return how often a version's probabilities came true, None where that is not known."""
-        ...
+
+    def predictions(self, name: str, number: int) -> Predictions | None:
+        """Return what a version predicted on test rows, None where that is not known."""
 
     def refuse(self, name: str, number: int, *, since: int, reason: str) -> None:
         """Take a version that failed out of the release that it has had since a change."""
-        ...
 
     def history(self, name: str) -> Mapping[str, Any]:
         """Return "versions" and "changes", newest first, as plain values; from any thread."""
-        ...
 
 
 Tell = Callable[[str, Mapping[str, Any]], None]
@@ -274,7 +272,9 @@ class ReleasedModel:
             self._refuse(number, release, str(error))
             return None
         reliability = self.shelf.reliability(self.name, number)
-        self._loaded[number] = served = replace(served, reliability=reliability)
+        predictions = self.shelf.predictions(self.name, number)
+        served = replace(served, reliability=reliability, predictions=predictions)
+        self._loaded[number] = served
         return served
 
     def _refuse(self, number: int, release: Release, reason: str) -> None:

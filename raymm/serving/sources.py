@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from raymm.artifacts import Reliability, Schema, Statistics, Tensors
+from raymm.artifacts import Predictions, Reliability, Schema, Statistics, Tensors
 from raymm.errors import NotFound
 from raymm.serving.protocol import AnswerWriter, RecordReader
 from raymm.serving.sheets import SheetReader
@@ -52,6 +52,8 @@ class Served:
         The goal's, by which the monitor judges it; "auto" and empty are the task's own.
     reliability : Reliability or None
         By which the monitor estimates its quality before labels come; None where it is not known.
+    predictions : Predictions or None
+        With which the monitor compares what it predicts; None where they are not known.
     tally : Tally
         What its requests came to in this process.
     """
@@ -65,6 +67,7 @@ class Served:
     row_seconds: float = 0.0
     metric: str = ""
     reliability: Reliability | None = None
+    predictions: Predictions | None = None
     tally: Tally = field(default_factory=Tally, compare=False)
     reader: RecordReader = field(init=False)
     sheets: SheetReader = field(init=False)

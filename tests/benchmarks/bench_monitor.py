@@ -1,6 +1,7 @@
 """Whether the monitor is right: false alarms, shifts, bursts, memory, late labels, estimates.
 
-Null stream: 20 features without any change, ``--days`` simulated days of 24 windows of 1,000 rows.
+Null stream: 20 features and the predictions without any change, ``--days`` simulated days of 24
+windows of 1,000 rows; the predictions' reference are 200 test rows, the least that are one.
 At most 1 % of days may have an alarm, the upper end of the one-sided 95 % bound of Clopper and
 Pearson at 1.6 %. Crowded: the same of five columns of 60 to 20,000 categories, more than are listed
 by name. Shift: 0.2 deviations in one feature, from a random place in a window on, must be found
@@ -41,11 +42,21 @@ import numpy as np
 import pandas as pd
 from scipy.stats import beta, ks_2samp, wasserstein_distance
 
-from raymm.artifacts import Batch, Column, Feedback, ManyValues, Statistics, Target, as_record
+from raymm.artifacts import (
+    Batch,
+    Column,
+    Feedback,
+    ManyValues,
+    Predictions,
+    Statistics,
+    Target,
+    as_record,
+)
 from raymm.data.statistics import of_tensor
 from raymm.monitoring.drift import Drift
 from raymm.monitoring.estimates import Estimate, reliability
 from raymm.monitoring.observer import Observer
+from raymm.monitoring.predictions import LEAST_ROWS, bins_of, described, predicted
 from raymm.sections import MonitoringConfig
 
 FEATURES, REFERENCE, WINDOW, WINDOWS_A_DAY = 20, 10_000, 1000, 24
@@ -79,9 +90,16 @@ def categories_of(columns: dict[str, np.ndarray]) -> Statistics:
     )
 
 
-def told(values: dict[str, np.ndarray]) -> Batch:
+def told(values: dict[str, np.ndarray], predictions: np.ndarray | None = None) -> Batch:
     rows = len(next(iter(values.values())))
-    return Batch(rows=rows, version=1, seconds=0.01, tensors=values)
+    kept = np.empty(0) if predictions is None else predictions
+    return Batch(rows=rows, version=1, seconds=0.01, tensors=values, predictions=kept)
+
+
+def likely(generator: np.random.Generator, rows: int) -> np.ndarray:
+    """Return probabilities of two classes, most of them for the first."""
+    p = generator.beta(0.5, 2, size=rows)
+    return np.column_stack([1 - p, p])
 
 
 # ------------------------------------------------------------------------------------- the rivals
@@ -118,7 +136,9 @@ class Rivals:
 def stream(seed: int) -> tuple[Drift, Clock, np.random.Generator, dict[str, np.ndarray]]:
     generator, clock = np.random.default_rng([seed, 3]), Clock()
     columns = {f"f{n}": generator.normal(size=REFERENCE) for n in range(FEATURES)}
-    drift = Drift(statistics_of(columns), config=MonitoringConfig(window=WINDOW), clock=clock)
+    known = Predictions(column=bins_of(predicted(likely(generator, LEAST_ROWS))))
+    statistics = described(statistics_of(columns), known)
+    drift = Drift(statistics, config=MonitoringConfig(window=WINDOW), clock=clock)
     return drift, clock, generator, columns
 
 
@@ -128,12 +148,12 @@ def normal(generator: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
 
 
 def null(days: int) -> bool:
-    """Count days with an alarm; each 100 days have a reference of their own."""
+    """Count days with an alarm; each ten days have a reference of their own."""
     bad, rival_days = 0, dict.fromkeys(("PSI > 0.1", "Evidently, reference 10,000"), 0)
     rival_days["Evidently, reference 1,000"] = 0
     seen = 0
     for day in range(days):
-        if day % 100 == 0:
+        if day % 10 == 0:
             drift, clock, generator, columns = stream(day)
             rivals = {name: Rivals(values) for name, values in columns.items()}
         alarm, others = False, dict.fromkeys(rival_days, False)
@@ -142,8 +162,9 @@ def null(days: int) -> bool:
         for _ in range(WINDOWS_A_DAY):
             clock.now += 86400 / WINDOWS_A_DAY
             rows = normal(generator, WINDOW)
-            drift.update(told(rows))
-            alarm |= bool(drift.report()["drifted"])
+            drift.update(told(rows, likely(generator, WINDOW)))
+            report = drift.report()
+            alarm |= bool(report["drifted"]) or report["prediction"]["drifted"]
             for name in rows if watch_others else ():
                 said = rivals[name].alarms(rows[name])
                 others = {key: others[key] or said[key] for key in others}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from raymm.cli import watching
 
 
@@ -44,6 +46,19 @@ def test_predictions_that_drifted_are_named_beside_the_features(capsys):
     assert "drift    the predictions\n" in capsys.readouterr().out
     watching.show("loans", {**report(1), "prediction": {"drifted": False}})
     assert "the predictions" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("against", "told"),
+    [
+        ("test rows", "predictions are compared with those on 1,704 test rows of the version\n"),
+        ("first window", "predictions are compared with the first 1,704 that were served\n"),
+    ],
+)
+def test_it_is_told_what_predictions_are_compared_with(capsys, against, told):
+    one = {"drifted": False, "against": against, "reference_rows": 1704}
+    watching.show("loans", {**report(1), "prediction": one})
+    assert told in capsys.readouterr().out
 
 
 def test_unseen_values_stand_beside_those_of_training(capsys):

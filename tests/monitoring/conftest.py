@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raymm.artifacts import ColumnStatistics, Statistics
-from raymm.monitoring.drift import bins_of
+from raymm.monitoring.predictions import bins_of
 
 
 class Clock:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from raymm.artifacts import Batch, Column, ColumnStatistics, ManyValues, Statistics
 from raymm.data.statistics import of_tensor
-from raymm.monitoring.drift import Drift, judge, predicted
+from raymm.monitoring.drift import Drift, judge
+from raymm.monitoring.predictions import bins_of, predicted
 from raymm.monitoring.sketches import cells_of
 from raymm.sections import MonitoringConfig
 
@@ -301,10 +302,71 @@ def test_predictions_are_compared_with_their_first_window(clock: Any) -> None:
     assert serve(3)["drifted"] is True
 
 
-def test_one_number_stands_for_each_prediction() -> None:
-    assert predicted(np.array([1.5, 2.5])).tolist() == [1.5, 2.5]
-    assert predicted(np.array([[0.9, 0.1], [0.2, 0.8]])).tolist() == [0.1, 0.8]
-    assert predicted(np.array([[0.1, 0.2, 0.7], [0.5, 0.3, 0.2]])).tolist() == [2.0, 0.0]
+def served(generator: np.random.Generator, rows: int, shift: float = 0.0) -> Batch:
+    p = 1 / (1 + np.exp(-generator.normal(-2 + shift, 1.5, size=rows)))
+    return Batch(
+        rows=rows, version=1, seconds=0.01, predictions=np.column_stack([1 - p, p]).astype("f4")
+    )
+
+
+def expecting(rows: int, seed: int, clock: Any, **config: Any) -> tuple[Drift, Any]:
+    """Return drift whose reference are predictions on so many test rows."""
+    generator = np.random.default_rng(seed)
+    column = bins_of(predicted(served(generator, rows).predictions))
+    made = MonitoringConfig(**config)
+    return Drift(Statistics(rows=0, columns=(column,)), config=made, clock=clock), generator
+
+
+def test_what_is_shifted_from_the_first_window_on_is_told_against_test_rows(clock: Any) -> None:
+    """Of 1,000 and 1,000 rows the ranks move by 0.4·√500·0.97 ≈ 8.7 deviations, over 4.2 or so."""
+    known, generator = expecting(1000, 0, clock)
+    unknown = Drift(Statistics(rows=0, columns=()), config=MonitoringConfig(), clock=clock)
+    for _ in range(2):
+        clock.now += 3600
+        rows = served(generator, 1000, 0.6)
+        known.update(rows)
+        unknown.update(rows)
+    told, silent = known.report()["prediction"], unknown.report()["prediction"]
+    assert (told["drifted"], told["streak"], told["reference_rows"]) == (True, 2, 1000)
+    assert (told["against"], silent["against"]) == ("test rows", "first window")
+    assert silent["drifted"] is False
+    assert known.state()["prediction"] is None
+
+
+@pytest.mark.slow
+def test_two_hundred_test_rows_alarm_no_oftener_than_accepted(clock: Any) -> None:
+    """Each of 60 days has test rows of its own. A day's alarms are expected to be at most what is
+    saved and what comes in, 0.05 each, so a day has one with a probability of at most 0.1: 6 days
+    and four binomial deviations of 2.32 are 15.3. Were the reference's size not counted, all 60
+    would: of 200 and 1,000 rows PSI varies six times as much as of the 1,000 alone.
+    """
+    days = 0
+    for day in range(60):
+        drift, generator = expecting(200, 100 + day, clock, false_alarms_per_day=0.05)
+        alarm = False
+        for _ in range(24):
+            clock.now += 3600
+            drift.update(served(generator, 1000))
+            alarm |= drift.report()["prediction"]["drifted"]
+        days += alarm
+    assert days <= 15
+
+
+def test_counts_in_the_bins_of_a_first_window_are_not_those_of_test_rows(clock: Any) -> None:
+    generator = np.random.default_rng(9)
+    older = Drift(Statistics(rows=0, columns=()), config=MonitoringConfig(), clock=clock)
+    for _ in range(3):
+        clock.now += 3600
+        older.update(served(generator, 900, 3.0))
+    state = json.loads(json.dumps(older.state()))
+    newer, generator = expecting(400, 10, clock)
+    newer.merge(state)
+    assert (newer.report()["prediction"]["counts"], newer.report()["prediction"]["drifted"]) == (
+        [], False,
+    )  # fmt: skip
+    clock.now += 3600
+    newer.update(served(generator, 300))
+    assert sum(newer.report()["prediction"]["counts"]) == 300
 
 
 def test_failed_requests_are_passed_over(clock: Any) -> None:

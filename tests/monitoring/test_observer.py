@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raymm.artifacts import Batch, ColumnStatistics, Feedback, Statistics, Target, as_record
+from raymm.artifacts import (
+    Batch,
+    ColumnStatistics,
+    Errors,
+    Feedback,
+    Predictions,
+    Statistics,
+    Target,
+    as_record,
+)
 from raymm.errors import RegistryError
 from raymm.monitoring import observer as module
 from raymm.monitoring.observer import FORGOTTEN_AFTER, MOST_VERSIONS, NICENESS, Observer, give_way
+from raymm.monitoring.predictions import bins_of
 from raymm.sections import MonitoringConfig
 
 COLUMN = ColumnStatistics(
@@ -150,6 +161,24 @@ def test_coverage_leaves_out_what_was_thinned(tmp_path: Path, clock: Any) -> Non
     assert quality["n"] + quality["thinned"] == 150
     assert (quality["coverage"], quality["waiting"]) == (1.0, 0)
     assert 0 < quality["thinned"] < 100
+
+
+def test_what_a_later_replica_knows_of_test_rows_is_taken_over(tmp_path: Path, clock: Any) -> None:
+    """The first could not read it; labelled rows are kept, and nothing that is known is lost."""
+    watched = observer(tmp_path, clock, window=50)
+    column = bins_of(np.linspace(-1, 1, 200))
+    known = Predictions(column=column, errors=Errors(rows=200, mean=0, deviation=1, skewness=0))
+    watched.watch(1, RECORD, target=as_record(Target(task="regression")))
+    batch = replace(told(60), ids=tuple(map(str, range(60))))
+    watched.tell([batch], feedback=[Feedback(ids=("3", "4"), labels=(1.0, 2.0))])
+    assert watched.report()["prediction"]["against"] == "first window"
+    for target in (Target(task="regression", predictions=known), Target(task="regression")):
+        watched.watch(1, RECORD, target=as_record(target))
+        report = watched.report()
+        assert report["prediction"]["against"] == "test rows"
+        assert (report["requests"], report["quality"]["n"]) == (1, 2)
+    watched.flush()
+    assert observer(tmp_path, clock, window=50).report() == watched.report()
 
 
 def test_another_version_counts_as_traffic_only(tmp_path: Path, clock: Any) -> None:

@@ -44,6 +44,9 @@ class Shelf:
     def reliability(self, name, number):
         return None
 
+    def predictions(self, name, number):
+        return None
+
     def history(self, name):
         self.reads += 1
         if self.failure:

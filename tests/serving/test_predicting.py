@@ -9,7 +9,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from raymm.artifacts import Reliability, Watcher
+from raymm.artifacts import ColumnStatistics, Predictions, Reliability, Watcher
 from raymm.errors import InputError
 from raymm.serving.predicting import INLINE_BYTES, INLINE_SECONDS
 from raymm.serving.sources import FixedModels
@@ -91,7 +91,7 @@ def test_a_new_version_is_watched_once(make_client, make_served, record, post):
     class Telling(Watcher):
         def watch(self, version, statistics, *, target, champion):
             told.append(version)
-            known.append(target.reliability)
+            known.append((target.reliability, target.predictions))
 
         def tell(self, batch):
             told.append("batch")
@@ -103,10 +103,13 @@ def test_a_new_version_is_watched_once(make_client, make_served, record, post):
     post(client, {"records": [record]})
     post(client, {"records": [record]})
     there = Reliability(rows=(3,), hits=(2,))
-    client.app.state.models._served["churn"] = replace(make_served(number=2), reliability=there)
+    column = ColumnStatistics(name="p", kind="number", rows=3, missing=0, distinct=3)
+    seen = Predictions(column=column)
+    newer = replace(make_served(number=2), reliability=there, predictions=seen)
+    client.app.state.models._served["churn"] = newer
     post(client, {"records": [record]})
     assert told == [1, "batch", "batch", 2, "batch"]
-    assert known == [None, there]
+    assert known == [(None, None), (there, seen)]
 
 
 class Released(FixedModels):

@@ -7,11 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from raymm.artifacts import Release, Reliability
+from raymm.artifacts import ColumnStatistics, Predictions, Release, Reliability
 from raymm.errors import NotFound, RegistryError, ServingError
 from raymm.serving import released
 from raymm.serving.released import ReleasedModel, ReleasedModels
 from raymm.serving.turnstile import Turnstile
+
+PREDICTED = Predictions(
+    column=ColumnStatistics(
+        name="p", kind="number", rows=3, missing=0, distinct=2, edges=(0.5,), counts=(1, 2)
+    )
+)
 
 
 class Shelf:
@@ -21,7 +27,7 @@ class Shelf:
         self.bundles = {int(key[1:]): value for key, value in bundles.items()}
         self.release = Release(name="m")
         self.refused = []
-        self.known = {}
+        self.known, self.predicted = {}, {}
         self.away = None
 
     def now(self, **what):
@@ -40,6 +46,9 @@ class Shelf:
 
     def reliability(self, name, number):
         return self.known.get(number)
+
+    def predictions(self, name, number):
+        return self.predicted.get(number)
 
     def refuse(self, name, number, *, since, reason):
         self.refused.append((number, since, reason))
@@ -63,12 +72,15 @@ def started(shelf, **how):
 
 def test_what_is_known_of_a_version_s_probabilities_is_served_with_it(shelf):
     shelf.known[1] = Reliability(rows=(3,), hits=(2,))
+    shelf.predicted[1] = PREDICTED
     shelf.now(champion=1)
     model = started(shelf)
     assert model.served.reliability == shelf.known[1]
+    assert model.served.predictions == PREDICTED
     shelf.now(champion=2)
     model.refresh()
-    assert (model.served.number, model.served.reliability) == (2, None)
+    assert model.served.number == 2
+    assert model.served.reliability is model.served.predictions is None
 
 
 def test_promotions_and_rollbacks_are_followed(shelf):

@@ -64,7 +64,7 @@ export function showDrift(status) {
   tell(by("drift-text"), span.complete ? `${now} in the last window of ${plural(span.rows, "row")}${last}. ${filling}` : moved.length ? `${now}. ${filling}` : filling);
   show(by("drift-progress"), true);
   by("drift-progress").firstElementChild.style.setProperty("width", `${(100 * span.filled) / span.rows}%`);
-  const prediction = drift.prediction && known(drift.prediction.statistic) ? [{ ...drift.prediction, name: "the predictions", own: true }] : [];
+  const prediction = drift.prediction && known(drift.prediction.statistic) ? [{ ...drift.prediction, name: `the predictions, against ${{ "test rows": "those on test rows", "first window": "the first window" }[drift.prediction.against] || "their reference"}`, own: true }] : [];
   drawn = [...features, ...prediction].sort((a, b) => Number(b.drifted) - Number(a.drifted) || ratio(b) - ratio(a));
   drawDrift();
 }
