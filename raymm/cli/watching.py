@@ -125,12 +125,27 @@ def _quality(report: Mapping[str, Any]) -> None:
                 f"           on {known['n']:,} labelled rows{beside}; "
                 f"{known['coverage']:.1%} of predictions have a label{others}"
             )
+        if told := _calibration(known.get("calibration", {})):
+            printing.say(f"           {told}{beside}")
         estimated = one.get("estimated", {})
         if estimated.get("accuracy"):
             printing.say(
                 f"  likely   accuracy {estimated['accuracy']['value']:.4g}{beside}, estimated "
                 f"without labels; it cannot see concept drift"
             )
+
+
+def _calibration(one: Mapping[str, Any]) -> str:
+    """Return how well calibrated labelled rows are, beside the test rows; empty where unknown."""
+    if one.get("value") is None:
+        return ""
+    told = "bias (label minus prediction)" if one["measure"] == "bias" else "calibration error"
+    told += f" {one['value']:.3g}"
+    if one["low"] is not None:
+        told += f" ({one['low']:.3g} to {one['high']:.3g})"
+    if one["test"] is not None:
+        told += f", on {one['test']['n']:,} test rows {one['test']['value']:.3g}"
+    return told + (": surely worse" if one["worse"] else "")
 
 
 def _features(features: Mapping[str, Mapping[str, Any]]) -> None:

@@ -18,6 +18,7 @@ from raymm.artifacts import Target
 from raymm.bundle.blend import decided
 from raymm.features.columns import number
 from raymm.monitoring.arrays import from_text, to_text
+from raymm.monitoring.calibration import calibration
 from raymm.monitoring.intervals import interval_of
 from raymm.monitoring.labels import Pair
 from raymm.monitoring.sketches import Latencies
@@ -101,6 +102,7 @@ class Judged:
         self._keys = np.empty(0, np.int64)
         self._rows: npt.NDArray[Any] | None = None
         self._count = 0
+        self._calibration: tuple[int, dict[str, Any]] | None = None
 
     def add(self, pairs: Sequence[Pair], dtype: npt.DTypeLike) -> None:
         """Take in labelled predictions, whose bytes are of ``dtype``.
@@ -176,7 +178,8 @@ class Judged:
         """Return the metric's value, interval and rows; of the newest rows too; and lateness.
 
         ``others`` holds what every task has beside the metric: accuracy, or the root mean squared
-        error.
+        error. ``calibration`` is as `raymm.monitoring.calibration.calibration` returns it, reckoned
+        anew only where labels have come.
         """
         metric = metric_of(self.target)
         default = DEFAULTS[self.target.task]
@@ -186,6 +189,10 @@ class Judged:
         report["recent"] = _scored(metric, self.target, truth[-self.recent :], rows[-self.recent :])
         if default != metric:
             report["others"] = {default: _scored(default, self.target, truth, rows)}
+        if self._calibration is None or self._calibration[0] != self.joined:
+            made = calibration(self.target, truth, rows, recent=self.recent, level=LEVEL)
+            self._calibration = self.joined, made
+        report["calibration"] = dict(self._calibration[1])
         report["delay"] = {
             name: self.delays.quantile(share)
             for name, share in {"p50": 0.5, "p95": 0.95, "p99": 0.99}.items()

@@ -6,6 +6,8 @@ from raymm.artifacts.figures import FIGURES, counted, figures, increase
 def test_each_figure_is_found_where_the_report_has_it():
     known = {"value": 0.9, "low": None, "n": 5, "delay": {"p50": 3.0}, "coverage": float("nan")}
     known |= {"direction": "minimize", "recent": {"value": 0.8, "low": 0.7, "high": 0.85}}
+    judged = {"value": -0.5, "low": -0.75, "high": -0.25, "worse": True, "test": None}
+    known |= {"calibration": {**judged, "recent": {"value": -0.625}}}
     version = {"quality": known, "estimated": {"accuracy": None}, "drifted": ["a", "b"]}
     found = {
         (one.name, number): value
@@ -20,6 +22,11 @@ def test_each_figure_is_found_where_the_report_has_it():
         ("raymm_version_champion", "3"): 1.0,
         ("raymm_version_champion", "2"): 0.0,
         ("raymm_quality_rows", "3"): 5.0,
+        ("raymm_calibration", "3"): -0.5,
+        ("raymm_calibration_low", "3"): -0.75,
+        ("raymm_calibration_high", "3"): -0.25,
+        ("raymm_calibration_recent", "3"): -0.625,
+        ("raymm_calibration_worse", "3"): 1.0,
         ("raymm_label_delay_seconds", "3"): 3.0,
         ("raymm_drifted_features", "3"): 2.0,
     }

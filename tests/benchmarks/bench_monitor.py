@@ -12,10 +12,11 @@ is heavy): with over 1,000 reference rows the Wasserstein distance in reference 
 else Kolmogorov and Smirnov's p-value under 0.05; and the share of missing values by its own test's
 rule of thumb, over the reference's by a tenth. Memory: ``--rows`` rows of 100 features may add 100
 MB at most. Labels: 30 % late, 10 % doubled, 5 % orphaned, out of order; quality must equal scikit-
-learn's on the table. Estimates: accuracy without labels under covariate shift, five tables, ten
-shifts each: the mean absolute error may be 0.02 at most; and where what rows mean is changed, which
-no estimate sees, the report says so, and is right again once labels come. Its reliability is
-counted on a third of each table. Exits with 1 where any is missed.
+learn's on the table, the calibration error the evaluation's. Estimates: accuracy without labels
+under covariate shift, five tables, ten shifts each: the mean absolute error may be 0.02 at most;
+and where what rows mean is changed, which no estimate sees, the report says so, and is right again
+once labels come. Its reliability is counted on a third of each table. Exits with 1 where any is
+missed.
 
     python tests/benchmarks/bench_monitor.py
         [--only null,crowded,shift,burst,memory,labels,estimates] [--days 1000]
@@ -53,6 +54,7 @@ from raymm.artifacts import (
     as_record,
 )
 from raymm.data.statistics import of_tensor
+from raymm.evaluation.calibration import CalibrationError
 from raymm.monitoring.drift import Drift
 from raymm.monitoring.estimates import Estimate, reliability
 from raymm.monitoring.observer import Observer
@@ -366,10 +368,24 @@ def labels() -> bool:
         quality, seen = report["quality"], report["labels"]
         counts = (seen["doubled"], seen["orphaned"]) == (doubled, orphaned)
         good &= counts and quality["n"] == count and abs(quality["value"] - offline) < 1e-12
+        joined = quality["calibration"]["value"]
+        expected = binned_error(truth, rows[:, 1])
+        # The evaluation adds its resamples up in float32, of rows as they were.
+        apart = abs(joined - CalibrationError()(truth, rows))
+        good &= abs(joined - expected) < 1e-12 and apart < 1e-4
         print(f"\nLate labels, {metric}: joined {quality['value']:.15f} of {quality['n']:,} rows, "
               f"offline {offline:.15f}; {seen['doubled']:,} doubled, {seen['orphaned']:,} "
-              f"orphaned{'' if counts else ', WRONG'}")  # fmt: skip
+              f"orphaned{'' if counts else ', WRONG'}; calibration error {joined:.15f}, offline "
+              f"{expected:.15f}")  # fmt: skip
     return good
+
+
+def binned_error(truth: np.ndarray, told: np.ndarray) -> float:
+    """Return the calibration error in 15 bins of like sizes, a row at a time."""
+    order = np.argsort(told, kind="stable")
+    bins = pd.Series(np.arange(len(told)) * 15 // len(told))
+    apart = pd.Series(truth[order] - told[order]).groupby(bins).sum().abs()
+    return float(apart.sum() / len(told))
 
 
 # ------------------------------------------------------------------------------------ estimates

@@ -132,6 +132,8 @@ def _metric_names():
     quality = {"value": 1, "low": 1, "high": 1, "n": 1, "coverage": 1, "waiting": 1, "thinned": 1}
     quality |= {"recent": {"value": 1, "low": 1, "high": 1}, "direction": "maximize"}
     quality |= {"delay": {"p50": 1}}
+    ends = {"value": 1, "low": 1, "high": 1, "worse": True}
+    quality |= {"calibration": {**ends, "recent": {"value": 1}, "test": {"value": 1}}}
     version = {"quality": quality, "estimated": {"accuracy": {"value": 1}}, "drifted": []}
     version |= {"requests": 1, "errors": {"Exception": 1}, "latency": {"within": {"0": 1}}}
     report = {"drift": 1, "versions": {"1": version}}

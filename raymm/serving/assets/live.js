@@ -163,6 +163,15 @@ function interval(one) {
   return known(one.low) && known(one.high) ? `${Math.round(100 * one.level)} % sure: ${range(one.low, one.high)}` : "";
 }
 
+/** How well calibrated labelled rows are, beside the version's test rows. */
+function calibrated(one) {
+  if (!known(one?.value)) return [];
+  const name = one.measure === "bias" ? "bias (label minus prediction)" : "calibration error";
+  const test = known(one.test?.value) ? `${figure(Number(one.test.value.toPrecision(3)))} on ${plural(one.test.n, "test row")}` : "";
+  const worse = one.worse ? "surely worse than on test rows" : "";
+  return [term(name, figure(Number(one.value.toPrecision(3))), [interval(one), test, worse].filter(Boolean).join("; "))];
+}
+
 function labelled(quality, labels) {
   if (!quality) return [];
   const parts = [make("h3", { text: "By true labels" })];
@@ -174,6 +183,7 @@ function labelled(quality, labels) {
     const tiles = [term(quality.metric, figure(quality.value), `${interval(quality)}; ${better}; ${plural(quality.n, "row")}`)];
     if (known(quality.recent?.value) && quality.recent.n < quality.n) tiles.push(term(`of the last ${figure(quality.recent.n)}`, figure(quality.recent.value), interval(quality.recent)));
     for (const [name, one] of Object.entries(quality.others || {})) if (known(one.value)) tiles.push(term(name, figure(one.value), interval(one)));
+    tiles.push(...calibrated(quality.calibration));
     parts.push(make("dl", { class: "tiles" }, ...tiles));
   }
   const waits = quality.waiting ? `${plural(quality.waiting, "prediction")} ${quality.waiting === 1 ? "waits" : "wait"} for a label.` : "";
