@@ -16,7 +16,9 @@ own chance taken off.
 **False alarms.** Nothing is triggered by it: it is shown, and an alert may rest on it. It is looked
 at with every report, on all rows kept and on the newest, so it takes little for a proof, `CHANCE`
 each (as `raymm.monitoring.answered` has it), outside of ``monitoring.false_alarms_per_day``, which
-is drift's.
+is drift's. Of 68 days of 24,000 labelled rows without change, looked at every 200 rows against 700
+test rows, one came below ten times that, and none below it. Of what was refitted on all rows, the
+test rows are the proven bundle's.
 
 Sources: Hosmer & Lemeshow 1980 for the groups; Kumar, Liang & Ma 2019, "Verified uncertainty
 calibration", for squares without their chance; Hall 1992, The Bootstrap and Edgeworth Expansion,

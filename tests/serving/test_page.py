@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from raymm.artifacts import Watcher
 from raymm.serving.page import FOLDER, POLICY
 
 FILES = sorted(path.name for path in FOLDER.iterdir())
@@ -230,6 +231,40 @@ window.setTimeout = (work, delay, ...more) => {
 window.clearTimeout = number => { window.waiting.delete(number); ended(number); };
 """
 """Counts the looks that a page has before it."""
+
+
+class Judged(Watcher):
+    """A monitor that knows how well calibrated answers are, and that predictions drifted."""
+
+    def watch(self, version, statistics, *, target=None, champion=True): ...
+
+    def tell(self, batch): ...
+
+    def report(self):
+        ends = {"level": 0.95, "low": 0.03, "high": 0.05, "value": 0.0412, "n": 1234}
+        test = {"value": 0.0123, "n": 1409}
+        judged = {"measure": "calibration_error", **ends, "worse": True, "test": test}
+        quality = {**ends, "metric": "roc_auc", "direction": "maximize", "calibration": judged}
+        seen = {"statistic": 0.5, "threshold": 0.1, "drifted": True, "reasons": ["location"]}
+        return {
+            "version": 1,
+            "window": {"rows": 1000, "filled": 0, "complete": 1, "drifted": 1, "closed_at": None},
+            "features": {},
+            "prediction": {**seen, "streak": 1, "against": "test rows", "reference_rows": 1409},
+            "quality": quality,
+        }
+
+
+@pytest.mark.slow
+def test_calibration_and_what_predictions_are_held_against_are_shown(make_client, serve_here, tab):
+    url, _ = serve_here(make_client(watcher_for=lambda name: Judged()).app)
+    tab.open(url)
+    tab.wait("document.getElementById('quality').innerText.includes('0.0123')")
+    shown = " ".join(tab.text("#quality").split())
+    assert "calibration error 0.0412 95 % sure: 0.03 to 0.05" in shown
+    assert "0.0123 on 1409 test rows; surely worse than on test rows" in shown
+    assert "the predictions, against those on test rows" in tab.text("#drift")
+    assert tab.said == []
 
 
 @pytest.mark.slow
