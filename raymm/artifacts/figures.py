@@ -67,6 +67,8 @@ FIGURES = (
            path=("estimated", "accuracy", "value")),
     Figure(name="raymm_drifted_features", text="Features that drifted in the last window.",
            path=("drifted",)),
+    Figure(name="raymm_prediction_drifted", text="1 where predictions drifted in the last window.",
+           path=("prediction", "drifted")),
 )  # fmt: skip
 """Their labels are the model and the version, of which a monitor watches a handful."""
 

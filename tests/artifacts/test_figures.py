@@ -9,6 +9,7 @@ def test_each_figure_is_found_where_the_report_has_it():
     judged = {"value": -0.5, "low": -0.75, "high": -0.25, "worse": True, "test": None}
     known |= {"calibration": {**judged, "recent": {"value": -0.625}}}
     version = {"quality": known, "estimated": {"accuracy": None}, "drifted": ["a", "b"]}
+    version["prediction"] = {"drifted": True, "against": "test rows"}
     found = {
         (one.name, number): value
         for one, number, value in figures({"version": 3, "versions": {"3": version, "2": {}}})
@@ -29,6 +30,7 @@ def test_each_figure_is_found_where_the_report_has_it():
         ("raymm_calibration_worse", "3"): 1.0,
         ("raymm_label_delay_seconds", "3"): 3.0,
         ("raymm_drifted_features", "3"): 2.0,
+        ("raymm_prediction_drifted", "3"): 1.0,
     }
     assert list(figures({})) == []
 
