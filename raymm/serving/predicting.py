@@ -3,14 +3,22 @@
 A small request is answered on the event loop, since handing it to a thread would take longer
 than the graph does. A large body, or a model slow on one row, is answered in a thread, so that
 health checks and other requests are not held up; onnxruntime lets go of the interpreter's lock.
+
+Small requests of a slow model are read and written on the event loop, and those that wait go into
+one call where that pays (see `raymm.serving.batching`). Quick models are not joined: of the 0.34 ms
+that a request takes of the processor, 500 trees take 0.04, and joined in a thread they answered
+0.57 times as many requests. A support vector machine of 0.4 ms a row answered 1.1 times as many,
+but one client 0.6 times; at 1.5 ms it was 1.5 times with 16 clients and 2.5 with 64.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy.typing as npt
@@ -19,18 +27,16 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from raymm.artifacts import Batch, Target, Tensors, Watcher
-from raymm.errors import InputError, NotFound, Overloaded, RaymmError
+from raymm.errors import NotFound, Overloaded, RaymmError
 from raymm.sections import ServingConfig
-from raymm.serving import inference_protocol, protocol
-from raymm.serving.answers import write_table
-from raymm.serving.bulk import sheet_of
-from raymm.serving.columns import shown
-from raymm.serving.identity import claimed, identities, row_names
+from raymm.serving import asking
+from raymm.serving.asking import Answer, Ask, Asked
+from raymm.serving.batching import Batches
+from raymm.serving.identity import identities, row_names
 from raymm.serving.intake import Intake
 from raymm.serving.limits import Room
-from raymm.serving.media import CSV, JSON, Headers, asked_of, headers_of, media_of, require_json
-from raymm.serving.raw_tensors import document_of
-from raymm.serving.shadow import Read, Shadows
+from raymm.serving.media import CSV, JSON, Headers, headers_of, media_of, require_json
+from raymm.serving.shadow import Shadows
 from raymm.serving.sources import ModelSource, Served
 from raymm.serving.telemetry import Telemetry
 from raymm.serving.trial import Trials, finished
@@ -43,21 +49,20 @@ INLINE_BYTES = 16_384
 INLINE_CSV = 1024
 """Likewise of CSV, of which each row may be a few bytes. Arrow may take none: it is always so."""
 INLINE_SECONDS = 0.002
-"""A model that takes longer for one row is always run in a thread."""
+"""A model that takes longer for one row is always run in a thread, with others that wait."""
 
-Answer = tuple[Served, bytes, bytes, Tensors, npt.NDArray[Any], str, Read]
-"""Who answered, the response's body and its media type, the tensors of shape (n,), the predictions,
-their name, and how another version reads the request."""
+_THREADS = 2
+"""Calls at once of what is not quick."""
 
 Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """It is a canary's turn to answer a request that was read."""
+    """A request that was read, and whose turn it is: a canary's, or one whose calls are joined."""
 
-    canary: Served
-    answer: Callable[[Served], Answer]
+    served: Served
+    asked: Asked
 
 
 def _quick(served: Served, small: bool) -> bool:
@@ -100,16 +105,18 @@ class Service:
         self.shadows = Shadows(self._tell_shadow)
         self._room = Room(config.max_queued)
         self._trials = Trials(config.answer_time / 2)
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="raymm-predict")
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="raymm-predict")
+        self._batches = Batches(self._threads, _THREADS)
+        self._joined = config.batch == "auto"
         self._identities = identities()
 
     async def predict(self, request: Request) -> Response:
         """Answer a request in raymm's own protocol."""
-        return await self._answered(request, media_of, self._records)
+        return await self._answered(request, media_of, asking.records)
 
     async def infer(self, request: Request) -> Response:
         """Answer a request of the Open Inference Protocol."""
-        return await self._answered(request, require_json, self._tensors)
+        return await self._answered(request, require_json, asking.tensors)
 
     def served(self, request: Request) -> Served:
         """Return the version that a request's path names; raises NotFound."""
@@ -156,7 +163,7 @@ class Service:
         self,
         request: Request,
         check: Callable[[Headers], bytes | None],
-        answer: Callable[[Served, bytes, str, Headers, bool], Answer | _Turn],
+        ask: Ask,
     ) -> Response:
         start = time.perf_counter()
         served = self.served(request)
@@ -169,11 +176,8 @@ class Service:
             body = await self.intake.read(headers, request.receive, request.scope)
             with self._room:
                 small = is_small(media or JSON, len(body))
-                made = await self._run(
-                    served, small, answer, served, body, identity, headers, pinned
-                )
-                if isinstance(made, _Turn):
-                    made = await self._try(served, small, made)
+                reading = partial(ask, served, body, identity, headers, self.config)
+                made = await self._answer(served, small, pinned, reading)
                 served, content, given, tensors, predictions, identity, read = made
         except Exception as error:
             if not isinstance(error, ClientDisconnect):  # where one leaves, nobody failed
@@ -194,20 +198,46 @@ class Service:
                 _tell(watcher, served.number, seconds, tensors, predictions, ids)
         return _Prediction(content, given, served.number, identity)
 
-    def _by(
-        self, served: Served, identity: str, pinned: bool, answer: Callable[[Served], Answer]
-    ) -> Answer | _Turn:
-        """Answer, or say that it is a canary's turn, which has its share of the predictions."""
-        chosen = served if pinned else self.models.route(served.name, identity)
-        return answer(chosen) if chosen is served else _Turn(chosen, answer)
+    def _joins(self, served: Served, small: bool) -> bool:
+        """Whether a version's calls for small bodies are joined: where it pays and it is slow."""
+        return small and served.joined and self._joined and not _quick(served, small)
 
-    async def _run(
-        self, served: Served, small: bool, work: Callable[..., Made], *given: Any
-    ) -> Made:
-        """Do a version's work with a body, small or not: here where it is quick."""
+    async def _answer(
+        self, served: Served, small: bool, pinned: bool, reading: Callable[[], Asked]
+    ) -> Answer:
+        """Read a body and answer it, by the version or the canary, which has its share.
+
+        Where the calls of a slow version are joined, a small body is read on the event loop, as
+        for a quick one; other work of slow versions is done in a thread, all at once.
+        """
+        joins = self._joins(served, small)
+
+        def work() -> Answer | _Turn:
+            asked = reading()
+            chosen = served if pinned else self.models.route(served.name, asked.identity)
+            if joins or chosen is not served:
+                return _Turn(chosen, asked)
+            return asked.answer(served)
+
+        if joins or _quick(served, small):
+            made = work()
+        else:
+            made = await self.in_thread(self._threads, self._room, work)
+        if not isinstance(made, _Turn):
+            return made
+        if made.served is not served:
+            return await self._try(served, small, made)
+        return await self._by(served, small, made.asked)
+
+    async def _by(self, served: Served, small: bool, asked: Asked) -> Answer:
+        """Let a version answer what was read: here where it is quick, else in a thread."""
         if _quick(served, small):
-            return work(*given)
-        return await self.in_thread(self._threads, self._room, work, *given)
+            return asked.answer(served)
+        if not self._joins(served, small):
+            return await self.in_thread(self._threads, self._room, asked.answer, served)
+        tensors = asked.read(served)
+        job = self._batches.submit(served, tensors)
+        return asked.answered(served, tensors, await self._done(job, self._room))
 
     async def _try(self, served: Served, small: bool, turn: _Turn) -> Answer:
         """Let a canary answer, in a thread of its own unless it is quick.
@@ -216,14 +246,18 @@ class Service:
         the canary's alone unless the champion fails too.
         """
         start = time.perf_counter()
+        canary, asked = turn.served, turn.asked
         try:
-            if _quick(turn.canary, small):
-                return turn.answer(turn.canary)
-            return await self._trials.run(turn.canary, turn.answer)
+            if _quick(canary, small):
+                return asked.answer(canary)
+            if not self._joins(canary, small):
+                return await self._trials.run(canary, asked.answer)
+            tensors = asked.read(canary)
+            return asked.answered(canary, tensors, await self._trials.predict(canary, tensors))
         except Exception as error:
-            made = await self._run(served, small, turn.answer, served)
-            self._tell_failure(turn.canary, start, error)
-            turn.canary.tally.failed()
+            made = await self._by(served, small, asked)
+            self._tell_failure(canary, start, error)
+            canary.tally.failed()
             return made
 
     def _tell_shadow(self, served: Served, batch: Batch) -> None:
@@ -242,15 +276,20 @@ class Service:
             When it takes longer than ``serving.answer_time``. Work that has begun goes on, and
             holds a place in the room until it ends.
         """
-        job = threads.submit(work, *given)
-        if await finished(job, self.config.answer_time):
+        return await self._done(threads.submit(work, *given), room)
+
+    async def _done(self, job: Future[Made], room: Room) -> Made:
+        try:
+            done = await finished(job, self.config.answer_time)
+        except asyncio.CancelledError:  # the client left
+            _give_up(job, room)
+            raise
+        if done:
             try:
                 return job.result()
             finally:
                 del job  # else its error, which knows this frame, holds the body until it is found
-        if not job.cancel():
-            leave = room.stay()
-            job.add_done_callback(lambda _: leave())
+        _give_up(job, room)
         raise Overloaded(
             f"an answer may take {self.config.answer_time:g} s, but this one takes longer. Send "
             "fewer rows, come back later, or raise serving.answer_time or serving.replicas."
@@ -264,63 +303,12 @@ class Service:
             seconds = time.perf_counter() - start
             watcher.tell(Batch(rows=0, version=served.number, seconds=seconds, error=kind))
 
-    def _records(
-        self, served: Served, body: bytes, identity: str, headers: Headers, pinned: bool
-    ) -> Answer | _Turn:
-        media, asked = media_of(headers), asked_of(headers)
-        if media == JSON:
-            document = protocol.document(body)
-            records = served.reader.records(document, self.config.max_rows)
-            if len(document) > 1:
-                identity = claimed(document["id"], identity)
-        else:
-            identity = claimed(headers.get(b"x-raymm-prediction", b"").decode("latin-1"), identity)
-            sheet = sheet_of(
-                media,
-                body,
-                known=served.sheets.known,
-                max_rows=self.config.max_rows,
-                max_bytes=self.max_bytes,
-            )
 
-        def read(served: Served) -> Tensors:
-            if media == JSON:
-                return served.reader.tensors(records)
-            return served.sheets.tensors(sheet)
-
-        def answer(served: Served) -> Answer:
-            tensors = read(served)
-            predictions = served.runner.predict(tensors)
-            if asked == JSON:
-                labels = served.runner.labels(predictions)
-                content = served.writer.write(labels, predictions, identity)
-            else:
-                about = {"model": served.name, "version": str(served.number), "id": identity}
-                content = write_table(asked, served.schema, predictions, about)
-            return served, content, asked, tensors, predictions, identity, read
-
-        return self._by(served, identity, pinned, answer)
-
-    def _tensors(
-        self, served: Served, body: bytes, identity: str, headers: Headers, pinned: bool
-    ) -> Answer | _Turn:
-        document = document_of(body, headers)
-        inference_protocol.require_object(document)
-        identity = claimed(document.get("id"), identity)
-
-        def read(served: Served) -> Tensors:
-            return inference_protocol.tensors(served.schema, document, self.config.max_rows)
-
-        def answer(served: Served) -> Answer:
-            tensors = read(served)
-            predictions = served.runner.predict(tensors)
-            about = {"model_name": served.name, "model_version": str(served.number), "id": identity}
-            labels = served.runner.labels(predictions)
-            made = inference_protocol.answer(served.schema, labels, predictions, about)
-            made["outputs"] = _wanted(made["outputs"], document.get("outputs"))
-            return served, protocol.encode(made), JSON, tensors, predictions, identity, read
-
-        return self._by(served, identity, pinned, answer)
+def _give_up(job: Future[Any], room: Room) -> None:
+    """Cancel a job; one that has begun holds a place until it ends."""
+    if not job.cancel():
+        leave = room.stay()
+        job.add_done_callback(lambda _: leave())
 
 
 def _tell(
@@ -360,19 +348,3 @@ class _Prediction(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body})
-
-
-def _wanted(outputs: list[dict[str, Any]], asked: Any) -> list[dict[str, Any]]:
-    """Return the outputs that the request asked for; all where it asked for none in particular."""
-    if asked is None or asked == []:
-        return outputs
-    names = {output["name"]: output for output in outputs}
-    if type(asked) is not list:
-        raise InputError(field="outputs", observed=shown(asked), allowed="a list of outputs")
-    for position, output in enumerate(asked):
-        name = output.get("name") if type(output) is dict else None
-        if type(name) is not str or name not in names:
-            raise InputError(
-                field=f"outputs[{position}].name", observed=shown(name), allowed=" or ".join(names)
-            )
-    return [names[output["name"]] for output in asked]

@@ -17,12 +17,11 @@ import numpy.typing as npt
 
 from raymm.artifacts import Schema, Statistics, Tensors
 from raymm.errors import BundleError
+from raymm.serving.gain import ROWS, pays
 from raymm.serving.protocol import RecordReader, example
 from raymm.serving.sources import Predictor, Served
 from raymm.switching import switching
 
-_ROWS = 16
-"""Rows of the second prediction, after one of a single row."""
 _OFF = 1e-3
 """How far the probabilities of a row may be from 1 together."""
 
@@ -130,14 +129,17 @@ def warmed(
     _require_sane(runner, runner.predict(tensors), 1)
     # The longer one counts: what is near a limit should not pass in one replica and be refused by
     # the next.
-    seconds = max(_timed(runner, tensors), _timed(runner, tensors))
+    times = _timed(runner, tensors), _timed(runner, tensors)
     # The columns that may be missing are, in every other row.
     bare = {
         column.name: None if column.nullable else row[column.name]
         for column in runner.schema.features
     }
-    several = reader.tensors([row, bare] * (_ROWS // 2))
-    _require_sane(runner, runner.predict(several), _ROWS)
+    several = reader.tensors([row, bare] * (ROWS // 2))
+    start = time.perf_counter()
+    predictions = runner.predict(several)
+    together = time.perf_counter() - start
+    _require_sane(runner, predictions, ROWS)
     return Served(
         name=name,
         number=number,
@@ -145,7 +147,8 @@ def warmed(
         runner=runner,
         schema=runner.schema,
         statistics=statistics,
-        row_seconds=seconds,
+        row_seconds=max(times),
+        joined=pays(runner, statistics, alone=min(times), together=together),
     )
 
 

@@ -48,6 +48,8 @@ class Served:
         Made from the schema, the name and the number.
     row_seconds : float
         What the example row took through the graph, when it was loaded.
+    joined : bool
+        Whether requests that wait are to be predicted by one call; see `raymm.serving.gain`.
     metric : str
         The goal's, by which the monitor judges it; "auto" and empty are the task's own.
     reliability : Reliability or None
@@ -65,6 +67,7 @@ class Served:
     schema: Schema
     statistics: Statistics | None = None
     row_seconds: float = 0.0
+    joined: bool = False
     metric: str = ""
     reliability: Reliability | None = None
     predictions: Predictions | None = None

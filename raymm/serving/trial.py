@@ -6,9 +6,13 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
+from raymm.artifacts import Tensors
 from raymm.errors import Overloaded
+from raymm.serving.asking import Predictions
+from raymm.serving.batching import Batches
 from raymm.serving.sources import Served
 
 PLACES = 8
@@ -38,28 +42,43 @@ class Trials:
         Overloaded
             When the canary holds too many requests, is late, or still has one that was late.
         """
+        trial = self._of(canary)
+        return await trial.run(partial(trial.thread.submit, work, canary), self._seconds)
+
+    async def predict(self, canary: Served, tensors: Tensors) -> Predictions:
+        """Return what the canary predicts, by a call that others may share; raises as `run`."""
+        trial = self._of(canary)
+        return await trial.run(partial(trial.batches.submit, canary, tensors), self._seconds)
+
+    def _of(self, canary: Served) -> _Trial:
         trial = self._trials.get(canary.name)
         if trial is None or trial.canary is not canary:
             if trial is not None:
                 trial.end()
             trial = self._trials[canary.name] = _Trial(canary)
-        return await trial.run(work, self._seconds)
+        return trial
 
 
 class _Trial:
     def __init__(self, canary: Served) -> None:
         self.canary = canary
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="raymm-canary")
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="raymm-canary")
+        self.batches = Batches(self.thread, 1)
         self._places = threading.BoundedSemaphore(PLACES)
         self._late: Future[Any] | None = None
 
-    async def run(self, work: Callable[[Served], Made], seconds: float) -> Made:
+    async def run(self, begin: Callable[[], Future[Made]], seconds: float) -> Made:
         stuck = self._late is not None and not self._late.done()
         if stuck or not self._places.acquire(blocking=False):
             raise Overloaded("the canary is busy.")
-        job = self._thread.submit(work, self.canary)
+        job = begin()
         job.add_done_callback(lambda _: self._places.release())
-        if await finished(job, seconds):
+        try:
+            done = await finished(job, seconds)
+        except asyncio.CancelledError:  # the client left
+            job.cancel()
+            raise
+        if done:
             try:
                 return job.result()
             finally:
@@ -70,7 +89,7 @@ class _Trial:
 
     def end(self) -> None:
         """Begin nothing more; what waits is given up."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self.thread.shutdown(wait=False, cancel_futures=True)
 
 
 async def finished(job: Future[Any], seconds: float) -> bool:

@@ -250,9 +250,11 @@ def test_a_canary_that_hangs_is_judged_and_holds_up_nobody(make_served, make_cli
     assert "raymm-canary" in where[0]
 
 
-@pytest.mark.parametrize(("row_seconds", "accepted"), [(0.05, 4), (0.0, 12)])
+@pytest.mark.parametrize(
+    ("row_seconds", "joined", "accepted"), [(0.05, False, 4), (0.05, True, 4), (0.0, True, 12)]
+)
 def test_slow_answers_wait_for_places_and_quick_ones_take_none(
-    make_client, make_served, record, row_seconds, accepted
+    make_client, make_served, record, row_seconds, joined, accepted
 ):
     """Twelve at once, four places: of slow ones eight are refused at once, so none is fifth."""
     served, begun = make_served(), []
@@ -262,11 +264,11 @@ def test_slow_answers_wait_for_places_and_quick_ones_take_none(
         labels = staticmethod(served.runner.labels)
 
         def predict(self, tensors):
-            begun.append(tensors)
+            begun.extend(tensors["age"])
             time.sleep(row_seconds)
             return served.runner.predict(tensors)
 
-    slow = replace(served, runner=Sleeping(), row_seconds=row_seconds)
+    slow = replace(served, runner=Sleeping(), row_seconds=row_seconds, joined=joined)
     app = make_client(slow, max_queued=4).app
 
     async def main():

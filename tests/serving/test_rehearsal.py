@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -72,8 +73,21 @@ def test_rows_with_missing_values_are_tried_too(make_bundle):
     predict = runner.predict
     runner.predict = lambda tensors: seen.append(tensors) or predict(tensors)
     warmed("m", 1, "0", runner)
-    assert np.isnan(seen[-1]["income"]).sum() == len(seen[-1]["income"]) / 2
-    assert np.isfinite(seen[-1]["age"]).all()  # which may not be missing
+    several = next(tensors for tensors in seen if len(tensors["age"]) > 1)
+    assert np.isnan(several["income"]).sum() == len(several["income"]) / 2
+    assert np.isfinite(several["age"]).all()  # which may not be missing
+
+
+@pytest.mark.parametrize(("cost", "joined"), [(0.0, True), (0.004, False)])
+def test_a_version_knows_whether_its_calls_are_to_be_joined(make_bundle, cost, joined):
+    """A call of 1 ms, and each row ``cost`` seconds more."""
+
+    class Costing(Changed):
+        def predict(self, tensors):
+            time.sleep(0.001 + cost * len(tensors["age"]))
+            return super().predict(tensors)
+
+    assert warmed("m", 1, "0", Costing(make_bundle(), lambda p: p)).joined is joined
 
 
 def test_one_that_hangs_or_is_slow_is_refused(make_bundle):

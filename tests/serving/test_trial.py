@@ -2,9 +2,10 @@ import asyncio
 import gc
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from raymm.errors import Overloaded
@@ -65,3 +66,67 @@ def test_a_jobs_error_is_told_to_nobody_else(caplog):
     asyncio.run(main())
     gc.collect()
     assert not caplog.records
+
+
+def test_what_waits_for_a_canary_is_predicted_together_until_another_takes_its_place():
+    going, sizes = threading.Event(), []
+
+    class Runner:
+        def predict(self, tensors):
+            sizes.append(len(tensors["a"]))
+            going.wait(20)
+            return tensors["a"] + 1
+
+    first, second = (SimpleNamespace(name="m", runner=Runner()) for _ in range(2))
+
+    async def scene():
+        trials = Trials(20.0)
+        asked = [
+            asyncio.ensure_future(trials.predict(first, {"a": np.array([place])}))
+            for place in range(PLACES)
+        ]
+        while not sizes:
+            await asyncio.sleep(0.001)
+        with pytest.raises(Overloaded, match="busy"):
+            await trials.predict(first, {"a": np.array([0])})
+        going.set()
+        assert [one.tolist() for one in await asyncio.gather(*asked)] == [
+            [place + 1] for place in range(PLACES)
+        ]
+        assert sum(sizes) == PLACES
+        assert len(sizes) <= 2
+
+        going.clear()
+        sizes.clear()
+        begun = asyncio.ensure_future(trials.predict(first, {"a": np.array([0])}))
+        while not sizes:
+            await asyncio.sleep(0.001)
+        waits = asyncio.ensure_future(trials.predict(first, {"a": np.array([0])}))
+        await asyncio.sleep(0)
+        other = asyncio.ensure_future(trials.predict(second, {"a": np.array([7])}))
+        await asyncio.sleep(0)  # which ends the trial of the first
+        going.set()
+        assert (await begun).tolist() == [1]
+        assert (await other).tolist() == [8]
+        with pytest.raises(CancelledError):
+            await waits
+
+    asyncio.run(scene())
+
+
+def test_who_leaves_before_a_canary_begins_is_not_answered():
+    going, done = threading.Event(), []
+
+    async def scene():
+        trials, canary = Trials(20.0), SimpleNamespace(name="m")
+        first = asyncio.ensure_future(trials.run(canary, lambda _: going.wait(20)))
+        second = asyncio.ensure_future(trials.run(canary, lambda _: done.append(1)))
+        await asyncio.sleep(0.01)
+        second.cancel()
+        await asyncio.wait([second])
+        going.set()
+        assert await first
+        assert await trials.run(canary, lambda _: 1) == 1
+
+    asyncio.run(scene())
+    assert done == []

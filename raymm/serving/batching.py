@@ -1,0 +1,179 @@
+"""Requests of a slow version that wait while it is at work are answered by its next call together.
+
+A support vector machine compares a row with thousands of others, and sixteen rows in hardly more
+time than one, as what it compares them with is fetched once. So where a version's calls pay when
+they are joined (see `raymm.serving.gain`), what has come in the meantime goes into one call.
+Nobody waits for a call to fill, so a request that is alone is answered as soon as before.
+
+Joined is what versions read of requests, columns of shape (n,), whatever protocol or media type
+they came in: who sent a wrong row has been told by then. Where a joint call fails, each request is
+run alone, so that only that one fails which does so alone, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from raymm.artifacts import Tensors
+from raymm.errors import ServingError
+from raymm.serving.asking import Predictions
+from raymm.serving.sources import Served
+
+ROWS = 64
+"""Rows of a joint call at most. A request of more has a call of its own."""
+
+Predict = Callable[[Tensors], Predictions]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A request's rows, and where their predictions are awaited."""
+
+    tensors: Tensors
+    rows: int
+    answer: Future[Predictions] = field(default_factory=Future)
+
+
+@dataclass(slots=True)
+class _Line:
+    """The requests of a version that wait, and its calls that are at work or will be."""
+
+    served: Served
+    waiting: deque[_Waiting] = field(default_factory=deque)
+    calls: int = 0
+
+
+class Batches:
+    """Runs the requests of versions, of each those together that wait at the same time.
+
+    The threads may do other work, too: after each call a version stands behind what waits there.
+
+    Parameters
+    ----------
+    threads : ThreadPoolExecutor
+    calls : int
+        Of one version at once, at most: as many as there are threads, so that what comes while one
+        call is at work and a thread is free need not wait.
+    """
+
+    def __init__(self, threads: ThreadPoolExecutor, calls: int) -> None:
+        self._threads = threads
+        self._calls = calls
+        self._lock = threading.Lock()
+        self._lines: dict[int, _Line] = {}
+        """Of versions that have something to do, so that none is kept that is served no more."""
+
+    def submit(self, served: Served, tensors: Tensors) -> Future[Predictions]:
+        """Let a version predict n rows.
+
+        Parameters
+        ----------
+        served : Served
+        tensors : mapping of column name to array, shape (n,)
+            What its reader made of a request.
+
+        Returns
+        -------
+        Future
+            Of what ``served.runner.predict(tensors)`` returns, or raises. It can be cancelled
+            until the call begins, which takes nothing from others; it is cancelled when the
+            threads are shut down before.
+        """
+        one = _Waiting(tensors, len(next(iter(tensors.values()))))
+        with self._lock:
+            line = self._lines.setdefault(id(served), _Line(served))
+            line.waiting.append(one)
+            begins = line.calls < self._calls
+            line.calls += begins
+        if begins:
+            self._begin(line)
+        return one.answer
+
+    def _begin(self, line: _Line) -> None:
+        try:
+            job = self._threads.submit(self._call, line)
+        except RuntimeError:  # the threads are shut down
+            self._give_up(line)
+        else:
+            job.add_done_callback(partial(self._ended, line))
+
+    def _call(self, line: _Line) -> None:
+        taken = self._take(line)
+        if taken:
+            answer(line.served.runner.predict, taken)
+
+    def _take(self, line: _Line) -> list[_Waiting]:
+        """Return what the next call answers, in the order in which it came."""
+        taken: list[_Waiting] = []
+        rows = 0
+        with self._lock:
+            while line.waiting and (not taken or rows + line.waiting[0].rows <= ROWS):
+                one = line.waiting.popleft()
+                if one.answer.set_running_or_notify_cancel():
+                    taken.append(one)
+                    rows += one.rows
+        return taken
+
+    def _ended(self, line: _Line, job: Future[None]) -> None:
+        if job.cancelled():
+            self._give_up(line)
+            return
+        with self._lock:
+            more = bool(line.waiting)
+            if not more:
+                self._leave(line)
+        if more:
+            self._begin(line)
+
+    def _give_up(self, line: _Line) -> None:
+        with self._lock:
+            waiting = list(line.waiting)
+            line.waiting.clear()
+            self._leave(line)
+        for one in waiting:
+            one.answer.cancel()
+
+    def _leave(self, line: _Line) -> None:
+        line.calls -= 1
+        if not line.calls:
+            del self._lines[id(line.served)]
+
+
+def answer(predict: Predict, taken: Sequence[_Waiting]) -> None:
+    """Predict the rows of one or more requests by one call; each is told its own or its error."""
+    if len(taken) > 1:
+        with contextlib.suppress(Exception):  # whoever it is that fails, the others do not
+            _together(predict, taken)
+            return
+    for one in taken:
+        try:
+            one.answer.set_result(predict(one.tensors))
+        except Exception as error:
+            one.answer.set_exception(error)
+
+
+def _together(predict: Predict, taken: Sequence[_Waiting]) -> None:
+    """Predict all by one call, or raise before any is told."""
+    joined = {
+        name: np.concatenate(
+            [one.tensors[name] for one in taken], dtype=values.dtype, casting="no"
+        )
+        for name, values in taken[0].tensors.items()
+    }  # fmt: skip
+    predictions = predict(joined)
+    rows = sum(one.rows for one in taken)
+    if len(predictions) != rows:
+        raise ServingError(f"{rows} rows must have as many predictions, not {len(predictions)}.")
+    start = 0
+    for one in taken:
+        # A copy, since the monitor may keep it for long and would keep those of all.
+        one.answer.set_result(predictions[start : start + one.rows].copy())
+        start += one.rows

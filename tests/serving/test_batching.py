@@ -1,0 +1,415 @@
+"""Requests that wait are predicted together, and each is told what it would be alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import threading
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import replace
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raymm.artifacts import Column, Dataset, Lineage, Recipe, Schema, Statistics, Trial
+from raymm.bundle.build import build
+from raymm.bundle.run import Runner
+from raymm.features.columns import encode
+from raymm.serving.batching import ROWS, Batches
+
+
+def _rows(*values):
+    return {"age": np.array(values, np.float32)}
+
+
+class Counting:
+    """Predicts twice the age; its first call waits to be let go, and it notes what each was."""
+
+    def __init__(self, wait=False):
+        self.begun, self.going = threading.Event(), threading.Event()
+        self.calls = []
+        if not wait:
+            self.going.set()
+
+    def predict(self, tensors):
+        self.calls.append(tensors["age"].tolist())
+        self.begun.set()
+        assert self.going.wait(20)
+        if np.isnan(tensors["age"]).any():
+            raise ValueError("no number")
+        return 2 * tensors["age"]
+
+
+class Version:
+    """What batches need of a version."""
+
+    def __init__(self, runner):
+        self.runner = runner
+
+
+@contextlib.contextmanager
+def _batches(threads=1, calls=1):
+    with ThreadPoolExecutor(threads) as pool:
+        made = Batches(pool, calls)
+        yield made
+    assert not made._lines  # no version is kept that has nothing to do
+
+
+@contextlib.contextmanager
+def _busy(batches, *, runner=None):
+    """Yield a version that is at work on -1 and, at the end, let go."""
+    runner = runner or Counting(wait=True)
+    version = Version(runner)
+    first = batches.submit(version, _rows(-1))
+    assert runner.begun.wait(20)
+    try:
+        yield version
+    finally:
+        runner.going.set()
+    assert first.result(20).tolist() == [-2]
+
+
+@given(st.lists(st.integers(1, ROWS + 6), max_size=30))
+def test_each_is_told_its_own_rows_and_calls_are_full(sizes):
+    starts = np.cumsum([0, *sizes])
+    parts = [np.arange(at, at + size) for at, size in zip(starts, sizes, strict=False)]
+    with _batches() as batches:
+        with _busy(batches) as version:
+            answers = [batches.submit(version, _rows(*part)) for part in parts]
+        for part, answer in zip(parts, answers, strict=True):
+            assert answer.result(20).tolist() == (2 * part).tolist()
+    calls = version.runner.calls[1:]
+    assert [value for call in calls for value in call] == list(range(sum(sizes)))
+    size_of = dict(zip(starts.tolist(), sizes, strict=False))
+    for call, following in itertools.pairwise(calls):
+        assert len(call) + size_of[following[0]] > ROWS  # none waits for which there was room
+    assert all(len(call) <= ROWS or len(call) == size_of[call[0]] for call in calls)
+
+
+def test_one_that_nobody_waits_beside_is_given_as_it_is():
+    given_ = []
+
+    class Noting:
+        def predict(self, tensors):
+            given_.append(tensors)
+            return tensors["age"]
+
+    tensors = _rows(1)
+    with _batches() as batches:
+        batches.submit(Version(Noting()), tensors).result(20)
+    assert given_[0] is tensors
+
+
+def test_a_second_thread_begins_at_once():
+    runner = Counting(wait=True)
+    with _batches(threads=2, calls=2) as batches, _busy(batches, runner=runner) as version:
+        runner.begun.clear()
+        second = batches.submit(version, _rows(1))
+        assert runner.begun.wait(20)
+        third = batches.submit(version, _rows(2))
+        runner.going.set()
+        assert (second.result(20).tolist(), third.result(20).tolist()) == ([2], [4])
+    assert runner.calls == [[-1], [1], [2]]
+
+
+def test_who_fails_alone_fails_alone():
+    with _batches() as batches:
+        with _busy(batches) as version:
+            answers = [batches.submit(version, _rows(value)) for value in (1, np.nan, 3)]
+        assert answers[0].result(20).tolist() == [2]
+        with pytest.raises(ValueError, match="no number"):
+            answers[1].result(20)
+        assert answers[2].result(20).tolist() == [6]
+    assert [len(call) for call in version.runner.calls] == [1, 3, 1, 1, 1]
+
+
+@pytest.mark.parametrize("cut", [1, 3])
+def test_too_few_or_too_many_predictions_are_nobodys(cut):
+    class Odd(Counting):
+        def predict(self, tensors):
+            made = super().predict(tensors)
+            return np.resize(made, cut) if len(made) == 2 else made
+
+    with _batches() as batches:
+        with _busy(batches, runner=Odd(wait=True)) as version:
+            answers = [batches.submit(version, _rows(value)) for value in (1, 2)]
+        assert [answer.result(20).tolist() for answer in answers] == [[2], [4]]
+
+
+def test_columns_of_different_types_are_not_joined():
+    wide = 2**24 + 1  # which float32 does not hold
+    with _batches() as batches:
+        with _busy(batches) as version:
+            one = batches.submit(version, _rows(1))
+            other = batches.submit(version, {"age": np.array([wide], np.int64)})
+        assert (one.result(20).tolist(), other.result(20).tolist()) == ([2], [2 * wide])
+
+
+def test_who_leaves_before_the_call_costs_nothing():
+    with _batches() as batches:
+        with _busy(batches) as version:
+            answers = [batches.submit(version, _rows(value)) for value in (1, 2, 3)]
+            assert answers[1].cancel()
+        assert answers[0].result(20).tolist() == [2]
+        assert answers[2].result(20).tolist() == [6]
+    assert version.runner.calls == [[-1], [1, 3]]
+
+
+def test_versions_are_not_mixed_and_take_turns():
+    other = Version(Counting())
+    with _batches() as batches:
+        with _busy(batches) as version:
+            answers = [
+                batches.submit(one, _rows(value))
+                for value, one in enumerate((other, version, other, version))
+            ]
+        assert [answer.result(20).tolist() for answer in answers] == [[0], [2], [4], [6]]
+    assert version.runner.calls == [[-1], [1, 3]]
+    assert other.runner.calls == [[0, 2]]
+
+
+def test_what_waits_when_the_threads_are_shut_down_is_cancelled():
+    pool = ThreadPoolExecutor(1)
+    batches = Batches(pool, 1)
+    other = Version(Counting())
+    with _busy(batches) as version:
+        waiting = [batches.submit(one, _rows(1)) for one in (version, other)]
+        pool.shutdown(wait=False, cancel_futures=True)
+        late = batches.submit(Version(Counting()), _rows(1))
+    pool.shutdown()
+    for answer in (*waiting, late):
+        with pytest.raises(CancelledError):
+            answer.result(20)
+    assert not batches._lines
+
+
+FAMILIES = {
+    "svm": {"C": 10.0, "width": 1.0},
+    "neighbors": {"k": 5, "weights": "distance", "metric": "euclidean", "relevance": 0.5},
+    "forest": {"max_features": 0.5, "max_samples": 1.0, "min_samples_leaf": 2},
+    "lightgbm": {"learning_rate": 0.1, "num_leaves": 15},
+    "linear": {},
+    "mlp": {
+        "layers": 2, "width_1": 33, "width_2": 17, "activation": "tanh", "solver": "adam",
+        "adam_rate": 0.01, "batch_size": 32, "alpha": 0.01,
+    },
+}  # fmt: skip
+
+
+def _model(family, task, generator, *, compiled):
+    """Return a runner of a family and 60 rows."""
+    rows, names = 240, [f"n{place}" for place in range(7)]
+    frame = pd.DataFrame(generator.normal(size=(rows, 7)).astype(np.float32), columns=names)
+    frame["word"] = generator.choice(["red", "green", "blue"], rows)
+    signal = (frame.n0 * frame.n1 + (frame.word == "red")).to_numpy()
+    classes = () if task == "regression" else ("a", "b", "c")
+    columns = [Column(name=name, kind="number", example=0.5) for name in names]
+    columns += [
+        Column(name="word", kind="category", categories=("red", "green", "blue")),
+        Column(name="y", kind="category" if classes else "number", role="target"),
+    ]
+    schema = Schema(columns=tuple(columns), target="y", task=task, classes=classes)
+    everything = np.arange(rows)
+    dataset = Dataset(
+        tensors=encode(frame, schema), frame=frame, schema=schema, train=everything,
+        y=np.digitize(signal, np.quantile(signal, [0.3, 0.7])) if classes else signal,
+        test=everything[:0], folds=(), sha256="0" * 64, source="made",
+    )  # fmt: skip
+    config = {"family": family, **FAMILIES[family]}
+    if family == "svm" and not classes:
+        config["epsilon"] = 0.1
+    trial = Trial(id="0", number=0, config=config, status="finished", value=0.0, rounds=20)
+    lineage = Lineage(
+        run="r", data_sha256="0" * 64, source="made", seed=0, ledger="", configuration={}, trial={},
+        packages={},
+    )  # fmt: skip
+    bundle, _ = build(
+        dataset, Recipe.of(trial), rows=everything, statistics=Statistics(rows=0, columns=()),
+        lineage=lineage, threads=1, check_rows=everything[:50],
+    )  # fmt: skip
+    tensors = {name: values[:60] for name, values in dataset.tensors.items()}
+    return Runner(bundle, compiled=compiled), tensors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_joined_is_answered_in_the_same_bytes(family, task, compiled):
+    generator = np.random.default_rng(0)
+    runner, tensors = _model(family, task, generator, compiled=compiled)
+    cuts = [0, *sorted(generator.choice(np.arange(1, 60), 20, replace=False).tolist()), 60]
+    parts = [
+        {name: values[start:end] for name, values in tensors.items()}
+        for start, end in itertools.pairwise(cuts)
+    ]
+    sizes = []
+
+    class Held:
+        going = threading.Event()
+
+        def predict(self, given):
+            assert self.going.wait(20)
+            sizes.append(len(given["n0"]))
+            return runner.predict(given)
+
+    with _batches() as batches:
+        version = Version(Held())
+        answers = [batches.submit(version, part) for part in parts]
+        Held.going.set()
+        for part, answer in zip(parts, answers, strict=True):
+            assert answer.result(20).tobytes() == runner.predict(part).tobytes()
+    assert len(sizes) <= 2  # the first one may have begun before the others had come
+
+
+class Noting:
+    """A version's runner that notes how many rows each call had."""
+
+    def __init__(self, served):
+        self._runner, self.sizes = served.runner, []
+        self.schema, self.labels = served.schema, served.runner.labels
+
+    def predict(self, tensors):
+        self.sizes.append(len(tensors["age"]))
+        return self._runner.predict(tensors)
+
+
+def _while_busy(app, asked, waiting, *, leave=()):
+    """Send requests of (path, body, headers) while all threads are at work, until so many wait.
+
+    Those that leave are cancelled then. Returns the others' answers.
+    """
+    service, going = app.state.service, threading.Event()
+    for _ in range(2):
+        service._threads.submit(going.wait, 20)
+
+    async def main():
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            tasks = [
+                asyncio.ensure_future(client.post(path, headers=headers, **body))
+                for path, body, headers in asked
+            ]
+            async with asyncio.timeout(20):
+                while _waiting(service._batches) < waiting:
+                    await asyncio.sleep(0.001)
+            for place in leave:
+                tasks[place].cancel()
+                await asyncio.wait([tasks[place]])
+            going.set()
+            return await asyncio.gather(*(one for one in tasks if not one.cancelled()))
+
+    return asyncio.run(main())
+
+
+def _waiting(batches):
+    return sum(len(line.waiting) for line in list(batches._lines.values()))
+
+
+def _asked(record):
+    """Requests of one model in every protocol and media type, and what each has to be alone."""
+    kinds = {float: "FP32", bool: "BOOL", str: "BYTES", int: "INT64"}
+    values = record | {"since": 1, "age": 30.0}
+    inputs = [
+        {"name": key, "shape": [1], "datatype": kinds[type(value)], "data": [value]}
+        for key, value in values.items()
+    ]
+    cells = ",".join(map(str, record.values()))
+    json_, csv = {"content-type": "application/json"}, {"content-type": "text/csv"}
+    v1, v2 = "/v1/models/churn/predict", "/v2/models/churn/infer"
+    ages = [record | {"age": age} for age in range(5)]
+    return [
+        (v1, {"json": {"records": [record], "id": "first"}}, json_),
+        (v1, {"json": {"records": ages, "id": "five"}}, json_),
+        (v1, {"json": {"records": [record | {"age": "x"}], "id": "wrong"}}, json_),
+        (v2, {"json": {"inputs": inputs, "id": "infer"}}, json_),
+        (v1, {"content": f"{','.join(record)}\n{cells}\n"}, csv | {"x-raymm-prediction": "csv"}),
+        (v2.replace("infer", "versions/1/infer"), {"json": {"inputs": inputs, "id": "p"}}, json_),
+    ]
+
+
+def test_requests_of_all_protocols_are_joined_and_answered_as_alone(
+    make_client, make_served, record
+):
+    slow = replace(make_served(), row_seconds=1.0, joined=True)
+    asked = _asked(record)
+    off = make_client(slow, batch="off")
+    alone = [off.post(path, headers=headers, **body) for path, body, headers in asked]
+    runner = Noting(slow)
+    app = make_client(replace(slow, runner=runner)).app
+    together = _while_busy(app, asked, len(asked) - 1)
+    assert [answer.status_code for answer in together] == [200, 200, 422, 200, 200, 200]
+    for one, other in zip(together, alone, strict=True):
+        assert one.content == other.content
+        assert dict(one.headers) == dict(other.headers)
+    assert runner.sizes == [1 + 5 + 1 + 1 + 1]
+
+
+@pytest.mark.parametrize(
+    ("how", "settings"),
+    [
+        ({"row_seconds": 1.0}, {}),
+        ({"row_seconds": 1.0, "joined": True}, {"batch": "off"}),
+        ({}, {}),
+    ],
+)
+def test_quick_versions_and_those_that_gain_nothing_are_run_one_by_one(
+    make_client, make_served, record, how, settings
+):
+    served = replace(make_served(), **{"joined": False, "row_seconds": 0.0} | how)
+    runner = Noting(served)
+    app = make_client(replace(served, runner=runner), **settings).app
+    assert [answer.status_code for answer in _while_busy(app, _asked(record), 0)].count(200) == 5
+    assert sorted(runner.sizes) == [1, 1, 1, 1, 5]
+
+
+def test_a_client_that_leaves_takes_its_rows_along(make_client, make_served, record):
+    slow = replace(make_served(), row_seconds=1.0, joined=True)
+    runner = Noting(slow)
+    app = make_client(replace(slow, runner=runner), max_queued=6).app
+    asked = _asked(record)
+    answers = _while_busy(app, asked, len(asked) - 1, leave=(1,))
+    assert [answer.status_code for answer in answers] == [200, 422, 200, 200, 200]
+    assert runner.sizes == [4]
+    assert app.state.service._room.held == 0
+
+
+def test_what_is_late_is_told_so_and_what_has_begun_keeps_its_place(
+    make_client, make_served, record
+):
+    slow, going = replace(make_served(), row_seconds=1.0, joined=True), threading.Event()
+
+    class Hanging(Noting):
+        def predict(self, tensors):
+            going.wait(20)
+            return super().predict(tensors)
+
+    runner = Hanging(slow)
+    app = make_client(replace(slow, runner=runner), answer_time=0.2).app
+    body = {"json": {"records": [record]}}, {"content-type": "application/json"}
+
+    async def main():
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            asked = [
+                client.post("/v1/models/churn/predict", headers=body[1], **body[0])
+                for _ in range(5)
+            ]
+            answers = await asyncio.gather(*asked)
+            held = app.state.service._room.held
+            going.set()
+            async with asyncio.timeout(20):
+                while app.state.service._room.held:
+                    await asyncio.sleep(0.001)
+        return answers, held
+
+    answers, held = asyncio.run(main())
+    assert [answer.status_code for answer in answers] == [503] * 5
+    assert {answer.headers["retry-after"] for answer in answers} == {"1"}
+    assert held == sum(runner.sizes) < 5  # the others were given up before they had begun
+    assert app.state.models.get("churn").tally.errors == 0
