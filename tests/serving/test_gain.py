@@ -36,12 +36,12 @@ def runner(make_bundle):
 class Clock:
     """Seconds that pass only while rows are predicted."""
 
-    def __init__(self, runner, taken):
+    def __init__(self, runner, taken, alone):
         self.schema, self._runner, self._taken, self.now = runner.schema, runner, iter(taken), 0.0
+        self._alone = alone
 
     def predict(self, tensors):
-        if len(tensors["age"]) == ROWS:
-            self.now += next(self._taken)
+        self.now += next(self._taken) if len(tensors["age"]) == ROWS else self._alone
         return self._runner.predict(tensors)
 
 
@@ -59,10 +59,18 @@ def test_together_rows_take_half_of_the_time_at_most(
     runner, monkeypatch, first, tries, expected, alone
 ):
     half = SHARE * ROWS * alone
-    clock = Clock(runner, [half * one for one in tries] + [half * 1.1] * (4 if alone < 0.1 else 0))
+    slower = [half * 1.1] * (4 if alone < 0.1 else 0)
+    clock = Clock(runner, [half * one for one in tries] + slower, alone)
     monkeypatch.setattr(gain.time, "perf_counter", lambda: clock.now)
     assert pays(clock, None, alone=alone, together=first * half) is expected
     assert list(clock._taken) == []  # what is slow is tried once, and what is quick five times
+
+
+def test_varied_rows_are_compared_with_themselves_alone(runner, monkeypatch):
+    """Where the example takes ten times as long as other rows, these say nothing of it."""
+    clock = Clock(runner, [ROWS * 0.1], 0.1)
+    monkeypatch.setattr(gain.time, "perf_counter", lambda: clock.now)
+    assert not pays(clock, None, alone=1.0, together=ROWS * 1.0)
 
 
 def test_rows_that_gain_nothing_are_not_tried_again(runner):
