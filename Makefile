@@ -105,7 +105,7 @@ chaos-search: setup
 	RAYMM_CHAOS=$${RAYMM_CHAOS:-200} $(BIN)/python -m pytest -q -m chaos tests/search/test_tune.py
 
 bench-serve: .venv/peers
-	@status=0; for name in serve bulk malformed monitor loop; do file=tests/benchmarks/bench_$$name.py; \
+	@status=0; for name in serve batch bulk malformed monitor loop; do file=tests/benchmarks/bench_$$name.py; \
 	  echo "== $$file"; $(BIN)/python "$$file" || [ $$? = 3 ] || status=1; done; exit $$status
 
 # Promotions, bad versions, killed replicas and ten times the load, on a real Ray Serve.
