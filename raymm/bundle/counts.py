@@ -47,7 +47,7 @@ class Counts:
 
 
 class Steps(NamedTuple):
-    """What `raymm.bundle.entropy_kernels` is told of symbols, of shape (n,); see its `write`."""
+    """What `raymm.bundle.entropy_kernels` is told of symbols, of shape (n,); see its `code`."""
 
     first: Ints
     second: Ints
@@ -69,7 +69,7 @@ class Steps(NamedTuple):
         Raises
         ------
         IndexError
-            When a context is none of its counts'.
+            When a context is none of its counts', or counts or bounds do not fit each other.
         """
         length, symbols = len(seen[0][1]), seen[0][0].symbols
         contexts = np.zeros((FEW, length), np.int64)
@@ -83,6 +83,10 @@ class Steps(NamedTuple):
         first, second, third, fourth = tables
         added = np.zeros((2, FEW), np.int64)
         added[:, : len(seen)] = np.array([(one.weight, one.spread) for one, _ in seen]).T
+        if {counts.symbols for counts, _ in seen} != {symbols}:
+            raise IndexError("all counts must be of as many symbols")
         low, high = within or (np.zeros(length, np.int64), np.full(length, symbols))
         low, high = (np.ascontiguousarray(one, np.int64) for one in (low, high))
+        if not len(low) == len(high) == length:
+            raise IndexError("bounds must be of as many symbols as there are")
         return cls(first, second, third, fourth, contexts, added[0], added[1], base, low, high)

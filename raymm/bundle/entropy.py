@@ -37,7 +37,7 @@ class Coder(Protocol):
     lanes: int
     kernels: Any
 
-    def run(self, kernels: Any, given: Sequence[Any], symbols: Ints | int) -> Ints:
+    def run(self, kernels: Any, given: Sequence[Any], symbols: Ints | int, count: int) -> Ints:
         """Code steps in machine code; see `Writer.run`."""
 
     def code(self, weights: Ints, symbols: Ints | None) -> Ints:
@@ -86,9 +86,17 @@ class Writer:
         self.kernels: Any = loaded(_KERNELS) if fast else None
         self._steps: list[tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]] = []
 
-    def run(self, kernels: Any, given: Sequence[Any], symbols: Ints | int) -> Ints:
-        """Write what the ``code`` of some kernels writes of what they are given."""
+    def run(self, kernels: Any, given: Sequence[Any], symbols: Ints | int, count: int) -> Ints:
+        """Write what the ``code`` of some kernels writes of what they are given.
+
+        Raises
+        ------
+        IndexError
+            When a symbol is not below their ``count``.
+        """
         told = np.ascontiguousarray(symbols, np.int64)
+        if len(told) and not (told.min() >= 0 and told.max() < count):
+            raise IndexError(f"a symbol must be from 0 to {count - 1}")
         low, size = (np.empty(len(told), np.uint64) for _ in range(2))
         none = np.empty(0, np.int64)
         kernels.code(*given, self.lanes, False, none, none, 0, told, low, size)
@@ -194,7 +202,7 @@ class Reader:
         if (self._states < TOTAL).any():
             raise self._damaged("begin with states that no writer leaves")
 
-    def run(self, kernels: Any, given: Sequence[Any], symbols: Ints | int) -> Ints:
+    def run(self, kernels: Any, given: Sequence[Any], symbols: Ints | int, count: int) -> Ints:
         """Read what the ``code`` of some kernels reads; a reader is told how many symbols."""
         found, none = np.empty(int(symbols), np.int64), np.empty(0, np.uint64)
         stands = (self._states, self._words, self._next)
@@ -275,7 +283,8 @@ def adaptive(
         return found
     if coder.kernels is not None and len(seen) <= FEW:
         steps = Steps.of(seen, base, within)
-        return coder.run(coder.kernels, steps, length if symbols is None else symbols)
+        told = length if symbols is None else symbols
+        return coder.run(coder.kernels, steps, told, seen[0][0].symbols)
     numbers = np.arange(seen[0][0].symbols)
     for start in range(0, length, coder.lanes):
         part = slice(start, min(length, start + coder.lanes))

@@ -13,8 +13,6 @@ import numpy as np
 
 from raymm.bundle.jit import Arrays, compiled, inlined
 
-TABLES = 4
-"""What counts at most; tables that are not needed have one row of zeros and a weight of 0."""
 TOTAL = 1 << 16
 """What the frequencies of a step add up to."""
 NEVER = 1 << 62
@@ -192,7 +190,7 @@ def finish(bounds: Arrays, sizes: Arrays, starts: Arrays, states: Arrays, words:
     Parameters
     ----------
     bounds, sizes : uint64, shape (n,)
-        See `write`.
+        See `code`.
     starts : int64, shape (steps + 1,)
         Where steps begin, and the last one ends.
     states, words : uint64, shapes (lanes,), (n,)

@@ -6,7 +6,10 @@ put in another order, and products are rounded before they are added, as IEEE 75
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -14,16 +17,21 @@ import numba
 Arrays = Any
 """An array in a kernel: what is known of its kind and shape stands in the kernel's signature."""
 _Kernel = Callable[..., Any]
+_parts: set[str] = set()
+"""Files of what is compiled into kernels."""
 
 
 def compiled(signature: str) -> Callable[[_Kernel], _Kernel]:
     """Compile for this processor; the result is kept beside the byte code of the kernel's module.
 
-    Where it cannot be kept, or what was kept is damaged, it is compiled for this process alone.
+    Where it cannot be kept, or what was kept is damaged, it is compiled for this process alone. It
+    is compiled anew where its file has changed, or that of a part that may be in it (`inlined`).
     """
     how: Any = {"nogil": True, "error_model": "numpy"}
 
     def compile_(kernel: _Kernel) -> _Kernel:
+        # numba itself looks at the kernel's file alone; what is kept is found by this name.
+        kernel.__qualname__ = f"{kernel.__qualname__}_{_stamp()}"
         try:
             made: _Kernel = numba.njit(signature, cache=True, **how)(kernel)
         except Exception:  # no folder to write to (RuntimeError), or anything that a pickle raises
@@ -33,7 +41,17 @@ def compiled(signature: str) -> Callable[[_Kernel], _Kernel]:
     return compile_
 
 
+def _stamp() -> str:
+    """Return a name for what the files of all parts hold now."""
+    found = hashlib.sha256()
+    for file in sorted(_parts):
+        with suppress(OSError):  # of what comes in an archive
+            found.update(Path(file).read_bytes())
+    return found.hexdigest()[:12]
+
+
 def inlined(function: _Kernel) -> _Kernel:
     """Compile a part of kernels into each of them."""
+    _parts.add(function.__code__.co_filename)
     made: _Kernel = numba.njit(function, inline="always")
     return made

@@ -152,7 +152,8 @@ class Mixture:
         places = np.stack([*contexts], axis=1) % self.rows + self.first
         if self.kernels is not None:
             given = self._given(base, places, within)
-            return self.coder.run(self.kernels, given, len(base) if told is None else told)
+            known = len(base) if told is None else told
+            return self.coder.run(self.kernels, given, known, self.symbols)
         for start in range(0, len(base), self.coder.lanes):
             part = slice(start, min(len(base), start + self.coder.lanes))
             outside: npt.NDArray[np.bool_] | None = None

@@ -61,7 +61,10 @@ class MonitorActor:
             self._copied.fetch()
         self._observer = Observer(name, config=settings, path=path, clock=time.time)
         self._shown = _Shown(name)
-        self._shown.start_from(self._observer.report())
+        try:
+            self._shown.start_from(self._observer.report())
+        except Exception:  # rows are watched all the same, and the next round shows what it can
+            _log.exception("The monitor's first report failed.")
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:

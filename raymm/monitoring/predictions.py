@@ -110,15 +110,19 @@ def predictions_of(
 
 
 def errors_of(errors: npt.NDArray[np.float64]) -> Errors | None:
-    """Return what is known of errors, shape (n,); None of fewer than two, and of what is no number.
+    """Return what is known of errors, shape (n,); None of fewer than two, or where it is no number.
 
     The deviation is the sample's (n - 1), the skewness the mean of cubes over that to the third.
     """
     if len(errors) < 2 or not np.isfinite(errors).all():
         return None
-    mean, deviation = float(errors.mean()), float(errors.std(ddof=1))
-    cubes = ((errors - mean) / deviation) ** 3 if deviation > 0 else np.zeros(1)
-    return Errors(rows=len(errors), mean=mean, deviation=deviation, skewness=float(cubes.mean()))
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = float(errors.mean()), float(errors.std(ddof=1))
+        cubes = ((errors - mean) / deviation) ** 3 if deviation > 0 else np.zeros(1)
+        skewness = float(cubes.mean())
+    if not np.isfinite([mean, deviation, skewness]).all():
+        return None
+    return Errors(rows=len(errors), mean=mean, deviation=deviation, skewness=skewness)
 
 
 def described(statistics: Statistics, known: Predictions | None) -> Statistics:

@@ -25,9 +25,9 @@ from raymm.serving.raw_tensors import document_of
 from raymm.serving.shadow import Read
 from raymm.serving.sources import Served
 
-Predictions = npt.NDArray[Any]
+Predicted = npt.NDArray[Any]
 """float32 probabilities of shape (n, classes), or values of shape (n,)."""
-Answer = tuple[Served, bytes, bytes, Tensors, Predictions, str, Read]
+Answer = tuple[Served, bytes, bytes, Tensors, Predicted, str, Read]
 """Who answered, the response's body and its media type, the tensors of shape (n,), the predictions,
 their name, and how another version reads the request."""
 
@@ -48,14 +48,14 @@ class Asked:
 
     identity: str
     read: Read
-    write: Callable[[Served, Predictions], tuple[bytes, bytes]]
+    write: Callable[[Served, Predicted], tuple[bytes, bytes]]
 
     def answer(self, served: Served) -> Answer:
         """Let a version answer by a call of its own."""
         tensors = self.read(served)
         return self.answered(served, tensors, served.runner.predict(tensors))
 
-    def answered(self, served: Served, tensors: Tensors, predictions: Predictions) -> Answer:
+    def answered(self, served: Served, tensors: Tensors, predictions: Predicted) -> Answer:
         """Return the answer that a version's predictions of its tensors make."""
         content, media = self.write(served, predictions)
         return served, content, media, tensors, predictions, self.identity, self.read
@@ -95,7 +95,7 @@ def records(
     def read(served: Served) -> Tensors:
         return served.reader.tensors(rows) if media == JSON else served.sheets.tensors(sheet)
 
-    def write(served: Served, predictions: Predictions) -> tuple[bytes, bytes]:
+    def write(served: Served, predictions: Predicted) -> tuple[bytes, bytes]:
         if asked == JSON:
             labels = served.runner.labels(predictions)
             return served.writer.write(labels, predictions, identity), JSON
@@ -122,7 +122,7 @@ def tensors(
     def read(served: Served) -> Tensors:
         return inference_protocol.tensors(served.schema, document, config.max_rows)
 
-    def write(served: Served, predictions: Predictions) -> tuple[bytes, bytes]:
+    def write(served: Served, predictions: Predicted) -> tuple[bytes, bytes]:
         about = {"model_name": served.name, "model_version": str(served.number), "id": identity}
         labels = served.runner.labels(predictions)
         made = inference_protocol.answer(served.schema, labels, predictions, about)

@@ -24,13 +24,13 @@ import numpy as np
 
 from raymm.artifacts import Tensors
 from raymm.errors import ServingError
-from raymm.serving.asking import Predictions
+from raymm.serving.asking import Predicted
 from raymm.serving.sources import Served
 
 ROWS = 64
 """Rows of a joint call at most. A request of more has a call of its own."""
 
-Predict = Callable[[Tensors], Predictions]
+Predict = Callable[[Tensors], Predicted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class _Waiting:
 
     tensors: Tensors
     rows: int
-    answer: Future[Predictions] = field(default_factory=Future)
+    answer: Future[Predicted] = field(default_factory=Future)
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class Batches:
         self._lines: dict[int, _Line] = {}
         """Of versions that have something to do, so that none is kept that is served no more."""
 
-    def submit(self, served: Served, tensors: Tensors) -> Future[Predictions]:
+    def submit(self, served: Served, tensors: Tensors) -> Future[Predicted]:
         """Let a version predict n rows.
 
         Parameters
@@ -172,8 +172,10 @@ def _together(predict: Predict, taken: Sequence[_Waiting]) -> None:
     rows = sum(one.rows for one in taken)
     if len(predictions) != rows:
         raise ServingError(f"{rows} rows must have as many predictions, not {len(predictions)}.")
-    start = 0
+    start, parts = 0, []
     for one in taken:
         # A copy, since the monitor may keep it for long and would keep those of all.
-        one.answer.set_result(predictions[start : start + one.rows].copy())
+        parts.append(predictions[start : start + one.rows].copy())
         start += one.rows
+    for one, part in zip(taken, parts, strict=True):
+        one.answer.set_result(part)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from raymm.artifacts import Tensors
 from raymm.errors import Overloaded
-from raymm.serving.asking import Predictions
+from raymm.serving.asking import Predicted
 from raymm.serving.batching import Batches
 from raymm.serving.sources import Served
 
@@ -45,7 +45,7 @@ class Trials:
         trial = self._of(canary)
         return await trial.run(partial(trial.thread.submit, work, canary), self._seconds)
 
-    async def predict(self, canary: Served, tensors: Tensors) -> Predictions:
+    async def predict(self, canary: Served, tensors: Tensors) -> Predicted:
         """Return what the canary predicts, by a call that others may share; raises as `run`."""
         trial = self._of(canary)
         return await trial.run(partial(trial.batches.submit, canary, tensors), self._seconds)
@@ -71,7 +71,11 @@ class _Trial:
         stuck = self._late is not None and not self._late.done()
         if stuck or not self._places.acquire(blocking=False):
             raise Overloaded("the canary is busy.")
-        job = begin()
+        try:
+            job = begin()
+        except RuntimeError:  # the thread has been told to end
+            self._places.release()
+            raise
         job.add_done_callback(lambda _: self._places.release())
         try:
             done = await finished(job, seconds)

@@ -27,3 +27,11 @@ def test_steps_hold_the_tables_themselves_and_zeros_where_there_are_no_more():
 def test_a_context_that_there_is_not_is_refused(context):
     with pytest.raises(IndexError, match="below 3"):
         Steps.of([(Counts(3, 4), np.array([0, context]))], 1, None)
+
+
+def test_counts_and_bounds_that_do_not_fit_are_refused():
+    zeros = np.zeros(3, np.int64)
+    with pytest.raises(IndexError, match="as many symbols"):
+        Steps.of([(Counts(1, 4), zeros), (Counts(1, 5), zeros)], 1, None)
+    with pytest.raises(IndexError, match="bounds"):
+        Steps.of([(Counts(1, 4), zeros)], 1, (zeros[:2], zeros))

@@ -64,3 +64,9 @@ def test_bytes_that_end_too_early_are_refused(fast):
     reader = Reader(writer.finish()[:-40], 4, fast=fast)
     with pytest.raises(BundleError, match="end too early"):
         adaptive(reader, [(Counts(1, 200), told * 0)], None)
+
+
+@pytest.mark.parametrize("symbol", [5, 300, -1])
+def test_a_symbol_that_there_is_not_is_refused(symbol):
+    with pytest.raises(IndexError, match="from 0 to 4"):
+        adaptive(Writer(4, fast=True), [(Counts(1, 5), np.array([0]))], np.array([symbol]))

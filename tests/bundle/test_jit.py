@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -24,3 +28,28 @@ def test_what_cannot_be_kept_is_compiled_all_the_same(monkeypatch):
     values = np.array([3.0], np.float32)
     jit.compiled("void(f4[::1])")(double)(values)
     assert values.tolist() == [6.0]
+
+
+def test_a_kernel_is_compiled_anew_where_a_part_of_it_has_changed(tmp_path):
+    """In a process for each, as what is kept is looked for as a module is read."""
+    kernel = (
+        "import numpy as np\nfrom part import part\nfrom raymm.bundle.jit import compiled\n\n"
+        "@compiled('void(f4[::1])')\ndef kernel(x):\n    x[0] = part(x[0])\n\n"
+        "x = np.array([3], np.float32)\nkernel(x)\nprint(x[0], len(kernel.stats.cache_hits))\n"
+    )
+    (tmp_path / "kernel.py").write_text(kernel)
+    told = []
+    for factor in (2, 2, 5):
+        part = f"    return np.float32({factor}) * value\n"
+        head = "import numpy as np\nfrom raymm.bundle.jit import inlined\n\n@inlined\n"
+        (tmp_path / "part.py").write_text(f"{head}def part(value):\n{part}")
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", "import kernel"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        told.append(done.stdout.split())
+    assert told == [["6.0", "0"], ["6.0", "1"], ["15.0", "0"]]

@@ -185,3 +185,40 @@ def test_errors_that_never_vary_are_compared_as_they_are() -> None:
     assert moved(same, same) == (1.0, False)
     assert moved(same, other) == (0.0, True)
     assert moved(other, same) == (0.0, False)
+
+
+@given(
+    there=st.lists(st.floats(-1e300, 1e300), min_size=2, max_size=5),
+    labels=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5),
+)
+def test_whatever_finite_labels_come_there_is_a_report(
+    there: list[float], labels: list[float]
+) -> None:
+    """A monitor's report must never fail by what a client sends."""
+    known = Predictions(column=bins_of(np.zeros(1)), errors=errors_of(np.array(there * 50)))
+    target = Target(task="regression", predictions=known)
+    truth = np.array(labels * 250)
+    told = calibration(target, truth, np.zeros(len(truth), np.float32), recent=200, level=0.95)
+    for one in (told, told["recent"]):
+        numbers = [one[key] for key in ("value", "low", "high", "chance")]
+        assert all(number is None or np.isfinite(number) for number in numbers)
+
+
+def test_biases_are_told_apart_in_any_unit() -> None:
+    before = Errors(rows=400, mean=0.0, deviation=1.0, skewness=0.3)
+    now = Errors(rows=400, mean=0.2, deviation=1.2, skewness=0.1)
+    expected = moved(before, now)
+    assert expected[0] is not None
+    for unit in (1e-150, 1e-9, 1e150):
+        chance, further = moved(*(_times(one, unit) for one in (before, now)))
+        assert chance == pytest.approx(expected[0], rel=1e-9)
+        assert further == expected[1]
+
+
+def _times(errors: Errors, unit: float) -> Errors:
+    return Errors(
+        rows=errors.rows,
+        mean=errors.mean * unit,
+        deviation=errors.deviation * unit,
+        skewness=errors.skewness,
+    )

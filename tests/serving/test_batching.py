@@ -141,6 +141,23 @@ def test_too_few_or_too_many_predictions_are_nobodys(cut):
         assert [answer.result(20).tolist() for answer in answers] == [[2], [4]]
 
 
+def test_where_a_part_of_a_joint_answer_cannot_be_made_all_are_answered_alone():
+    class Full(np.ndarray):
+        def copy(self, *_):
+            raise MemoryError("no room")
+
+    class Cramped(Counting):
+        def predict(self, tensors):
+            made = super().predict(tensors)
+            return made.view(Full) if len(made) > 1 else made
+
+    with _batches() as batches:
+        with _busy(batches, runner=Cramped(wait=True)) as version:
+            waiting = [batches.submit(version, _rows(age)) for age in (1, 2, 3)]
+        assert [one.result(20).tolist() for one in waiting] == [[2], [4], [6]]
+    assert [len(call) for call in version.runner.calls] == [1, 3, 1, 1, 1]
+
+
 def test_columns_of_different_types_are_not_joined():
     wide = 2**24 + 1  # which float32 does not hold
     with _batches() as batches:
