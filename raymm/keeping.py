@@ -15,7 +15,6 @@ from typing import Any
 
 from raymm import endpoint, lifecycle
 from raymm.artifacts import Notify, Wish
-from raymm.asking import lock_of
 from raymm.errors import ConfigError, NotBlessed, NotFound, RaymmError
 from raymm.hands import Hands, RegistryHands
 from raymm.monitoring.events import Event, news, tell
@@ -25,6 +24,7 @@ from raymm.monitoring.verdict import Trial
 from raymm.sections import MonitoringConfig
 from raymm.sole import sole
 from raymm.standing import recall, remember
+from raymm.wishing import lock_of
 
 OLDEST = 30.0
 """Seconds: what an older report says is not acted on, as its monitor is away."""

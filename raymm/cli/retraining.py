@@ -48,7 +48,7 @@ def retrain(
                 "--trial leaves the training to raymm keep and its options, so it goes with DATA, "
                 "--reason, --storage and --json alone. Leave out the others."
             )
-        _ask(model, source, reason, given["storage"], as_json)
+        _wish(model, source, reason, given["storage"], as_json)
         return
     if source is None or reason:
         raise click.UsageError(
@@ -62,10 +62,10 @@ def retrain(
 
 
 def _train(model: str, config: RunConfig, promote: bool, as_json: bool) -> None:
-    from raymm import asking
+    from raymm import wishing
     from raymm.cli.run import lived
 
-    why = "" if promote else asking.served(model, config.storage)
+    why = "" if promote else wishing.served(model, config.storage)
     done = lived(config, as_json=as_json, promote=not why)
     untried = bool(why) and not done.promoted
     if as_json:
@@ -80,12 +80,12 @@ def _train(model: str, config: RunConfig, promote: bool, as_json: bool) -> None:
         )
 
 
-def _ask(model: str, source: str | None, reason: str, storage: str | None, as_json: bool) -> None:
-    from raymm import asking
+def _wish(model: str, source: str | None, reason: str, storage: str | None, as_json: bool) -> None:
+    from raymm import wishing
 
     place = options.storage_of(storage)
     data = abspath(expanduser(source)) if source and "://" not in source else source or ""
-    answer = asking.ask(model, place, reason=reason, source=data)
+    answer = wishing.ask(model, place, reason=reason, source=data)
     request = answer.request
     if as_json:
         printing.as_json({"name": model, "request": request, **_state(answer)})

@@ -37,12 +37,12 @@ def keep(
     is tried in shadow, then as a canary, then promoted or taken out; raymm release NAME shows each
     step and its reason. It goes on until Ctrl-C, and from where it was when called again.
     """
-    from raymm import asking, endpoint, keeping
+    from raymm import endpoint, keeping, wishing
 
     there = endpoint.elsewhere(name, url, token) if url else keeping.here(name)
     place = options.storage_of(storage)
     if now:
-        asking.ask(name, place, reason="raymm keep --now")
+        wishing.ask(name, place, reason="raymm keep --now")
     with printing.progress(quiet=True) as notify:
         keeping.beside(
             name,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from raymm import asking, endpoint
+from raymm import endpoint, wishing
 from raymm.registry.versions import Registry
 
 
@@ -51,7 +51,7 @@ def reigns(registry):
 
 
 def test_a_loop_that_runs_here_is_named_and_what_it_is_busy_with(raymm, own, monkeypatch):
-    monkeypatch.setattr(asking, "held", lambda _: True)
+    monkeypatch.setattr(wishing, "held", lambda _: True)
     number = next(one.number for one in own.versions("loans") if one.number != reigns(own))
     own.releases("loans").canary(number, 0.1, force=True, reason="as good")
     own.decisions("loans").add("canary", reason="as good", number=number)

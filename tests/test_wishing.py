@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from raymm import asking, endpoint
+from raymm import endpoint, wishing
 from raymm.errors import NotFound
 from raymm.registry.versions import Registry
 
@@ -24,14 +24,14 @@ def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_request_lies_in_the_storage_and_says_whether_a_loop_of_this_home_runs(
     storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = asking.ask("m", storage, reason="new prices", source="new.csv")
+    answer = wishing.ask("m", storage, reason="new prices", source="new.csv")
     assert (answer.kept, answer.busy) == (False, "")
     assert Registry(storage).wishes("m").all() == (answer.request,)
     assert (answer.request.reason, answer.request.source) == ("new prices", "new.csv")
     seen: list[Path] = []
-    monkeypatch.setattr(asking, "held", lambda path: not seen.append(path))
-    assert asking.ask("m", storage).kept
-    assert seen == [asking.lock_of("m")]
+    monkeypatch.setattr(wishing, "held", lambda path: not seen.append(path))
+    assert wishing.ask("m", storage).kept
+    assert seen == [wishing.lock_of("m")]
 
 
 @pytest.mark.parametrize(("step", "busy"), [
@@ -46,8 +46,8 @@ def test_what_a_request_waits_for_is_told(storage: str, step: str, busy: str) ->
         registry.promote("m", 2)
     number = None if step == "train" else 2
     registry.decisions("m").add(step, reason="why", number=number)
-    assert asking.ask("m", storage).busy.startswith(busy)
-    assert bool(asking.ask("m", storage).busy) is bool(busy)
+    assert wishing.ask("m", storage).busy.startswith(busy)
+    assert bool(wishing.ask("m", storage).busy) is bool(busy)
 
 
 def test_a_trial_that_a_person_ended_is_waited_for_no_more(storage: str) -> None:
@@ -55,7 +55,7 @@ def test_a_trial_that_a_person_ended_is_waited_for_no_more(storage: str) -> None
     registry.releases("m").canary(2, 0.1)
     registry.decisions("m").add("canary", reason="why", number=2)
     registry.promote("m", 2)
-    assert asking.ask("m", storage).busy == ""
+    assert wishing.ask("m", storage).busy == ""
 
 
 def test_nothing_is_asked_about_a_model_without_a_champion(storage: str) -> None:
@@ -63,7 +63,7 @@ def test_nothing_is_asked_about_a_model_without_a_champion(storage: str) -> None
     registry.register("new", b"b", run="r", blessed=False, summary={}, parts={})
     for name, told in (("nobody", "nobody"), ("new", "no champion")):
         with pytest.raises(NotFound, match=told):
-            asking.ask(name, storage)
+            wishing.ask(name, storage)
         assert registry.wishes(name).all() == ()
 
 
@@ -84,19 +84,19 @@ def tried(registry: Registry) -> None:
 ])  # fmt: skip
 def test_how_a_model_is_known_to_be_served(storage: str, how: Any, told: str) -> None:
     recorded(Registry(f"{storage}-other"))  # another model of the same name
-    assert asking.served("m", storage) == ""
+    assert wishing.served("m", storage) == ""
     how(Registry(storage))
-    assert told in asking.served("m", storage)
+    assert told in wishing.served("m", storage)
 
 
 def test_a_service_elsewhere_is_known_by_its_monitors_copy_in_shared_storage(
     storage: str,
 ) -> None:
-    shared = Registry("memory://asking-served")
+    shared = Registry("memory://wishing-served")
     shared.register("m", b"b", run="r", blessed=True, summary={}, parts={})
     for registry in (shared, Registry(storage)):
-        assert asking.served("m", registry.uri) == ""
+        assert wishing.served("m", registry.uri) == ""
         registry.store.replace("monitors/m/state.json", b"{}")
-    assert "uses this storage" in asking.served("m", shared.uri)
+    assert "uses this storage" in wishing.served("m", shared.uri)
     # A folder of this machine holds what a service that ended here left, too.
-    assert asking.served("m", storage) == ""
+    assert wishing.served("m", storage) == ""
