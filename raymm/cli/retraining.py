@@ -42,7 +42,7 @@ def retrain(
     promotes or removes it. The request is taken up once, when no trial runs.
     """
     if trial:
-        others = {key: value for key, value in given.items() if key != "storage" and value}
+        others = [key for key, one in given.items() if key != "storage" and one is not None]
         if others or settings or promote:
             raise click.UsageError(
                 "--trial leaves the training to raymm keep and its options, so it goes with DATA, "

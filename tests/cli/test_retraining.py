@@ -72,6 +72,7 @@ def test_data_of_a_request_is_named_so_that_it_is_found_from_elsewhere(raymm, ow
 @pytest.mark.parametrize("words", [
     ["loans"], ["loans", "x.csv", "--reason", "why"], ["loans", "--trial", "--trials", "3"],
     ["loans", "--trial", "--promote"], ["loans", "--trial", "--set", "seed=1"],
+    ["loans", "--trial", "--seed", "0"],
 ])  # fmt: skip
 def test_what_does_not_go_together_is_refused_and_nothing_recorded(raymm, own, words):
     done = raymm("retrain", *words)
