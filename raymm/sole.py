@@ -12,6 +12,12 @@ from pathlib import Path
 from raymm.errors import ServingError
 
 _TRIES = 3
+_OWN: set[tuple[int, Path]] = set()
+"""What this process holds, with its id, as a fork inherits the set but no lock.
+
+The system keeps such a lock by process and file, not by descriptor: to this process its own lock
+looks free, and closing any descriptor of the file lets it go.
+"""
 
 
 @contextmanager
@@ -24,10 +30,13 @@ def sole(path: Path, what: str) -> Iterator[None]:
     Raises
     ------
     ServingError
-        When another process on this machine holds it.
+        When this or another process on this machine holds it.
     """
     import fcntl
 
+    own = _own(path)
+    if own in _OWN:
+        raise ServingError(f"{what} runs already in this process. End it there, then call again.")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
         for left in reversed(range(_TRIES)):
@@ -41,16 +50,20 @@ def sole(path: Path, what: str) -> Iterator[None]:
         file.truncate(0)
         json.dump({"pid": os.getpid(), "since": time.time()}, file)
         file.flush()
+        _OWN.add(own)
         try:
             yield
         finally:
+            _OWN.discard(own)
             file.truncate(0)  # while the lock is held: later it may be another's
 
 
 def held(path: Path) -> bool:
-    """Return whether a process on this machine, other than this one, holds a lock file."""
+    """Return whether a process on this machine holds a lock file; this one may be it."""
     import fcntl
 
+    if _own(path) in _OWN:
+        return True  # told without a look into the file, which would let it go
     try:
         with path.open("r") as file:
             fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back as the file is closed
@@ -59,6 +72,10 @@ def held(path: Path) -> bool:
     except OSError:
         return False  # nobody has held it yet
     return False
+
+
+def _own(path: Path) -> tuple[int, Path]:
+    return os.getpid(), path.resolve()
 
 
 def _taken(text: str, what: str) -> str:

@@ -82,3 +82,25 @@ def test_who_looks_sees_a_holder_and_disturbs_nobody(tmp_path: Path) -> None:
     assert not held(path)
     with sole(path, "it"):
         assert path.stat().st_size
+
+
+def test_to_look_at_an_own_lock_or_to_take_it_again_does_not_let_it_go(tmp_path: Path) -> None:
+    path = tmp_path / "m.lock"
+    again = tmp_path / "link" / "m.lock"
+    again.parent.symlink_to(tmp_path)
+    with sole(path, "it"):
+        for mine in (path, again):
+            assert held(mine)
+            with pytest.raises(ServingError, match="in this process"), sole(mine, "it"):
+                raise AssertionError
+        tried = subprocess.run(
+            [sys.executable, "-c", HOLD, str(path)],
+            check=False,
+            input="",
+            capture_output=True,
+            text=True,
+        )
+        assert "it runs already (process" in tried.stderr
+    assert not held(path)
+    with sole(path, "it"):
+        pass
