@@ -18,7 +18,7 @@ from raymm.artifacts import Notify, Wish
 from raymm.errors import ConfigError, NotBlessed, NotFound, RaymmError
 from raymm.hands import Hands, RegistryHands
 from raymm.monitoring.events import Event, news, tell
-from raymm.monitoring.loop import Situation, Step, advance, marked, trained
+from raymm.monitoring.loop import Situation, Step, advance, asked_of, marked, trained, untrained
 from raymm.monitoring.triggers import Policy
 from raymm.monitoring.verdict import Trial
 from raymm.sections import MonitoringConfig
@@ -47,7 +47,8 @@ def tend(
     begins, to be remembered should the loop end in it. Each step is written down with its reason,
     a training's before it begins. One that may never be carried out is a rejection, with the error
     as its reason. One that fails in another way, say for storage that is away, is a "fail" and is
-    tried again in the next round. What persons ask for in a trial is told in a wait's detail.
+    tried again in the next round, a training that a person asked for later and not for ever.
+    What persons ask for in a trial is told in a wait's detail.
     """
     now = clock()
     try:
@@ -100,7 +101,13 @@ def _trained(
     if step.action == "wait":
         return (step,)
     step = _recorded(hands, step, None)
-    number, why, detail = _train(hands, step)
+    source = step.situation.wish.source if step.situation.wish else ""
+    try:
+        number, why = hands.train(step.reason, source)
+    except Exception as error:  # a training that fails, however it does, ends no loop
+        end = _untrained(step.situation, error, clock())
+        begun(end.situation)
+        return step, _recorded(hands, end, None)
     now = clock()
     situation = replace(step.situation, number=number, blessed=False, wish=None)
     if number:
@@ -113,7 +120,6 @@ def _trained(
     end = trained(
         situation, number=number, reason=why, now=now, report=report, champion=champion
     )  # fmt: skip
-    end = replace(end, detail=detail)
     if not number:
         begun(end.situation)
     after = Situation(since=now, trained_at=end.situation.trained_at, champion=champion)
@@ -129,8 +135,7 @@ def _taken(hands: Hands, step: Step, situation: Situation) -> Step:
     if own is None:
         told = f"another loop took up what was asked for by {wish.told}"
         return Step(action="wait", reason=told, situation=replace(situation, wish=None))
-    reason = step.reason.replace(wish.told.rstrip("."), own.told.rstrip("."))
-    return replace(step, reason=reason, situation=replace(step.situation, wish=own))
+    return replace(step, reason=asked_of(own), situation=replace(step.situation, wish=own))
 
 
 def _wished(hands: Hands) -> tuple[Wish | None, str]:
@@ -187,14 +192,10 @@ def _recorded(hands: Hands, step: Step, number: int | None) -> Step:
     return step
 
 
-def _train(hands: Hands, step: Step) -> tuple[int | None, str, str]:
-    """Return what `Hands.train` does, and what went wrong, which may hold values of rows."""
-    source = step.situation.wish.source if step.situation.wish else ""
-    try:
-        return *hands.train(step.reason, source), ""
-    except Exception as error:  # a training that fails, however it does, ends no loop
-        told = f"training failed with {type(error).__name__}; the output of raymm keep says why"
-        return None, told, str(error)
+def _untrained(situation: Situation, error: Exception, now: float) -> Step:
+    """Return what follows a training that failed; its detail may hold values of rows."""
+    told = f"training failed with {type(error).__name__}; the output of raymm keep says why"
+    return replace(untrained(situation, reason=told, now=now), detail=str(error))
 
 
 def keep(

@@ -14,9 +14,9 @@ import pytest
 from raymm import endpoint, keeping, lifecycle
 from raymm.artifacts import Release, Wish, as_record, from_record
 from raymm.config import parse
-from raymm.errors import DataError, NotBlessed, RegistryError, ServingError
+from raymm.errors import ClusterError, DataError, NotBlessed, RegistryError, ServingError
 from raymm.hands import RegistryHands
-from raymm.monitoring.loop import TRIES, Situation, Step
+from raymm.monitoring.loop import RETRY, TRIES, Situation, Step
 from raymm.monitoring.triggers import Policy
 from raymm.monitoring.verdict import Trial
 from raymm.registry.releases import Change
@@ -596,9 +596,12 @@ class Asked(RegistryHands):
 
     begun: ClassVar[list[str]] = []
     dies: ClassVar[list[bool]] = []
+    fails: ClassVar[list[Exception]] = []
 
     def train(self, reason: str, source: str = "") -> tuple[int | None, str]:
         self.begun.append(source or reason)
+        if self.fails:
+            raise self.fails.pop()
         if self.dies and self.dies.pop():
             raise Killed
         return 2, f"{reason} version 2 is blessed"
@@ -611,9 +614,12 @@ def asked(tmp_path: Path) -> Any:
     releases.promote(1)
     Asked.begun.clear()
     Asked.dies.clear()
+    Asked.fails.clear()
     said: list[str] = []
 
-    def rounds(count: int = 1, home: str = "a", *, new: float = 0.9, seen: Any = None) -> Any:
+    def rounds(
+        count: int = 1, home: str = "a", *, new: float = 0.9, seen: Any = None, now: float = 5.0
+    ) -> Any:
         hands = Asked(
             name="m", storage=str(tmp_path), source="", changes={}, share=0.1,
             notify=lambda _: None,
@@ -621,7 +627,7 @@ def asked(tmp_path: Path) -> Any:
         keeping.keep(
             "m", lambda: seen or {**report(new), "features": {}, "drifted": []}, hands,
             config=CALM, path=tmp_path / f"{home}.json", say=said.append, pauses=(0.0,) * count,
-            clock=at(5.0),
+            clock=at(now),
         )  # fmt: skip
         return keeping.recall(tmp_path / f"{home}.json")
 
@@ -702,7 +708,7 @@ def test_a_loop_killed_in_the_training_goes_on_with_it_and_takes_nothing_up_twic
     assert len(Asked.begun) == 1
     assert asked.rounds().stage == "shadow"
     assert [kind for kind, _ in asked.steps()] == ["train", "train", "shadow"]
-    assert asked.steps()[1][1].endswith("It was cut off, and goes on.")
+    assert asked.steps()[1][1].endswith("It did not end before, and goes on: try 2 of 3.")
     asked.rounds(3)
     assert len(Asked.begun) == 2
     assert [one.action for one in asked.wishes().all()] == ["ask", "take"]
@@ -718,6 +724,61 @@ def test_a_training_that_kills_its_loop_is_left_after_three_tries(asked: Any) ->
     assert len(Asked.begun) == TRIES
     assert asked.steps()[-1][0] == "reject"
     assert "cut off 3 times" in asked.steps()[-1][1]
+
+
+def test_a_training_that_fails_for_what_passes_is_begun_again_later(asked: Any) -> None:
+    asked.ask(who="ann@desk", source="new.csv")
+    Asked.fails.append(ClusterError("Ray cannot be started."))
+    assert asked.rounds(2).stage == "watching"
+    assert asked.rounds(now=4.0 + RETRY).stage == "watching"
+    assert Asked.begun == ["new.csv"]
+    assert asked.rounds(now=5.0 + RETRY).stage == "shadow"
+    assert Asked.begun == ["new.csv"] * 2
+    assert [kind for kind, _ in asked.steps()] == ["train", "fail", "train", "shadow"]
+    assert "ClusterError" in asked.steps()[1][1]
+    assert "in 10 minutes, try 1 of 3" in asked.steps()[1][1]
+    assert asked.steps()[2][1].endswith("goes on: try 2 of 3.")
+    assert any("Ray cannot be started" in line for line in asked.said)
+
+
+def test_a_training_that_fails_each_time_is_left_after_three_tries(asked: Any) -> None:
+    asked.ask(who="ann@desk")
+    Asked.fails.extend([DataError("no such file.") for _ in range(TRIES + 1)])
+    for n in range(TRIES + 2):
+        asked.rounds(now=5.0 + n * RETRY)
+    assert len(Asked.begun) == TRIES
+    kinds = [kind for kind, _ in asked.steps()]
+    assert kinds == [*["train", "fail"] * (TRIES - 1), "train", "reject"]
+    assert asked.steps()[-1][1].startswith("asked for by ann@desk: training failed with DataError")
+    assert [one.action for one in asked.wishes().all()] == ["ask", "take"]
+
+
+def test_a_training_that_nothing_came_of_is_not_begun_again(
+    asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked.ask()
+    monkeypatch.setattr(Asked, "train", lambda *_: Asked.begun.append("") or (None, "not blessed"))
+    for n in range(3):
+        asked.rounds(now=5.0 + n * RETRY)
+    assert (len(Asked.begun), asked.steps()[-1]) == (1, ("reject", "not blessed"))
+
+
+def test_the_reason_names_those_alone_whose_request_this_loop_takes_up(
+    asked: Any, tmp_path: Path
+) -> None:
+    asked.ask(who="ann@desk", reason="prices.")
+    wish = asked.wishes().next()
+    asked.ask(who="bob@desk")
+    both = replace(asked.wishes().next(), claim="ours", tries=1)
+    asked.wishes().take(replace(wish, claim="theirs"))
+    hands = Asked(
+        name="m", storage=str(tmp_path), source="", changes={}, share=0.1, notify=lambda _: None
+    )  # fmt: skip
+    step = Step(action="train", reason="", situation=Situation(wish=both))
+    step = keeping._taken(hands, step, Situation())
+    assert step.reason == "asked for by bob@desk."
+    assert step.situation.wish is not None
+    assert step.situation.wish.numbers == (2,)
 
 
 def test_a_loop_killed_before_it_has_taken_up_what_it_remembers_takes_it_up(

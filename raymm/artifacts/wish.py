@@ -20,7 +20,9 @@ class Wish:
     claim : str
         The loop's word for itself in that history: what was taken up with it is its own.
     tries : int
-        How often the training has begun, as it goes on where a loop was killed in it.
+        How often the training has begun, as it goes on where a loop was killed in it or it failed.
+    after : float
+        Not before, in seconds since 1970 UTC: where it failed, what made it fail may pass.
     """
 
     numbers: tuple[int, ...]
@@ -28,3 +30,4 @@ class Wish:
     source: str = ""
     claim: str = ""
     tries: int = 0
+    after: float = 0.0

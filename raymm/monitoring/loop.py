@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from raymm.artifacts import Release, Wish
 from raymm.monitoring.answered import NOTHING, Answered
-from raymm.monitoring.triggers import Policy, decide
+from raymm.monitoring.triggers import Policy, asked_for, decide
 from raymm.monitoring.verdict import Trial, heard, judge, judge_again
 
 Stage = Literal["watching", "training", "shadow", "canary", "probation"]
@@ -30,7 +30,9 @@ Action = Literal[
 
 
 TRIES = 3
-"""How often a training that a person asked for is begun, where the loop is killed in it."""
+"""How often a training that a person asked for is begun, where it fails or the loop is killed."""
+RETRY = 600.0
+"""Seconds after a training that failed until it is begun again."""
 MARK_EVERY = 43200.0
 """Seconds between marks of what a champion has answered: two of them are kept."""
 
@@ -112,7 +114,7 @@ def advance(
         Seconds since 1970 UTC.
     wish : Wish or None
         What persons ask for and no loop has taken up: it waits until the loop watches. One of the
-        situation comes first: its training was cut off, and goes on.
+        situation comes first: its training was cut off or failed, and goes on.
     release : Release or None
         What the registry says is served; a trial ends where that is not what it is a trial of.
     ours : str or None
@@ -152,15 +154,46 @@ def _watched(
     if cut is not None and cut.tries >= TRIES:
         told = f"asked for by {cut.told}: the training was cut off {cut.tries} times and is left"
         return Step(action="reject", reason=told, situation=replace(situation, wish=None))
+    if cut is not None and now < cut.after:
+        told = f"the training failed, and is begun again in {cut.after - now:.0f} s"
+        return Step(action="wait", reason=told, situation=situation)
     asked = "" if wish is None else wish.told
     decision = decide(report, policy, now=now, last=situation.trained_at, asked=asked)
     if decision.action == "none":
         return Step(action="wait", reason=decision.reason, situation=situation)
+    reason = decision.reason
     if wish is not None:
-        wish = replace(wish, tries=wish.tries + 1)
+        wish = replace(wish, tries=wish.tries + 1, after=0.0)
+        reason = asked_of(wish)
     begun = replace(situation, stage="training", since=now, trained_at=now, wish=wish)
-    reason = decision.reason if cut is None else f"{decision.reason} It was cut off, and goes on."
     return Step(action="train", reason=reason, situation=begun)
+
+
+def asked_of(wish: Wish) -> str:
+    """Return why there is a training of a wish, and which try of how many it is, but of the first.
+
+    >>> asked_of(Wish(numbers=(1,), told="ann@desk", tries=2))
+    'asked for by ann@desk. It did not end before, and goes on: try 2 of 3.'
+    """
+    again = f" It did not end before, and goes on: try {wish.tries} of {TRIES}."
+    return asked_for(wish.told) + (again if wish.tries > 1 else "")
+
+
+def untrained(situation: Situation, *, reason: str, now: float) -> Step:
+    """Return the step after a training that could not be carried through.
+
+    What a person asked for is begun again after `RETRY` seconds, up to `TRIES` times in all: Ray,
+    storage or data may be away only now. A trigger fires again by itself, after its pause.
+    """
+    wish = situation.wish
+    if wish is None:
+        return trained(situation, number=None, reason=reason, now=now, champion=situation.champion)
+    if wish.tries >= TRIES:
+        told = f"asked for by {wish.told}: {reason}; that was try {wish.tries}, and it is left"
+        return trained(situation, number=None, reason=told, now=now, champion=situation.champion)
+    told = f"{reason}; it is begun again in {RETRY / 60:.0f} minutes, try {wish.tries} of {TRIES}"
+    after = replace(situation, stage="watching", since=now, wish=replace(wish, after=now + RETRY))
+    return Step(action="fail", reason=told, situation=after)
 
 
 def _tried(

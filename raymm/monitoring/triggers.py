@@ -85,9 +85,7 @@ def decide(
         Who asks for it, and why; a person's wish is no trigger's, and waits for no pause.
     """
     if asked:
-        return Decision(
-            action="retrain", reason=f"asked for by {asked.rstrip('.')}.", trigger="person"
-        )
+        return Decision(action="retrain", reason=asked_for(asked), trigger="person")
     if not policy.on:
         return Decision(action="none", reason="Training again is off.")
     found = [(trigger, _why(trigger, report, policy, now, last)) for trigger in policy.on]
@@ -107,6 +105,15 @@ def decide(
             action="none", reason=f"{what}, but training began lately; wait {wait:.0f} s."
         )
     return Decision(action="retrain", reason=f"{what}.", trigger=fired[0][0])
+
+
+def asked_for(told: str) -> str:
+    """Return the reason of a training that persons asked for, of who asks and why.
+
+    >>> asked_for("ann@desk: new prices.")
+    'asked for by ann@desk: new prices.'
+    """
+    return f"asked for by {told.rstrip('.')}."
 
 
 def _why(
