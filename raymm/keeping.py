@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from raymm.monitoring.verdict import Trial
 from raymm.sections import MonitoringConfig
 from raymm.sole import sole
 from raymm.standing import recall, remember
-from raymm.wishing import lock_of
+from raymm.wishing import ask, lock_of
 
 OLDEST = 30.0
 """Seconds: what an older report says is not acted on, as its monitor is away."""
@@ -279,16 +279,24 @@ def _fetched(fetch: Callable[[], Mapping[str, Any]]) -> tuple[Mapping[str, Any],
     return report, ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A model that is kept: where it is and what it is trained with, as of `RegistryHands`."""
+
+    name: str
+    source: str
+    storage: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
 def beside(
-    name: str,
-    source: str,
-    storage: str,
+    kept: Kept,
     *,
-    changes: Mapping[str, Any],
     say: Callable[[str], None],
     notify: Notify,
     pauses: Iterable[float] = itertools.repeat(10.0),
     there: endpoint.Service | None = None,
+    asks: str = "",
 ) -> None:
     """Keep the model of a service, as its run's ``monitoring`` section says.
 
@@ -297,6 +305,9 @@ def beside(
     there : Service or None
         One that runs elsewhere; without it, the one that is recorded here is looked up each round,
         as it has another token once it is deployed anew.
+    asks : str
+        The reason of a request to train at once, recorded once nothing keeps this from beginning;
+        empty for none.
 
     Raises
     ------
@@ -305,16 +316,20 @@ def beside(
     ServingError
         When another process keeps it already.
     """
+    name = kept.name
     if there is None:
         here(name)  # raises before anything is begun
-    config = lifecycle.again(name, source, {**changes, "storage": storage}).monitoring
+    changes = {**kept.changes, "storage": kept.storage}
+    config = lifecycle.again(name, kept.source, changes).monitoring
     hands = RegistryHands(
-        name=name, storage=storage, source=source, changes=changes, share=config.trial.share,
-        notify=notify, proof=config.trial.proof,
+        name=name, storage=kept.storage, source=kept.source, changes=kept.changes,
+        share=config.trial.share, notify=notify, proof=config.trial.proof,
     )  # fmt: skip
     lock = lock_of(name)
     path = lock.with_suffix(".json")
     with sole(lock, f"raymm keep of {name}"):
+        if asks:
+            ask(name, kept.storage, reason=asks)
         keep(
             name,
             lambda: endpoint.monitored(there or here(name), name),

@@ -529,6 +529,11 @@ def test_two_that_keep_one_model_do_not_both_act(
         "print('held', flush=True); sys.stdin.read()"
     )
     (tmp_path / "loops").mkdir()
+    registry = Registry(str(tmp_path))
+    registry.register("m", b"b", run="r", blessed=True, summary={}, parts={})
+    registry.promote("m", 1)
+    kept = keeping.Kept(name="m", source="x", storage=str(tmp_path))
+    given: Any = {"say": print, "notify": lambda _: None, "pauses": (), "asks": "at once"}
     other = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "loops" / "m.lock")],
         stdin=subprocess.PIPE,
@@ -538,13 +543,14 @@ def test_two_that_keep_one_model_do_not_both_act(
         assert other.stdout is not None
         other.stdout.readline()
         with pytest.raises(ServingError, match="raymm keep of m runs already"):
-            keeping.beside(
-                "m", "x", str(tmp_path), changes={}, say=print, notify=lambda _: None, pauses=()
-            )
+            keeping.beside(kept, **given)
+        # The loop that runs is not asked for what the other's person asked of that one.
+        assert registry.wishes("m").all() == ()
     finally:
         other.kill()
         other.wait()
-    keeping.beside("m", "x", str(tmp_path), changes={}, say=print, notify=lambda _: None, pauses=())
+    keeping.beside(kept, **given)
+    assert [one.reason for one in registry.wishes("m").all()] == ["at once"]
 
 
 def test_the_service_is_looked_up_each_round(
@@ -567,12 +573,13 @@ def test_the_service_is_looked_up_each_round(
         yield 0.0
 
     said: list[str] = []
-    given: Any = {"changes": {}, "say": said.append, "notify": lambda _: None}
-    keeping.beside("m", "x", str(tmp_path), pauses=rounds(), **given)
+    kept = keeping.Kept(name="m", source="x", storage=str(tmp_path))
+    given: Any = {"say": said.append, "notify": lambda _: None}
+    keeping.beside(kept, pauses=rounds(), **given)
     assert asked == ["a", "b"]
     assert ["no service of m is recorded" in line for line in said] == [True]
     there = endpoint.elsewhere("m", "http://there:8000", "c")
-    keeping.beside("m", "x", str(tmp_path), pauses=(0.0,), **given, there=there)
+    keeping.beside(kept, pauses=(0.0,), **given, there=there)
     assert asked[-1] == "c"
 
 

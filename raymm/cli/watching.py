@@ -37,21 +37,22 @@ def keep(
     is tried in shadow, then as a canary, then promoted or taken out; raymm release NAME shows each
     step and its reason. It goes on until Ctrl-C, and from where it was when called again.
     """
-    from raymm import endpoint, keeping, wishing
+    from raymm import endpoint, keeping
 
     there = endpoint.elsewhere(name, url, token) if url else keeping.here(name)
-    place = options.storage_of(storage)
-    if now:
-        wishing.ask(name, place, reason="raymm keep --now")
+    kept = keeping.Kept(
+        name=name,
+        source=source,
+        storage=options.storage_of(storage),
+        changes=options.changes({}, settings),
+    )
     with printing.progress(quiet=True) as notify:
         keeping.beside(
-            name,
-            source,
-            place,
-            changes=options.changes({}, settings),
+            kept,
             say=lambda text: click.echo(text, err=True),
             notify=notify,
             there=there if url else None,
+            asks="raymm keep --now" if now else "",
         )
 
 

@@ -123,27 +123,17 @@ def test_keep_takes_the_address_of_a_service_elsewhere(monkeypatch):
     assert (told["there"].url, told["there"].token) == ("http://there:8000", "secret")
 
 
-def test_keep_asks_for_a_training_at_once_where_there_is_a_service(monkeypatch, tmp_path):
+@pytest.mark.parametrize(("words", "asks"), [([], ""), (["--now"], "raymm keep --now")])
+def test_keep_asks_for_a_training_at_once_where_that_is_said(monkeypatch, words, asks):
     from click.testing import CliRunner
 
     from raymm import keeping
-    from raymm.registry.versions import Registry
 
-    monkeypatch.setenv("RAYMM_HOME", str(tmp_path))
-    registry = Registry(str(tmp_path))
-    registry.register("loans", b"b", run="r", blessed=True, summary={}, parts={})
-    registry.promote("loans", 1)
-    asked = []
-    monkeypatch.setattr(
-        keeping, "beside", lambda *_, **__: asked.append(registry.wishes("loans").next())
-    )
-    assert CliRunner().invoke(watching.keep, ["loans", "x.csv", "--now"]).exception is not None
-    assert registry.wishes("loans").next() is None
-    for words in ([], ["--now"]):
-        command = ["loans", "x.csv", "--url", "http://there:8000", *words]
-        assert CliRunner().invoke(watching.keep, command).exception is None
-    assert asked[0] is None
-    assert asked[1].told.endswith(": raymm keep --now")
+    told = {}
+    monkeypatch.setattr(keeping, "beside", lambda *_, **given: told.update(given))
+    command = ["loans", "x.csv", "--url", "http://there:8000", *words]
+    assert CliRunner().invoke(watching.keep, command).exception is None
+    assert told["asks"] == asks
 
 
 def test_advice_names_the_way_that_tries_first(capsys):
