@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -130,7 +130,11 @@ class Run:
 
 
 def run(
-    config: RunConfig, *, notify: Notify = _silent, table: Table | None = None, promote: bool = True
+    config: RunConfig,
+    *,
+    notify: Notify = _silent,
+    table: Table | None = None,
+    promote: bool | Callable[[], bool] = True,
 ) -> Run:
     """Live the whole life; the same call again reads what is finished and goes on from there.
 
@@ -141,8 +145,9 @@ def run(
         Told at each stage and after each trial.
     table : Table, optional
         Instead of reading ``config.data.source``.
-    promote : bool
-        Whether a blessed version becomes the champion; else it is a challenger to be tried.
+    promote : bool or function to bool
+        Whether a blessed version becomes the champion; else it is a challenger to be tried. A
+        function is asked when it would, which may be hours after the call.
 
     Raises
     ------

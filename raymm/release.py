@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -264,17 +265,18 @@ def _written(life: Life, page: str, name: str) -> str:
     return str(path)
 
 
-def promote(life: Life, version: Version, *, anew: bool = True) -> bool:
+def promote(life: Life, version: Version, *, anew: bool | Callable[[], bool] = True) -> bool:
     """Make a blessed version the champion; returns whether it is the champion now.
 
-    Without ``anew`` it is only told whether it is.
+    Without ``anew`` it is only told whether it is; a function is asked once it is neither the
+    champion nor unblessed.
     """
     if not version.blessed:
         return False
     champion = life.registry.champion(life.config.name)
     if champion is not None and champion.number == version.number:
         return True
-    if not anew:
+    if not (anew() if callable(anew) else anew):
         return False
     if any(one.number == version.number for one in life.registry.promotions(life.config.name)):
         told = (

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from raymm import occupied, prediction
+from raymm import occupied, prediction, served
 from raymm.artifacts import Version
 from raymm.config import default_storage, home_folder
 from raymm.endpoint import Service, alive, find, path_of, record, started_at
@@ -152,6 +152,7 @@ def serve_application(args: Mapping[str, Any]) -> Any:
     require_safe(ordered.serving, guarded=guarded, encrypted=bool(ordered.serving.certificate))
     require_bound(ordered.serving, deployment.listens())  # its replicas look again
     _monitor(ordered)
+    served.sign(ordered.names, ordered.storage)  # no record of it is kept in a home
     return application(ordered, token)
 
 

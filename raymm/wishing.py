@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from raymm import endpoint, prediction
+from raymm import prediction
 from raymm.config import home_folder
 from raymm.registry.versions import Registry
 from raymm.registry.wishes import Asked
@@ -68,26 +68,4 @@ def _busy(registry: Registry, name: str) -> str:
         if last.action in _BUSY and role == _ROLES.get(last.action, role):
             of = "" if last.number is None else f" of version {last.number}"
             return f"{_BUSY[last.action]}{of}, since {last.created}"
-    return ""
-
-
-def served(name: str, storage: str) -> str:
-    """Return how it is known that a model is served, or was; empty where nothing says so.
-
-    What is served is not to be replaced by a version that nobody tried. A service of another
-    machine is known by what `raymm keep` decided and, in storage that machines share, by its
-    monitor's copy there.
-    """
-    registry = Registry(storage)
-    here = endpoint.find(name)
-    if here is not None and here.storage in ("", storage):
-        return "a service of it is recorded here"
-    if registry.decisions(name).all():
-        return "raymm keep tends it"
-    now = registry.releases(name).current()
-    for role, number in (("canary", now.canary), ("shadow", now.shadow)):
-        if number is not None:
-            return f"version {number} is its {role}"
-    if "://" in storage and registry.store.list(f"monitors/{name}"):
-        return "a service of it uses this storage, or did"
     return ""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from raymm import champions
+from raymm import champions, release
 from raymm.artifacts import (
     Audit,
     Blessing,
@@ -122,3 +123,21 @@ def test_promotions_say_why(finished, home):
     assert reasons[0] == f"blessed by run {finished.runs[0].run}: roc_auc " + (
         f"{finished.runs[0].version.summary['score']:.6g}"
     )
+
+
+def test_whether_to_promote_is_asked_where_a_version_would_take_over(tmp_path):
+    registry = Registry(str(tmp_path))
+    summary = {"metric": "roc_auc", "score": 0.9}
+    poor, good = (
+        registry.register("m", b"%d" % n, run=f"r{n}", blessed=bool(n), summary=summary, parts={})
+        for n in range(2)
+    )
+    config = SimpleNamespace(name="m")
+    life = SimpleNamespace(registry=registry, config=config, run="r1", notify=lambda _: None)
+    asked = []
+    for answer in (False, True, False):
+        takes = release.promote(life, good, anew=lambda said=answer: asked.append(said) or said)
+        assert takes is bool(asked[1:])
+    assert asked == [False, True]  # the third time it reigns
+    assert not release.promote(life, poor, anew=lambda: asked.append(True) or True)
+    assert len(asked) == 2

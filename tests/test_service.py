@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from raymm import endpoint, service
+from raymm import endpoint, served, service
 from raymm.errors import ConfigError, NotFound, ServingError
 
 
@@ -85,6 +85,8 @@ def test_serve_deploy_takes_tokens_of_a_file_and_nothing_unsafe(home, monkeypatc
     args = {"name": "loans", "storage": str(home), "serving.tokens": "/run/tokens"}
     ordered, token = service.serve_application(args)
     assert (ordered.serving.tokens, token) == ("/run/tokens", "")
+    assert "deployed with this storage" in served.known("loans", str(home))
+    (home / "served" / "loans.json").unlink()
     with pytest.raises(ServingError, match="without TLS"):
         service.serve_application({**args, "serving.host": "0.0.0.0"})
 

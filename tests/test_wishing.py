@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from raymm import endpoint, wishing
+from raymm import wishing
 from raymm.errors import NotFound
 from raymm.registry.versions import Registry
 
@@ -65,38 +64,3 @@ def test_nothing_is_asked_about_a_model_without_a_champion(storage: str) -> None
         with pytest.raises(NotFound, match=told):
             wishing.ask(name, storage)
         assert registry.wishes(name).all() == ()
-
-
-def recorded(registry: Registry) -> None:
-    endpoint.record(endpoint.Service(name="m", url="http://h:1", token="", storage=registry.uri))
-
-
-def kept(registry: Registry) -> None:
-    registry.decisions("m").add("train", reason="x drifted.")
-
-
-def tried(registry: Registry) -> None:
-    registry.releases("m").shadow(2)
-
-
-@pytest.mark.parametrize(("how", "told"), [
-    (recorded, "recorded here"), (kept, "raymm keep"), (tried, "version 2 is its shadow"),
-])  # fmt: skip
-def test_how_a_model_is_known_to_be_served(storage: str, how: Any, told: str) -> None:
-    recorded(Registry(f"{storage}-other"))  # another model of the same name
-    assert wishing.served("m", storage) == ""
-    how(Registry(storage))
-    assert told in wishing.served("m", storage)
-
-
-def test_a_service_elsewhere_is_known_by_its_monitors_copy_in_shared_storage(
-    storage: str,
-) -> None:
-    shared = Registry("memory://wishing-served")
-    shared.register("m", b"b", run="r", blessed=True, summary={}, parts={})
-    for registry in (shared, Registry(storage)):
-        assert wishing.served("m", registry.uri) == ""
-        registry.store.replace("monitors/m/state.json", b"{}")
-    assert "uses this storage" in wishing.served("m", shared.uri)
-    # A folder of this machine holds what a service that ended here left, too.
-    assert wishing.served("m", storage) == ""

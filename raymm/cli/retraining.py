@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("source", metavar="[DATA]", required=False)
 @click.option("--trial", is_flag=True, help="Ask raymm keep to train now and to try the version.")
 @click.option("--reason", default="", help="With --trial: recorded in the history.")
-@click.option("--promote", is_flag=True, help="Let it take over untried where NAME is served.")
+@click.option("--promote", is_flag=True, help="Let it take over untried even if NAME is served.")
 @options.run_options
 @options.json_option
 def retrain(
@@ -34,8 +34,8 @@ def retrain(
 ) -> None:
     """Run again on DATA with the configuration that made the champion of NAME.
 
-    A blessed version takes over at once, unless NAME is served: then it is only registered, and
-    --promote lets it take over all the same.
+    A blessed version takes over at once, unless NAME is known to be served, by this machine or by
+    its storage: then it is only registered, and --promote lets it take over all the same.
 
     With --trial the loop of raymm keep, on any machine with the same storage, trains within its
     next round, on DATA where that is given, tries the version in shadow and as a canary, and
@@ -62,11 +62,18 @@ def retrain(
 
 
 def _train(model: str, config: RunConfig, promote: bool, as_json: bool) -> None:
-    from raymm import wishing
+    from raymm import served
     from raymm.cli.run import lived
 
-    why = "" if promote else wishing.served(model, config.storage)
-    done = lived(config, as_json=as_json, promote=not why)
+    why = ""
+
+    def unserved() -> bool:
+        nonlocal why
+        why = served.known(model, config.storage)
+        return not why
+
+    # Asked once it is trained: it may have been deployed meanwhile.
+    done = lived(config, as_json=as_json, promote=promote or unserved)
     untried = bool(why) and not done.promoted
     if as_json:
         printing.as_json({**done.summary(), "untried": untried, "served": why})

@@ -12,6 +12,8 @@ from raymm.cli import options, printing
 from raymm.errors import ConfigError, DataError, NotBlessed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from raymm.artifacts import Anomaly, Doubts, Notify, Schema, Statistics, Table
     from raymm.config import RunConfig
     from raymm.lifecycle import Run
@@ -52,7 +54,7 @@ def _config(source: str, changed: dict[str, Any]) -> Any:
     return config.parse({"data": {"source": source}}, changed)
 
 
-def lived(config: RunConfig, *, as_json: bool, promote: bool = True) -> Run:
+def lived(config: RunConfig, *, as_json: bool, promote: bool | Callable[[], bool] = True) -> Run:
     """Live a model's whole life and print it; raises NotBlessed where its version is not."""
     from raymm.lifecycle import run as live
 

@@ -8,11 +8,13 @@ import runpy
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from raymm import endpoint, wishing
+from raymm import endpoint, served, wishing
+from raymm.cli import retraining, run
 from raymm.registry.versions import Registry
 
 
@@ -107,6 +109,26 @@ def test_what_is_served_is_not_replaced_untried_unless_that_is_asked_for(
     assert own.champion("loans").number == made
     told = json.loads(raymm(*command, "--json").out)  # it reigns: nothing is left untried
     assert (told["untried"], told["promoted"]) == (False, True)
+
+
+@pytest.mark.parametrize(("deployed", "promote"), [(True, False), (False, False), (True, True)])
+def test_whether_it_is_served_is_asked_once_it_is_trained(
+    monkeypatch, tmp_path, capsys, deployed, promote
+):
+    """A training takes long: what was deployed meanwhile is not replaced untried."""
+    monkeypatch.setenv("RAYMM_HOME", str(tmp_path / "home"))
+
+    def trained(config, *, as_json, promote):
+        if deployed:
+            served.sign(["loans"], config.storage)
+        takes = promote() if callable(promote) else promote
+        return SimpleNamespace(promoted=takes, version=SimpleNamespace(number=2), summary=dict)
+
+    monkeypatch.setattr(run, "lived", trained)
+    config = SimpleNamespace(storage=str(tmp_path / "storage"))
+    retraining._train("loans", config, promote, False)
+    untried = "version 2 does not take over untried" in capsys.readouterr().out
+    assert untried == (deployed and not promote)
 
 
 def test_the_job_gives_both_ways_in_thirty_lines(own, capsys, monkeypatch):
