@@ -14,6 +14,8 @@ from typing import Any
 
 import numba
 
+from raymm.bundle.machine_code import Unkept
+
 Arrays = Any
 """An array in a kernel: what is known of its kind and shape stands in the kernel's signature."""
 _Kernel = Callable[..., Any]
@@ -21,11 +23,13 @@ _parts: set[str] = set()
 """Files of what is compiled into kernels."""
 
 
-def compiled(signature: str) -> Callable[[_Kernel], _Kernel]:
+def compiled(signature: str, *, anyway: bool = False) -> Callable[[_Kernel], _Kernel]:
     """Compile for this processor; the result is kept beside the byte code of the kernel's module.
 
-    Where it cannot be kept, or what was kept is damaged, it is compiled for this process alone. It
-    is compiled anew where its file has changed, or that of a part that may be in it (`inlined`).
+    Where it cannot be kept, or what was kept is damaged, it is compiled ``anyway``, for this
+    process alone, or `Unkept` is raised: seconds in each process are too much for what is done
+    once. It is compiled anew where its file has changed, or that of a part that may be in it
+    (`inlined`).
     """
     how: Any = {"nogil": True, "error_model": "numpy"}
 
@@ -34,7 +38,9 @@ def compiled(signature: str) -> Callable[[_Kernel], _Kernel]:
         kernel.__qualname__ = f"{kernel.__qualname__}_{_stamp()}"
         try:
             made: _Kernel = numba.njit(signature, cache=True, **how)(kernel)
-        except Exception:  # no folder to write to (RuntimeError), or anything that a pickle raises
+        except Exception as error:  # no folder to write to, or anything that a pickle raises
+            if not anyway:
+                raise Unkept(f"{kernel.__module__} cannot be kept: {error}") from error
             made = numba.njit(signature, **how)(kernel)
         return made
 

@@ -75,7 +75,7 @@ def _rank(
         columns[row, 2 * feature] = columns[row, 2 * feature + 1] = above
 
 
-@compiled("void(f4[:,::1], i4[:,::1], f4[:,::1], f4[::1], i4[::1], u4[:,::1])")
+@compiled("void(f4[:,::1], i4[:,::1], f4[:,::1], f4[::1], i4[::1], u4[:,::1])", anyway=True)
 def rank(
     raw: Arrays,
     parts: Arrays,
@@ -106,7 +106,8 @@ def rank(
 
 
 @compiled(
-    "void(f4[:,::1], i4[::1], f4[::1], u1[:,::1], i4[::1], u1[::1], u4[::1], u4[::1], u4[:,:])"
+    "void(f4[:,::1], i4[::1], f4[::1], u1[:,::1], i4[::1], u1[::1], u4[::1], u4[::1], u4[:,:])",
+    anyway=True,
 )
 def look_up(  # noqa: PLR0913, PLR0917  (what a table and its sets are made of, one array each)
     raw: Arrays,
@@ -189,7 +190,7 @@ def _add(
                     total[start + row, output[place]] += value[place]
 
 
-@compiled("void(u4[:,::1], u8[::1], u8[::1], i4[::1], i4[::1], f4[::1], f4[:,::1])")
+@compiled("void(u4[:,::1], u8[::1], u8[::1], i4[::1], i4[::1], f4[::1], f4[:,::1])", anyway=True)
 def descend_row(
     columns: Arrays,
     node: Arrays,
@@ -226,7 +227,7 @@ def descend_row(
     _add(leaves, 1, 0, first, output, value, total)
 
 
-@compiled("void(u4[:,::1], u8[::1], u8[::1], i4[::1], i4[::1], f4[::1], f4[:,::1])")
+@compiled("void(u4[:,::1], u8[::1], u8[::1], i4[::1], i4[::1], f4[::1], f4[:,::1])", anyway=True)
 def descend_rows(
     columns: Arrays,
     node: Arrays,
@@ -284,7 +285,8 @@ def descend_rows(
 
 @compiled(
     "void(f4[:,::1], i4[:,::1], f4[:,::1], f4[::1], i4[::1],"
-    "u8[::1], u8[::1], i4[::1], i4[::1], f4[::1], f4[::1], f4[:,::1])"
+    "u8[::1], u8[::1], i4[::1], i4[::1], f4[::1], f4[::1], f4[:,::1])",
+    anyway=True,
 )
 def predict_row(  # noqa: PLR0913, PLR0917  (what features and trees are made of, one array each)
     raw: Arrays,
@@ -311,7 +313,8 @@ def predict_row(  # noqa: PLR0913, PLR0917  (what features and trees are made of
 
 @compiled(
     "void(f4[:,::1], i4[:,::1], u1[::1], i8[::1], i4[::1],"
-    "i4[::1], f4[::1], b1[::1], i4[::1], i4[::1], i4[::1], b1, i4[:,::1])"
+    "i4[::1], f4[::1], b1[::1], i4[::1], i4[::1], i4[::1], b1, i4[:,::1])",
+    anyway=True,
 )
 def leaves(  # noqa: PLR0913, PLR0917  (what trees are made of, one array each)
     rows: Arrays,

@@ -15,12 +15,17 @@ from typing import Any
 _log = logging.getLogger(__name__)
 
 
+class Unkept(Exception):
+    """A kernel would have to be compiled in each process, which does not pay."""
+
+
 @cache
 def loaded(name: str) -> Any:
     """Return a module of kernels, compiled where they were not yet; None where they cannot be.
 
-    The first time on a machine takes some seconds, later ones half of one. Why a numba that is
-    installed is of no use is logged once.
+    The first time on a machine takes some seconds, later ones half of one; where what is compiled
+    cannot be kept, only kernels that run again and again are compiled all the same. Why a numba
+    that is installed is of no use is logged once.
 
     Parameters
     ----------
@@ -31,6 +36,9 @@ def loaded(name: str) -> Any:
         return None
     try:
         return importlib.import_module(name)
+    except Unkept as error:
+        _log.info("%s; Python does its work, more slowly.", error)
+        return None
     except Exception as error:  # numba's own have no base of theirs, and it must not stop a service
         _complain(f"{type(error).__name__}: {error}")
         return None

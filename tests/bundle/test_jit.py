@@ -10,9 +10,10 @@ import pytest
 pytest.importorskip("numba")
 
 from raymm.bundle import jit
+from raymm.bundle.machine_code import Unkept
 
 
-def test_what_cannot_be_kept_is_compiled_all_the_same(monkeypatch):
+def test_what_cannot_be_kept_is_compiled_where_it_pays_in_each_process(monkeypatch):
     kept = jit.numba.njit
 
     def njit(*given, cache=False, **how):
@@ -26,8 +27,10 @@ def test_what_cannot_be_kept_is_compiled_all_the_same(monkeypatch):
         x[0] *= 2
 
     values = np.array([3.0], np.float32)
-    jit.compiled("void(f4[::1])")(double)(values)
+    jit.compiled("void(f4[::1])", anyway=True)(double)(values)
     assert values.tolist() == [6.0]
+    with pytest.raises(Unkept, match="no locator"):
+        jit.compiled("void(f4[::1])")(double)
 
 
 def test_a_kernel_is_compiled_anew_where_a_part_of_it_has_changed(tmp_path):

@@ -31,3 +31,15 @@ def test_what_cannot_be_compiled_is_told_once_for_all_kernels(monkeypatch, fresh
     assert machine_code.loaded("raymm.bundle.entropy_kernels") is None
     (told,) = [one.getMessage() for one in caplog.records]
     assert "ImportError: Numba needs NumPy 2.3 or less" in told
+
+
+def test_where_nothing_can_be_kept_python_does_the_work_without_a_warning(
+    monkeypatch, fresh, caplog
+):
+    def unkept(name):
+        raise machine_code.Unkept("no folder to write to")
+
+    monkeypatch.setattr(machine_code, "find_spec", lambda name: object())
+    monkeypatch.setattr(machine_code.importlib, "import_module", unkept)
+    assert machine_code.loaded("raymm.bundle.entropy_kernels") is None
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]
