@@ -31,6 +31,7 @@ setup: .venv/ready
 	  { [ -x $(BIN)/python ] || $(PYTHON) -m venv .venv; } && \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
 	fi
+	@$(BIN)/python -m raymm.bundle.machine_code
 	@touch $@
 
 demo: setup

@@ -13,6 +13,12 @@ from importlib.util import find_spec
 from typing import Any
 
 _log = logging.getLogger(__name__)
+KERNELS = (
+    "raymm.bundle.kernels",
+    "raymm.bundle.entropy_kernels",
+    "raymm.bundle.mixing_kernels",
+    "raymm.compression.sums_kernels",
+)
 
 
 class Unkept(Exception):
@@ -49,3 +55,13 @@ def _complain(why: str) -> None:
     _log.warning(
         "numba is installed, but cannot be used (%s): trees are run, coded and pruned without.", why
     )
+
+
+def prepare() -> None:
+    """Compile all kernels that can be kept, so that no run or service has to wait for it."""
+    for name in KERNELS:
+        loaded(name)
+
+
+if __name__ == "__main__":
+    prepare()

@@ -93,6 +93,7 @@ def serve(family, side, port, folder):
 
     ``side`` is of ``serving.batch``, or "joined", which joins requests whatever they gain.
     """
+    import gc
     from dataclasses import replace
 
     import uvicorn
@@ -114,6 +115,8 @@ def serve(family, side, port, folder):
         predicting.INLINE_SECONDS, served = -1.0, replace(served, joined=True)
     config = ServingConfig(batch="off" if side == "off" else "auto")
     app = create_app(FixedModels(served), config=config, tokens={})
+    gc.collect()
+    gc.freeze()  # as a replica does: else all that was imported is looked through, for 0.2 s
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", access_log=False)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from raymm.bundle import machine_code
@@ -43,3 +45,16 @@ def test_where_nothing_can_be_kept_python_does_the_work_without_a_warning(
     monkeypatch.setattr(machine_code.importlib, "import_module", unkept)
     assert machine_code.loaded("raymm.bundle.entropy_kernels") is None
     assert not [one for one in caplog.records if one.levelname == "WARNING"]
+
+
+def test_all_kernels_that_there_are_can_be_prepared(monkeypatch):
+    folder = Path(machine_code.__file__).parents[1]
+    there = {
+        ".".join(("raymm", *file.relative_to(folder).with_suffix("").parts))
+        for file in folder.rglob("*kernels.py")
+    }
+    assert set(machine_code.KERNELS) == there
+    asked = []
+    monkeypatch.setattr(machine_code, "loaded", asked.append)
+    machine_code.prepare()
+    assert asked == list(machine_code.KERNELS)
