@@ -173,11 +173,13 @@ class Mixture:
         Raises
         ------
         IndexError
-            When a base context is none of the base's.
+            When a base context is none of the base's, or bounds are of other symbols.
         """
         base = np.ascontiguousarray(base, np.int64)
         if not (base.min() >= 0 and base.max() < len(self.base)):
             raise IndexError(f"a context must be from 0 to {len(self.base) - 1}")
+        if within is not None and {len(one) for one in within} != {len(base)}:
+            raise IndexError("bounds must be of as many symbols as there are")
         held = (self.base, self.table, self.sights, self.mark, self.doubt, self.weights)
         between = np.stack((base, base) if within is None else within, axis=1).astype(np.int64)
         if within is None:

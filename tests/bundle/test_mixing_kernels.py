@@ -68,3 +68,10 @@ def test_a_base_context_that_there_is_not_is_refused():
     some = np.array([0, 2])
     with pytest.raises(IndexError, match="from 0 to 1"):
         mixture.code(some, [some * 0], some)
+
+
+def test_bounds_of_fewer_symbols_are_refused():
+    mixture = Mixture(Writer(4, fast=True), 9, 1, [Context(rows=1)])
+    some = np.zeros(3, np.int64)
+    with pytest.raises(IndexError, match="as many symbols"):
+        mixture.code(some, [some], some, within=(some[:2], some[:2]))
