@@ -71,7 +71,13 @@ def _silent(_: Progress) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A finished run: each attribute is what a stage made."""
+    """A finished run: each attribute is what a stage made.
+
+    Attributes
+    ----------
+    packed_bytes, uncompressed_bytes : int
+        What the winner's file takes before compression, packed and with its graph as it is.
+    """
 
     config: RunConfig
     run: str
@@ -81,6 +87,7 @@ class Run:
     trials: Trials
     recipe: Recipe
     bundle: Bundle
+    packed_bytes: int
     uncompressed_bytes: int
     frontier: Frontier
     evaluation: Evaluation
@@ -174,6 +181,7 @@ def run(
         )
         promoted = release.promote(life, version, anew=promote)
         account.close(ledger)
+    told = version.summary  # of a version that an older raymm made, where nothing is new
     return Run(
         config=config,
         run=name,
@@ -183,7 +191,8 @@ def run(
         trials=trials,
         recipe=recipe,
         bundle=stages.load(life, proof.bundle),
-        uncompressed_bytes=int(version.summary["uncompressed_bytes"]),
+        packed_bytes=int(told.get("packed_bytes", told["uncompressed_bytes"])),
+        uncompressed_bytes=int(told["uncompressed_bytes"]),
         frontier=built.frontier,
         evaluation=proof.evaluation,
         blessing=proof.blessing,

@@ -205,6 +205,7 @@ def _built(life: Life, version: Version, found: Frontier, candidate: Candidate) 
         bundle=store.put_blob(made.to_bytes()),
         full=full,
         frontier=replace(found, candidates=chosen),
+        plain=bundle.plain_bytes,
     )
 
 

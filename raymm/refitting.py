@@ -36,12 +36,14 @@ LEARNT_ROWS = 20_000
 class Refit:
     """A bundle of all rows: SHA-256 of the file and of that before compression, and the check.
 
-    Both are empty where no bundle could be made, or it is not as good as it must be.
+    Both are empty where no bundle could be made, or it is not as good as it must be. ``plain`` is
+    what the latter takes with its graph as it is, in bytes.
     """
 
     bundle: str
     full: str
     check: Check
+    plain: int = 0
 
 
 def rows_of(dataset: Dataset, goal: Goal) -> Indices:
@@ -104,7 +106,7 @@ def refit(life: Life, recipe: Recipe, built: Built, proof: Proof) -> tuple[Recip
     frontier = replace(built.frontier, candidates=forms)
     return (
         _found(recipe, told, kept=True),
-        Built(bundle=found.bundle, full=found.full, frontier=frontier),
+        Built(bundle=found.bundle, full=found.full, frontier=frontier, plain=found.plain),
         replace(proof, bundle=found.bundle, proven=proof.bundle, blessing=blessing),
     )
 
@@ -153,7 +155,8 @@ def _refit(life: Life, recipe: Recipe, form: Candidate, proof: Proof) -> Refit:
     stored = store.put_blob(made.to_bytes())
     whole = stored if made is full else store.put_blob(full.to_bytes())
     beyond = [one for one in limits(life, stored) if not one.passed]
-    return Refit(bundle=stored, full=whole, check=beyond[0] if beyond else check)
+    check = beyond[0] if beyond else check
+    return Refit(bundle=stored, full=whole, check=check, plain=full.plain_bytes)
 
 
 def trained(life: Life, recipe: Recipe, form: Candidate) -> tuple[Bundle, Bundle]:

@@ -73,7 +73,8 @@ def summary(life: Life, best: Trial, recipe: Recipe, built: Built, proof: Proof)
         "score_of": f"{proven}; {REFIT}" if proof.proven else "what ships",
         "rows": len(life.dataset.y),
         "features": len(life.dataset.schema.features),
-        "uncompressed_bytes": len(sizes.get_blob(built.full)),
+        "packed_bytes": (packed := len(sizes.get_blob(built.full))),
+        "uncompressed_bytes": built.plain or packed,
         "source": life.dataset.source,
         "settings": {
             "goal": life.config.goal.model_dump(mode="json"),

@@ -101,12 +101,13 @@ class Life:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
     """The winner as a bundle: SHA-256 of the file that is shipped and of the file before it was
-    compressed, and how the choice was made.
+    compressed, how the choice was made, and the bytes of the latter with its graph as it is.
     """
 
     bundle: str
     full: str
     frontier: Frontier
+    plain: int = 0
 
 
 def kept(life: Life, stage: str, deciding: Any, kind: type[Kept], make: Callable[[], Kept]) -> Kept:
@@ -179,7 +180,7 @@ def compressed(life: Life, full: Bundle, blend: Blend, found: Frontier) -> Built
     stored = life.registry.store.put_blob(bundle.to_bytes())
     # Packing takes seconds for some thousand trees, and is proven by unpacking again.
     whole = stored if bundle is full else life.registry.store.put_blob(full.to_bytes())
-    return Built(bundle=stored, full=whole, frontier=frontier)
+    return Built(bundle=stored, full=whole, frontier=frontier, plain=full.plain_bytes)
 
 
 def fitted(life: Life, recipe: Recipe) -> tuple[Bundle, Blend]:
@@ -335,11 +336,10 @@ def explain(life: Life, built: Built, shipped: str, recipe: Recipe) -> Explanati
 
     def make() -> Explanation:
         dataset = life.dataset
-        rows = dataset.test
         return attribution.explain(
             runner(life, shipped).judge,
-            dataset.rows(rows),
-            dataset.y[rows],
+            dataset.rows(dataset.test),
+            dataset.y[dataset.test],
             life.metric,
             task=dataset.schema.task,
             unit=dataset.schema.classes[-1] if dataset.schema.classes else dataset.schema.target,

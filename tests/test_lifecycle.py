@@ -53,7 +53,7 @@ def test_the_summary_holds_every_promised_key(finished):
     summary = json.loads(json.dumps(finished.runs[1].summary()))
     promised = (
         "run name version blessed metric direction score baseline trials resumed_trials seconds "
-        "bundle_bytes uncompressed_bytes best report"
+        "bundle_bytes packed_bytes uncompressed_bytes best report"
     )
     assert set(promised.split()) <= set(summary)
     assert summary["metric"] == "roc_auc"

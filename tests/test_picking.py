@@ -101,7 +101,8 @@ def test_a_picked_point_is_a_version_with_its_proof(finished, picked):
     assert done.evaluation.rows == len(rows)
     assert done.evaluation.champion.startswith("loans@2")
     assert np.isfinite(predictions).all()
-    assert done.version.summary["uncompressed_bytes"] == run.version.summary["uncompressed_bytes"]
+    for key in ("packed_bytes", "uncompressed_bytes"):
+        assert done.version.summary[key] == run.version.summary[key]
 
 
 @pytest.mark.slow
@@ -125,7 +126,7 @@ def test_the_runs_own_report_stays(finished, picked):
 def test_a_point_can_be_picked_from_a_picked_version(picked):
     home, _, _, _, _ = picked
     done = picking.pick(str(home), "loans", 3, "none", source=None, notify=lambda _: None)
-    assert done.version.bundle_bytes == done.version.summary["uncompressed_bytes"]
+    assert done.version.bundle_bytes == done.version.summary["packed_bytes"]
 
 
 @pytest.mark.slow

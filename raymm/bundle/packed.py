@@ -86,9 +86,8 @@ class Bundle:
         BundleError
             When it would be larger than `from_bytes` reads.
         """
-        records = [_record(value) for value in (self.schema, self.statistics, self.lineage)]
         folded = fold(self.graph, proven=proven)
-        parts = [(RECORDS, to_text(records)), (SKELETON, folded.skeleton)]
+        parts = [(RECORDS, to_text(self._records())), (SKELETON, folded.skeleton)]
         parts += [(PLANE, plane) for plane in folded.planes]
         parts += [(TREES, trees) for trees in folded.trees]
         entries, packed = [], []
@@ -105,6 +104,14 @@ class Bundle:
         _require_values(parts[0][1], len(parts))
         rest = b"".join([*entries, *packed])
         return _HEAD.pack(MAGIC, VERSION, manifest) + hashlib.sha256(rest).digest() + rest
+
+    @property
+    def plain_bytes(self) -> int:
+        """What the file would take with nothing packed: the graph and the records as they are."""
+        return len(self.graph) + len(to_text(self._records()))
+
+    def _records(self) -> list[Any]:
+        return [_record(value) for value in (self.schema, self.statistics, self.lineage)]
 
     @property
     def sha256(self) -> str:

@@ -331,7 +331,7 @@ def _closing(done: Run) -> None:
     say(f"\n{version.name} version {version.number}: {state}")
     say(
         f"  bundle   {size(version.bundle_bytes)} "
-        f"({size(done.uncompressed_bytes)} before compression)"
+        f"({size(done.uncompressed_bytes)} uncompressed, {size(done.packed_bytes)} packed alone)"
     )
     say(
         f"  search   {len(trials.trials)} trials{resumed}, {duration(trials.seconds)}, "

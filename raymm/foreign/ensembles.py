@@ -18,6 +18,7 @@ import numpy.typing as npt
 from raymm.bundle.tree_order import in_preorder
 from raymm.errors import BundleError
 from raymm.models.trees import FORMAT, OPERATOR, TreeEnsemble
+from raymm.onnx_builder import ML_DOMAIN, make_node
 
 CLASSIFIER = "TreeEnsembleClassifier"
 OPERATORS = frozenset({OPERATOR, CLASSIFIER, "TreeEnsemble"})
@@ -50,6 +51,16 @@ class Read:
 
     trees: TreeEnsemble
     link: str
+
+    @property
+    def outputs(self) -> int:
+        """How many margins a row gets."""
+        return len(self.trees.base)
+
+    def steps(self, inputs: list[str], name: str) -> tuple[list[Any], list[Any]]:
+        """Return the nodes that make the margins, and their constants, of which there are none."""
+        how = self.trees.attributes()
+        return [make_node(OPERATOR, inputs, [name], domain=ML_DOMAIN, **how)], []
 
 
 @dataclass(frozen=True, slots=True)

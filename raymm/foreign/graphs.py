@@ -95,7 +95,9 @@ class Graph(Foreign):
         return self._whole(self._model, schema, direct=False)
 
     def compressible(self, graph: bytes, dataset: Dataset) -> tuple[bytes, tuple[str, ...]]:
-        """Return the graph with its trees in raymm's form; see `Foreign.compressible`.
+        """Return the graph, its trees and linear models in raymm's form.
+
+        See `Foreign.compressible`.
 
         As it was where the rewritten one answers rows of the table, or hard ones, differently.
         """
@@ -109,7 +111,7 @@ class Graph(Foreign):
             if not away <= BOUND:
                 refused.append(f"with raymm's form of them it answers {away:.3g} away")
                 made = graph
-        return made, tuple(f"its trees are packed but not pruned ({why})" for why in refused)
+        return made, tuple(f"part of it is packed but not pruned ({why})" for why in refused)
 
     def _whole(self, model: Any, schema: Schema, *, direct: bool) -> bytes:
         """Return a model between raymm's inputs and outputs; ``direct``: see `_ends`."""

@@ -1,8 +1,10 @@
-"""Graphs whose trees other exporters wrote, rewritten so that raymm compresses them.
+"""Graphs whose trees and linear models other exporters wrote, rewritten so that raymm compresses
+them.
 
 A node becomes one of raymm's own, which tells margins, and the few steps from these to what it
-told. It is proven node by node, on rows at the thresholds, a step of float32 beside them, and of
-missing, infinite and extreme values; and as a whole by who takes the graph over.
+told. It is proven node by node: trees on rows at the thresholds, a step of float32 beside them, and
+of missing, infinite and extreme values, linear models on rows near nothing and far from it; and as
+a whole by who takes the graph over.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.errors import BundleError
-from raymm.foreign.ensembles import SHARES, SIDES, SIGMOIDS, Read, is_foreign, read
-from raymm.models.trees import OPERATOR, TreeEnsemble
-from raymm.onnx_builder import ML_DOMAIN, make_node
+from raymm.foreign import ensembles, linear
+from raymm.foreign.ensembles import SHARES, SIDES, SIGMOIDS, Read
+from raymm.foreign.linear import Linear
+from raymm.models.trees import TreeEnsemble
+from raymm.onnx_builder import ML_DOMAIN
 
 BOUND = 1e-5
 """Largest difference allowed: of a share, or of a value as a share of the largest."""
@@ -36,11 +40,11 @@ class Rewritten:
     model : ModelProto
         Without nodes and constants that the result does not need.
     count : int
-        Nodes of trees that were rewritten.
+        Nodes that were rewritten.
     columns : int
-        Of the result, where it is what trees tell: one, or two that add up to 1; else 0.
+        Of the result, where it is what one of them tells: one, or two that add up to 1; else 0.
     refused : tuple of str
-        Why other nodes of trees were not.
+        Why other nodes of trees and linear models were not.
     """
 
     model: Any
@@ -50,7 +54,10 @@ class Rewritten:
 
 
 def rewrite(model: Any, result: str) -> Rewritten:
-    """Rewrite the trees that a tensor of a ModelProto needs; the model given stays as it is."""
+    """Rewrite what a tensor of a ModelProto needs of trees and linear models.
+
+    The model given stays as it is.
+    """
     import onnx
 
     made = onnx.ModelProto()
@@ -60,14 +67,14 @@ def rewrite(model: Any, result: str) -> Rewritten:
     needed = _needed(made.graph, result)
     used = {name for node in needed for name in node.input}
     for node in needed:
-        if not is_foreign(node):
+        if not (ensembles.is_foreign(node) or linear.is_linear(node)):
             nodes.append(node)
             continue
         try:
             told = _told(node, needed, used | {result})
-            found = read(node)
+            found = linear.read(node) if linear.is_linear(node) else ensembles.read(node)
             steps, held = _steps(found, node, told)
-            _require_same(node, found.trees, steps, held)
+            _require_same(node, found, steps, held)
         except (BundleError, KeyError, ValueError, IndexError) as error:
             refused.append(f"{node.op_type}: {_reason(error)}")
             nodes.append(node)
@@ -89,11 +96,11 @@ def rewrite(model: Any, result: str) -> Rewritten:
     return Rewritten(model=made, count=count, columns=columns, refused=tuple(refused))
 
 
-def _columns(found: Read) -> int:
+def _columns(found: Read | Linear) -> int:
     """Return `Rewritten.columns` of a node that tells the result."""
     if found.link in (SHARES, SIGMOIDS):
         return 2
-    return int(not found.link and len(found.trees.base) == 1)
+    return int(not found.link and found.outputs == 1)
 
 
 def _reason(error: Exception) -> str:
@@ -132,15 +139,13 @@ def _told(node: Any, needed: Sequence[Any], used: set[str]) -> str:
     return str(node.output[-1])
 
 
-def _steps(found: Read, node: Any, told: str) -> tuple[list[Any], list[Any]]:
+def _steps(found: Read | Linear, node: Any, told: str) -> tuple[list[Any], list[Any]]:
     """Return the nodes that do a node's work, and their constants."""
     from onnx import helper, numpy_helper
 
     link = found.link
     margins = f"{told}/margins" if link else told
-    inputs = list(node.input)
-    made = [make_node(OPERATOR, inputs, [margins], domain=ML_DOMAIN, **found.trees.attributes())]
-    held = list[Any]()
+    made, held = found.steps(list(node.input), margins)
 
     def add(operator: str, inputs: list[str], name: str, **how: Any) -> str:
         made.append(helper.make_node(operator, inputs, [name], **how))
@@ -152,7 +157,7 @@ def _steps(found: Read, node: Any, told: str) -> tuple[list[Any], list[Any]]:
 
     if link == SHARES:
         one = hold("one", 1.0)
-        if _within(found.trees):
+        if isinstance(found, Read) and _within(found.trees):
             # Sums of shares are beyond 0 and 1 by float32's steps, and pruned ones by more.
             margins = add("Clip", [margins, hold("zero", 0.0), one], f"{told}/second")
         add("Concat", [add("Sub", [one, margins], f"{told}/first"), margins], told, axis=1)
@@ -177,16 +182,17 @@ def _within(trees: TreeEnsemble) -> bool:
     return bool(low.sum() + base >= 0 and high.sum() + base <= _CLIPPED)
 
 
-def _require_same(node: Any, trees: TreeEnsemble, steps: list[Any], held: list[Any]) -> None:
+def _require_same(node: Any, found: Read | Linear, steps: list[Any], held: list[Any]) -> None:
     """Raise BundleError where nodes answer hard rows differently from the one they stand for."""
-    x = hard_rows(trees, np.random.default_rng(0))
-    expected, found = (
+    generator = np.random.default_rng(0)
+    x = hard_rows(found.trees, generator) if isinstance(found, Read) else found.hard_rows(generator)
+    expected, answered = (
         _answers(nodes, node, part, x) for nodes, part in (([node], []), (steps, held))
     )
     scale = max(float(np.abs(expected).max(initial=0.0)), 1e-30)
     away = (
-        float(np.abs(found - expected).max(initial=0.0)) / scale
-        if expected.shape == found.shape
+        float(np.abs(answered - expected).max(initial=0.0)) / scale
+        if expected.shape == answered.shape
         else np.inf
     )
     if not away <= BOUND:

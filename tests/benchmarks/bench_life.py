@@ -70,7 +70,7 @@ def main() -> int:
             f"{found['baseline']:.5g})  {found['best']['family']:9} {found['trials']:4} trials  "
             f"search {found['search_seconds']:.1f} s ({over:+.1%})  "
             f"whole {found['seconds']:.0f} s  "
-            f"bundle {found['uncompressed_bytes']:,} → {found['bundle_bytes']:,} bytes  "
+            f"bundle {found['packed_bytes']:,} → {found['bundle_bytes']:,} bytes  "
             f"{'ok' if good else 'MISSED'}",
             flush=True,
         )

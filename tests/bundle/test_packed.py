@@ -119,6 +119,13 @@ def test_the_documented_layout_is_enough_to_read_the_file():
     assert len(whole) > len(FILE) > len(graph)
 
 
+def test_the_plain_size_is_that_of_the_graph_and_the_records_unpacked(trees_bundle):
+    data = trees_bundle.to_bytes()
+    records = parts_of(data)[0][3]
+    assert trees_bundle.plain_bytes == records + len(trees_bundle.graph)
+    assert trees_bundle.plain_bytes > 2 * len(data)
+
+
 def test_a_bundle_of_trees_comes_back_and_is_small(trees_bundle):
     data = trees_bundle.to_bytes()
     kinds = [part[0] for part in parts_of(data)]

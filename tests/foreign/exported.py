@@ -1,4 +1,4 @@
-"""Trees as skl2onnx and onnxmltools write them, which need not be installed for it."""
+"""Models as skl2onnx and onnxmltools write them, which need not be installed for it."""
 
 from __future__ import annotations
 
@@ -85,6 +85,26 @@ def boosted(model: Any, base: list[float]) -> Any:
     link = "LOGISTIC" if classes == 1 else "SOFTMAX"
     labels = max(2, classes)
     return classifier(attributes(trees), part, labels, base_values=base, post_transform=link)
+
+
+def linear(model: Any, *, target: bool = False) -> Any:
+    """A node of a LogisticRegression, or with ``target`` of a LinearRegression."""
+    coefficients, intercepts = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
+    if target:
+        return helper.make_node(
+            "LinearRegressor", ["rows"], ["probabilities"], domain=ML,
+            coefficients=coefficients.ravel().tolist(), intercepts=intercepts.tolist(),
+        )  # fmt: skip
+    two = len(intercepts) == 1
+    if two:
+        coefficients = np.vstack([-coefficients, coefficients])
+        intercepts = np.concatenate([-intercepts, intercepts])
+    return helper.make_node(
+        "LinearClassifier", ["rows"], ["label", "probabilities"], domain=ML,
+        coefficients=coefficients.ravel().tolist(), intercepts=intercepts.tolist(),
+        classlabels_ints=list(range(len(intercepts))), multi_class=1,
+        post_transform="LOGISTIC" if two else "SOFTMAX",
+    )  # fmt: skip
 
 
 def graph(node: Any, width: int, columns: int, *, before: Any = (), after: Any = ()) -> Any:

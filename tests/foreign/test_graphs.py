@@ -14,6 +14,9 @@ from raymm.artifacts import Table
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.compression.agreement import require_agreement
+from raymm.compression.compressor import Rows
+from raymm.compression.network import networks
+from raymm.compression.prune_linear import PruneLinear
 from raymm.compression.tap import tree_nodes
 from raymm.compression.truncate import Truncate
 from raymm.data import ingest
@@ -24,6 +27,7 @@ from raymm.foreign.reading import read
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(200, 3)).astype(np.float32)
+WIDE = np.random.default_rng(1).normal(size=(600, 12)).astype(np.float32)
 
 
 def graph(path, outputs, *, end=(), opset=17, kind=TensorProto.FLOAT):
@@ -255,7 +259,7 @@ def test_trees_that_stay_as_they_are_are_told(exported, tmp_path):
     data, _ = dataset_of(foreign, rows, "y", seed=0)
     bundle, notes = bundle_of(foreign, data)
     told = "TreeEnsembleClassifier: it has the post_transform SOFTMAX_ZERO"
-    assert notes[-1] == f"its trees are packed but not pruned ({told})"
+    assert notes[-1] == f"part of it is packed but not pruned ({told})"
     assert bundle.graph == foreign.graph(data.schema)
 
 
@@ -275,5 +279,34 @@ def test_a_rewritten_graph_with_other_answers_is_not_taken(exported, tmp_path, m
     data, _ = dataset_of(foreign, rows, "y", seed=0)
     bundle, notes = bundle_of(foreign, data)
     assert bundle.graph == foreign.graph(data.schema)
-    assert notes[-1].startswith("its trees are packed but not pruned (with raymm's form")
+    assert notes[-1].startswith("part of it is packed but not pruned (with raymm's form")
     foreign.require_same(bundle, data)
+
+
+def test_linear_models_come_in_the_form_that_is_pruned(exported, tmp_path):
+    from sklearn.linear_model import LogisticRegression
+
+    labels = (WIDE[:, 0] - WIDE[:, 1] + 0.5 * WIDE[:, 2] > 0).astype(int)
+    model = LogisticRegression().fit(WIDE, labels)
+    behind = helper.make_node(
+        "Normalizer", ["probabilities"], ["normal"], domain="ai.onnx.ml", norm="L1"
+    )
+    path = exported.save(
+        exported.graph(exported.linear(model), WIDE.shape[1], 2, after=[behind]), tmp_path
+    )
+    names = [f"c{number}" for number in range(WIDE.shape[1])]
+    foreign = read(path)
+    table = ingest.from_frame(pd.DataFrame(WIDE, columns=names).assign(y=labels))
+    data, _ = dataset_of(foreign, table, "y", seed=0)
+    bundle, notes = bundle_of(foreign, data)
+    foreign.require_same(bundle, data)
+    assert all("pruned" not in note for note in notes)
+    found = Runner(bundle).predict(data.tensors)
+    assert np.allclose(found, model.predict_proba(WIDE), atol=1e-6)
+    rows = Rows(tensors=data.tensors, y=data.y, metric=None)
+    recipes = PruneLinear().recipes(bundle, rows)
+    assert [one["columns"] for one in recipes] == [0.5, 0.1]
+    small = PruneLinear().apply(bundle, recipes[-1], rows)
+    (network,) = networks(onnx.ModelProto.FromString(small.graph))
+    assert network.layers[0].matrix.shape == (3, 1)
+    assert (np.argmax(Runner(small).predict(data.tensors), axis=1) == labels).mean() > 0.95

@@ -1,4 +1,4 @@
-"""Trees of other exporters become raymm's, with the answers of scikit-learn and of the graph."""
+"""Models of other exporters become raymm's, with the answers of scikit-learn and of the graph."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 
-from raymm.foreign import rewriting
+from raymm.foreign import ensembles
 from raymm.foreign.rewriting import hard_rows, rewrite
 from raymm.models.trees import FORMAT, TreeEnsemble
 
@@ -140,7 +140,7 @@ def test_categories_are_told(exported):
 
 def test_another_answer_on_one_side_of_a_split_is_told(exported, monkeypatch):
     """A threshold one step of float32 away is found by the rows at thresholds."""
-    true = rewriting.read
+    true = ensembles.read
 
     def wrong(node):
         found = true(node)
@@ -149,7 +149,7 @@ def test_another_answer_on_one_side_of_a_split_is_told(exported, monkeypatch):
 
     graph = exported.graph(exported.forest(forest(TWO, max_depth=1)), 4, 2)
     assert rewrite(graph, "probabilities").count == 1
-    monkeypatch.setattr(rewriting, "read", wrong)
+    monkeypatch.setattr(ensembles, "read", wrong)
     found = rewrite(graph, "probabilities")
     assert found.count == 0
     assert "answers hard rows" in found.refused[0]
@@ -167,7 +167,7 @@ def test_given_models_and_constants_that_nothing_reads(exported):
 
 def test_hard_rows_stand_on_both_sides_of_each_threshold(exported):
     node = exported.forest(forest(TWO, max_depth=2))
-    trees = rewriting.read(node).trees
+    trees = ensembles.read(node).trees
     x = hard_rows(trees, np.random.default_rng(0))
     for column in np.unique(trees.feature[trees.feature >= 0]):
         for at in trees.threshold[trees.feature == column]:
