@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from raymm.errors import ServingError
@@ -116,6 +117,27 @@ def _grpc(port, canary):
         assert "nobody" in failed.value.details()
 
 
+def _triton(port, grpc_port):
+    """Predict by NVIDIA Triton's own clients, unchanged, through both proxies of Serve."""
+    clients = [pytest.importorskip(f"tritonclient.{kind}") for kind in ("http", "grpc")]
+    from tests.serving.test_grpc_service import KINDS
+
+    kinds = {"FP32": np.float32, "FP64": np.float64, "BOOL": bool, "INT64": np.int64}
+    for library, at in zip(clients, (port, grpc_port), strict=True):
+        client = library.InferenceServerClient(f"127.0.0.1:{at}")
+        assert client.is_server_ready()
+        assert client.is_model_ready("churn")
+        inputs = []
+        for name, (datatype, _, value) in KINDS.items():
+            inputs.append(library.InferInput(name, [2, 1], datatype))
+            inputs[-1].set_data_from_numpy(np.full((2, 1), value, kinds.get(datatype, object)))
+        found = client.infer("churn", inputs)
+        assert found.as_numpy("probabilities").shape == (2, 2)
+        labels = found.as_numpy("prediction").ravel().tolist()  # words in JSON, bytes over gRPC
+        assert labels in (["yes"] * 2, [b"yes"] * 2)
+        client.close()
+
+
 def _page(port, shadow):
     """Read the page and what it asks for."""
 
@@ -198,6 +220,7 @@ def test_life_of_a_deployment(ray_cluster, port, make_bundle, record, tmp_path):
     _standing(port, until=lambda told: told["shadowed"]["answered"] >= 1)
     assert _ask(connection, "", body, name="other")[1]["model"] == "other"
     _grpc(config.grpc_port, canary)
+    _triton(port, config.grpc_port)
     _page(port, canary)
 
     other = deployment.application(
