@@ -328,3 +328,58 @@ def test_a_replica_does_not_start_behind_proxies_that_listen_wide(
         time.sleep(0.2)
     assert "RUNNING" not in told["replicas"]
     assert "without TLS" in told["message"]
+
+
+def test_replicas_come_with_the_load_and_go_without(
+    ray_cluster, port, make_bundle, record, tmp_path, monkeypatch
+):
+    """As Serve's autoscaling has it, which waits half a minute and ten where nothing else is said.
+
+    Requests go past Serve, so that it knows of them by the lane alone.
+    """
+    true = deployment.options
+    soon = {"upscale_delay_s": 1.0, "downscale_delay_s": 3.0, "look_back_period_s": 3.0}
+
+    def hurried(config):
+        made = true(config)
+        return made | {"autoscaling_config": made["autoscaling_config"] | soon}
+
+    monkeypatch.setattr(deployment, "options", hurried)
+    config = ServingConfig(port=port, poll=0.2, replicas={"min": 1, "max": 2})
+    models = Models(tmp_path)
+    models.add(make_bundle().to_bytes())
+    app = deployment.application(("churn",), models.shelf, None, config=config, tokens={})
+    deployment.deploy(app, name="churn", config=config, timeout=120)
+
+    def running():
+        return deployment.status("churn")["replicas"].get("RUNNING", 0)
+
+    def wait_for(count):
+        deadline = time.monotonic() + 120
+        while running() != count:
+            assert time.monotonic() < deadline, deployment.status("churn")
+            time.sleep(0.2)
+
+    assert running() == 1
+    many, one = (json.dumps({"records": [record] * count}) for count in (200, 1))
+    stop, answers = threading.Event(), []
+    clients = [
+        threading.Thread(target=_load_test, args=(port, many, stop, answers, [])) for _ in range(24)
+    ]
+    for client in clients:
+        client.start()
+    try:
+        wait_for(2)
+    finally:
+        stop.set()
+        for client in clients:
+            client.join()
+    stop.clear()
+    client = threading.Thread(target=_load_test, args=(port, one, stop, answers, []))
+    client.start()
+    try:
+        wait_for(1)
+    finally:
+        stop.set()
+        client.join()
+    assert {status for status, _, _ in answers} == {200}
