@@ -19,8 +19,8 @@ from raymm.bundle.machine_code import Unkept
 Arrays = Any
 """An array in a kernel: what is known of its kind and shape stands in the kernel's signature."""
 _Kernel = Callable[..., Any]
-_parts: set[str] = set()
-"""Files of what is compiled into kernels."""
+_parts: dict[int, tuple[_Kernel, _Kernel]] = {}
+"""What is compiled into kernels, and the function that it was made of, by `id`."""
 
 
 def compiled(signature: str, *, anyway: bool = False) -> Callable[[_Kernel], _Kernel]:
@@ -35,7 +35,7 @@ def compiled(signature: str, *, anyway: bool = False) -> Callable[[_Kernel], _Ke
 
     def compile_(kernel: _Kernel) -> _Kernel:
         # numba itself looks at the kernel's file alone; what is kept is found by this name.
-        kernel.__qualname__ = f"{kernel.__qualname__}_{_stamp()}"
+        kernel.__qualname__ = f"{kernel.__qualname__}_{_stamp(kernel)}"
         try:
             made: _Kernel = numba.njit(signature, cache=True, **how)(kernel)
         except Exception as error:  # no folder to write to, or anything that a pickle raises
@@ -47,10 +47,20 @@ def compiled(signature: str, *, anyway: bool = False) -> Callable[[_Kernel], _Ke
     return compile_
 
 
-def _stamp() -> str:
-    """Return a name for what the files of all parts hold now."""
+def _stamp(kernel: _Kernel) -> str:
+    """Return a name for what the files of the parts hold now that a kernel's module knows.
+
+    What else this process has read plays no part: each would compile for itself.
+    """
+    files, waiting = set[str](), [kernel]
+    while waiting:
+        for value in list(waiting.pop().__globals__.values()):
+            _, part = _parts.get(id(value), (None, None))
+            if part is not None and part.__code__.co_filename not in files:
+                files.add(part.__code__.co_filename)
+                waiting.append(part)
     found = hashlib.sha256()
-    for file in sorted(_parts):
+    for file in sorted(files):
         with suppress(OSError):  # of what comes in an archive
             found.update(Path(file).read_bytes())
     return found.hexdigest()[:12]
@@ -58,6 +68,6 @@ def _stamp() -> str:
 
 def inlined(function: _Kernel) -> _Kernel:
     """Compile a part of kernels into each of them."""
-    _parts.add(function.__code__.co_filename)
     made: _Kernel = numba.njit(function, inline="always")
+    _parts[id(made)] = made, function
     return made

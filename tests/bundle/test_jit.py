@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("numba")
 
 from raymm.bundle import jit
-from raymm.bundle.machine_code import Unkept
+from raymm.bundle.machine_code import KERNELS, Unkept
 
 
 def test_what_cannot_be_kept_is_compiled_where_it_pays_in_each_process(monkeypatch):
@@ -56,3 +56,22 @@ def test_a_kernel_is_compiled_anew_where_a_part_of_it_has_changed(tmp_path):
         )
         told.append(done.stdout.split())
     assert told == [["6.0", "0"], ["6.0", "1"], ["15.0", "0"]]
+
+
+def test_kernels_that_make_setup_compiled_are_found_in_any_order():
+    """What another module of kernels brings into the process changes nothing for this one."""
+    told = []
+    for names in (KERNELS, KERNELS[::-1]):
+        code = (
+            f"import importlib\nmodules = [importlib.import_module(one) for one in {names!r}]\n"
+            "from numba.core.dispatcher import Dispatcher\n"
+            "kernels = [one for module in modules for one in vars(module).values()\n"
+            "           if isinstance(one, Dispatcher) and one.signatures]\n"
+            "print(len(kernels), sum(bool(one.stats.cache_hits) for one in kernels))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        told.append(tuple(map(int, done.stdout.split())))
+    assert told[0][0] > 5
+    assert told[1] == (told[0][0], told[0][0])
