@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from raymm import champions
 from raymm.artifacts import Blessing, Check, Evaluation, Version
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
+from raymm.compression.spread import by_rows
 from raymm.evaluation import blessing as blessings
 from raymm.evaluation import compressed
 from raymm.evaluation import evaluate as evaluations
@@ -81,6 +83,14 @@ def prove(life: Life, built: Built) -> Proof:
     return kept(life, "evaluate", deciding, Proof, make)
 
 
+def tested(life: Life, sha256: str) -> npt.NDArray[np.float32]:
+    """Return what a bundle of this run predicts of the test rows, which it is asked once."""
+    if sha256 not in life.tested:
+        rows = life.dataset.rows(life.dataset.test)
+        life.tested[sha256] = by_rows(runner(life, sha256).predict, rows)
+    return life.tested[sha256]
+
+
 def _held(life: Life, built: Built, proof: Proof, slices: Sequence[Group]) -> Proof:
     """Hold the compressed bundle against the full one, unless that is beyond the goal's limits."""
     rows = life.dataset.test
@@ -90,12 +100,11 @@ def _held(life: Life, built: Built, proof: Proof, slices: Sequence[Group]) -> Pr
         text = "Before compression the bundle is beyond the goal's limits, so nothing is compared."
         check = Check(name="compression", passed=True, statement=text)
     else:
-        tensors = life.dataset.rows(rows)
         pair = compressed.Pair(
             truth=life.dataset.y[rows],
-            made=runner(life, built.bundle).predict(tensors),
-            full=runner(life, built.full).predict(tensors),
-            decision=load(life, built.full).schema.decision,
+            made=tested(life, built.bundle),
+            full=tested(life, built.full),
+            decision=load(life, built.bundle).schema.decision,
             seed=life.config.seed,
         )
         check = compressed.compressed(
@@ -188,7 +197,7 @@ def _evaluation(
     trained = dataset.y[dataset.train]
     baseline = baseline_prediction(trained, classes, len(rows), metric=life.metric)
     bundle = load(life, sha256)
-    predictions = runner(life, sha256).predict(dataset.rows(rows))
+    predictions = tested(life, sha256)
     judge = partial(judge, decisions=(bundle.schema.decision, ()))
     if champion is None:
         return judge(truth, predictions, baseline=baseline, slices=slices), ""

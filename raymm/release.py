@@ -25,7 +25,7 @@ from raymm.champions import PROVEN, PROVEN_ROWS, TRAIN_ROWS, every_row, train_ro
 from raymm.config import home_folder
 from raymm.monitoring.estimates import LEAST_LABELS, reliability
 from raymm.monitoring.predictions import predictions_of
-from raymm.proving import Proof
+from raymm.proving import Proof, tested
 from raymm.report import html
 from raymm.search.importance import importance, observed_space
 from raymm.shelf import PREDICTIONS, RELIABILITY
@@ -166,8 +166,7 @@ def _for_monitor(life: Life, proof: Proof) -> dict[str, bytes]:
     if len(dataset.test) < LEAST_LABELS:
         return {}
     sha256 = proof.proven or proof.bundle
-    truth, rows = dataset.y[dataset.test], dataset.rows(dataset.test)
-    told = stages.runner(life, sha256).predict(rows)
+    truth, told = dataset.y[dataset.test], tested(life, sha256)
     target = Target.of(stages.load(life, sha256).schema)
     parts: dict[str, Any] = {}
     if target.task != "regression":
@@ -222,7 +221,7 @@ def _report(
             audit=audit,
             lineage=bundle.lineage,
             truth=life.dataset.y[rows],
-            predictions=stages.runner(life, proof.judged).predict(life.dataset.rows(rows)),
+            predictions=tested(life, proof.judged),
             note=_note(proof),
             space=space,
             parameters=importance(space, trials),

@@ -46,7 +46,9 @@ from raymm.bundle.run import Runner
 from raymm.compression import frontier as compressing
 from raymm.compression import parsed
 from raymm.compression.compressor import Rows
+from raymm.compression.judging import NONE
 from raymm.compression.schedule import remaining
+from raymm.compression.spread import by_rows
 from raymm.compression.truncate import kept_rounds
 from raymm.config import RunConfig
 from raymm.evaluation.compressed import Pair, foretold
@@ -90,6 +92,8 @@ class Life:
     """What this process has already trained on the first fold, by trial."""
     runners: dict[str, tuple[Bundle, Runner]] = field(default_factory=dict)
     """What this process has already read from the store, by SHA-256, ready to predict."""
+    tested: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    """What these said of the test rows, by SHA-256."""
     weighed: tuple[Finding, ...] = ()
     """What was decided of the features before the search."""
     spent: float = 0.0
@@ -132,11 +136,7 @@ def threads(config: RunConfig) -> int:
 
     Else ``ray.cpus``, or what this process is given: a container's limit counts.
     """
-    if config.search.parallel == 1:
-        return 1
-    if config.ray.cpus:
-        return config.ray.cpus
-    return cpus()
+    return 1 if config.search.parallel == 1 else config.ray.cpus or cpus()
 
 
 def free_threads(config: RunConfig) -> int:
@@ -175,11 +175,13 @@ def compressed(life: Life, full: Bundle, blend: Blend, found: Frontier) -> Built
     rows = trained_rows(dataset, dataset.train, life.metric, seed)
     valid = dataset.rows(dataset.folds[0].valid)
     proven = partial(require_parity, dataset=dataset, rows=dataset.train, blend=blend, seed=seed)
+    before = None if chosen(found).technique == NONE else parsed.runner_of(full)
     bundle, frontier = compressing.applied(full, found, rows, valid, limits, proven)
+    stored = whole = life.registry.store.put_blob(bundle.to_bytes())
+    if before is not None and bundle is not full:
+        whole = life.registry.store.put_blob(full.to_bytes())
+        life.tested[whole] = by_rows(before.predict, dataset.rows(dataset.test))
     parsed.forget()
-    stored = life.registry.store.put_blob(bundle.to_bytes())
-    # Packing takes seconds for some thousand trees, and is proven by unpacking again.
-    whole = stored if bundle is full else life.registry.store.put_blob(full.to_bytes())
     return Built(bundle=stored, full=whole, frontier=frontier, plain=full.plain_bytes)
 
 
@@ -353,10 +355,9 @@ def explain(life: Life, built: Built, shipped: str, recipe: Recipe) -> Explanati
 
 
 def _shuffled_rows(bundle: Bundle) -> int:
-    """Return how many rows to shuffle for the importances: fewer where the graph is large.
+    """Return how many rows to shuffle, several times for each column: fewer of large graphs.
 
-    A row costs in proportion to the graph, and every column is shuffled several times; 2,000 rows
-    of a graph of 15 MB took a minute.
+    A row costs in proportion to the graph: 2,000 of one of 15 MB took a minute.
     """
     return int(np.clip(_SHUFFLED_BYTES / len(bundle.graph), 200, 2000))
 
@@ -370,7 +371,7 @@ def _exact(life: Life, built: Built, shipped: str, recipe: Recipe) -> attributio
     share = 1.0 if shipped == built.full else kept_share(chosen(built.frontier))
     if share is None or recipe.decision:
         return None
-    _, blend = fitted(life, recipe)
+    blend = fitted(life, recipe)[1]
     rows = life.dataset.rows(life.dataset.test[:_EXPLAINED_ROWS])
     rounds = [kept_rounds(one.trial.rounds, share) for one in recipe.members]
     found = blend.contributions(rows, rounds)
@@ -381,8 +382,7 @@ def _exact(life: Life, built: Built, shipped: str, recipe: Recipe) -> attributio
 
 def audit(life: Life, shipped: str) -> Audit:
     """Compare the groups of the protected columns."""
-    protected = life.config.goal.protected
-    dataset = life.dataset
+    protected, dataset = life.config.goal.protected, life.dataset
 
     def make() -> Audit:
         if not protected:

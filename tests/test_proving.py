@@ -92,13 +92,18 @@ def proven(monkeypatch):
         monkeypatch.setattr(proving, "load", lambda *_: SimpleNamespace(schema=schema))
         monkeypatch.setattr(proving.slicing, "slices", lambda *_: [])
         dataset = SimpleNamespace(
-            frame=None, schema=schema, y=TRUTH, test=np.arange(len(TRUTH)), rows=lambda rows: {}
+            frame=None,
+            schema=schema,
+            y=TRUTH,
+            test=np.arange(len(TRUTH)),
+            rows=lambda rows: {"a": rows},
         )
         life = SimpleNamespace(
             config=parse({"data": {"source": "a", "target": "y"}}, changes),
             dataset=dataset,
             metric=metric_for("roc_auc", "binary"),
             registry=SimpleNamespace(store=SimpleNamespace(get_blob=lambda _: b"0" * size)),
+            tested={},
         )
         built = Built(bundle="made", full="full", frontier=FRONTIER)
         return proving.prove(life, built), asked

@@ -173,7 +173,8 @@ def test_a_form_that_takes_the_place_of_the_chosen_one_has_the_goal_s_limits(lif
     life.metric = None
     monkeypatch.setattr(stages, "fitted", lambda life, recipe: (None, None))
     monkeypatch.setattr(stages, "trained_rows", lambda *_: None)
-    monkeypatch.setattr(stages, "_explore", lambda *_: None)
+    found = SimpleNamespace(candidates=[SimpleNamespace(chosen=True, technique="none")])
+    monkeypatch.setattr(stages, "_explore", lambda *_: found)
     monkeypatch.setattr(stages.compressing, "applied", applied)
     with pytest.raises(Known, match=r"0\.25"):
         stages.build(life, SimpleNamespace(deciding=dict))

@@ -14,6 +14,7 @@ from raymm.bundle.run import Runner
 from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.judging import NONE
 from raymm.compression.schedule import reason, told
+from raymm.compression.spread import by_rows
 from raymm.errors import Interrupted
 from raymm.plugins import compressors
 from raymm.sections import Limits
@@ -134,7 +135,7 @@ def _tried(
         return bundle, ""
     try:
         made = apply(bundle, way, trained)
-        if not np.isfinite(Runner(made).judge(tensors)).all():
+        if not np.isfinite(by_rows(Runner(made).judge, tensors)).all():
             return bundle, "its answers are not finite"
         if proven is not None:
             proven(made, way)

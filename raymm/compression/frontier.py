@@ -25,6 +25,7 @@ from raymm.compression.compressor import Compressor, Rows
 from raymm.compression.judging import NONE, Form, Judge
 from raymm.compression.parsed import runner_of
 from raymm.compression.schedule import Schedule
+from raymm.compression.spread import by_rows
 from raymm.compression.trying import LEAST, alone, forms_of, opened, recipes_of
 from raymm.plugins import compressors
 from raymm.sections import Limits
@@ -115,7 +116,7 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
         rows = np.sort(np.random.default_rng(seed).choice(len(y), ROWS, replace=False))
         tensors, y = {name: values[rows] for name, values in tensors.items()}, y[rows]
     made = _techniques(techniques)
-    answers = (runner := runner_of(bundle)).predict(tensors)
+    answers = by_rows((runner := runner_of(bundle)).predict, tensors)
     judge = Judge(
         metric=metric,
         tensors=tensors,

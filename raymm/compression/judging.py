@@ -19,6 +19,7 @@ from raymm.bundle.parity import BOUND
 from raymm.bundle.run import Runner
 from raymm.compression.bounds import together, unlost
 from raymm.compression.schedule import told
+from raymm.compression.spread import by_rows
 
 RESAMPLES = 300
 LEVEL = 0.9
@@ -129,7 +130,7 @@ class Judge:
         prediction, fault = self.whole, 0.0
         if runner is None:
             runner = Runner(form)
-            answers = runner.predict(self.tensors)
+            answers = by_rows(runner.predict, self.tensors)
             prediction = decided(answers, form.schema.decision)
             if np.isfinite(prediction).all():
                 if why := self.beside(answers) if self.beside else "":

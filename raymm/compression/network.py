@@ -19,12 +19,10 @@ from raymm.bundle.graph import PROBABILITIES
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.compression.parsed import model_of
-from raymm.compression.spread import spread
+from raymm.compression.spread import by_rows
 
 Floats32 = npt.NDArray[np.float32]
 
-_ROWS = 2048
-"""Rows in one call where there are many: calls share the processors."""
 ACTIVATIONS = ("Relu", "Tanh", "Sigmoid")
 
 
@@ -197,12 +195,7 @@ def tensor(bundle: Bundle, name: str, rows: Tensors) -> Floats32:
     # A schema of classes lets the runner hand over a matrix as it is.
     schema = replace(bundle.schema, task="multiclass", classes=("",), decision=())
     runner = Runner(replace(bundle, graph=model.SerializeToString(), schema=schema))
-    count = len(next(iter(rows.values())))
-    starts = range(0, max(1, count), _ROWS)
-    slices = [
-        {key: values[start : start + _ROWS] for key, values in rows.items()} for start in starts
-    ]
-    return np.concatenate(spread(runner.predict, slices))
+    return by_rows(runner.predict, rows)
 
 
 def written(bundle: Bundle, model: Any) -> Bundle:

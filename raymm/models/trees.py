@@ -22,6 +22,8 @@ from raymm.onnx_builder import ML_DOMAIN, GraphBuilder, add_attributes, make_nod
 
 OPERATOR = "TreeEnsembleRegressor"
 FORMAT = "raymm.trees/1"
+_TOGETHER = 256
+"""Trees that rows go down together in the reference: the nodes of more leave the cache."""
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
@@ -109,18 +111,22 @@ class TreeEnsemble:
 
     def leaves(self, x: npt.NDArray[np.float32]) -> Ints:
         """Return the node number of the leaf that each row reaches, shape (n, trees)."""
-        at = np.repeat(self.roots[None, :], len(x), axis=0)
-        rows = np.arange(len(x))[:, None]
-        while True:
-            feature = self.feature[at]
-            inner = feature >= 0
-            if not inner.any():
-                return at
-            seen = x[rows, np.maximum(feature, 0)]
-            threshold = self.threshold[at]
-            goes_left = (seen < threshold) if self.strict else (seen <= threshold)
-            goes_left |= np.isnan(seen) & self.missing_left[at]
-            at = np.where(inner, np.where(goes_left, self.left[at], self.right[at]), at)
+        found = np.empty((len(x), len(self.roots)), np.int64)
+        for first in range(0, len(self.roots), _TOGETHER):
+            roots = self.roots[first : first + _TOGETHER]
+            at = np.repeat(roots, len(x))
+            going = np.flatnonzero(self.feature[at] >= 0)
+            node, row = at[going], going % len(x)
+            while len(going):
+                seen, threshold = x[row, self.feature[node]], self.threshold[node]
+                goes_left = (seen < threshold) if self.strict else (seen <= threshold)
+                goes_left |= np.isnan(seen) & self.missing_left[node]
+                node = np.where(goes_left, self.left[node], self.right[node])
+                inner = self.feature[node] >= 0
+                at[going[~inner]] = node[~inner]
+                going, node, row = going[inner], node[inner], row[inner]
+            found[:, first : first + _TOGETHER] = at.reshape(len(roots), len(x)).T
+        return found
 
     def margins(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Evaluate by the book, summing in float64: the reference for every other form.

@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -105,6 +106,8 @@ def measure(table: str, given: argparse.Namespace) -> bool:
         quiet = {**os.environ, "RAY_DEDUP_LOGS": "1"}
         results = []
         for part in ("with", "without"):
+            # A version of the first would be compared with as the champion by the second.
+            shutil.rmtree(Path(home) / "models", ignore_errors=True)
             done = subprocess.run(
                 [*command, "--part", part],
                 env=quiet,

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pytest
 
-from raymm.compression.spread import spread
+from raymm.compression.spread import ROWS, by_rows, spread
 
 
 def test_parts_come_back_in_order_whatever_finishes_first():
@@ -23,3 +24,18 @@ def test_parts_come_back_in_order_whatever_finishes_first():
 def test_an_error_is_told():
     with pytest.raises(ZeroDivisionError):
         spread(lambda part: 1 // part, [1, 0, 1])
+
+
+@pytest.mark.parametrize("count", [0, 1, ROWS, 3 * ROWS + 5])
+def test_rows_come_back_in_order_from_calls_of_as_many_on_any_machine(count):
+    asked = []
+
+    def call(tensors):
+        asked.append(len(tensors["a"]))
+        return np.stack([tensors["a"], tensors["b"]], axis=1)
+
+    given = {"a": np.arange(count), "b": -np.arange(count)}
+    found = by_rows(call, given)
+    assert found.tolist() == [[row, -row] for row in range(count)]
+    assert max(asked) <= ROWS
+    assert sum(asked) == count
