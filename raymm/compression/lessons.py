@@ -115,9 +115,9 @@ def lesson_of(unit: Unit, whole: Grove, bundle: Bundle, rows: Rows) -> Lesson:
         if unit.group is not None:
             truth = _beside(unit, bundle, tensors, target, rows.y[chosen])
         else:
-            # Of classes a few rows tell whether answers follow from the margins alone.
-            few = _CHECKED if bundle.schema.classes else None
-            answers = runner_of(bundle).predict({name: v[:few] for name, v in tensors.items()})
+            # A few rows tell whether answers follow from the margins alone, and how.
+            few = {name: values[:_CHECKED] for name, values in tensors.items()}
+            answers = runner_of(bundle).predict(few)
             truth = _truth(target, answers, rows.y[chosen], logits)
     return Lesson(whole, reached, target, weight, truth, logits, _costs(whole, x))
 
@@ -197,12 +197,13 @@ def _truth(
         sure = expit(target[0, : len(answers)])
         same = logits and np.abs(sure - answers[:, -1]).max() < _SAME
         return y[None].astype(np.float64) if same else None
-    middle, spread = float(target.mean()), float(target.std())
+    seen, told = target[0, : len(answers)], answers.astype(np.float64)
+    middle, spread = float(seen.mean()), float(seen.std())
     if spread == 0:
         return None
-    slope = float(np.mean((target[0] - middle) * answers)) / spread**2
-    shift = float(answers.mean()) - slope * middle
-    apart = np.abs(slope * target[0] + shift - answers).max()
+    slope = float(np.mean((seen - middle) * (told - told.mean()))) / spread**2
+    shift = float(told.mean()) - slope * middle
+    apart = np.abs(slope * seen + shift - told).max()
     if slope <= 0 or apart > _SAME * np.std(answers):
         return None
     return np.asarray((y[None] - shift) / slope, np.float64)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raymm.artifacts import Categorical, Config, Float, Int, Shape, Space, Task
-from raymm.models import losses, trees
+from raymm.models import losses, trees, ubjson
 from raymm.models.family import Family, Fitting, Matrix
 from raymm.models.heads import Head
 from raymm.models.shared import Margins, derived, reading
@@ -213,14 +213,14 @@ def _finite(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def ensemble(model: Boosted) -> trees.TreeEnsemble:
-    """Read the trees out of XGBoost's own JSON format; rows go left where x < threshold."""
+    """Read the trees out of XGBoost's own format; rows go left where x < threshold."""
     rounds = model.booster.num_boosted_rounds()
     made: trees.TreeEnsemble = reading(model.booster, rounds, lambda: _ensemble(model))
     return made
 
 
 def _ensemble(model: Boosted) -> trees.TreeEnsemble:
-    learner = json.loads(bytes(model.booster.save_raw("json")))["learner"]
+    learner = ubjson.loads(bytes(model.booster.save_raw("ubj")))["learner"]
     held = learner["gradient_booster"]["model"]
     base = np.array(json.loads(learner["learner_model_param"]["base_score"]), np.float64)
     base = np.broadcast_to(base, (model.head.outputs,))
@@ -231,15 +231,14 @@ def _ensemble(model: Boosted) -> trees.TreeEnsemble:
 
 
 def _tree(record: dict[str, Any], output: int) -> trees.Tree:
-    left = np.array(record["left_children"])
-    # The JSON's numbers are the shortest that read back as the same float32.
-    condition = np.array(record["split_conditions"], np.float64).astype(np.float32)
+    left = np.array(record["left_children"], np.int64)
+    condition = np.array(record["split_conditions"], np.float32)
     return trees.Tree(
-        feature=np.where(left < 0, -1, np.array(record["split_indices"])),
+        feature=np.where(left < 0, -1, np.array(record["split_indices"], np.int64)),
         threshold=condition,
         missing_left=np.array(record["default_left"]) > 0,
         left=left,
-        right=np.array(record["right_children"]),
+        right=np.array(record["right_children"], np.int64),
         value=condition[:, None],
         outputs=(output,),
     )
