@@ -9,6 +9,7 @@ of these is good enough.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from raymm.bundle.packed import Bundle
 from raymm.compression.applying import applied, apply, joined_recipe, steps
 from raymm.compression.choosing import choose
 from raymm.compression.compressor import Compressor, Rows
-from raymm.compression.judging import NONE, Form, Judge
+from raymm.compression.judging import NONE, TIMED_SECONDS, Form, Judge
 from raymm.compression.parsed import runner_of
 from raymm.compression.schedule import Schedule
 from raymm.compression.spread import by_rows
@@ -127,7 +128,9 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
         beside=None if beside is None else lambda made: beside(made, answers, y),
     )
     plan = Schedule(left=left, most=_most(len(bundle.graph), seconds), measured=judge.took)
+    began = time.monotonic()
     forms = [judge.measured(NONE, {}, bundle, runner)]
+    plan.whole = max(0.0, time.monotonic() - began - 2 * TIMED_SECONDS)
     following = {name: one for name, one in made.items() if name.startswith(FOLLOWING)}
     first = {name: one for name, one in made.items() if name not in following}
     opening = {name: one for name, one in first.items() if one.opens}

@@ -126,7 +126,8 @@ class _Way:
     @classmethod
     def of(cls, technique: Compressor, recipes: list[Config], plan: Schedule) -> _Way:
         """Begin with the first recipe, or in the middle; see `Compressor.chained`."""
-        first = (len(recipes) - 1) // 2 if technique.chained and plan.bounded and recipes else 0
+        middle = technique.chained and plan.bounded and not plan.short and recipes
+        first = (len(recipes) - 1) // 2 if middle else 0
         left = BISECTED if plan.most is None or plan.most > LEAST else 0
         return cls(technique, recipes[first:], recipes[:first], left)
 
@@ -200,7 +201,7 @@ def _sizes(
         extra = 0.0 if before else one.foreseen(base.bundle, trained)
         # The most promising one is tried as long as any time is left, and a finer one that was made
         # on the way to it: nothing else may be good.
-        due = way.made(recipe) or (promising and before is None and not extra and not plan.over)
+        due = way.made(recipe) or (promising and before is None and not extra and plan.affordable)
         if not plan.allows(name, recipe, extra, due=due):
             way.refuse()
             continue

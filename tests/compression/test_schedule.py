@@ -194,3 +194,15 @@ def test_half_of_the_time_is_left_however_long_training_took(monkeypatch):
     soon = schedule.remaining(20.0, 110.0)
     now[0] = 112.0
     assert soon() == 18.0
+
+
+def test_first_forms_are_begun_where_they_and_a_final_bundle_find_time():
+    plan = Schedule(left=Clock(10.0), whole=1.0)
+    assert (plan.affordable, plan.short) == (True, False)
+    plan.whole = 1.5
+    assert (plan.affordable, plan.short) == (True, True)
+    plan.whole = 2.1
+    assert not plan.affordable
+    assert not Schedule(left=Clock(0.0)).affordable
+    assert Schedule(whole=100.0).affordable
+    assert not Schedule(whole=100.0).short

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import numpy as np
@@ -80,7 +81,5 @@ def test_what_is_cut_or_other_is_an_error(data):
 
 @given(data=st.binary(max_size=40), head=st.sampled_from([b"", b"{i\x01a", b"[$d#", b"["]))
 def test_any_bytes_are_a_value_or_an_error(data, head):
-    try:
+    with contextlib.suppress(ValueError):
         loads(head + data)
-    except ValueError as error:
-        assert "not UBJSON" in str(error)
