@@ -125,6 +125,8 @@ class Run:
             "blessed": self.blessing.blessed,
             "promoted": self.promoted,
             **self.version.summary,
+            "packed_bytes": self.packed_bytes,
+            "uncompressed_bytes": self.uncompressed_bytes,
             "trials": sum(trial.status != "failed" for trial in self.trials.trials),
             "resumed_trials": self.trials.resumed,
             "failed_trials": sum(trial.status == "failed" for trial in self.trials.trials),
@@ -181,7 +183,6 @@ def run(
         )
         promoted = release.promote(life, version, anew=promote)
         account.close(ledger)
-    told = version.summary  # of a version that an older raymm made, where nothing is new
     return Run(
         config=config,
         run=name,
@@ -191,8 +192,7 @@ def run(
         trials=trials,
         recipe=recipe,
         bundle=stages.load(life, proof.bundle),
-        packed_bytes=int(told.get("packed_bytes", told["uncompressed_bytes"])),
-        uncompressed_bytes=int(told["uncompressed_bytes"]),
+        **release.sizes(life, built),
         frontier=built.frontier,
         evaluation=proof.evaluation,
         blessing=proof.blessing,

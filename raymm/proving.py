@@ -88,6 +88,7 @@ def tested(life: Life, sha256: str) -> npt.NDArray[np.float32]:
     if sha256 not in life.tested:
         rows = life.dataset.rows(life.dataset.test)
         life.tested[sha256] = by_rows(runner(life, sha256).predict, rows)
+    life.tested[sha256].setflags(write=False)  # several look at it
     return life.tested[sha256]
 
 

@@ -37,7 +37,7 @@ REFIT = "what ships was trained on all rows by the same recipe"
 
 def summary(life: Life, best: Trial, recipe: Recipe, built: Built, proof: Proof) -> dict[str, Any]:
     """Return what a version is known by: its score, its winner, its sizes, as plain JSON."""
-    evaluation, sizes = proof.evaluation, life.registry.store
+    evaluation = proof.evaluation
     proven = f"the proven bundle, {proof.proven[:12]}, trained without the test rows"
     prefix = f"{best.family}."
     return {
@@ -73,14 +73,24 @@ def summary(life: Life, best: Trial, recipe: Recipe, built: Built, proof: Proof)
         "score_of": f"{proven}; {REFIT}" if proof.proven else "what ships",
         "rows": len(life.dataset.y),
         "features": len(life.dataset.schema.features),
-        "packed_bytes": (packed := len(sizes.get_blob(built.full))),
-        "uncompressed_bytes": built.plain or packed,
+        **sizes(life, built),
         "source": life.dataset.source,
         "settings": {
             "goal": life.config.goal.model_dump(mode="json"),
             "serving": life.config.serving.model_dump(mode="json"),
             "monitoring": life.config.monitoring.model_dump(mode="json"),
         },
+    }
+
+
+def sizes(life: Life, built: Built) -> dict[str, int]:
+    """Return what the winner's file takes before compression, packed and with its graph as it is.
+
+    What an older raymm built is read for it.
+    """
+    return {
+        "packed_bytes": len(life.registry.store.get_blob(built.full)),
+        "uncompressed_bytes": built.plain or stages.load(life, built.full).plain_bytes,
     }
 
 

@@ -50,7 +50,8 @@ def compiled(signature: str, *, anyway: bool = False) -> Callable[[_Kernel], _Ke
 def _stamp(kernel: _Kernel) -> str:
     """Return a name for what the files of the parts hold now that a kernel's module knows.
 
-    What else this process has read plays no part: each would compile for itself.
+    What else this process has read plays no part, or each order of reading would have a name, and a
+    compilation, of its own.
     """
     files, waiting = set[str](), [kernel]
     while waiting:

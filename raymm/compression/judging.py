@@ -128,8 +128,10 @@ class Judge:
         """
         began, known = time.monotonic(), runner is not None
         prediction, fault = self.whole, 0.0
-        if runner is None:
-            runner = Runner(form)
+        runner = runner or Runner(form)
+        # Before rows are asked for on several threads: a container may have to wait after them.
+        middle, slow, thousand = times(runner, self.tensors)
+        if not known:
             answers = by_rows(runner.predict, self.tensors)
             prediction = decided(answers, form.schema.decision)
             if np.isfinite(prediction).all():
@@ -144,7 +146,6 @@ class Judge:
         if fault:
             loss = self._told(loss.value + fault, loss.low + fault, loss.high + fault)
             losses, hidden = losses + fault, 0.0
-        middle, slow, thousand = times(runner, self.tensors)
         candidate = Candidate(
             technique=technique,
             parameters=parameters,

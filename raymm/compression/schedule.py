@@ -34,7 +34,7 @@ which was trained on fewer rows."""
 PROVING = 3.0
 """What packing, reading and proving the final bundle takes, as a share of what measuring it does:
 its file is unpacked again, its trees are held against a reference, and its answers against those of
-the whole. Of letter's 13,649 trees that was 12 s and 3."""
+the whole. Of letter's 13,649 trees that was 12 s and 3, and of others less."""
 
 
 def remaining(allowed: float | None, started: float) -> Callable[[], float] | None:
@@ -175,15 +175,15 @@ class Schedule:
 
         It is taken to last as long as the last of its technique, which was larger, or as the
         shortest of all where it is the first, and ``extra`` on top: the first of a technique may
-        have prepared what others only use. Where nothing is good yet, it is of use only if there
-        is time left to make the final bundle like it.
+        have prepared what others only use. It is of use only if time is left to make the final
+        bundle like it.
         """
         if self.left is None or due:
             return True
         shortest = min(self.took.values(), default=0.0)
         needed = max(self.took.get(name, shortest) + extra, least)
-        needed += 0.0 if self.good else self._final({name})
-        free = self.free - self.reserve
+        final = max(self._final(self.good), self._final({name}))
+        free = self.left() - final - self.reserve
         if needed <= free and free > 0:
             return True
         self.leave_out(

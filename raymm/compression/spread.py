@@ -36,7 +36,10 @@ def spread(call: Callable[[Given], Made], parts: Sequence[Given]) -> list[Made]:
 
 
 def by_rows(call: Callable[[Tensors], npt.NDArray[Any]], tensors: Tensors) -> npt.NDArray[Any]:
-    """Return what a call makes of rows, shape (n, …), asked for `ROWS` at a time."""
+    """Return what a call makes of rows, shape (n, …), asked for `ROWS` at a time.
+
+    ``tensors``, of shape (n,) each, has at least one column.
+    """
     count = len(next(iter(tensors.values())))
     parts = [
         {name: values[start : start + ROWS] for name, values in tensors.items()}

@@ -63,7 +63,9 @@ def opened(
                 ):
                     made = one.apply(whole.bundle, recipe, trained)
                     with plan.timed(name):
-                        return [judge.measured(name, recipe, made)]
+                        form = judge.measured(name, recipe, made)
+                    plan.found(name)
+                    return [form]
                 unmade.append(losses)
     return []
 

@@ -106,8 +106,12 @@ class Graph(Foreign):
         made = graph
         if found.count:
             direct = not self._link and found.columns == (len(dataset.schema.classes) or 1)
-            made = self._whole(found.model, dataset.schema, direct=direct)
-            away = _apart(graph, made, dataset)
+            try:
+                made = self._whole(found.model, dataset.schema, direct=direct)
+                away = _apart(graph, made, dataset)
+            except BundleError as error:  # as where it reads numbers of another kind
+                refused.append(f"with raymm's form of them it cannot be run: {error}")
+                made, away = graph, 0.0
             if not away <= BOUND:
                 refused.append(f"with raymm's form of them it answers {away:.3g} away")
                 made = graph

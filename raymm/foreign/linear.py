@@ -84,7 +84,8 @@ def read(node: Any) -> Linear:
     matrix = np.ascontiguousarray(flat.reshape(outputs, -1).T)
     bias = bias if len(bias) else np.zeros(outputs, np.float32)
     if not classes:
-        return Linear(matrix=matrix, bias=bias, link="")  # onnxruntime reads no post_transform
+        # Of one target onnxruntime reads no post_transform.
+        return Linear(matrix=matrix, bias=bias, link=LINKS[link] if outputs > 1 else "")
     labels = max(len(held.get("classlabels_ints", ())), len(held.get("classlabels_strings", ())))
     return _told(matrix, bias, LINKS[link], labels)
 
@@ -96,9 +97,6 @@ def _told(matrix: Floats32, bias: Floats32, link: str, labels: int) -> Linear:
         if link != "Sigmoid":
             raise BundleError("of two classes it has one sum, and no LOGISTIC behind it")
         return Linear(matrix=matrix, bias=bias, link=SIGMOIDS)
-    if outputs == 2 and link == "Softmax":
-        second = matrix[:, 1:] - matrix[:, :1], bias[1:] - bias[:1]
-        return Linear(matrix=second[0], bias=second[1], link=SIGMOIDS)
     if link == "Sigmoid" and outputs > 1:
         opposite = np.array_equal(matrix[:, 0], -matrix[:, 1]) and bias[0] == -bias[1]
         if outputs > 2 or not opposite:

@@ -7,6 +7,7 @@ import pytest
 
 from raymm.compression import grove as grove_module
 from raymm.compression.grove import Grove, cells, heights, reach
+from raymm.models import trees as reference
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -21,7 +22,8 @@ def test_an_ensemble_comes_back_in_preorder_with_the_same_answers(random_trees, 
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_rows_reach_the_leaves_that_the_reference_says(random_trees, around, seed):
+def test_rows_reach_the_leaves_that_the_reference_says(random_trees, around, monkeypatch, seed):
+    monkeypatch.setattr(reference, "_TOGETHER", 16)
     trees = random_trees(seed, count=70)
     x = around(trees)
     assert np.array_equal(reach(Grove.of(trees), x).T, trees.leaves(x))

@@ -310,3 +310,43 @@ def test_linear_models_come_in_the_form_that_is_pruned(exported, tmp_path):
     (network,) = networks(onnx.ModelProto.FromString(small.graph))
     assert network.layers[0].matrix.shape == (3, 1)
     assert (np.argmax(Runner(small).predict(data.tensors), axis=1) == labels).mean() > 0.95
+
+
+def test_two_classes_by_a_softmax_are_rewritten_too(exported, tmp_path):
+    """Infinite cells say nothing of one of two sums, and all of their difference."""
+    node = helper.make_node(
+        "LinearClassifier", ["rows"], ["label", "probabilities"], domain="ai.onnx.ml",
+        coefficients=[0.5, -1.0, 0.3, 0.2, 1.0, -0.1], intercepts=[0.1, -0.2],
+        classlabels_ints=[0, 1], post_transform="SOFTMAX",
+    )  # fmt: skip
+    foreign, data = of_two(exported.save(exported.graph(node, 3, 2), tmp_path))
+    bundle, notes = bundle_of(foreign, data)
+    assert notes == ()
+    assert len(networks(onnx.ModelProto.FromString(bundle.graph))) == 1
+
+
+@pytest.mark.parametrize("kind", [TensorProto.DOUBLE, TensorProto.INT64])
+def test_linear_models_of_other_numbers_stay_as_they_are(exported, tmp_path, kind):
+    """What raymm has in their place reads float32 alone."""
+    node = helper.make_node(
+        "LinearClassifier", ["other"], ["label", "probabilities"], domain="ai.onnx.ml",
+        coefficients=[0.5, -1.0, 0.3], intercepts=[0.1], classlabels_ints=[0, 1],
+        post_transform="LOGISTIC",
+    )  # fmt: skip
+    before = [
+        helper.make_node("Cast", ["rows"], ["cast"], to=kind),
+        helper.make_node("Abs", ["cast"], ["other"]),
+    ]
+    foreign, data = of_two(exported.save(exported.graph(node, 3, 2, before=before), tmp_path))
+    bundle, notes = bundle_of(foreign, data)
+    assert "cannot be run" in notes[-1]
+    assert bundle.graph == foreign.graph(data.schema)
+    foreign.require_same(bundle, data)
+
+
+def of_two(path):
+    """Read a graph of three columns, and the rows of two classes that it is given."""
+    labels = (X[:, 0] > 0).astype(int)
+    rows = ingest.from_frame(pd.DataFrame(X, columns=["rows", "b", "c"]).assign(y=labels))
+    foreign = read(path)
+    return foreign, dataset_of(foreign, rows, "y", seed=0)[0]

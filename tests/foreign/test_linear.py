@@ -57,15 +57,28 @@ def test_regressors_answer_as_scikit_learn_does(exported):
 
 @pytest.mark.parametrize(
     ("coefficients", "intercepts", "link"),
-    [([0.5, -1.0], [0.3], "LOGISTIC"), ([0.5, -1.0, 0.2, 3.0], [0.3, -0.1], "SOFTMAX")],
+    [([0.5, -1.0], [0.3], "LOGISTIC"), ([0.5, -1.0, -0.5, 1.0], [-0.3, 0.3], "LOGISTIC")],
 )
-def test_two_classes_have_a_single_sum(exported, coefficients, intercepts, link):
+def test_two_classes_may_have_a_single_sum(exported, coefficients, intercepts, link):
     node = classifier(coefficients, intercepts, 2, link)
     assert (read(node).outputs, read(node).link) == (1, SIGMOIDS)
     graph = exported.graph(node, 2, 2)
     found = rewrite(graph, "probabilities")
     assert found.count == 1
     assert np.allclose(answers(found.model, X[:, :2]), answers(graph, X[:, :2]), atol=1e-6)
+
+
+@pytest.mark.parametrize("link", ["NONE", "SOFTMAX", "LOGISTIC"])
+def test_regressors_of_several_targets_have_what_follows(exported, link):
+    node = helper.make_node(
+        "LinearRegressor", ["rows"], ["probabilities"], domain="ai.onnx.ml", targets=3,
+        coefficients=[0.5, -1.0, 0.2, 3.0, 1.0, 1.0], intercepts=[0.1, 0.2, 0.3],
+        post_transform=link,
+    )  # fmt: skip
+    graph = exported.graph(node, 2, 3)
+    found = rewrite(graph, "probabilities")
+    assert (found.count, found.refused) == (1, ())
+    assert np.allclose(answers(found.model, X[:, :2]), answers(graph, X[:, :2]), atol=1e-5)
 
 
 def test_scores_stay_scores(exported):
