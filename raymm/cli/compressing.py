@@ -34,6 +34,12 @@ _WIDTH = 100
 @click.option("--max-loss", type=click.FloatRange(min=0), default=None, help="Allowed loss.")
 @click.option("--techniques", default=None, help="Names, with commas; default all.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=None, help="Default 0.")
+@click.option(
+    "--task",
+    type=click.Choice(["binary", "multiclass", "regression"]),
+    default=None,
+    help="What an ONNX graph predicts; by default as the target looks.",
+)
 @click.option("--time", default=None, help="Time to measure forms, such as 90s; default all.")
 @options.storage_option
 @options.json_option
@@ -184,6 +190,7 @@ def _outside(model: str, picture: str | None, *, as_json: bool, **given: Any) ->
         techniques="auto" if names is None else [one.strip() for one in names.split(",")],
         seed=given["seed"] or 0,
         seconds=limit,
+        task=given["task"],
     )
     _draw(done.frontier, picture)
     plain = output.suffix.lower() == ".onnx"

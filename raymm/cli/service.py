@@ -266,6 +266,8 @@ def export_onnx(name: str, output: str, storage: str | None) -> None:
     from raymm.prediction import found
 
     bundle, version = found(name, storage=options.storage_of(storage))
+    if version is None and Path(output).exists() and Path(output).samefile(name):
+        raise ConfigError(f"{output} is what is read. Give another file with -o.")
     _write(output, bundle.graph)
     told = name if version is None else f"{name} version {version.number}"
     printing.say(f"{told} written to {output}")

@@ -6,11 +6,13 @@ import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from raymm.artifacts import Column, Dataset, Frontier, Lineage, MetricLike, Schema, Table, Task
@@ -22,7 +24,8 @@ from raymm.compression.agreement import require_agreement
 from raymm.compression.compressor import Rows
 from raymm.data import ingest, schema, split, statistics
 from raymm.errors import DataError, TargetError
-from raymm.evaluation.metrics import baseline_prediction, metric_for
+from raymm.evaluation.compressed import Pair, foretold
+from raymm.evaluation.metrics import Metric, baseline_prediction, metric_for
 from raymm.foreign.model import Facts, Foreign
 from raymm.foreign.reading import read
 from raymm.prediction import unreadable
@@ -54,7 +57,7 @@ class Compressed:
     notes: tuple[str, ...]
 
 
-def compress(
+def compress(  # noqa: PLR0913  (a model, a table, and what is allowed)
     model: str,
     data: str,
     target: str,
@@ -64,6 +67,7 @@ def compress(
     techniques: Sequence[str] | Literal["auto"] = "auto",
     seed: int = 0,
     seconds: float | None = None,
+    task: Task | None = None,
 ) -> Compressed:
     """Make a bundle of a model file and compress it over a table that it was not trained on.
 
@@ -75,6 +79,8 @@ def compress(
     seconds : float, optional
         How long forms may be measured, about. Without it all are, and the clock decides nothing:
         the same rows lead to the same choice.
+    task : "binary", "multiclass" or "regression", optional
+        What a model predicts whose file does not tell, as an ONNX graph's; else the target says.
 
     Raises
     ------
@@ -89,7 +95,7 @@ def compress(
     """
     foreign = read(model)
     table = ingest.read(data)
-    dataset, notes = dataset_of(foreign, table, target, seed=seed)
+    dataset, notes = dataset_of(foreign, table, target, seed=seed, task=task)
     judge = metric_for(metric, dataset.schema.task)
     full, said = bundle_of(foreign, dataset)
     foreign.require_same(full, dataset)
@@ -108,6 +114,7 @@ def compress(
         max_loss=max_loss,
         seed=seed,
         left=None if seconds is None else lambda: seconds - (time.monotonic() - began),
+        beside=partial(_beside, dataset.schema.task, judge, max_loss, seed),
     )
     chosen = next(one for one in found.candidates if one.chosen)
     made = compressing.apply(full, chosen, fitted)
@@ -116,6 +123,20 @@ def compress(
     hard = parity.adversarial(real, kept, generator=generator, count=_HARD_ROWS)
     require_agreement(made, hard)
     return Compressed(facts=foreign.facts, frontier=found, full=full, bundle=made, notes=notes)
+
+
+def _beside(
+    task: Task,
+    metric: Metric,
+    max_loss: float,
+    seed: int,
+    made: npt.NDArray[Any],
+    whole: npt.NDArray[Any],
+    y: npt.NDArray[Any],
+) -> str:
+    """Say why a form is not as good that the metric finds good, as the proof of a run would."""
+    pair = Pair(truth=y, made=made, full=whole, decision=(), seed=seed)
+    return foretold(pair, task=task, metric=metric, max_loss=max_loss)
 
 
 def _rounded(dataset: Dataset) -> Iterator[str]:
@@ -131,11 +152,12 @@ def _rounded(dataset: Dataset) -> Iterator[str]:
 
 
 def dataset_of(
-    foreign: Foreign, table: Table, target: str, *, seed: int
+    foreign: Foreign, table: Table, target: str, *, seed: int, task: Task | None = None
 ) -> tuple[Dataset, tuple[str, ...]]:
     """Return a table as the model reads it, in two halves, and what there is to say of it.
 
-    Columns are found by their names; where the file has none, they are the table's in order.
+    Columns are found by their names; where the file has none, they are the table's in order. The
+    ``task`` is asked for where the file does not tell it.
 
     Raises
     ------
@@ -144,9 +166,9 @@ def dataset_of(
     """
     facts = foreign.facts
     config = DataConfig(source=table.source, target=target, test=0.5)
-    if facts.task:
+    if facts.task or task:
         # A target of many whole numbers looks like values; the model says that they are classes.
-        config = config.model_copy(update={"task": facts.task})
+        config = config.model_copy(update={"task": facts.task or task})
     try:
         known = schema.infer(table, statistics.describe(table), config)
     except TargetError as error:
@@ -215,6 +237,10 @@ def bundle_of(foreign: Foreign, dataset: Dataset) -> tuple[Bundle, tuple[str, ..
 def _columns(facts: Facts, table: Table, target: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the table's columns in the model's order."""
     held = [str(name) for name in table.frame.columns if name != target]
+    if not held:
+        raise DataError(
+            f"the table has no column beside {target}. Give those that the model was trained on."
+        )
     if not facts.names:
         if facts.width and len(held) != facts.width:
             raise DataError(

@@ -74,7 +74,8 @@ class Graph(Foreign):
         if width != (classes or 1) and not (width == 1 and classes == 2):
             raise BundleError(
                 f"the graph must make {classes or 1} columns for the target {schema.target}, but "
-                f"makes {width}. Name the target that it was trained for, and rows of every class."
+                f"makes {width}. Name the target that it was trained for, and give rows of every "
+                "class; where it predicts numbers, say --task regression."
             )
         if not classes:
             return ""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.data import ingest
-from raymm.errors import DataError, ParityError
+from raymm.errors import BundleError, DataError, ParityError
 from raymm.foreign import bundling
 from raymm.foreign.bundling import compress, dataset_of
 from raymm.foreign.reading import read
@@ -160,3 +161,52 @@ def test_the_form_that_is_written_adds_up(make, monkeypatch):
     monkeypatch.setattr(bundling, "require_agreement", refused)
     with pytest.raises(ParityError, match="are others"):
         compress(*told, techniques=[])
+
+
+def test_forms_with_worse_probabilities_are_not_chosen_for_their_accuracy(make, monkeypatch):
+    """As the proof of a run refuses them: the log loss and the calibration count besides."""
+    given = make("multiclass")
+    made = {}
+
+    def foretold(pair, *, task, metric, max_loss):
+        made["asked"] = (task, metric.name, max_loss, len(pair.truth))
+        return "the log_loss grows"
+
+    monkeypatch.setattr(bundling, "foretold", foretold)
+    done = compress(str(given.path), str(given.csv), "y", max_loss=0.1)
+    assert made["asked"] == ("multiclass", "accuracy", 0.1, done.frontier.rows)
+    assert next(one for one in done.frontier.candidates if one.chosen).technique == "none"
+    assert any("the log_loss grows" in one for one in done.frontier.left_out)
+
+
+def test_a_task_that_no_file_tells_is_asked_for(make, tmp_path):
+    from onnx import TensorProto, helper, numpy_helper
+
+    x = np.random.default_rng(0).normal(size=(400, 2)).astype(np.float32)
+    held = [
+        numpy_helper.from_array(np.float32([[1.0], [0.5]]), "w"),
+        numpy_helper.from_array(np.float32([3.0]), "b"),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", width])
+        for name, width in (("rows", 2), ("raw", 1))
+    ]
+    node = helper.make_node("Gemm", ["rows", "w", "b"], ["raw"])
+    graph = helper.make_model(
+        helper.make_graph([node], "g", ends[:1], ends[1:], held),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    path = tmp_path / "ratings.onnx"
+    path.write_bytes(graph.SerializeToString())
+    ratings = np.clip(np.round(x @ [1.0, 0.5] + 3), 1, 5).astype(int)
+    rows = pd.DataFrame(x, columns=["a", "b"]).assign(stars=ratings)
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    given = str(path), str(tmp_path / "rows.csv"), "stars"
+    with pytest.raises(BundleError, match="--task regression"):
+        compress(*given)
+    done = compress(*given, task="regression", techniques=["prune_linear"])
+    assert done.full.schema.task == "regression"
+    rows[["stars"]].to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(DataError, match="no column beside stars"):
+        compress(*given, task="regression")
