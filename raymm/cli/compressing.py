@@ -174,12 +174,7 @@ def _outside(model: str, picture: str | None, *, as_json: bool, **given: Any) ->
         limit = seconds(given["time"])
     except ValueError as error:
         raise ConfigError(f"--time {error}") from error
-    output = Path(given["output"] or f"{Path(model).stem}.raymm")
-    if not output.parent.is_dir():
-        raise ConfigError(f"{output} cannot be written: {output.parent} is not a folder.")
-    for read in (model, given["data"]):
-        if output.exists() and Path(read).exists() and output.samefile(read):
-            raise ConfigError(f"{output} is what is read. Give another file with -o.")
+    output = _output(model, given["data"], given["output"])
     names = given["techniques"]
     done = bundled(
         model,
@@ -214,6 +209,17 @@ def _outside(model: str, picture: str | None, *, as_json: bool, **given: Any) ->
         )
     else:
         _written(model, done, output, len(data))
+
+
+def _output(model: str, data: str, given: str | None) -> Path:
+    """Return the file to write; ConfigError where it is one of those that are read."""
+    output = Path(given or f"{Path(model).stem}.raymm")
+    if not output.parent.is_dir():
+        raise ConfigError(f"{output} cannot be written: {output.parent} is not a folder.")
+    for read in (model, data):
+        if output.exists() and Path(read).exists() and output.samefile(read):
+            raise ConfigError(f"{output} is what is read. Give another file with -o.")
+    return output
 
 
 def _written(model: str, done: Compressed, output: Path, count: int) -> None:
