@@ -1,7 +1,8 @@
 """Figures of the service in Prometheus' text format.
 
 Labels are bounded: models, versions and the error tree's class names; a monitor's report is
-flattened into one gauge whose ``measure`` label takes `MOST_MEASURES` values at most.
+flattened into one gauge whose ``measure`` label takes `MOST_MEASURES` values at most, those of the
+whole model before those of its many features.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from itertools import accumulate, islice
+from itertools import accumulate, chain, islice
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -126,7 +127,8 @@ class Telemetry(Collector):
         )
         for caller, count in self._callers.items():
             callers.add_metric((caller,), count)
-        yield from (requests, rows, seconds, errors, callers, self._served(), self._monitored())
+        yield from (requests, rows, seconds, errors, callers, self._served())
+        yield from (self._monitored(), self._aged())
         yield from self._by_version()
 
     def _served(self) -> Metric:
@@ -177,10 +179,27 @@ class Telemetry(Collector):
             "raymm_monitor", "Figures of the monitor's report.", labels=("model", "measure")
         )
         for model, report in self._reports.items():
-            own = {key: value for key, value in report.items() if key != "versions"}
+            parts = [
+                list(islice(measures({key: value}), MOST_MEASURES))
+                for key, value in report.items()
+                if key != "versions"
+            ]
+            # the smallest parts come first: what is cut off is of the features of a wide table
+            parts.sort(key=len)
+            shown = islice(chain.from_iterable(parts), MOST_MEASURES)
             # a measure that is told twice has its last value
-            for measure, value in dict(islice(measures(own), MOST_MEASURES)).items():
+            for measure, value in dict(shown).items():
                 family.add_metric((model, measure), value)
+        return family
+
+    def _aged(self) -> Metric:
+        family = GaugeMetricFamily(
+            "raymm_monitor_age_seconds", "Time since the monitor's report came.", labels=("model",)
+        )
+        for model, report in self._reports.items():
+            age = report.get("age")
+            if isinstance(age, int | float) and math.isfinite(age):
+                family.add_metric((model,), age)
         return family
 
 

@@ -136,7 +136,7 @@ def _metric_names():
     quality |= {"calibration": {**ends, "recent": {"value": 1}, "test": {"value": 1}}}
     version = {"quality": quality, "estimated": {"accuracy": {"value": 1}}, "drifted": []}
     version |= {"requests": 1, "errors": {"Exception": 1}, "latency": {"within": {"0": 1}}}
-    report = {"drift": 1, "versions": {"1": version}}
+    report = {"drift": 1, "age": 1, "versions": {"1": version}}
     text = telemetry.text({"m": 1}, {"m": report}).decode()
     return set(re.findall(r"^(raymm_\w+)", text, re.MULTILINE))
 

@@ -76,6 +76,40 @@ def test_series_are_bounded_and_leave_with_the_report():
     assert not [s for s in _samples(telemetry.text({}, {})) if s.name == "raymm_monitor"]
 
 
+def _wide(columns):
+    """Return a report as a replica has it: of a version with so many columns, and its age."""
+    quality = {"value": 0.9, "recent": {"low": 0.8}, "calibration": {"worse": True}}
+    one = {"statistic": 0.1, "threshold": 0.2, "drifted": False, "streak": 0, "missing": 0.0}
+    return {
+        "version": 7,
+        "features": {f"column {place}": dict(one) for place in range(columns)},
+        "prediction": {"drifted": True, "statistic": 0.3},
+        "requests": 9,
+        "errors": {f"Error{place}": 1 for place in range(51)},
+        "quality": quality,
+        "life": "x",
+        "dropped": 3,
+        "age": 900,
+    }
+
+
+@pytest.mark.parametrize("columns", [2, 200])
+def test_measures_of_the_whole_model_are_told_of_wide_tables_too(columns):
+    text = Telemetry().text({"m": 7}, {"m": _wide(columns)})
+    told = {s.labels["measure"]: s.value for s in _samples(text) if s.name == "raymm_monitor"}
+    whole = {key: value for key, value in _wide(columns).items() if key != "features"}
+    assert told.items() >= dict(measures(whole)).items()
+    assert told["features.column 0.statistic"] == 0.1  # features have the places that are left
+    assert len(told) == min(len(dict(measures(_wide(columns)))), MOST_MEASURES)
+
+
+def test_a_report_has_its_age_whatever_else_it_holds():
+    reports = {"wide": _wide(200), "none": {}, "odd": {"age": float("nan")}}
+    samples = _samples(Telemetry().text({}, reports))
+    ages = {s.labels["model"]: s.value for s in samples if s.name == "raymm_monitor_age_seconds"}
+    assert ages == {"wide": 900.0}
+
+
 def test_versions_of_a_monitor_have_gauges_of_their_own_and_no_measures():
     report = {"rows": 3, "versions": {"7": {"rows": 3, "quality": {"value": 0.75}}}}
     text = Telemetry().text({"m": 7}, {"m": report}).decode()
