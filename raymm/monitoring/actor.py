@@ -129,10 +129,6 @@ class MonitorActor:
         made = self._observer.report()
         return made | {"life": self._life} if made else made
 
-    def metrics_text(self) -> str:
-        """See `Observer.metrics_text`."""
-        return self._observer.metrics_text()
-
     def pid(self) -> int:
         """Return the actor's process id."""
         return os.getpid()

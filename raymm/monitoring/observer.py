@@ -20,7 +20,6 @@ import numpy as np
 
 from raymm.artifacts import Batch, Feedback
 from raymm.errors import RegistryError
-from raymm.monitoring.exposition import metrics_text
 from raymm.monitoring.labels import Labels
 from raymm.monitoring.triggers import Policy, decide
 from raymm.monitoring.watched import Watched
@@ -247,11 +246,6 @@ class Observer:
             decision = decide(report, Policy.of(self._config), now=self._clock())
             report["advice"] = {"action": decision.action, "reason": decision.reason}
             return report
-
-    def metrics_text(self) -> str:
-        """Return the report in Prometheus' text format; empty before `watch`."""
-        report = self.report()
-        return metrics_text(self.name, report) if report else ""
 
     def flush(self) -> None:
         """Write the state where it has changed; raises RegistryError when that is not possible.

@@ -292,27 +292,6 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, clock: Any) -> 
         watched.flush()
 
 
-def test_the_figures_are_those_that_prometheus_reads(tmp_path: Path, clock: Any) -> None:
-    from prometheus_client.parser import text_string_to_metric_families
-
-    watched = observer(tmp_path, clock, window=50)
-    assert watched.metrics_text() == ""
-    watched.watch(1, RECORD)
-    watched.tell([told(60), Batch(rows=1, version=1, seconds=0.3, error="InputError")])
-    samples = {
-        (s.name, s.labels.get("feature") or s.labels.get("error")): s.value
-        for family in text_string_to_metric_families(watched.metrics_text())
-        for s in family.samples
-        if s.labels["model"] == "churn"
-    }
-    assert samples["raymm_monitored_requests_total", None] == 2
-    assert samples["raymm_monitored_rows_total", None] == 60
-    assert samples["raymm_monitored_errors_total", "InputError"] == 1
-    assert samples["raymm_monitored_latency_seconds_sum", None] == pytest.approx(0.1)
-    assert samples["raymm_drift_psi", "x"] >= 0
-    assert samples["raymm_missing_ratio", "x"] == 0
-
-
 def test_rows_that_both_answered_before_the_champion_changed_are_left_out(
     tmp_path: Path, clock: Any
 ) -> None:

@@ -103,6 +103,13 @@ def test_measures_of_the_whole_model_are_told_of_wide_tables_too(columns):
     assert len(told) == min(len(dict(measures(_wide(columns)))), MOST_MEASURES)
 
 
+def test_hostile_feature_names_are_escaped():
+    name = 'a"} evil 1\n# \\'
+    text = Telemetry().text({}, {"m": {"features": {name: {"missing": 0.25}}}})
+    (told,) = [s for s in _samples(text) if s.name == "raymm_monitor"]
+    assert (told.labels["measure"], told.value) == (f"features.{name}.missing", 0.25)
+
+
 def test_a_report_has_its_age_whatever_else_it_holds():
     reports = {"wide": _wide(200), "none": {}, "odd": {"age": float("nan")}}
     samples = _samples(Telemetry().text({}, reports))
