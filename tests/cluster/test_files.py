@@ -135,6 +135,7 @@ def _metric_names():
     ends = {"value": 1, "low": 1, "high": 1, "worse": True}
     quality |= {"calibration": {**ends, "recent": {"value": 1}, "test": {"value": 1}}}
     version = {"quality": quality, "estimated": {"accuracy": {"value": 1}}, "drifted": []}
+    version |= {"prediction": {"drifted": True}}
     version |= {"requests": 1, "errors": {"Exception": 1}, "latency": {"within": {"0": 1}}}
     report = {"drift": 1, "age": 1, "versions": {"1": version}}
     text = telemetry.text({"m": 1}, {"m": report}).decode()
@@ -155,6 +156,19 @@ def test_alerts_of_quality_and_drift_do_not_fire_by_chance():
         assert "raymm_version_champion == 1" in rules[name]
     # Each replica counts its own requests, and another one answers each scrape.
     assert not re.search(r"raymm_(requests|rows|errors|request_seconds)_", str(rules))
+
+
+def test_no_panel_lies_over_another():
+    panels = json.loads((CLUSTER / "grafana/raymm.json").read_text())["panels"]
+    cells = [
+        (place["x"] + x, place["y"] + y)
+        for place in (panel["gridPos"] for panel in panels)
+        for x in range(place["w"])
+        for y in range(place["h"])
+    ]
+    assert len(set(cells)) == len(cells)
+    assert max(x for x, _ in cells) < 24  # columns of a dashboard
+    assert len({panel["id"] for panel in panels}) == len(panels)
 
 
 def test_dashboard_and_alerts_use_figures_that_exist():
