@@ -17,8 +17,9 @@ from raymm import endpoint, lifecycle
 from raymm.artifacts import Notify, Wish
 from raymm.errors import ConfigError, NotBlessed, NotFound, RaymmError
 from raymm.hands import Hands, RegistryHands
-from raymm.monitoring.events import Event, news, tell
+from raymm.monitoring.events import Event, tell
 from raymm.monitoring.loop import Situation, Step, advance, asked_of, marked, trained, untrained
+from raymm.monitoring.news import News
 from raymm.monitoring.triggers import Policy
 from raymm.monitoring.verdict import Trial
 from raymm.sections import MonitoringConfig
@@ -224,7 +225,7 @@ def keep(
         Seconds since 1970 UTC.
     """
     situation, policy, trial = recall(path), Policy.of(config), Trial.of(config)
-    before: Mapping[str, Any] = {}
+    news = News(quality_at_least=config.quality_at_least)
     failed = waits = ""
     for pause in pauses:
         report, away = _fetched(fetch)
@@ -239,7 +240,7 @@ def keep(
                 situation, report, hands, policy=policy, trial=trial, clock=clock,
                 begun=lambda begun: remember(path, begun),
             )  # fmt: skip
-        events = [*news(before, report, at=now)]
+        events = [*news.of(report, at=now)]
         number = situation.number
         for step in steps:
             situation = replace(step.situation, marks=marks)
@@ -253,7 +254,6 @@ def keep(
                     Event(kind=step.action, model=name, reason=step.reason, at=at, number=number)
                 )
         remember(path, situation)
-        before = report or before
         failure = next((one.reason for one in steps if one.action == "fail"), "")
         events = [one for one in events if one.kind != "fail" or failure != failed]
         failed = failure

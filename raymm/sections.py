@@ -238,9 +238,11 @@ class ServingConfig(Section):
 
 
 class EventsConfig(Section):
-    """Where what happens to a model in service is told: a ``log`` of JSON lines; a ``webhook``,
-    which must be https unless its host is this machine; a ``command``, given as a list, that reads
-    the event as JSON from its standard input. Each may take ``timeout``.
+    """Where a running ``raymm keep`` tells what happens to a model in service: drift of features
+    and predictions, quality and calibration that are surely worse, that each is over, and every
+    step of its own. Without it nothing is told. A ``log`` of JSON lines; a ``webhook``, which must
+    be https unless its host is this machine; a ``command``, given as a list, that reads the event
+    as JSON from its standard input. The last two may take ``timeout`` seconds each.
     """
 
     log: str | None = None

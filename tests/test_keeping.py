@@ -297,6 +297,26 @@ def test_rounds_are_told_and_gone_on_from(tmp_path: Path) -> None:
     assert any("canary" in line for line in said)
 
 
+def test_troubles_are_told_once_each_by_the_bound_that_is_configured(tmp_path: Path) -> None:
+    log = tmp_path / "events.jsonl"
+    config = MonitoringConfig(quality_at_least=0.9, events=EventsConfig(log=str(log)))
+    told = [{**report(), "drifted": [], "prediction": {"drifted": True}} for _ in range(4)]
+    for one, value in zip(told, (0.8, 0.8, 0.95, 0.95), strict=True):
+        ends = {"value": value, "low": value - 0.01, "high": value + 0.01, "n": 400}
+        one["quality"] = {"recent": {"metric": "accuracy", "direction": "maximize", **ends}}
+    told[3]["prediction"] = {"drifted": False}
+    reports = iter(told)
+    keeping.keep(
+        "m", lambda: next(reports), Hands(), config=config, path=tmp_path / "at.json",
+        say=lambda _: None, pauses=(0.0,) * 4,
+    )  # fmt: skip
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [event["kind"] for event in events] == [
+        "prediction_drift", "quality", "quality_calm", "prediction_calm",
+    ]  # fmt: skip
+    assert events[1]["figures"]["quality_at_least"] == 0.9
+
+
 def test_a_monitor_that_is_away_is_asked_again(tmp_path: Path) -> None:
     said: list[str] = []
 

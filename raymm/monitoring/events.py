@@ -32,8 +32,10 @@ class Event:
     Attributes
     ----------
     kind : str
-        "drift", "calm", "quality", or a step of the loop: "train", "shadow", "canary",
-        "promote", "reject", "fail", "guard", "confirm", "rollback".
+        What `raymm.monitoring.news` finds in reports: "drift" and "calm", "prediction_drift" and
+        "prediction_calm", "quality" and "quality_calm", "calibration" and "calibration_calm"; or a
+        step of the loop: "train", "shadow", "canary", "promote", "reject", "fail", "guard",
+        "confirm", "rollback".
     at : float
         Seconds since 1970 UTC.
     """
@@ -54,26 +56,6 @@ class Event:
             return line
         short = {**record, "figures": {}, "reason": self.reason[:1000]}
         return json.dumps(short, allow_nan=False).encode()
-
-
-def news(before: Mapping[str, Any], now: Mapping[str, Any], *, at: float) -> tuple[Event, ...]:
-    """Return what changed from one report of a model's monitor to the next.
-
-    The first report, and the first of another champion, are compared with nothing.
-    """
-    if not now:
-        return ()
-    known = before if before.get("version") == now["version"] else {}
-    old, new = set(known.get("drifted", ())), set(now.get("drifted", ()))
-    about: dict[str, Any] = {"model": now["model"], "number": now["version"], "at": at}
-    made = []
-    if new - old:
-        features = {name: now["features"][name]["reasons"] for name in sorted(new)[:20]}
-        told = ", ".join(sorted(new - old)[:5])
-        made.append(Event(kind="drift", reason=f"{told} drifted.", figures=features, **about))
-    if old and not new:
-        made.append(Event(kind="calm", reason="No feature drifts any more.", **about))
-    return tuple(made)
 
 
 def tell(

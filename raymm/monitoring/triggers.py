@@ -123,7 +123,7 @@ def _why(
     if trigger == "drift":
         return _drifted(report, policy.windows)
     if trigger == "quality":
-        return _poor(report.get("quality", {}).get("recent", {}), policy.quality_at_least)
+        return poor(report.get("quality", {}).get("recent", {}), policy.quality_at_least)
     since = report.get("since")
     if trigger == "age":
         age = now - since if since is not None else 0.0
@@ -151,8 +151,12 @@ def _drifted(report: Mapping[str, Any], windows: int) -> str:
     return f"{', '.join(lasting[:5])} drifted for {windows} windows in a row"
 
 
-def _poor(recent: Mapping[str, Any], bound: float | None) -> str:
-    """Return how poor quality is where even the better end of its interval is beyond the bound."""
+def poor(recent: Mapping[str, Any], bound: float | None) -> str:
+    """Return how poor quality is where even the better end of its interval is beyond the bound.
+
+    ``recent`` is that of the last window of labelled rows, as a report has it; empty where quality
+    is not surely poor, or nothing is known of it.
+    """
     if bound is None or recent.get("low") is None or recent.get("high") is None:
         return ""
     falls = recent["direction"] == "minimize"

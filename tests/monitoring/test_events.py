@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from raymm.monitoring.events import MOST_BYTES, TRIES, Event, news, tell
+from raymm.monitoring.events import MOST_BYTES, TRIES, Event, tell
 from raymm.sections import EventsConfig
 
 EVENT = Event(kind="drift", model="churn", reason="age drifted.", at=5.0, number=3)
@@ -99,18 +99,3 @@ def test_what_fails_is_told_and_raises_nothing(tmp_path: Path) -> None:
 def test_an_event_is_bounded() -> None:
     long = Event(kind="drift", model="m", reason="r" * 10**6, at=0.0, figures={"x": ["y"] * 10**5})
     assert len(long.encode()) < MOST_BYTES
-
-
-def report(*drifted: str, version: int = 1) -> dict[str, Any]:
-    features = {name: {"reasons": ["location"]} for name in drifted}
-    return {"model": "m", "version": version, "drifted": list(drifted), "features": features}
-
-
-def test_news_is_what_changed() -> None:
-    assert [one.kind for one in news({}, report("a"), at=1.0)] == ["drift"]
-    assert news(report("a"), report("a"), at=1.0) == ()
-    (event,) = news(report("a"), report("a", "b"), at=1.0)
-    assert (event.reason, list(event.figures)) == ("b drifted.", ["a", "b"])
-    assert [one.kind for one in news(report("a"), report(), at=1.0)] == ["calm"]
-    assert news(report("a"), report(version=2), at=1.0) == ()
-    assert news(report("a"), {}, at=1.0) == ()
