@@ -250,6 +250,12 @@ class EventsConfig(Section):
     command: Words = ()
     timeout: float = Field(default=5.0, gt=0, le=60)
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The names of the places that events are told to."""
+        given = {"log": self.log, "webhook": self.webhook, "command": self.command}
+        return tuple(name for name, place in given.items() if place)
+
     @model_validator(mode="after")
     def _safe(self) -> EventsConfig:
         if self.webhook is not None:

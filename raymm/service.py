@@ -24,6 +24,8 @@ from raymm.registry.versions import Registry
 from raymm.sections import MonitoringConfig, RayConfig, ServingConfig
 from raymm.serving.exposure import require_bound, require_certificate, require_safe
 from raymm.shelf import RegistryShelf
+from raymm.sole import held
+from raymm.wishing import lock_of
 
 _START_SECONDS = 180.0
 _STOP_SECONDS = 60.0
@@ -83,6 +85,17 @@ def order(
         monitoring=first.monitoring,
         ray=first.ray,
         beside={name: one.monitoring for name, one in zip(wanted[1:], others, strict=True)},
+    )
+
+
+def untold(ordered: Order) -> tuple[str, ...]:
+    """Return the models whose configuration asks for events that nothing on this machine tells.
+
+    They are told by ``raymm keep``, of which one that runs elsewhere is not seen here.
+    """
+    configs = {ordered.name: ordered.monitoring, **ordered.beside}
+    return tuple(
+        name for name, one in configs.items() if one.events.places and not held(lock_of(name))
     )
 
 

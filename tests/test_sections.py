@@ -51,3 +51,9 @@ def test_one_reason_to_train_needs_no_brackets():
     assert sections.MonitoringConfig(retrain=[]).retrain == "off"
     asked = sections.MonitoringConfig(retrain=["drift", "schedule"], every="7d")
     assert sections.MonitoringConfig.model_validate(asked.model_dump(mode="json")) == asked
+
+
+def test_events_are_told_to_the_places_that_are_given():
+    assert sections.EventsConfig(timeout=9).places == ()
+    both = sections.EventsConfig(log="events.jsonl", command=["notify"])
+    assert both.places == ("log", "command")

@@ -11,6 +11,8 @@ import pytest
 
 from raymm import endpoint, served, service
 from raymm.errors import ConfigError, NotFound, ServingError
+from raymm.sole import sole
+from raymm.wishing import lock_of
 
 
 def made(**changes):
@@ -35,6 +37,16 @@ def test_several_models_are_ordered_together(finished, home):
         service.order(["loans", "loans"], str(home))
     with pytest.raises(NotFound, match="other"):
         service.order(["loans", "other"], str(home))
+
+
+def test_events_that_nothing_tells_are_known_while_no_loop_keeps_the_model(home):
+    asked = {"monitoring.events.log": "events.jsonl"}
+    ordered = service.order("loans", str(home), changes=asked)
+    assert service.untold(ordered) == ("loans",)
+    assert service.untold(service.order("loans", str(home))) == ()
+    with sole(lock_of("loans"), "raymm keep of loans"):
+        assert service.untold(ordered) == ()
+    assert service.untold(ordered) == ("loans",)
 
 
 def test_an_endpoint_is_joined_where_it_is(home):

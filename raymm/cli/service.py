@@ -142,6 +142,11 @@ def _announce(
         printing.say(f"  token          {running.token}")
     printing.say(f"  try            {curl(running)}")
     printing.say(f"  watch          raymm monitor {running.name}")
+    for one in service.untold(ordered):
+        printing.say(
+            f"  events         are told by raymm keep {one} DATA, as it is configured: "
+            "none runs on this machine"
+        )
     end = "Ctrl-C" if foreground else f"raymm stop {running.name}"
     printing.say(f"  stop           {end}")
     sys.stdout.flush()

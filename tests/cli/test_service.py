@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import yaml
+
+from raymm import endpoint, service
+from raymm.cli import service as announcing
 
 WIDE = ("host=0.0.0.0", "insecure=true")
 
@@ -37,6 +41,19 @@ def test_settings_reach_the_exported_configuration(raymm, home):
     document = yaml.safe_load(done.out)
     assert document["http_options"]["port"] == 8123
     assert document["applications"][0]["args"]["serving.port"] in (8123, "8123")
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_that_nothing_tells_the_events_asked_for_is_said_in_a_line(
+    home, monkeypatch, capsys, asked
+):
+    changes = {"monitoring.events.command": ["notify"]} if asked else {}
+    ordered = service.order("loans", str(home), changes=changes)
+    running = endpoint.Service(name="loans", url="http://127.0.0.1:1", token="t", storage="s")
+    monkeypatch.setattr(endpoint, "ask", lambda found, path: {"example": {}})
+    announcing._announce(ordered, running, False, foreground=False)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "raymm keep" in line]
+    assert [line.split()[0] for line in lines] == ["events"] * asked
 
 
 def test_a_service_that_is_not_there_cannot_be_stopped_or_watched(raymm, home):
