@@ -39,7 +39,7 @@ from raymm.serving.media import CSV, JSON, Headers, headers_of, media_of, requir
 from raymm.serving.shadow import Shadows
 from raymm.serving.sources import ModelSource, Served
 from raymm.serving.telemetry import Telemetry
-from raymm.serving.trial import Trials, finished
+from raymm.serving.trial import CanaryBusy, Trials, finished
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -243,7 +243,8 @@ class Service:
         """Let a canary answer, in a thread of its own unless it is quick.
 
         Where it fails, is late or has too much to do, the champion answers, and the failure is
-        the canary's alone unless the champion fails too.
+        the canary's alone unless the champion fails too. That it has too much to do is no failure
+        of either: of one that is slow but good, a burst finds more than its places.
         """
         start = time.perf_counter()
         canary, asked = turn.served, turn.asked
@@ -257,7 +258,8 @@ class Service:
         except Exception as error:
             made = await self._by(served, small, asked)
             self._tell_failure(canary, start, error)
-            canary.tally.failed()
+            if not isinstance(error, CanaryBusy):
+                canary.tally.failed()
             return made
 
     def _tell_shadow(self, served: Served, batch: Batch) -> None:

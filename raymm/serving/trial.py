@@ -21,6 +21,10 @@ PLACES = 8
 Made = TypeVar("Made")
 
 
+class CanaryBusy(Overloaded):
+    """No place of the canary's is free: raymm's own limit, which says nothing of the canary."""
+
+
 class Trials:
     """Runs the canaries of several models, each in one thread.
 
@@ -39,8 +43,10 @@ class Trials:
 
         Raises
         ------
+        CanaryBusy
+            When the canary holds too many requests.
         Overloaded
-            When the canary holds too many requests, is late, or still has one that was late.
+            When it is late, or still has one that was late.
         """
         trial = self._of(canary)
         return await trial.run(partial(trial.thread.submit, work, canary), self._seconds)
@@ -68,9 +74,10 @@ class _Trial:
         self._late: Future[Any] | None = None
 
     async def run(self, begin: Callable[[], Future[Made]], seconds: float) -> Made:
-        stuck = self._late is not None and not self._late.done()
-        if stuck or not self._places.acquire(blocking=False):
-            raise Overloaded("the canary is busy.")
+        if self._late is not None and not self._late.done():
+            raise Overloaded("the canary is still at a request that was late.")
+        if not self._places.acquire(blocking=False):
+            raise CanaryBusy(f"the canary is busy: it holds {PLACES} requests at once at most.")
         try:
             job = begin()
         except RuntimeError:  # the thread has been told to end

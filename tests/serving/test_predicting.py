@@ -13,6 +13,7 @@ from raymm.artifacts import ColumnStatistics, Predictions, Reliability, Watcher
 from raymm.errors import InputError
 from raymm.serving.predicting import INLINE_BYTES, INLINE_SECONDS
 from raymm.serving.sources import FixedModels
+from raymm.serving.trial import PLACES
 
 
 def _where(client, post, body, media=None):
@@ -248,6 +249,50 @@ def test_a_canary_that_hangs_is_judged_and_holds_up_nobody(make_served, make_cli
     assert (champion.tally.requests, champion.tally.errors) == (6, 0)
     assert len(where) == 1  # nothing more is begun while it hangs
     assert "raymm-canary" in where[0]
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_canary_with_no_place_left_has_not_failed(make_client, make_served, record, joined):
+    """A burst is more than it may hold, and the champion answers the rest."""
+    champion, going, more = replace(make_served(), row_seconds=0.0), threading.Event(), 4
+
+    class Slow:
+        schema = champion.schema
+        labels = staticmethod(champion.runner.labels)
+
+        def predict(self, tensors):
+            assert going.wait(30)
+            return champion.runner.predict(tensors)
+
+    canary = make_served(number=2)
+    canary = replace(canary, runner=Slow(), row_seconds=1.0, joined=joined)
+    app, told = released(champion, canary)
+
+    async def main():
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            body = {"records": [record], "id": "c"}
+            asked = [
+                asyncio.ensure_future(client.post("/v1/models/churn/predict", json=body))
+                for _ in range(PLACES + more)
+            ]
+            try:
+                for one in asyncio.as_completed(asked, timeout=30):
+                    await one
+                    if sum(task.done() for task in asked) == more:
+                        break
+            finally:
+                going.set()
+            return await asyncio.gather(*asked)
+
+    answers = asyncio.run(main())
+    assert [answer.status_code for answer in answers] == [200] * (PLACES + more)
+    versions = [answer.headers["x-raymm-version"] for answer in answers]
+    assert (versions.count("2"), versions.count("1")) == (PLACES, more)
+    assert (canary.tally.requests, canary.tally.errors) == (PLACES, 0)
+    assert (champion.tally.requests, champion.tally.errors) == (more, 0)
+    failed = [(batch.version, batch.error) for batch in told.batches if batch.error]
+    assert failed == [(2, "CanaryBusy")] * more
 
 
 @pytest.mark.parametrize(
