@@ -23,6 +23,7 @@ from raymm.errors import ConfigError, Conflict, NotFound, ServingError
 from raymm.registry.versions import Registry
 from raymm.sections import MonitoringConfig, RayConfig, ServingConfig
 from raymm.serving.exposure import require_bound, require_certificate, require_safe
+from raymm.serving.tokens import token_alone
 from raymm.shelf import RegistryShelf
 from raymm.sole import held
 from raymm.wishing import lock_of
@@ -145,8 +146,9 @@ def serve_application(args: Mapping[str, Any]) -> Any:
     ``args``: ``name``, or ``names`` of several models; ``storage`` (default RAYMM_HOME); any
     ``serving.*`` or ``monitoring.*`` key. The token comes from the environment variable
     RAYMM_TOKEN; without it and ``serving.tokens``, and with ``serving.auth`` not "none",
-    building fails, as it does where more than this machine could reach it unsafely: by
-    ``serving.host``, or by the ``http_options`` and ``grpc_options`` of the Serve that runs.
+    building fails, as it does with a short one, and where more than this machine could reach it
+    unsafely: by ``serving.host``, or by the ``http_options`` and ``grpc_options`` of the Serve
+    that runs.
     """
     from raymm.serving import deployment
 
@@ -155,7 +157,7 @@ def serve_application(args: Mapping[str, Any]) -> Any:
     ordered = order(
         [str(name) for name in names], str(args.get("storage") or default_storage()), changes=given
     )
-    token = os.environ.get("RAYMM_TOKEN", "")
+    token = token_alone()
     guarded = ordered.serving.auth == "token"
     if guarded and not (token or ordered.serving.tokens):
         raise ServingError(
@@ -191,6 +193,8 @@ def serving(ordered: Order) -> Iterator[Service]:
     Conflict
         When a service of one of them runs on this machine already, or another one that this one
         would collide with.
+    ConfigError
+        When RAYMM_TOKEN is too short.
     ServingError
         When it cannot be started; what was started is removed.
     """
@@ -260,7 +264,7 @@ def _require_free(ordered: Order) -> None:
 
 
 def _token() -> str:
-    return os.environ.get("RAYMM_TOKEN") or secrets.token_urlsafe(32)
+    return token_alone() or secrets.token_urlsafe(32)
 
 
 def joined(name: str, address: str) -> tuple[str, dict[str, Any]]:
@@ -292,12 +296,14 @@ def detach(ordered: Order, changes: Mapping[str, Any], *, notify: Callable[[str]
 
     Raises
     ------
-    Conflict
+    Conflict, ConfigError
         As `serving`.
     ServingError
         When it ends, or does not answer in time; its last lines are told.
     """
     _require_free(ordered)
+    if ordered.serving.auth == "token":
+        token_alone()  # raises here, and not only in the process that is started
     log = path_of(ordered.name).with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", "raymm", "deploy", *ordered.names]

@@ -11,8 +11,12 @@ import pytest
 
 from raymm import endpoint, served, service
 from raymm.errors import ConfigError, NotFound, ServingError
+<<<<<<< HEAD
 from raymm.sole import sole
 from raymm.wishing import lock_of
+=======
+from raymm.serving.tokens import LEAST
+>>>>>>> 178d0cd (RAYMM_TOKEN must be as long as other tokens)
 
 
 def made(**changes):
@@ -90,6 +94,25 @@ def test_serve_deploy_needs_a_token_in_the_environment(home, monkeypatch):
         service.serve_application({"name": "loans", "storage": str(home)})
 
 
+def test_a_token_that_can_be_guessed_begins_nothing(home, monkeypatch):
+    from raymm import cluster
+
+    monkeypatch.setenv("RAYMM_TOKEN", "s" * (LEAST - 1))
+    monkeypatch.setattr(service, "_monitor", lambda ordered: pytest.fail("begun"))
+    monkeypatch.setattr(cluster, "connect", lambda *given, **how: pytest.fail("begun"))
+    monkeypatch.setattr(subprocess, "Popen", lambda *given, **how: pytest.fail("begun"))
+    ordered = service.order("loans", str(home))
+    open_to_all = service.order("loans", str(home), changes={"serving.auth": "none"})
+    with pytest.raises(ConfigError, match=r"RAYMM_TOKEN must have 16 .*openssl"):
+        service.serve_application({"name": "loans", "storage": str(home)})
+    with pytest.raises(ConfigError, match="RAYMM_TOKEN"), service.serving(ordered):
+        pass
+    with pytest.raises(ConfigError, match="RAYMM_TOKEN"):
+        service.detach(ordered, {}, notify=pytest.fail)
+    with pytest.raises(pytest.fail.Exception, match="begun"), service.serving(open_to_all):
+        pass
+
+
 def test_serve_deploy_takes_tokens_of_a_file_and_nothing_unsafe(home, monkeypatch):
     monkeypatch.delenv("RAYMM_TOKEN", raising=False)
     monkeypatch.setattr(service, "_monitor", lambda ordered: None)
@@ -108,7 +131,8 @@ def test_serve_deploy_looks_where_serve_really_listens(home, monkeypatch):
     from raymm.serving import deployment
     from raymm.serving.exposure import Bound
 
-    monkeypatch.setenv("RAYMM_TOKEN", "secret")
+    secret = "s" * LEAST
+    monkeypatch.setenv("RAYMM_TOKEN", secret)
     monkeypatch.setattr(deployment, "listens", lambda: Bound(host="0.0.0.0", port=8000))
     started = []
     monkeypatch.setattr(service, "_monitor", started.append)
@@ -117,4 +141,4 @@ def test_serve_deploy_looks_where_serve_really_listens(home, monkeypatch):
     with pytest.raises(ServingError, match=r'http_options\.host .*without TLS, but it is "0'):
         service.serve_application(args)
     assert started == []
-    assert service.serve_application({**args, "serving.insecure": True}) == "secret"
+    assert service.serve_application({**args, "serving.insecure": True}) == secret

@@ -25,6 +25,8 @@ from raymm.sections import ServingConfig
 VARIABLE = "RAYMM_TOKENS"
 LEAST = 16
 """Characters of a token in a file or the environment; shorter ones can be guessed."""
+ALONE = "RAYMM_TOKEN"
+"""Variable of a single token without a name."""
 _MOST_BYTES = 1 << 20
 _MOST_TOKENS = 1000
 _LOOK_SECONDS = 1.0
@@ -186,6 +188,21 @@ def guard_of(
     return Guard(known, file) if known or file is not None else None
 
 
+def token_alone(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the token of the environment variable ``RAYMM_TOKEN``; "" where that is not set.
+
+    Raises
+    ------
+    ConfigError
+        When it is too short, or has blanks within.
+    """
+    given = environ.get(ALONE, "")
+    token = given.strip()
+    if given:
+        _require_strong(token, f"the token in {ALONE}")
+    return token
+
+
 def _text(path: Path) -> str:
     with path.open("rb") as source:
         data = source.read(_MOST_BYTES + 1)
@@ -220,9 +237,13 @@ def _checked(pairs: list[tuple[str, str]], place: str) -> list[tuple[str, str]]:
                 f"{place} must name each token once, in letters, digits and _ . @ -, "
                 f"but got {name[:64]!r}."
             )
-        if len(token) < LEAST or not _TOKEN.match(token):
-            raise ConfigError(
-                f'the token "{name}" in {place} must have {LEAST} or more characters without '
-                "blanks. Make one with: openssl rand -hex 32"
-            )
+        _require_strong(token, f'the token "{name}" in {place}')
     return pairs
+
+
+def _require_strong(token: str, which: str) -> None:
+    if len(token) < LEAST or not _TOKEN.match(token):
+        raise ConfigError(
+            f"{which} must have {LEAST} or more ASCII characters without blanks. Make one with: "
+            "openssl rand -hex 32"
+        )

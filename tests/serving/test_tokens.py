@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from raymm.errors import ConfigError, Unauthorized
 from raymm.sections import ServingConfig
-from raymm.serving.tokens import LEAST, Guard, TokenFile, guard_of
+from raymm.serving.tokens import LEAST, Guard, TokenFile, guard_of, token_alone
 
 TOKEN = st.text(st.characters(codec="ascii", min_codepoint=33, max_codepoint=126), min_size=1)
 
@@ -128,3 +128,13 @@ def test_where_the_tokens_of_a_service_come_from(tmp_path):
     assert guard_of(ServingConfig(auth="none"), {}, environ) is None
     with pytest.raises(ConfigError, match="RAYMM_TOKENS"):
         guard_of(ServingConfig(), {}, {"RAYMM_TOKENS": "alice: short"})
+
+
+def test_a_token_without_a_name_is_as_long_as_others():
+    assert token_alone({}) == token_alone({"RAYMM_TOKEN": ""}) == ""
+    assert token_alone({"RAYMM_TOKEN": f"{A}\n"}) == A
+    for wrong in (A[1:], f" {A[1:]} ", f"{A} {A}", "\u00e9" * LEAST, " "):
+        with pytest.raises(ConfigError, match="RAYMM_TOKEN must have 16 ") as found:
+            token_alone({"RAYMM_TOKEN": wrong})
+        assert found.value.exit_code == 2
+        assert A[1:] not in str(found.value)
