@@ -182,7 +182,8 @@ class ReleaseConfig(Section):
 
     It must be loaded and warm within ``load_time``, and answer one row within ``row_time``. With
     ``rollback`` "auto" one that fails, or a canary that fails more often, is more than ``slowdown``
-    times as slow or answers worse than the champion, is taken out of the registry's release.
+    times as slow or, as labels show, answers worse than the champion, is taken out of the
+    registry's release. Labels judge as ``monitoring.trial`` says, but only what is surely worse.
     """
 
     load_time: Seconds = 60.0

@@ -127,9 +127,12 @@ def watcher(name: str) -> Any:
 
 
 def application(ordered: Order, token: str) -> Any:
-    """Return the Serve application of an order."""
+    """Return the Serve application of an order; labels judge its canaries' answers."""
+    from raymm.monitoring.verdict import Trial
+    from raymm.opinion import LabelOpinion
     from raymm.serving import deployment
 
+    watched = {ordered.name: ordered.monitoring, **ordered.beside}
     policy = ordered.serving.release.rollback == "auto"
     return deployment.application(
         ordered.names,
@@ -137,6 +140,7 @@ def application(ordered: Order, token: str) -> Any:
         watcher,
         config=ordered.serving,
         tokens={"default": token} if token else {},
+        opinion=LabelOpinion(trials={name: Trial.of(one) for name, one in watched.items()}),
     )
 
 

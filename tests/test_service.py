@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -111,6 +112,22 @@ def test_a_token_that_can_be_guessed_begins_nothing(home, monkeypatch):
         service.detach(ordered, {}, notify=pytest.fail)
     with pytest.raises(pytest.fail.Exception, match="begun"), service.serving(open_to_all):
         pass
+
+
+def test_canaries_are_judged_by_labels_as_each_models_run_was_configured(home, monkeypatch):
+    from raymm.serving import deployment
+
+    made = []
+    monkeypatch.setattr(deployment, "application", lambda *what, **how: made.append(how))
+    changes = {"monitoring.trial.labels": 77, "monitoring.labels": 500}
+    ordered = service.order("loans", str(home), changes=changes)
+    other = ordered.monitoring.model_copy(update={"labels": 600})
+    service.application(replace(ordered, beside={"other": other}), "")
+    trials = made[0]["opinion"].trials
+    assert {name: (one.labels, one.kept) for name, one in trials.items()} == {
+        "loans": (77, 500),
+        "other": (77, 600),
+    }
 
 
 def test_serve_deploy_takes_tokens_of_a_file_and_nothing_unsafe(home, monkeypatch):

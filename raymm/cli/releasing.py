@@ -78,7 +78,8 @@ def canary(
 ) -> None:
     """Let VERSION of NAME answer a share of the requests.
 
-    It is ended by itself where it fails more often, is slower, or answers worse than the champion.
+    It is ended by itself where it fails more often or is slower than the champion, or where labels
+    show that it answers worse.
     """
     releases = _releases(name, storage)
     if _ends(end, version):

@@ -224,6 +224,16 @@ def find(name: str) -> Any:
         raise NotFound(f'No monitor of "{name}" runs. Deploy the model first.') from error
 
 
+def reported(name: str, *, timeout: float) -> Mapping[str, Any]:
+    """Return the report of a model's monitor; empty where none comes within ``timeout`` seconds."""
+    try:
+        made: Mapping[str, Any] = ray.get(find(name).report.remote(), timeout=timeout)
+    except Exception as error:  # whatever failed, who asks goes on without it
+        _log.debug("The monitor of %s does not report: %s", name, error)
+        return {}
+    return made
+
+
 def stop(name: str) -> None:
     """Flush and end a model's monitor; one that does not run is no error."""
     try:

@@ -146,7 +146,7 @@ def _line(shelf: Shelf, opinion: Opinion | None, slowdown: float) -> Line:
     context = _serve().get_replica_context()
     app = context.app_name
     options = {
-        "name": desk_name(app, (shelf, slowdown)),
+        "name": desk_name(app, (shelf, slowdown, opinion)),
         "namespace": _DESKS,
         "lifetime": "detached",
         "get_if_exists": True,

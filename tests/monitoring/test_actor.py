@@ -16,6 +16,7 @@ from raymm.monitoring.actor import (
     ActorWatcher,
     actor_name,
     find,
+    reported,
     start,
     stop,
 )
@@ -124,6 +125,29 @@ def test_labels_go_the_way_of_batches_and_a_lost_state_is_told_again(
     assert (len(tells[0][0]), tells[0][3][0].ids) == (1, ("a",))
     watcher._fetched -= 40  # of which the monitor is silent
     assert watcher.report()["age"] >= 40
+
+
+def test_a_report_comes_in_time_or_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    actor, waited = Remote(), []
+    actor.shown = {"version": 1}
+
+    def get(value: Any, timeout: float) -> Any:
+        waited.append(timeout)
+        return value
+
+    monkeypatch.setattr("ray.get", get)
+    monkeypatch.setattr("raymm.monitoring.actor.find", lambda name: actor)
+    assert reported("churn", timeout=0.5) == {"version": 1}
+    assert waited == [0.5]
+    for error in (TimeoutError("slow"), ConnectionError("away"), NotFound("none")):
+
+        def fails(*given: Any, error: Exception = error, **how: Any) -> Any:
+            raise error
+
+        monkeypatch.setattr("ray.get", fails)
+        assert reported("churn", timeout=0.5) == {}
+    monkeypatch.setattr("raymm.monitoring.actor.find", fails)
+    assert reported("churn", timeout=0.5) == {}
 
 
 @pytest.mark.ray
