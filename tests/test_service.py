@@ -12,12 +12,9 @@ import pytest
 
 from raymm import endpoint, served, service
 from raymm.errors import ConfigError, NotFound, ServingError
-<<<<<<< HEAD
+from raymm.serving.tokens import LEAST
 from raymm.sole import sole
 from raymm.wishing import lock_of
-=======
-from raymm.serving.tokens import LEAST
->>>>>>> 178d0cd (RAYMM_TOKEN must be as long as other tokens)
 
 
 def made(**changes):
