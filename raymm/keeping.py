@@ -71,10 +71,7 @@ def tend(
             situation, step, report, hands, champion=release.champion, clock=clock, begun=begun
         )
     number = step.situation.number if step.action == "guard" else situation.number
-    after = Situation(
-        since=now, trained_at=step.situation.trained_at, champion=release.champion,
-        wish=step.situation.wish,
-    )  # fmt: skip
+    after = step.situation.over(now, champion=release.champion, wish=step.situation.wish)
     return (_carried(hands, step, number, again=situation, after=after),)
 
 
@@ -110,7 +107,10 @@ def _trained(
         begun(end.situation)
         return step, _recorded(hands, end, None)
     now = clock()
-    situation = replace(step.situation, number=number, blessed=False, wish=None)
+    situation = replace(
+        step.situation, number=number, blessed=False, wish=None,
+        completed=step.situation.trained_at,
+    )  # fmt: skip
     if number:
         begun(situation)
         try:  # a champion may have come while it was trained
@@ -123,7 +123,7 @@ def _trained(
     )  # fmt: skip
     if not number:
         begun(end.situation)
-    after = Situation(since=now, trained_at=end.situation.trained_at, champion=champion)
+    after = situation.over(now, champion=champion)
     return step, _carried(hands, end, number, again=situation, after=after)
 
 

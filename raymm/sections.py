@@ -307,7 +307,8 @@ class MonitoringConfig(Section):
     ``retrain`` says what calls for training again, one or more of "drift" (a feature drifted for
     ``windows`` windows in a row), "quality" (that of the last window of labelled rows is surely
     below ``quality_at_least``, a floor, or a ceiling for errors), "age" (the champion is older
-    than ``max_age``) and "schedule" (every ``every``). Training begins once in ``pause`` at most.
+    than ``max_age``) and "schedule" (``every`` after the last training that came to an end began).
+    Training begins once in ``pause`` at most.
     """
 
     false_alarms_per_day: float = Field(default=0.01, gt=0)

@@ -14,15 +14,20 @@ from raymm.monitoring.loop import Situation
 def recall(path: Path) -> Situation:
     """Return the situation kept in a file; a training that was cut off is begun no second time.
 
-    Where persons asked for it the situation still holds that wish, by which it goes on. What
-    cannot be read counts as none.
+    Where persons asked for it the situation still holds that wish, by which it goes on. Older files
+    do not tell which training came to an end: one that was not cut off counts as such. What cannot
+    be read counts as none.
     """
     try:
-        kept = from_record(Situation, json.loads(path.read_text()))
+        record = json.loads(path.read_text())
+        kept = from_record(Situation, record)
+        older = "completed" not in record
     except (OSError, ValueError, TypeError, AttributeError):
         return Situation()
     cut = kept.stage == "training" and kept.number is None
-    return replace(kept, stage="watching") if cut else kept
+    if cut:
+        return replace(kept, stage="watching")
+    return replace(kept, completed=kept.trained_at) if older else kept
 
 
 def remember(path: Path, situation: Situation) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import subprocess
@@ -145,6 +146,39 @@ def test_a_training_that_is_killed_is_remembered_and_its_pause_kept(tmp_path: Pa
         say=lambda _: None, pauses=(0.0,),
     )  # fmt: skip
     assert len(begun) == 1
+
+
+@pytest.mark.parametrize("how", ["fails", "is killed", "comes to an end"])
+def test_the_schedule_waits_a_period_for_what_came_to_an_end_and_a_pause_for_what_did_not(
+    tmp_path: Path, how: str
+) -> None:
+    path, begun = tmp_path / "at.json", []
+
+    class Counting(Hands):
+        def train(self, reason: str, source: str = "") -> tuple[int | None, str]:
+            begun.append(reason)
+            if how == "is killed":
+                raise Killed
+            if how == "fails":
+                raise DataError("the table is gone.")
+            return None, "version 2 is not blessed"
+
+    config = MonitoringConfig(retrain="schedule", every="7d", pause="1h")
+    calm = {**report(), "features": {}, "drifted": [], "since": 0.0}
+    week, hour = 7 * 86400.0, 3600.0
+
+    def trains(now: float) -> bool:
+        before = len(begun)
+        with contextlib.suppress(Killed):
+            keeping.keep(
+                "m", lambda: calm, Counting(), config=config, path=path,
+                say=lambda _: None, pauses=(0.0,), clock=at(now),
+            )  # fmt: skip
+        return len(begun) > before
+
+    assert [trains(now) for now in (week - 1, week, week + hour - 1)] == [False, True, False]
+    assert trains(week + hour) is (how != "comes to an end")
+    assert trains(2 * week) is True
 
 
 def test_what_called_for_a_training_is_written_down_before_it_and_its_end_after(

@@ -44,8 +44,11 @@ def test_a_file_without_a_format_version_is_gone_on_from(tmp_path: Path) -> None
     path.write_text(FIRST)
     assert recall(path) == Situation(
         stage="canary", since=40.0, number=2, trained_at=9.0, requests=1000, labels=900,
-        champion=1, settled=True,
+        champion=1, settled=True, completed=9.0,
     )  # fmt: skip
+    cut = {"stage": "training", "trained_at": 9.0, "version": 1}
+    path.write_text(json.dumps(cut))
+    assert (recall(path).trained_at, recall(path).completed) == (9.0, None)
 
 
 def test_what_was_usual_in_older_files_is_read_without_times(tmp_path: Path) -> None:

@@ -58,8 +58,9 @@ class Situation:
     day before the probation began. ``counted`` is what the version had answered when the stage
     began, and ``other`` what the champion of its trial had. ``marks`` are of the champion known.
     ``blessed`` says whether the version is: else labels alone can let it take over. ``wish`` is
-    what persons asked for, from when it is taken up until its training is over.
-    ``version`` is that of the format.
+    what persons asked for, from when it is taken up until its training is over. ``completed`` is
+    when the last training began that came to an end, whatever came of it: one that failed or was
+    killed does not count. ``version`` is that of the format.
     """
 
     stage: Stage = "watching"
@@ -77,7 +78,15 @@ class Situation:
     marks: tuple[Mark, ...] = ()
     blessed: bool = True
     wish: Wish | None = None
+    completed: float | None = None
     version: int = 1
+
+    def over(self, now: float, *, champion: int | None, wish: Wish | None = None) -> Situation:
+        """Return the situation of who watches from now on, and knows when it trained last."""
+        return Situation(
+            since=now, trained_at=self.trained_at, completed=self.completed, champion=champion,
+            wish=wish,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +167,10 @@ def _watched(
         told = f"the training failed, and is begun again in {cut.after - now:.0f} s"
         return Step(action="wait", reason=told, situation=situation)
     asked = "" if wish is None else wish.told
-    decision = decide(report, policy, now=now, last=situation.trained_at, asked=asked)
+    decision = decide(
+        report, policy, now=now, last=situation.trained_at, completed=situation.completed,
+        asked=asked,
+    )  # fmt: skip
     if decision.action == "none":
         return Step(action="wait", reason=decision.reason, situation=situation)
     reason = decision.reason
@@ -205,7 +217,7 @@ def _tried(
     ours: str | None,
 ) -> Step:
     """Return the next step of a trial, with parameters as of `advance`."""
-    watching = Situation(since=now, trained_at=situation.trained_at, champion=situation.champion)
+    watching = situation.over(now, champion=situation.champion)
     versions = report.get("versions", {})
     reigning = report.get("version") if release is None else release.champion
     if situation.number in (reigning, report.get("version")):
@@ -273,9 +285,9 @@ def _guarded(situation: Situation, report: Mapping[str, Any], now: float, releas
     requests, labels = heard(champion)
     onward = Situation(
         stage="probation", since=now, number=number, trained_at=situation.trained_at,
-        requests=requests, labels=labels, champion=number, earlier=earlier,
-        usual=_lately(situation, earlier, known), counted=Answered.of(champion),
-        wish=situation.wish,
+        completed=situation.completed, requests=requests, labels=labels, champion=number,
+        earlier=earlier, usual=_lately(situation, earlier, known),
+        counted=Answered.of(champion), wish=situation.wish,
     )  # fmt: skip
     told = f"version {earlier} is compared with version {number}, which took its place"
     return Step(action="guard", reason=told, situation=onward)
@@ -290,9 +302,7 @@ def _probation(
 ) -> Step:
     """Return the next step of a new champion, with parameters as of `advance`."""
     number, earlier = situation.number, situation.earlier
-    watching = Situation(
-        since=now, trained_at=situation.trained_at, champion=number, wish=situation.wish
-    )
+    watching = situation.over(now, champion=number, wish=situation.wish)
     if release is not None and (release.champion, release.earlier[:1]) != (number, (earlier,)):
         told = f"somebody changed the release: it is version {release.champion} that answers now"
         return Step(action="wait", reason=told, situation=watching)
@@ -364,13 +374,13 @@ def trained(
     ``champion`` is the version that reigns.
     """
     if number is None:
-        after = Situation(since=now, trained_at=situation.trained_at, champion=champion)
+        after = situation.over(now, champion=champion)
         return Step(action="reject", reason=reason, situation=after)
     known = (report or {}).get("versions", {}).get(str(number), {})
     requests, labels = heard(known)
     after = Situation(
         stage="shadow", since=now, number=number, trained_at=situation.trained_at,
-        requests=requests, labels=labels, champion=champion,
+        completed=situation.completed, requests=requests, labels=labels, champion=champion,
         counted=Answered.of(known), other=_champion(report or {}), blessed=situation.blessed,
     )  # fmt: skip
     return Step(action="shadow", reason=reason, situation=after)

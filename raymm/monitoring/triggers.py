@@ -69,6 +69,7 @@ def decide(
     *,
     now: float,
     last: float | None = None,
+    completed: float | None = None,
     asked: str = "",
 ) -> Decision:
     """Decide on one report of the monitors.
@@ -80,7 +81,11 @@ def decide(
     now : float
         Seconds since 1970 UTC.
     last : float or None
-        When training last began, in the same unit; None where it never did.
+        When training last began, in the same unit; None where it never did. The pause counts from
+        it.
+    completed : float or None
+        When the last training began that came to an end. The schedule counts from it, so that one
+        that failed is begun again after the pause and not after a whole period.
     asked : str
         Who asks for it, and why; a person's wish is no trigger's, and waits for no pause.
     """
@@ -88,7 +93,7 @@ def decide(
         return Decision(action="retrain", reason=asked_for(asked), trigger="person")
     if not policy.on:
         return Decision(action="none", reason="Training again is off.")
-    found = [(trigger, _why(trigger, report, policy, now, last)) for trigger in policy.on]
+    found = [(trigger, _why(trigger, report, policy, now, completed)) for trigger in policy.on]
     fired = [(trigger, why) for trigger, why in found if why]
     if not fired:
         calm = {
@@ -117,7 +122,7 @@ def asked_for(told: str) -> str:
 
 
 def _why(
-    trigger: Reason, report: Mapping[str, Any], policy: Policy, now: float, last: float | None
+    trigger: Reason, report: Mapping[str, Any], policy: Policy, now: float, completed: float | None
 ) -> str:
     """Return why a trigger fires; empty where it does not."""
     if trigger == "drift":
@@ -129,7 +134,7 @@ def _why(
         age = now - since if since is not None else 0.0
         old = policy.max_age is not None and age >= policy.max_age
         return f"the champion has been served for {_days(age)}" if old else ""
-    before = since if last is None else last
+    before = since if completed is None else completed
     waited = now - before if before is not None else 0.0
     due = policy.every is not None and waited >= policy.every
     return f"it is {_days(waited)} since the last training" if due else ""

@@ -75,8 +75,16 @@ def test_age_and_schedule_fire_in_time() -> None:
     assert decide({"since": 0.0}, age, now=99.0).action == "none"
     assert decide({"since": 0.0}, age, now=100.0).trigger == "age"
     every = Policy(on=("schedule",), every=50.0, pause=0.0)
-    assert decide({"since": 0.0}, every, now=60.0, last=20.0).action == "none"
-    assert decide({"since": 0.0}, every, now=70.0, last=20.0).trigger == "schedule"
+    assert decide({"since": 0.0}, every, now=60.0, completed=20.0).action == "none"
+    assert decide({"since": 0.0}, every, now=70.0, completed=20.0).trigger == "schedule"
+
+
+def test_the_schedule_counts_from_what_came_to_an_end_and_the_pause_from_what_began() -> None:
+    every = Policy(on=("schedule",), every=500.0, pause=50.0)
+    for now, action in ((619.0, "none"), (649.0, "none"), (650.0, "retrain")):
+        assert decide({}, every, now=now, last=600.0, completed=100.0).action == action
+    # One that never came to an end leaves the schedule to count from the champion's beginning.
+    assert decide({"since": 0.0}, every, now=650.0, last=600.0).action == "retrain"
 
 
 def test_the_first_of_several_triggers_is_named_and_all_reasons_told() -> None:
