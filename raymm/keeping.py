@@ -1,7 +1,7 @@
 """Keeps a model good beside its service: watches, trains again, tries the challenger, decides.
 
 What is to be done comes from `raymm.monitoring.loop`, and `raymm.hands` carries it out. Where the
-loop stands is kept in a file, so that a loop that ends goes on where it was.
+loop stands is kept beside it and in the storage, so that a loop that ends goes on where it was.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from raymm import endpoint, lifecycle
@@ -22,9 +21,10 @@ from raymm.monitoring.loop import Situation, Step, advance, asked_of, marked, tr
 from raymm.monitoring.news import News
 from raymm.monitoring.triggers import Policy
 from raymm.monitoring.verdict import Trial
+from raymm.registry.shared import SharedFile
 from raymm.sections import MonitoringConfig
 from raymm.sole import sole
-from raymm.standing import recall, remember
+from raymm.standing import Standing
 from raymm.wishing import ask, lock_of
 
 OLDEST = 30.0
@@ -205,7 +205,7 @@ def keep(
     hands: Hands,
     *,
     config: MonitoringConfig,
-    path: Path,
+    standing: Standing,
     say: Callable[[str], None],
     pauses: Iterable[float],
     clock: Callable[[], float] = time.time,
@@ -217,51 +217,74 @@ def keep(
     fetch : function to mapping
         Returns the monitor's report; one that raises a RaymmError is tried again next round, as is
         one whose ``age`` is over `OLDEST`.
-    path : Path
-        Where the loop's situation is kept.
+    standing : Standing
+        Keeps the loop's situation; where it cannot be read, that is tried again next round.
     pauses : iterable of float
         Seconds after each round; without end to go on until interrupted.
     clock : function to float
         Seconds since 1970 UTC.
     """
-    situation, policy, trial = recall(path), Policy.of(config), Trial.of(config)
+    policy, trial = Policy.of(config), Trial.of(config)
+    situation: Situation | None = None
     news = News(quality_at_least=config.quality_at_least)
-    failed = waits = ""
+    failed = waits = uncopied = ""
     for pause in pauses:
         report, away = _fetched(fetch)
+        if situation is None:
+            situation, unknown = _recalled(standing)
+            away = away or unknown
         if away:
             say(f"{name}: {away}")
         now = clock()
-        steps: tuple[Step, ...] = ()
-        if report:
+        events = [*news.of(report, at=now)]
+        if report and situation is not None:
             situation = marked(situation, report, now)
-            marks = situation.marks
             steps = tend(
                 situation, report, hands, policy=policy, trial=trial, clock=clock,
-                begun=lambda begun: remember(path, begun),
+                begun=standing.remember,
             )  # fmt: skip
-        events = [*news.of(report, at=now)]
-        number = situation.number
-        for step in steps:
-            situation = replace(step.situation, marks=marks)
-            if step.detail and (step.action != "wait" or step.detail != waits):
-                say(f"{name}: {step.detail}")
-            waits = step.detail if step.action == "wait" else ""
-            if step.action != "wait":
-                number = step.situation.number or number
-                at = max(now, step.situation.since)
-                events.append(
-                    Event(kind=step.action, model=name, reason=step.reason, at=at, number=number)
-                )
-        remember(path, situation)
-        failure = next((one.reason for one in steps if one.action == "fail"), "")
-        events = [one for one in events if one.kind != "fail" or failure != failed]
-        failed = failure
-        for event in events:
-            say(f"{name}: {event.kind}: {event.reason}")
-            for untold in tell(event, config.events):
-                say(f"{name}: an event could not be told: {untold}")
+            for step in steps:
+                if step.detail and (step.action != "wait" or step.detail != waits):
+                    say(f"{name}: {step.detail}")
+                waits = step.detail if step.action == "wait" else ""
+            taken = _events(name, steps, situation.number, now)
+            failure = next((one.reason for one in steps if one.action == "fail"), "")
+            events += [one for one in taken if one.kind != "fail" or failure != failed]
+            failed = failure
+            situation = replace(steps[-1].situation, marks=situation.marks)
+            uncopied, told = standing.remember(situation), uncopied
+            if uncopied and not told:
+                say(f"{name}: {uncopied}")
+        _tell(events, config, say)
         time.sleep(pause)
+
+
+def _events(name: str, steps: Iterable[Step], number: int | None, now: float) -> list[Event]:
+    """Return what steps are told as; ``number`` is the version that the first one is about."""
+    events = []
+    for step in steps:
+        if step.action != "wait":
+            number = step.situation.number or number
+            at = max(now, step.situation.since)
+            events.append(
+                Event(kind=step.action, model=name, reason=step.reason, at=at, number=number)
+            )
+    return events
+
+
+def _tell(events: Iterable[Event], config: MonitoringConfig, say: Callable[[str], None]) -> None:
+    for event in events:
+        say(f"{event.model}: {event.kind}: {event.reason}")
+        for untold in tell(event, config.events):
+            say(f"{event.model}: an event could not be told: {untold}")
+
+
+def _recalled(standing: Standing) -> tuple[Situation | None, str]:
+    """Return where the loop stands, or None and why that is not known."""
+    try:
+        return standing.recall(), ""
+    except RaymmError as error:
+        return None, f"where the loop stands cannot be read, which is tried again: {error}"
 
 
 def _fetched(fetch: Callable[[], Mapping[str, Any]]) -> tuple[Mapping[str, Any], str]:
@@ -326,7 +349,7 @@ def beside(
         share=config.trial.share, notify=notify, proof=config.trial.proof,
     )  # fmt: skip
     lock = lock_of(name)
-    path = lock.with_suffix(".json")
+    away = SharedFile(storage=kept.storage, path=f"keeping/{name}/state.json")
     with sole(lock, f"raymm keep of {name}"):
         if asks:
             ask(name, kept.storage, reason=asks)
@@ -335,7 +358,7 @@ def beside(
             lambda: endpoint.monitored(there or here(name), name),
             hands,
             config=config,
-            path=path,
+            standing=Standing(lock.with_suffix(".json"), away),
             say=say,
             pauses=pauses,
         )

@@ -21,8 +21,10 @@ from raymm.monitoring.loop import RETRY, TRIES, Situation, Step
 from raymm.monitoring.triggers import Policy
 from raymm.monitoring.verdict import Trial
 from raymm.registry.releases import Change
+from raymm.registry.shared import SharedFile
 from raymm.registry.versions import Registry
 from raymm.sections import EventsConfig, MonitoringConfig
+from raymm.standing import Standing
 
 TRIAL = Trial(labels=10, requests=1, patience=100.0)
 POLICY = Policy(on=("drift",), windows=1, pause=0.0)
@@ -138,11 +140,11 @@ def test_a_training_that_is_killed_is_remembered_and_its_pause_kept(tmp_path: Pa
     config = MonitoringConfig(retrain="drift", windows=1, trial=QUICK)
     with pytest.raises(Killed):
         keeping.keep(
-            "m", report, Dying(), config=config, path=path,
+            "m", report, Dying(), config=config, standing=Standing(path),
             say=lambda _: None, pauses=(0.0,),
         )  # fmt: skip
     keeping.keep(
-        "m", report, Dying(), config=config, path=path,
+        "m", report, Dying(), config=config, standing=Standing(path),
         say=lambda _: None, pauses=(0.0,),
     )  # fmt: skip
     assert len(begun) == 1
@@ -171,7 +173,7 @@ def test_the_schedule_waits_a_period_for_what_came_to_an_end_and_a_pause_for_wha
         before = len(begun)
         with contextlib.suppress(Killed):
             keeping.keep(
-                "m", lambda: calm, Counting(), config=config, path=path,
+                "m", lambda: calm, Counting(), config=config, standing=Standing(path),
                 say=lambda _: None, pauses=(0.0,), clock=at(now),
             )  # fmt: skip
         return len(begun) > before
@@ -323,7 +325,8 @@ def test_rounds_are_told_and_gone_on_from(tmp_path: Path) -> None:
     hands = Hands()
     for _ in range(3):  # each as if started anew
         keeping.keep(
-            "m", report, hands, config=config, path=tmp_path / "at.json",
+            "m", report, hands, config=config,
+        standing=Standing(tmp_path / "at.json"),
             say=said.append, pauses=(0.0,),
         )  # fmt: skip
     kinds = [json.loads(line)["kind"] for line in log.read_text().splitlines()]
@@ -358,7 +361,8 @@ def test_a_monitor_that_is_away_is_asked_again(tmp_path: Path) -> None:
         raise ServingError("no answer.")
 
     keeping.keep(
-        "m", away, Hands(), config=MonitoringConfig(), path=tmp_path / "at.json",
+        "m", away, Hands(), config=MonitoringConfig(),
+        standing=Standing(tmp_path / "at.json"),
         say=said.append, pauses=(0.0, 0.0),
     )  # fmt: skip
     assert len(said) == 2
@@ -366,12 +370,13 @@ def test_a_monitor_that_is_away_is_asked_again(tmp_path: Path) -> None:
 
 def test_that_late_labels_are_waited_for_is_said_once(tmp_path: Path) -> None:
     path, said = tmp_path / "at.json", []
-    keeping.remember(path, Situation(stage="shadow", since=0.0, number=2, champion=1))
+    Standing(path).remember(Situation(stage="shadow", since=0.0, number=2, champion=1))
     told = report()
     told["versions"]["1"]["quality"] = {"joined": 500, "delay": {"p95": 2 * 86400.0}}
     told["versions"]["2"] |= {"requests": 10_000, "quality": {"joined": 0}}
     keeping.keep(
-        "m", lambda: told, Hands(served=[("shadow", 2)]), config=MonitoringConfig(), path=path,
+        "m", lambda: told, Hands(served=[("shadow", 2)]), config=MonitoringConfig(),
+        standing=Standing(path),
         say=said.append, pauses=(0.0, 0.0, 0.0), clock=at(3 * 86400.0),
     )  # fmt: skip
     (line,) = [line for line in said if "labels" in line]
@@ -385,7 +390,8 @@ def test_nothing_is_done_by_a_report_that_is_old(tmp_path: Path, age: float, ste
     hands = Hands()
     config = MonitoringConfig(retrain="drift", windows=1, trial=QUICK)
     keeping.keep(
-        "m", lambda: {**report(), "age": age}, hands, config=config, path=tmp_path / "at.json",
+        "m", lambda: {**report(), "age": age}, hands, config=config,
+        standing=Standing(tmp_path / "at.json"),
         say=said.append, pauses=(0.0,),
     )  # fmt: skip
     assert len(hands.done) == steps
@@ -637,6 +643,23 @@ def test_the_service_is_looked_up_each_round(
     assert asked[-1] == "c"
 
 
+def test_where_the_loop_stands_lies_in_the_home_and_in_the_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYMM_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(
+        lifecycle, "again", lambda *_: parse({"data": {"source": "x", "target": "y"}})
+    )
+    monkeypatch.setattr(endpoint, "ask", lambda *_: {"report": report()})
+    storage = tmp_path / "storage"
+    served(storage)[0].promote(1)
+    there = endpoint.elsewhere("m", "http://there:8000", "c")
+    kept = keeping.Kept(name="m", source="x", storage=str(storage))
+    keeping.beside(kept, say=print, notify=lambda _: None, pauses=(0.0,), there=there)
+    lie = [tmp_path / "home" / "loops" / "m.json", storage / "keeping" / "m" / "state.json"]
+    assert [json.loads(path.read_text())["champion"] for path in lie] == [1, 1]
+
+
 @pytest.mark.parametrize("blessed", [True, False])
 def test_a_training_tells_whether_its_version_is_blessed(blessed: bool) -> None:
     hands = Hands()
@@ -679,18 +702,25 @@ def asked(tmp_path: Path) -> Any:
     said: list[str] = []
 
     def rounds(
-        count: int = 1, home: str = "a", *, new: float = 0.9, seen: Any = None, now: float = 5.0
+        count: int = 1,
+        home: str = "a",
+        *,
+        new: float = 0.9,
+        seen: Any = None,
+        now: float = 5.0,
+        shared: bool = False,
     ) -> Any:
         hands = Asked(
             name="m", storage=str(tmp_path), source="", changes={}, share=0.1,
             notify=lambda _: None,
         )  # fmt: skip
+        away = SharedFile(storage=str(tmp_path), path="keeping/m/state.json") if shared else None
+        standing = Standing(tmp_path / f"{home}.json", away)
         keeping.keep(
             "m", lambda: seen or {**report(new), "features": {}, "drifted": []}, hands,
-            config=CALM, path=tmp_path / f"{home}.json", say=said.append, pauses=(0.0,) * count,
-            clock=at(now),
+            config=CALM, standing=standing, say=said.append, pauses=(0.0,) * count, clock=at(now),
         )  # fmt: skip
-        return keeping.recall(tmp_path / f"{home}.json")
+        return standing.recall()
 
     registry = Registry(str(tmp_path))
     return SimpleNamespace(
@@ -773,6 +803,65 @@ def test_a_loop_killed_in_the_training_goes_on_with_it_and_takes_nothing_up_twic
     asked.rounds(3)
     assert len(Asked.begun) == 2
     assert [one.action for one in asked.wishes().all()] == ["ask", "take"]
+
+
+def test_a_loop_whose_home_is_gone_goes_on_with_its_trial_and_keeps_its_pause(
+    asked: Any,
+) -> None:
+    asked.ask(who="ann@desk")
+    none = {**report(), "features": {}, "drifted": []}
+    none["versions"]["2"]["requests"] = 0  # so that nothing is judged
+    before = asked.rounds(2, home="a", seen=none, shared=True)
+    assert (before.stage, before.trained_at, asked.release().shadow) == ("shadow", 5.0, 2)
+    after = asked.rounds(2, home="b", seen=none, now=60.0, shared=True)
+    assert (after, asked.release().shadow) == (before, 2)
+    asked.rounds(2, home="c", now=70.0, shared=True)
+    assert (asked.release().champion, len(Asked.begun)) == (2, 1)
+    assert [kind for kind, _ in asked.steps()] == ["train", "shadow", "canary", "promote"]
+
+
+def test_a_request_outlives_the_home_of_the_loop_that_was_killed_in_its_training(
+    asked: Any,
+) -> None:
+    asked.ask(who="ann@desk")
+    Asked.dies.append(True)
+    with pytest.raises(Killed):
+        asked.rounds(home="a", shared=True)
+    assert asked.rounds(home="b", shared=True).stage == "shadow"
+    assert asked.steps()[1][1].endswith("It did not end before, and goes on: try 2 of 3.")
+    assert len(Asked.begun) == 2
+
+
+def test_nothing_is_done_before_it_is_known_where_the_loop_stands(tmp_path: Path) -> None:
+    """Storage that is away must not end a trial as one that nobody knows of."""
+    releases, hands = served(tmp_path)
+    releases.promote(1)
+    releases.shadow(2, who="policy")
+    shared = SharedFile(storage=str(tmp_path), path="keeping/m/state.json")
+    Standing(tmp_path / "a.json", shared).remember(
+        Situation(stage="shadow", number=2, champion=1, since=1.0)
+    )
+    answers = [RegistryError("storage is away."), RegistryError("storage is away."), None]
+
+    class Flaky:
+        def read(self, limit: int) -> bytes:
+            if (error := answers.pop(0)) is not None:
+                raise error
+            return shared.read(limit)
+
+        def replace(self, data: bytes) -> None:
+            shared.replace(data)
+
+    said: list[str] = []
+    none = {**report(), "features": {}, "drifted": []}
+    none["versions"]["2"]["requests"] = 0
+    standing = Standing(tmp_path / "b.json", Flaky())
+    keeping.keep(
+        "m", lambda: none, hands, config=CALM, standing=standing, say=said.append,
+        pauses=(0.0,) * 3, clock=at(2.0),
+    )  # fmt: skip
+    assert releases.current().shadow == 2
+    assert sum("where the loop stands cannot be read" in line for line in said) == 2
 
 
 def test_a_training_that_kills_its_loop_is_left_after_three_tries(asked: Any) -> None:

@@ -51,6 +51,7 @@ from raymm.registry.versions import Registry
 from raymm.search.ledger import Ledger
 from raymm.sections import MonitoringConfig
 from raymm.serving.routing import falls_to_canary
+from raymm.standing import Standing
 
 DAY, POINTS, SHARE = 48, 3.0, 0.4
 NAME, TARGET, BLOCK = "elec2", "class", "block"
@@ -212,8 +213,9 @@ def play(frame: pd.DataFrame, home: str, given: Any) -> tuple[float, list[str], 
             print(f"  day {stream.day:>3}  {text[:170]}", flush=True)
 
     keeping.keep(
-        NAME, stream.observer.report, playing, config=stream.config, path=Path(home) / "loop.json",
-        say=say, pauses=stream.days(), clock=stream.clock,
+        NAME, stream.observer.report, playing, config=stream.config,
+        standing=Standing(Path(home) / "loop.json"), say=say, pauses=stream.days(),
+        clock=stream.clock,
     )  # fmt: skip
     return stream.right / ((stream.day + 1) * DAY), said, playing.kept
 
