@@ -21,7 +21,6 @@ from raymm.monitoring.loop import Situation, Step, advance, asked_of, marked, tr
 from raymm.monitoring.news import News
 from raymm.monitoring.triggers import Policy
 from raymm.monitoring.verdict import Trial
-from raymm.registry.shared import SharedFile
 from raymm.sections import MonitoringConfig
 from raymm.sole import sole
 from raymm.standing import Standing
@@ -218,7 +217,8 @@ def keep(
         Returns the monitor's report; one that raises a RaymmError is tried again next round, as is
         one whose ``age`` is over `OLDEST`.
     standing : Standing
-        Keeps the loop's situation; where it cannot be read, that is tried again next round.
+        Keeps the loop's situation. Where that cannot be read or another loop acts, nothing is done
+        but to look again next round.
     pauses : iterable of float
         Seconds after each round; without end to go on until interrupted.
     clock : function to float
@@ -227,22 +227,24 @@ def keep(
     policy, trial = Policy.of(config), Trial.of(config)
     situation: Situation | None = None
     news = News(quality_at_least=config.quality_at_least)
-    failed = waits = uncopied = ""
+    failed = waits = uncopied = idle = ""
     for pause in pauses:
         report, away = _fetched(fetch)
-        if situation is None:
-            situation, unknown = _recalled(standing)
-            away = away or unknown
-        if away:
-            say(f"{name}: {away}")
+        situation, why = standing.resume(situation)
+        for told in (away, why if why != idle else ""):
+            if told:
+                say(f"{name}: {told}")
+        idle = why
         now = clock()
-        events = [*news.of(report, at=now)]
+        # A loop that only watches leaves it to the one that acts to tell what is new.
+        events = [] if situation is None else [*news.of(report, at=now)]
         if report and situation is not None:
             situation = marked(situation, report, now)
-            steps = tend(
-                situation, report, hands, policy=policy, trial=trial, clock=clock,
-                begun=standing.remember,
-            )  # fmt: skip
+            with standing.acting():
+                steps = tend(
+                    situation, report, hands, policy=policy, trial=trial, clock=clock,
+                    begun=standing.remember,
+                )  # fmt: skip
             for step in steps:
                 if step.detail and (step.action != "wait" or step.detail != waits):
                     say(f"{name}: {step.detail}")
@@ -252,9 +254,10 @@ def keep(
             events += [one for one in taken if one.kind != "fail" or failure != failed]
             failed = failure
             situation = replace(steps[-1].situation, marks=situation.marks)
-            uncopied, told = standing.remember(situation), uncopied
-            if uncopied and not told:
-                say(f"{name}: {uncopied}")
+            why = standing.remember(situation)
+            if why and why != uncopied:
+                say(f"{name}: {why}")
+            uncopied = why
         _tell(events, config, say)
         time.sleep(pause)
 
@@ -277,14 +280,6 @@ def _tell(events: Iterable[Event], config: MonitoringConfig, say: Callable[[str]
         say(f"{event.model}: {event.kind}: {event.reason}")
         for untold in tell(event, config.events):
             say(f"{event.model}: an event could not be told: {untold}")
-
-
-def _recalled(standing: Standing) -> tuple[Situation | None, str]:
-    """Return where the loop stands, or None and why that is not known."""
-    try:
-        return standing.recall(), ""
-    except RaymmError as error:
-        return None, f"where the loop stands cannot be read, which is tried again: {error}"
 
 
 def _fetched(fetch: Callable[[], Mapping[str, Any]]) -> tuple[Mapping[str, Any], str]:
@@ -349,19 +344,22 @@ def beside(
         share=config.trial.share, notify=notify, proof=config.trial.proof,
     )  # fmt: skip
     lock = lock_of(name)
-    away = SharedFile(storage=kept.storage, path=f"keeping/{name}/state.json")
     with sole(lock, f"raymm keep of {name}"):
         if asks:
             ask(name, kept.storage, reason=asks)
-        keep(
-            name,
-            lambda: endpoint.monitored(there or here(name), name),
-            hands,
-            config=config,
-            standing=Standing(lock.with_suffix(".json"), away),
-            say=say,
-            pauses=pauses,
-        )
+        standing = Standing.of(name, path=lock.with_suffix(".json"), storage=kept.storage)
+        try:
+            keep(
+                name,
+                lambda: endpoint.monitored(there or here(name), name),
+                hands,
+                config=config,
+                standing=standing,
+                say=say,
+                pauses=pauses,
+            )
+        finally:
+            standing.leave()
 
 
 def here(name: str) -> endpoint.Service:

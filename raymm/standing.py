@@ -1,23 +1,28 @@
 """Where the loop that keeps a model good stands, so that one that ends goes on there.
 
 It is kept in a file of the loop's home, and in the storage too: a loop whose home is gone, as with
-a pod that is replaced, goes on from the copy. Where both are there the one saved later counts.
+a pod that is replaced, goes on from the copy. Where both are there the one saved later counts. Of
+several loops that share it, one acts (see `raymm.lease`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from raymm.artifacts import as_record, from_record
 from raymm.errors import NotFound, RaymmError
+from raymm.lease import LASTS, Lease, home_of
 from raymm.monitoring.copied import Away
 from raymm.monitoring.loop import Situation
+from raymm.registry.releases import user
+from raymm.registry.shared import SharedFile
 
 MOST_BYTES = 1 << 20
 
@@ -31,19 +36,67 @@ class Standing:
         The file in the loop's home.
     away : Away or None
         The copy in the storage; None keeps the file alone.
+    lease : Lease or None
+        Of those that share the copy; None where nobody does.
     clock : function to float
         Seconds since 1970 UTC.
     """
 
     def __init__(
-        self, path: Path, away: Away | None = None, *, clock: Callable[[], float] = time.time
+        self,
+        path: Path,
+        away: Away | None = None,
+        *,
+        lease: Lease | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._path = path
         self._away = away
+        self._lease = lease
         self._clock = clock
         self._saved = 0.0
         self._kept: Situation | None = None
         self._copied = True
+
+    @classmethod
+    def of(cls, name: str, *, path: Path, storage: str) -> Standing:
+        """Return that of a model's loop, with a file in its home and what the storage holds."""
+        state, lease = (
+            SharedFile(storage=storage, path=f"keeping/{name}/{file}.json")
+            for file in ("state", "lease")
+        )
+        home = home_of(path.with_suffix(".home"))
+        return cls(path, state, lease=Lease(lease, home=home, told=user()))
+
+    def resume(self, situation: Situation | None) -> tuple[Situation | None, str]:
+        """Return the situation to act by, or None and why this loop may not act now.
+
+        ``situation`` is that of a loop that acted last round, and goes on; None recalls it, as
+        another loop may have acted since.
+        """
+        if not self._acts():
+            situation = None
+        try:
+            other = "" if self._lease is None else self._lease.take()
+            if other:
+                return None, (
+                    f"another loop acts, that of {other}; this one watches, and takes over when "
+                    f"that one ends or is not heard of for {LASTS / 60:.0f} minutes"
+                )
+            return self.recall() if situation is None else situation, ""
+        except RaymmError as error:
+            return None, f"where the loop stands cannot be read, which is tried again: {error}"
+
+    @contextlib.contextmanager
+    def acting(self) -> Iterator[None]:
+        """Let no other loop act while the body runs."""
+        with contextlib.nullcontext() if self._lease is None else self._lease.renewed():
+            yield
+
+    def leave(self) -> None:
+        """Let another loop go on at once."""
+        if self._lease is not None:
+            self._lease.leave()
 
     def recall(self) -> Situation:
         """Return the situation kept last; a training that was cut off is begun no second time.
@@ -59,14 +112,16 @@ class Standing:
         found = [_situation(record) for record in (self._here(), self._there())]
         saved, situation = max(found, key=lambda one: one[0])  # of two as late, the home's
         self._saved = max(self._saved, saved)
+        self._kept = None  # what lies there now may be another loop's
         return situation
 
     def remember(self, situation: Situation) -> str:
         """Keep a situation, each file replaced as a whole, where it has changed.
 
         Returns why it could not be copied, which the next call tries again; empty where it was.
+        Nothing is kept where the lease was lost since `resume`: what another loop keeps counts.
         """
-        if situation == self._kept and self._copied:
+        if not self._acts() or (situation == self._kept and self._copied):
             return ""
         # Another machine's clock may be behind the one that saved what is replaced.
         self._saved = max(self._clock(), self._saved + 0.001)
@@ -82,6 +137,9 @@ class Standing:
             )
         self._copied = True
         return ""
+
+    def _acts(self) -> bool:
+        return self._lease is None or self._lease.held
 
     def _here(self) -> Any:
         try:

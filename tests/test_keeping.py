@@ -17,6 +17,7 @@ from raymm.artifacts import Release, Wish, as_record, from_record
 from raymm.config import parse
 from raymm.errors import ClusterError, DataError, NotBlessed, RegistryError, ServingError
 from raymm.hands import RegistryHands
+from raymm.lease import Lease
 from raymm.monitoring.loop import RETRY, TRIES, Situation, Step
 from raymm.monitoring.triggers import Policy
 from raymm.monitoring.verdict import Trial
@@ -656,6 +657,10 @@ def test_where_the_loop_stands_lies_in_the_home_and_in_the_storage(
     there = endpoint.elsewhere("m", "http://there:8000", "c")
     kept = keeping.Kept(name="m", source="x", storage=str(storage))
     keeping.beside(kept, say=print, notify=lambda _: None, pauses=(0.0,), there=there)
+    monkeypatch.setenv("RAYMM_HOME", str(tmp_path / "another"))  # which need not wait
+    said: list[str] = []
+    keeping.beside(kept, say=said.append, notify=lambda _: None, pauses=(0.0,), there=there)
+    assert not any("another loop" in line for line in said)
     lie = [tmp_path / "home" / "loops" / "m.json", storage / "keeping" / "m" / "state.json"]
     assert [json.loads(path.read_text())["champion"] for path in lie] == [1, 1]
 
@@ -672,6 +677,7 @@ def test_a_training_tells_whether_its_version_is_blessed(blessed: bool) -> None:
 # ------------------------------------------------------------------ what persons ask for
 
 
+LEASE = 30.0
 CALM = MonitoringConfig(retrain="off", trial=QUICK)
 
 
@@ -714,8 +720,14 @@ def asked(tmp_path: Path) -> Any:
             name="m", storage=str(tmp_path), source="", changes={}, share=0.1,
             notify=lambda _: None,
         )  # fmt: skip
-        away = SharedFile(storage=str(tmp_path), path="keeping/m/state.json") if shared else None
-        standing = Standing(tmp_path / f"{home}.json", away)
+        state, lease = (
+            SharedFile(storage=str(tmp_path), path=f"keeping/m/{file}.json")
+            for file in ("state", "lease")
+        )
+        standing = Standing(tmp_path / f"{home}.json")
+        if shared:
+            held = Lease(lease, home=home, told=f"ann@{home}", clock=at(now), lasts=LEASE)
+            standing = Standing(tmp_path / f"{home}.json", state, lease=held)
         keeping.keep(
             "m", lambda: seen or {**report(new), "features": {}, "drifted": []}, hands,
             config=CALM, standing=standing, say=said.append, pauses=(0.0,) * count, clock=at(now),
@@ -813,9 +825,9 @@ def test_a_loop_whose_home_is_gone_goes_on_with_its_trial_and_keeps_its_pause(
     none["versions"]["2"]["requests"] = 0  # so that nothing is judged
     before = asked.rounds(2, home="a", seen=none, shared=True)
     assert (before.stage, before.trained_at, asked.release().shadow) == ("shadow", 5.0, 2)
-    after = asked.rounds(2, home="b", seen=none, now=60.0, shared=True)
+    after = asked.rounds(2, home="b", seen=none, now=40.0, shared=True)
     assert (after, asked.release().shadow) == (before, 2)
-    asked.rounds(2, home="c", now=70.0, shared=True)
+    asked.rounds(2, home="c", now=75.0, shared=True)
     assert (asked.release().champion, len(Asked.begun)) == (2, 1)
     assert [kind for kind, _ in asked.steps()] == ["train", "shadow", "canary", "promote"]
 
@@ -827,9 +839,25 @@ def test_a_request_outlives_the_home_of_the_loop_that_was_killed_in_its_training
     Asked.dies.append(True)
     with pytest.raises(Killed):
         asked.rounds(home="a", shared=True)
-    assert asked.rounds(home="b", shared=True).stage == "shadow"
+    assert asked.rounds(home="b", now=5.0 + LEASE, shared=True).stage == "shadow"
     assert asked.steps()[1][1].endswith("It did not end before, and goes on: try 2 of 3.")
     assert len(Asked.begun) == 2
+
+
+def test_of_two_loops_that_share_a_storage_one_acts_and_the_other_watches(asked: Any) -> None:
+    asked.ask(who="ann@desk")
+    none = {**report(), "features": {}, "drifted": []}
+    none["versions"]["2"]["requests"] = 0  # so that nothing is judged
+    before = asked.rounds(home="a", seen=none, shared=True)
+    asked.ask(who="bob@desk")
+    asked.rounds(3, home="b", seen=none, now=4.0 + LEASE, shared=True)
+    (line,) = [line for line in asked.said if "another loop acts" in line]
+    assert "that of ann@a; this one watches" in line
+    assert (asked.release().shadow, asked.wishes().next().told) == (2, "bob@desk")
+    after = asked.rounds(home="b", seen=none, now=5.0 + LEASE, shared=True)
+    assert replace(after, marks=()) == before
+    asked.rounds(3, home="a", now=6.0 + LEASE, shared=True)  # it lives, and watches now
+    assert [kind for kind, _ in asked.steps()] == ["train", "shadow"]
 
 
 def test_nothing_is_done_before_it_is_known_where_the_loop_stands(tmp_path: Path) -> None:
@@ -861,7 +889,7 @@ def test_nothing_is_done_before_it_is_known_where_the_loop_stands(tmp_path: Path
         pauses=(0.0,) * 3, clock=at(2.0),
     )  # fmt: skip
     assert releases.current().shadow == 2
-    assert sum("where the loop stands cannot be read" in line for line in said) == 2
+    assert sum("where the loop stands cannot be read" in line for line in said) == 1
 
 
 def test_a_training_that_kills_its_loop_is_left_after_three_tries(asked: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from raymm.artifacts import Wish
 from raymm.errors import RegistryError
+from raymm.lease import LASTS, Lease
 from raymm.monitoring.answered import Answered
 from raymm.monitoring.loop import Mark, Situation
 from raymm.registry.shared import SharedFile
@@ -152,3 +153,33 @@ def test_a_copy_is_made_once_for_each_change_and_again_where_it_failed(tmp_path:
     assert away.written == 1
     standing.remember(replace(TRIED, since=1.0))
     assert away.written == 2
+
+
+def test_who_lost_the_lease_keeps_nothing_and_recalls_what_another_loop_kept(
+    tmp_path: Path, away: SharedFile
+) -> None:
+    now = [1000.0]
+    lease = SharedFile(storage=away.storage, path="keeping/m/lease.json")
+    first, other = (
+        Standing(
+            tmp_path / f"{home}.json", away, clock=lambda: now[0],
+            lease=Lease(lease, home=home, told=f"{home}@desk", clock=lambda: now[0]),
+        )
+        for home in ("ann", "bob")
+    )  # fmt: skip
+    situation, _ = first.resume(None)
+    assert situation == Situation()
+    first.remember(TRIED)
+    found, told = other.resume(None)
+    assert found is None
+    assert "that of ann@desk" in told
+    now[0] += LASTS  # the first is stopped in a training, say, and goes on later
+    assert other.resume(None) == (TRIED, "")
+    other.remember(Situation(trained_at=70.0))
+    first.remember(replace(TRIED, since=50.0))
+    assert first.resume(TRIED)[0] is None
+    other.leave()
+    assert first.resume(TRIED)[0] == Situation(trained_at=70.0)
+    first.remember(TRIED)  # which it kept before, and is kept no longer
+    first.leave()
+    assert other.resume(None)[0] == TRIED
