@@ -327,7 +327,7 @@ def test_rounds_are_told_and_gone_on_from(tmp_path: Path) -> None:
     for _ in range(3):  # each as if started anew
         keeping.keep(
             "m", report, hands, config=config,
-        standing=Standing(tmp_path / "at.json"),
+            standing=Standing(tmp_path / "at.json"),
             say=said.append, pauses=(0.0,),
         )  # fmt: skip
     kinds = [json.loads(line)["kind"] for line in log.read_text().splitlines()]
@@ -345,8 +345,8 @@ def test_troubles_are_told_once_each_by_the_bound_that_is_configured(tmp_path: P
     told[3]["prediction"] = {"drifted": False}
     reports = iter(told)
     keeping.keep(
-        "m", lambda: next(reports), Hands(), config=config, path=tmp_path / "at.json",
-        say=lambda _: None, pauses=(0.0,) * 4,
+        "m", lambda: next(reports), Hands(), config=config,
+        standing=Standing(tmp_path / "at.json"), say=lambda _: None, pauses=(0.0,) * 4,
     )  # fmt: skip
     events = [json.loads(line) for line in log.read_text().splitlines()]
     assert [event["kind"] for event in events] == [
