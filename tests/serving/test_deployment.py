@@ -341,8 +341,6 @@ def test_replicas_come_with_the_load_and_go_without(
 
     Requests go past Serve, so that it knows of them by the lane alone.
     """
-    if not deployment.uses_haproxy():
-        pytest.skip("no HAProxy here: Serve counts the requests by itself")
     true = deployment.options
     soon = {"upscale_delay_s": 1.0, "downscale_delay_s": 3.0, "look_back_period_s": 3.0}
 
@@ -356,6 +354,8 @@ def test_replicas_come_with_the_load_and_go_without(
     models.add(make_bundle().to_bytes())
     app = deployment.application(("churn",), models.shelf, None, config=config, tokens={})
     deployment.deploy(app, name="churn", config=config, timeout=120)
+    if not deployment.uses_haproxy():
+        pytest.skip("no HAProxy here: Serve counts the requests by itself")
 
     def running():
         return deployment.status("churn")["replicas"].get("RUNNING", 0)
