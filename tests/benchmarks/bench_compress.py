@@ -40,8 +40,12 @@ Each figure is the median over ``--seeds``. Exits with 0 where every bar is kept
 missed, 3 where some were not judged (``--only``, or a table that is not here) or the controls were
 left out (``--no-controls``).
 
+The whole takes hours. With ``--keep FILE`` each case that was measured is written down, and one
+that the same code measured before (the source of what compression is made of, and of this bench)
+is taken from there, so that an end in the middle loses no more than one case.
+
     python tests/benchmarks/bench_compress.py [--seeds 5] [--only trees|networks|speed]
-        [--tables adult …] [--libraries lightgbm …] [--no-controls]
+        [--tables adult …] [--libraries lightgbm …] [--no-controls] [--keep FILE]
 """
 
 from __future__ import annotations
@@ -49,6 +53,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import gc
+import hashlib
 import json
 import lzma
 import subprocess
@@ -117,6 +122,8 @@ BATCH, BATCH_FASTER = 1000, 4.0
 TIMED = ("california_housing", "adult")
 TURNS, BATCH_TURNS, NET_TURNS = 300, 25, 100
 NOT_ALL = 3
+ROOMS = ("artifacts", "bundle", "compression", "data", "evaluation", "features", "models")
+"""Packages whose source makes what is measured here; a kept case of another source is not used."""
 
 
 # ------------------------------------------------------------------------------ tables and models
@@ -304,6 +311,45 @@ class Verdicts:
         return 1 if self.missed else NOT_ALL if self.left_out else 0
 
 
+# --------------------------------------------------------------------------------- what was kept
+
+
+@cache
+def source() -> str:
+    """Return a hash of the source that makes what is measured."""
+    package = Path(schema.__file__).parents[1]
+    files = [Path(__file__), *(one for room in ROOMS for one in (package / room).rglob("*.py"))]
+    hashed = hashlib.sha256()
+    for file in sorted(files):
+        hashed.update(file.name.encode() + file.read_bytes())
+    return hashed.hexdigest()[:16]
+
+
+def once(file: str | None, key: list[Any], measure: Callable[[], Any]) -> tuple[Any, bool]:
+    """Return what this source measured of a case before, else measure it, and whether it is new.
+
+    A JSON line each: numbers that are keys and tuples are read back as such.
+    """
+    key = [source(), *key]
+    if file and Path(file).exists():
+        for line in Path(file).read_text().splitlines():
+            kept = json.loads(line)
+            if kept["case"] == key:
+                return _read(kept["found"]), False
+    found = measure()
+    if file:
+        with Path(file).open("a") as stream:
+            stream.write(json.dumps({"case": key, "found": found}) + "\n")
+    return found, True
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, dict):
+        losses = {str(loss): loss for loss in BARS}
+        return {losses.get(name, name): _read(one) for name, one in value.items()}
+    return tuple(_read(one) for one in value) if isinstance(value, list) else value
+
+
 # ------------------------------------------------------------------------------------------ trees
 
 
@@ -399,8 +445,13 @@ def trees(given: argparse.Namespace, verdicts: Verdicts) -> None:
             rows = []
             for seed in range(given.seeds):
                 known = case(name, seed, given.data)
-                rows.append(tree_row(known, library, controls=given.controls))
-                show_row(known, library, rows[-1])
+                row, _ = once(
+                    given.keep,
+                    ["trees", name, library, seed, given.controls],
+                    partial(tree_row, known, library, controls=given.controls),
+                )
+                show_row(known, library, row)
+                rows.append(row)
             for loss, (bar, bar_xz) in BARS.items():
                 lost = median(row[loss][1] for row in rows)
                 times = median(row["own"] / row[loss][0] for row in rows)
@@ -419,7 +470,13 @@ def trees(given: argparse.Namespace, verdicts: Verdicts) -> None:
 def networks(given: argparse.Namespace, verdicts: Verdicts) -> None:
     """Measure and judge the networks."""
     for name in (one for one in NET_ROUNDS if one in given.tables):
-        rows = [network_row(case(name, seed, given.data)) for seed in range(given.seeds)]
+        rows = []
+        for seed in range(given.seeds):
+            known = case(name, seed, given.data)
+            row, new = once(given.keep, ["networks", name, seed], partial(network_row, known))
+            if not new:
+                print(f"\n{name}, seed {seed}, network, measured before: {row}")
+            rows.append(row)
         smaller, lost, faster = (median(column) for column in zip(*rows, strict=True))
         verdicts.bar(
             smaller >= NET_SMALLER and lost <= NET_LOSS,
@@ -690,6 +747,7 @@ def main() -> int:
     parser.add_argument("--only", choices=("trees", "networks", "speed"))
     parser.add_argument("--data", default=str(DATA))
     parser.add_argument("--no-controls", dest="controls", action="store_false")
+    parser.add_argument("--keep", help="a file for measured cases, read first")
     parser.add_argument("--peak", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.peak:
