@@ -21,6 +21,8 @@ from raymm.serving.tally import FIRST_LOOK, Counts, total, verdict
 
 ANSWERED = 5.0
 """Seconds within which the desk must say how the replicas stand."""
+OPINIONS = 60.0
+"""Seconds after which an opinion of a canary is asked again: labels come when requests may not."""
 _MOST_NOTED = 50
 
 _log = logging.getLogger("raymm.serving")
@@ -78,6 +80,7 @@ class Desk:
         self._settled = clock() + settles()
         self._replicas: dict[str, dict[str, Mapping[str, Any]]] = {}
         self._looks: dict[tuple[str, int], int] = {}
+        self._asked: dict[tuple[str, int], float] = {}
         self._refused: dict[str, dict[str, Mapping[str, Any]]] = {}
         self._noted: deque[Mapping[str, Any]] = deque(maxlen=_MOST_NOTED)
 
@@ -138,11 +141,11 @@ class Desk:
         return total(found)
 
     def _judge(self, model: str, canary: int) -> None:
-        """End a canary that is worse; looked at when its requests have doubled.
+        """End a canary that is worse: by its requests when they have doubled, or by an opinion.
 
         What replicas counted that live no more counts for nothing: others took their place.
         """
-        if self._refuse is None or not self._due(model, canary):
+        if self._refuse is None or not self._looked_at(model, canary):
             return
         try:
             standings = list(self._living(model).values())
@@ -152,17 +155,7 @@ class Desk:
         newest = max(standings, key=lambda one: int(one["sequence"]), default=None)
         if newest is None or newest["canary"] != canary or newest["champion"] is None:
             return
-        if not self._due(model, canary):
-            return
-        champion = newest["champion"]
-        theirs = self._counts(model, canary)
-        self._looks[model, canary] = 2 * theirs.requests
-        why = verdict(self._counts(model, int(champion)), theirs, slowdown=self._slowdown)
-        if not why and self._opinion is not None:
-            try:
-                why = self._opinion(model, int(champion), canary)
-            except Exception as error:  # nothing is known of its answers, so nothing is said
-                _log.error("%s: version %d cannot be judged: %s", model, canary, error)
+        why = self._thought(model, int(newest["champion"]), canary)
         if not why:
             return
         since = max(int(one["sequence"]) for one in standings)
@@ -171,6 +164,32 @@ class Desk:
             self._refuse(model, canary, since=since, reason=f"the canary is worse: {why}")
         except Exception as error:
             _log.error("%s: the end of canary %d cannot be recorded: %s", model, canary, error)
+
+    def _thought(self, model: str, champion: int, canary: int) -> str:
+        """Return why a canary is worse; empty where nothing says so, or it is not looked at yet."""
+        why = ""
+        due = self._due(model, canary)
+        if due:
+            theirs = self._counts(model, canary)
+            self._looks[model, canary] = 2 * theirs.requests
+            why = verdict(self._counts(model, champion), theirs, slowdown=self._slowdown)
+        if why or self._opinion is None or not (due or self._overdue(model, canary)):
+            return why
+        try:
+            why = self._opinion(model, champion, canary)
+        except Exception as error:  # nothing is known of its answers, so nothing is said
+            _log.error("%s: version %d cannot be judged: %s", model, canary, error)
+        self._asked[model, canary] = self._clock()  # after it: a slow one leaves room for reports
+        return why
+
+    def _looked_at(self, model: str, canary: int) -> bool:
+        """Whether a canary's requests have doubled, or an opinion of it is to be asked again."""
+        return self._due(model, canary) or self._overdue(model, canary)
+
+    def _overdue(self, model: str, canary: int) -> bool:
+        """Whether an opinion of a canary was asked, and that some time ago."""
+        asked = self._asked.get((model, canary))
+        return asked is not None and self._clock() >= asked + OPINIONS
 
     def _due(self, model: str, canary: int) -> bool:
         """Whether a canary has answered enough since it was looked at last."""

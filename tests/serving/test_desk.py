@@ -137,6 +137,28 @@ def test_a_canarys_answers_are_judged_by_an_opinion_each_time_its_requests_doubl
     assert [one["reason"] for one in refused] == ["the canary is worse: it is less accurate"]
 
 
+def test_an_opinion_is_asked_again_when_no_more_requests_come():
+    """Labels come later than what they are of, and a canary of few requests has no doubling."""
+    asked, refused, clock = [], [], Clock()
+
+    def opinion(*what):
+        asked.append(clock.now)
+        return "it is less accurate" if clock.now > 120 else ""
+
+    desk = Desk(
+        alive=lambda: {"a"},
+        refuse=lambda *what, **how: refused.append(how["reason"]),
+        opinion=opinion,
+        clock=clock,
+    )
+    for requests in (49, *[60] * 13):  # a report in ten seconds
+        clock.now += 10
+        counts = {"1": tally(1000), "2": tally(requests)}
+        desk.report("a", "m", standing(5, canary=2, counts=counts))
+    assert asked == [20, 80, 140]
+    assert refused == ["the canary is worse: it is less accurate"]
+
+
 class Actor:
     """Stands in for a handle: each method has a ``remote``."""
 
