@@ -12,6 +12,7 @@ import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
 
+from raymm.monitoring import news
 from raymm.serving.exposure import loopback
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
@@ -150,8 +151,9 @@ def test_alerts_of_quality_and_drift_do_not_fire_by_chance():
         if "alert" in rule
     }
     quality = rules["RaymmQualityFell"]
-    assert "raymm_quality_recent_high < raymm_quality_low and" in quality
-    assert "raymm_quality_recent_low > raymm_quality_high and" in quality
+    # The bounds of `raymm.monitoring.news`: the last window is worse by twice the reach of both.
+    assert f"{news._SURE:g} * sqrt(" in quality
+    assert f"raymm_quality_rows >= {news.LEAST_ROWS} and" in quality
     for name in rules.keys() - {"RaymmServiceDown", "RaymmMonitorAway"}:
         assert "raymm_version_champion == 1" in rules[name]
     # Each replica counts its own requests, and another one answers each scrape.
