@@ -58,8 +58,8 @@ def compress(
     them a new version, blessed anew on the test rows; promote it with raymm promote.
 
     With FILE (LightGBM's text, XGBoost's .json or .ubj, an ONNX graph of one float matrix) and
-    --data: half of the rows are to fit, half to judge. The libraries' own readers open it: give
-    no file of a stranger.
+    --data: half of the rows judge, the others are to fit and, where they are enough, to prove
+    what is chosen. The libraries' own readers open it: give no file of a stranger.
     """
     told = [name for name, value in given.items() if value is not None]
     if given["data"] is None and model.lower().endswith(_FILES) and Path(model).is_file():
@@ -205,6 +205,7 @@ def _outside(model: str, picture: str | None, *, as_json: bool, **given: Any) ->
                 "output_bytes": len(data),
                 "frontier": done.frontier,
                 "notes": done.notes,
+                "checks": done.checks,
             }
         )
     else:
@@ -228,6 +229,10 @@ def _written(model: str, done: Compressed, output: Path, count: int) -> None:
     title = f"{model} ({done.facts.library}, {printing.size(done.facts.bytes)}), judged on "
     title += f"{done.frontier.rows:,} rows that nothing was fitted to"
     _table(title, done.frontier, done.facts.bytes)
+    for check in done.checks:
+        printing.say(f"{'passed' if check.passed else 'FAILED'}  {check.statement}")
+    if done.checks and not done.checks[-1].passed:
+        printing.say("It is written as it was; more rows or a higher --max-loss may change that.")
     printing.say(f"{output}: {_shrunk(count, done.facts.bytes, model)}")
 
 

@@ -15,7 +15,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from raymm.artifacts import Column, Dataset, Frontier, Lineage, MetricLike, Schema, Table, Task
+from raymm.artifacts import (
+    Candidate,
+    Check,
+    Column,
+    Dataset,
+    Frontier,
+    Lineage,
+    MetricLike,
+    Schema,
+    Table,
+    Task,
+)
 from raymm.bundle import parity
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
@@ -27,6 +38,7 @@ from raymm.errors import DataError, TargetError
 from raymm.evaluation.compressed import Pair, foretold
 from raymm.evaluation.metrics import Metric, baseline_prediction, metric_for
 from raymm.foreign.model import Facts, Foreign
+from raymm.foreign.proof import Parts, prove
 from raymm.foreign.reading import read
 from raymm.prediction import unreadable
 from raymm.sections import DataConfig
@@ -48,6 +60,8 @@ class Compressed:
         The model as it was, and in the form that was chosen.
     notes : tuple of str
         What a person should know of how table and model were put together.
+    checks : tuple of Check
+        See `raymm.foreign.proof.Proof`; the frontier's chosen form is what passed.
     """
 
     facts: Facts
@@ -55,6 +69,7 @@ class Compressed:
     full: Bundle
     bundle: Bundle
     notes: tuple[str, ...]
+    checks: tuple[Check, ...] = ()
 
 
 def compress(  # noqa: PLR0913  (a model, a table, and what is allowed)
@@ -71,8 +86,8 @@ def compress(  # noqa: PLR0913  (a model, a table, and what is allowed)
 ) -> Compressed:
     """Make a bundle of a model file and compress it over a table that it was not trained on.
 
-    Half of the rows, drawn by the seed and stratified, are for techniques that fit again; the
-    other half judges and chooses.
+    Half of the rows, drawn by the seed and stratified, judge and choose. Most of the others are for
+    techniques that fit again, and the rest prove what was chosen (see `raymm.foreign.proof`).
 
     Parameters
     ----------
@@ -100,29 +115,50 @@ def compress(  # noqa: PLR0913  (a model, a table, and what is allowed)
     full, said = bundle_of(foreign, dataset)
     foreign.require_same(full, dataset)
     notes = (*notes, *said, *_rounded(dataset), *_doubts(full, dataset, judge))
-    fitted = Rows(
-        tensors=dataset.rows(dataset.train), y=dataset.y[dataset.train], metric=judge, seed=seed
-    )
+    parts = Parts.of(dataset)
+    fitted = Rows(tensors=dataset.rows(parts.fit), y=dataset.y[parts.fit], metric=judge, seed=seed)
     began = time.monotonic()
     found = compressing.explore(
         full,
         techniques,
         trained=fitted,
-        tensors=dataset.rows(dataset.test),
-        y=dataset.y[dataset.test],
+        tensors=dataset.rows(parts.judge),
+        y=dataset.y[parts.judge],
         metric=judge,
         max_loss=max_loss,
         seed=seed,
         left=None if seconds is None else lambda: seconds - (time.monotonic() - began),
         beside=partial(_beside, dataset.schema.task, judge, max_loss, seed),
     )
-    chosen = next(one for one in found.candidates if one.chosen)
-    made = compressing.apply(full, chosen, fitted)
+    make = partial(_made, full, fitted, dataset, seed)
+    done = prove(dataset, parts, found, make, metric=judge, seed=seed)
+    return Compressed(
+        facts=foreign.facts,
+        frontier=done.frontier,
+        full=full,
+        bundle=done.bundle,
+        notes=(*notes, *_unproven(parts)),
+        checks=done.checks,
+    )
+
+
+def _made(full: Bundle, fitted: Rows, dataset: Dataset, seed: int, form: Candidate) -> Bundle:
+    """Return a form of the model, proven to add up; ParityError where it does not."""
+    made = compressing.apply(full, form, fitted)
     generator = np.random.default_rng(seed)
     real, kept = dict(dataset.tensors), dataset.schema
-    hard = parity.adversarial(real, kept, generator=generator, count=_HARD_ROWS)
-    require_agreement(made, hard)
-    return Compressed(facts=foreign.facts, frontier=found, full=full, bundle=made, notes=notes)
+    require_agreement(made, parity.adversarial(real, kept, generator=generator, count=_HARD_ROWS))
+    return made
+
+
+def _unproven(parts: Parts) -> tuple[str, ...]:
+    """Say that what is told of the chosen form is of the rows that chose it."""
+    if len(parts.proof):
+        return ()
+    return (
+        f"{len(parts.fit) + len(parts.judge):,} rows are too few to hold some back for a proof of "
+        "the form that is chosen: what is told of it is of the rows that chose it.",
+    )
 
 
 def _beside(
