@@ -14,6 +14,7 @@ See ``docs/bundle.md`` for the format and `raymm.bundle.entropy` for the coder.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import partial
 
@@ -56,8 +57,11 @@ MIXED_NODES, MIXED_VALUES = 1 << 16, 1 << 18
 would take long."""
 _MIXED_DENSITY = 16
 """Nodes told by a byte at most where mixtures tell them: they take three times as long."""
-FAST_NODES = 20_000
-"""Nodes from which on machine code is used; loading it takes half a second, the first time five."""
+FAST_NODES, FAST_TIMES = 20_000, 3
+"""Nodes from which on machine code is used, and how many ensembles a process has coded, this one
+among them, from which on it is for smaller ones too: loading it takes a second of a processor, the
+first time five, and each of them then a third to a half of one less."""
+_coded = itertools.count(1)
 _KEYS = 1 << 33
 """More than any key of a threshold."""
 _HEAD = 8
@@ -102,7 +106,7 @@ def encode(trees: TreeEnsemble, *, mixed: bool = True) -> bytes:
     lanes = _lanes(len(inner))
     head = [len(inner), len(trees.roots), bunch, lanes]
     head += [len(used), trees.trees_per_round, flags, len(trees.base)]
-    coder = Writer(lanes, fast=len(inner) >= FAST_NODES)
+    coder = Writer(lanes, fast=_fast(len(inner)))
     _code_features(coder, used, len(used))
     code_tables(coder, tables, len(used), len(inner))
     sizes = np.array([len(table) for table in tables], np.int64)
@@ -132,7 +136,7 @@ def decode(data: bytes | memoryview, budget: Budget | None = None) -> TreeEnsemb
     budget = budget or Budget()
     budget.take_nodes(count)
     base = np.frombuffer(data[start : start + 4 * outputs], "<f4").astype(np.float32)
-    coder = Reader(data[start + 4 * outputs :], lanes, fast=count >= FAST_NODES)
+    coder = Reader(data[start + 4 * outputs :], lanes, fast=_fast(count))
     used = _code_features(coder, None, features)
     tables = code_tables(coder, None, features, count)
     sizes = np.array([len(table) for table in tables], np.int64)
@@ -168,6 +172,11 @@ def decode(data: bytes | memoryview, budget: Budget | None = None) -> TreeEnsemb
         trees_per_round=trees_per_round,
         averaged=bool(flags & _AVERAGED),
     )
+
+
+def _fast(nodes: int) -> bool:
+    """Whether an ensemble of so many nodes is coded in machine code; each call is one of them."""
+    return next(_coded) >= FAST_TIMES or nodes >= FAST_NODES
 
 
 def _require_plain(trees: TreeEnsemble) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import tracemalloc
 from types import SimpleNamespace
 
@@ -128,9 +129,10 @@ def test_ensembles_come_back_with_every_bit(ensemble):
 @settings(max_examples=60, deadline=None)
 def test_ensembles_of_any_size_are_the_same_bytes_in_machine_code(ensemble):
     pytest.importorskip("numba")
-    slow = [encode(ensemble, mixed=mixed) for mixed in (False, True)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tree_codec, "FAST_NODES", 0)
+        patch.setattr(tree_codec, "_fast", lambda nodes: False)
+        slow = [encode(ensemble, mixed=mixed) for mixed in (False, True)]
+        patch.setattr(tree_codec, "_fast", lambda nodes: True)
         assert [encode(ensemble, mixed=mixed) for mixed in (False, True)] == slow
         assert all(same(decode(data), ensemble) for data in slow)
 
@@ -237,12 +239,29 @@ def test_mixtures_that_would_tell_many_nodes_by_a_byte_are_not_written(monkeypat
         decode(data)
 
 
+def test_machine_code_is_loaded_for_large_ensembles_and_for_several(monkeypatch):
+    monkeypatch.setattr(tree_codec, "_coded", itertools.count(1))
+    asked = [tree_codec._fast(nodes) for nodes in (1, 50_000, 1, 1)]
+    assert asked == [False, True, True, True]
+    monkeypatch.setattr(tree_codec, "_coded", itertools.count(1))
+    used, writer = [], tree_codec.Writer
+
+    def counted(lanes, *, fast):
+        used.append(fast)
+        return writer(lanes, fast=fast)
+
+    monkeypatch.setattr(tree_codec, "Writer", counted)
+    made = boosted(rounds=1, leaves=4)
+    assert len({encode(made) for _ in range(4)}) == 1
+    assert used == [False, False, True, True]
+
+
 def either(data):
     """Read bytes with and without machine code, which must come to the same."""
     made = []
-    for nodes in (tree_codec.FAST_NODES, 0):
+    for fast in (False, True):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tree_codec, "FAST_NODES", nodes)
+            patch.setattr(tree_codec, "_fast", lambda nodes, fast=fast: fast)
             try:
                 made.append(decode(data))
             except BundleError as error:
