@@ -22,6 +22,9 @@ from raymm.monitoring.copied import Away
 
 LASTS = 180.0
 """Seconds from a renewal until another loop may act."""
+SETTLES = 2.0
+"""Seconds after which a lease that was not this loop's is read again: of several loops that find it
+free at once, the one that writes last acts."""
 _RENEWALS = 3  # in that time, so that two may fail
 _MOST_BYTES = 1 << 16
 
@@ -51,6 +54,8 @@ class Lease:
         Seconds since 1970 UTC.
     lasts : float
         Seconds.
+    wait : function of float
+        Waits for so many seconds.
     """
 
     def __init__(
@@ -61,11 +66,13 @@ class Lease:
         told: str,
         clock: Callable[[], float] = time.time,
         lasts: float = LASTS,
+        wait: Callable[[float], object] = time.sleep,
     ) -> None:
         self._away = away
         self._home, self._told = home, told
         self._clock = clock
         self._lasts = lasts
+        self._wait = wait
         self._until = 0.0
         self._seen = (0.0, 0.0)  # the other's until, and when that was seen first
 
@@ -77,8 +84,8 @@ class Lease:
     def take(self) -> str:
         """Take the lease, or renew it where that is due; return who else acts, or nothing.
 
-        Of two that take it at once the one that wrote last has it, which the other sees as it
-        reads it again, at the latest when it is to renew it.
+        Of two that take it at once the one that wrote last has it, which both see as they read it
+        again after `SETTLES`; where the storage takes longer to write, as it is to be renewed.
 
         Raises
         ------
@@ -90,8 +97,11 @@ class Lease:
             return ""
         try:
             holder = self._read()
-            if holder is None or holder.home == self._home or self._over(holder, now):
+            own = holder is not None and holder.home == self._home
+            if holder is None or own or self._over(holder, now):
                 self._write(now + self._lasts)
+                if not own:
+                    self._wait(SETTLES)
                 holder = self._read()
         except RaymmError:
             if now < self._until:  # nobody else takes over before that

@@ -726,7 +726,7 @@ def asked(tmp_path: Path) -> Any:
         )
         standing = Standing(tmp_path / f"{home}.json")
         if shared:
-            held = Lease(lease, home=home, told=f"ann@{home}", clock=at(now), lasts=LEASE)
+            held = Lease(lease, home=home, told=f"ann@{home}", clock=at(now), lasts=LEASE, wait=id)
             standing = Standing(tmp_path / f"{home}.json", state, lease=held)
         keeping.keep(
             "m", lambda: seen or {**report(new), "features": {}, "drifted": []}, hands,

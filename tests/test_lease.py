@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from raymm.errors import RegistryError
-from raymm.lease import LASTS, Lease, home_of
+from raymm.lease import LASTS, SETTLES, Lease, home_of
 from raymm.registry.shared import SharedFile
 
 
@@ -49,7 +49,7 @@ def clock() -> Clock:
 
 
 def lease(storage: Storage, clock: Clock, home: str) -> Lease:
-    return Lease(storage, home=home, told=f"{home}@desk", clock=clock)
+    return Lease(storage, home=home, told=f"{home}@desk", clock=clock, wait=lambda seconds: None)
 
 
 def test_one_acts_while_it_says_so_and_another_once_it_no_longer_does(
@@ -63,6 +63,37 @@ def test_one_acts_while_it_says_so_and_another_once_it_no_longer_does(
     assert not ann.held
     assert (bob.take(), ann.take()) == ("", "bob@desk")
     assert (ann.held, bob.held) == (False, True)
+
+
+def test_of_two_that_find_it_free_at_once_the_one_that_wrote_last_acts(
+    storage: Storage, clock: Clock
+) -> None:
+    waited, told = [], []
+    bob = lease(storage, clock, "bob")
+
+    class Late:
+        """Ann's way to the storage: bob writes after she has read, and before she reads again."""
+
+        read = staticmethod(storage.read)
+
+        @staticmethod
+        def replace(data: bytes) -> None:
+            storage.replace(data)
+            told.append(bob_takes())
+
+    def bob_takes() -> str:
+        read = storage.read
+        storage.read = lambda limit: b""  # as it was when he looked
+        bob._wait = lambda seconds: setattr(storage, "read", read)
+        return bob.take()
+
+    ann = Lease(Late, home="ann", told="ann@desk", clock=clock, wait=waited.append)
+    assert ann.take() == "bob@desk"
+    assert (told, waited) == ([""], [SETTLES])
+    assert (ann.held, bob.held) == (False, True)
+    clock.now += LASTS / 2
+    bob._wait = waited.append
+    assert (bob.take(), ann.take(), len(waited)) == ("", "bob@desk", 1)  # a renewal does not wait
 
 
 @pytest.mark.parametrize("lives", [True, False])

@@ -163,7 +163,7 @@ def test_who_lost_the_lease_keeps_nothing_and_recalls_what_another_loop_kept(
     first, other = (
         Standing(
             tmp_path / f"{home}.json", away, clock=lambda: now[0],
-            lease=Lease(lease, home=home, told=f"{home}@desk", clock=lambda: now[0]),
+            lease=Lease(lease, home=home, told=f"{home}@desk", clock=lambda: now[0], wait=id),
         )
         for home in ("ann", "bob")
     )  # fmt: skip
