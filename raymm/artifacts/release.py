@@ -64,7 +64,7 @@ class Frontier:
     """Every candidate of compression and the loss that was allowed.
 
     The bounds of the candidates' losses hold for all of them at once. ``left_out`` names forms that
-    were not measured, and says why.
+    were not measured, or could not be chosen whatever the metric loses, and says why.
     """
 
     candidates: tuple[Candidate, ...]

@@ -273,7 +273,7 @@ def _table(title: str, found: Frontier, file_bytes: int = 0) -> None:
         for number, one in enumerate(found.candidates, start=1)
     ]
     for one in found.left_out:
-        printing.say(f"not measured: {one}")
+        printing.say(f"left out: {one}")
     columns = ("", "", "technique", "parameters", _folded(found.metric, "_"), "loss")
     more = ("its\ninterval", "bytes", "times\nless", "row\nµs", "1,000\nrows\nms", "memory\nkB")
     heading = f"{title}; loss allowed {found.max_loss:g}"

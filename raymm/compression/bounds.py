@@ -32,7 +32,8 @@ def together(
     level : float
         Of all intervals together; each end alone is at most half as often broken.
     counted : bool, shape (m,), optional
-        Those that the others are to hold together with; all where it is not given.
+        Those that the others are to hold together with; all where it is not given. The others'
+        intervals hold at least each for itself, which is all that is asked where none counts.
 
     Returns
     -------
@@ -56,10 +57,11 @@ def together(
         middle = held.sum(axis=0) / count
         apart = np.where(known, resampled - middle, 0.0)
         error = np.sqrt((apart**2).sum(axis=0) / np.maximum(count - 1, 1))
-        ratio = np.where(error > 0, np.abs(apart) / error, 0.0)[
-            :, told if counted is None else told & counted
-        ]
-    reach = float(np.quantile(ratio.max(axis=1), level)) if ratio.size else 0.0
+        ratio = np.where(error > 0, np.abs(apart) / error, 0.0)
+    reach = np.quantile(ratio, level, axis=0)
+    most = ratio[:, told if counted is None else told & counted]
+    if most.size:
+        reach = np.maximum(reach, np.quantile(most.max(axis=1), level))
     wide = np.where(told, reach * error, np.nan)
     return values - wide, values + wide
 

@@ -186,9 +186,8 @@ class Schedule:
         free = self.left() - final - self.reserve
         if needed <= free and free > 0:
             return True
-        self.leave_out(
-            name, recipe, f"it would take {needed:.2g} s of the {max(free, 0):.2g} s there are"
-        )
+        why = f"it would take {needed:.2g} s of the {free:.2g} s there are"
+        self.leave_out(name, recipe, why if free > 0 else "no time is left for it")
         return False
 
     def found(self, name: str) -> None:

@@ -197,8 +197,10 @@ def _sizes(
         recipe = way.recipes.pop(0)
         joined, parameters = joined_recipe(base.candidate, name, recipe)
         if before and plan.bounded and not way.sought and _passed_over(before, parameters, judge):
+            why = judge.spoilt.get(told(before.candidate.technique, before.candidate.parameters))
+            why = why or "surely loses too much"
             which = told(name, before.candidate.parameters)
-            plan.leave_out(joined, parameters, f"{which} surely loses too much")
+            plan.leave_out(joined, parameters, f"{which}: {why}")
             continue
         extra = 0.0 if before else one.foreseen(base.bundle, trained)
         # The most promising one is tried as long as any time is left, and a finer one that was made

@@ -122,3 +122,19 @@ def test_what_is_lost_by_chance_is_within_the_bound_in_95_of_100_samples(rows: i
 def test_a_gain_of_a_single_row_promises_nothing() -> None:
     assert unlost(19, 1, 1, 0.9) == unseen(19, 1, 0.9)
     assert unlost(288, 288, 1, 0.9) == 0.0
+
+
+def test_what_is_not_counted_is_bounded_by_itself():
+    """Forms that lose far too much widen no other's bounds, and are not known to the digit."""
+    random = np.random.default_rng(0)
+    values, resampled = (
+        np.array([0.5, 0.0]),
+        random.normal(size=(10_000, 2)) * [0.02, 0.0] + [0.5, 0],
+    )
+    for counted in (np.array([False, False]), np.array([False, True])):
+        low, high = bounds.together(values, resampled, 0.9, counted)
+        assert (high - low)[0] == pytest.approx(2 * 1.645 * 0.02, rel=0.05)
+        assert low[1] == high[1] == 0.0
+    both = bounds.together(values, random.normal(size=(10_000, 2)), 0.9, np.array([True, True]))
+    one = bounds.together(values, random.normal(size=(10_000, 2)), 0.9, np.array([True, False]))
+    assert (both[1] - both[0])[0] > (one[1] - one[0])[0] > 3.2
