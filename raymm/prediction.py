@@ -5,6 +5,8 @@ No service, no Ray, no training library.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -168,6 +170,7 @@ def predict_file(
         raise ConfigError(f"{output} would hold CSV. Give a name that ends in .csv.")
     if not path.parent.is_dir():
         raise ConfigError(f"{output} cannot be written: {path.parent} is not a folder.")
+    require_apart(output, name, data)
     model = load(name, version=version, storage=storage)
     frame = model.read(data)
     notes = (*unreadable(frame, model.schema), *outside(frame, model.schema))
@@ -183,6 +186,17 @@ def predict_file(
         partial.unlink(missing_ok=True)
         raise ConfigError(f"{output} cannot be written: {error.strerror}.") from error
     return len(frame), model.version.number if model.version else None, notes
+
+
+def require_apart(output: str, *read: str) -> None:
+    """Raise ConfigError where a file that is to be written is one of those that are read.
+
+    ``read`` are paths, or anything else that names no file.
+    """
+    for one in read:
+        with contextlib.suppress(OSError, ValueError):
+            if os.path.samefile(output, one):
+                raise ConfigError(f"{output} is what is read. Give another file with -o.")
 
 
 def unreadable(frame: pd.DataFrame, schema: Schema) -> tuple[str, ...]:

@@ -74,6 +74,16 @@ def test_a_place_that_cannot_be_written_is_named_and_nothing_is_left(finished, h
     assert [path.name for path in tmp_path.iterdir()] == ["taken.csv"]
 
 
+def test_what_is_read_is_not_written_over(finished, home, tmp_path):
+    table, link = tmp_path / "in.csv", tmp_path / "link.csv"
+    table.write_bytes(finished.csv.read_bytes())
+    link.symlink_to(table)
+    for output in (table, link):
+        with pytest.raises(ConfigError, match=r"is what is read. Give another file with -o"):
+            prediction.predict_file(str(home), "loans", str(table), str(output))
+    assert table.read_bytes() == finished.csv.read_bytes()
+
+
 def test_cells_that_cannot_be_read_are_told(finished, home, tmp_path):
     frame = pd.read_csv(finished.csv, dtype=str).head(20)
     frame.loc[[3, 7], "income"] = ["much", "?"]

@@ -214,12 +214,12 @@ def _outside(model: str, picture: str | None, *, as_json: bool, **given: Any) ->
 
 def _output(model: str, data: str, given: str | None) -> Path:
     """Return the file to write; ConfigError where it is one of those that are read."""
+    from raymm.prediction import require_apart
+
     output = Path(given or f"{Path(model).stem}.raymm")
     if not output.parent.is_dir():
         raise ConfigError(f"{output} cannot be written: {output.parent} is not a folder.")
-    for read in (model, data):
-        if output.exists() and Path(read).exists() and output.samefile(read):
-            raise ConfigError(f"{output} is what is read. Give another file with -o.")
+    require_apart(str(output), model, data)
     return output
 
 

@@ -129,8 +129,11 @@ def validate(
     """
     from raymm.artifacts import as_record
     from raymm.data import schema, statistics, validation
+    from raymm.prediction import require_apart
 
     columns, config = _held(source, target, schema_file, settings)
+    if output:
+        require_apart(output, source, config.data.source)
     with printing.progress(quiet=as_json) as notify:
         table, described, columns, anomalies, doubtful = _looked_at(config, columns, notify)
     if output:

@@ -268,11 +268,11 @@ def export_onnx(name: str, output: str, storage: str | None) -> None:
 
     Instead of NAME, a bundle file that ends in .raymm.
     """
-    from raymm.prediction import found
+    from raymm.prediction import found, require_apart
 
     bundle, version = found(name, storage=options.storage_of(storage))
-    if version is None and Path(output).exists() and Path(output).samefile(name):
-        raise ConfigError(f"{output} is what is read. Give another file with -o.")
+    if version is None:
+        require_apart(output, name)
     _write(output, bundle.graph)
     told = name if version is None else f"{name} version {version.number}"
     printing.say(f"{told} written to {output}")

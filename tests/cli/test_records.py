@@ -125,10 +125,11 @@ def test_a_bundle_file_predicts_and_gives_its_graph(raymm, finished, home, tmp_p
     assert out.read_bytes() == (tmp_path / "same.csv").read_bytes()
     assert raymm("export", "onnx", path, "-o", tmp_path / "x.onnx").code == 0
     before = path.read_bytes()
-    refused = raymm("export", "onnx", path, "-o", path)
-    assert refused.code == 2
-    assert "is what is read" in refused.err
-    assert path.read_bytes() == before
+    for command in (("export", "onnx", path), ("predict", path, finished.csv)):
+        refused = raymm(*command, "-o", path)
+        assert refused.code == 2
+        assert "is what is read" in refused.err
+        assert path.read_bytes() == before
     assert (tmp_path / "x.onnx").read_bytes() == Bundle.from_bytes(path.read_bytes()).graph
     path.write_bytes(path.read_bytes()[:-1])
     assert raymm("predict", path, finished.csv, "-o", out).code == 4

@@ -208,6 +208,8 @@ def test_names_are_checked_before_anything_is_spent(raymm, finished, tmp_path, m
 @pytest.mark.slow
 def test_validate_writes_a_schema_that_can_be_given_back(raymm, finished, tmp_path):
     schema = tmp_path / "schema.yaml"
+    refused = raymm("validate", finished.csv, "--target", "approved", "-o", finished.csv)
+    assert (refused.code, "is what is read" in refused.err) == (2, True)
     done = raymm("validate", finished.csv, "--target", "approved", "-o", schema)
     assert done.code == 0
     assert "binary of approved" in done.out
