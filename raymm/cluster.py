@@ -133,6 +133,9 @@ def connect(
 
 def joins(config: RayConfig) -> bool:
     """Return whether `connect` joins a cluster that is there; else it starts one here."""
+    ray = sys.modules.get("ray")  # where it is not imported yet, it does not run in this process
+    if ray is not None and ray.is_initialized():
+        return True
     if config.address == "auto":
         return bool(os.environ.get("RAY_ADDRESS"))
     return config.address != "local"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from raymm import occupied, prediction, served
+from raymm import leftover, occupied, prediction, served
 from raymm.artifacts import Version
 from raymm.config import default_storage, home_folder
 from raymm.endpoint import Service, alive, find, path_of, record, started_at
@@ -215,7 +215,7 @@ def serving(ordered: Order) -> Iterator[Service]:
         os.environ.setdefault("RAY_SERVE_ENABLE_HA_PROXY", "0")
     most = scaling.message_bytes(ordered.serving)
     os.environ.setdefault("RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", str(most))
-    with cluster.connect(ordered.ray, serving=True) as connection:
+    with leftover.owned(), cluster.connect(ordered.ray, serving=True) as connection:
         _monitor(ordered)
         built = application(ordered, token)
         try:
@@ -343,7 +343,7 @@ def stop(name: str) -> Service:
     NotFound
         When there is no record of such a service.
     ServingError
-        When it does not end in time.
+        When it does not end in time, or something else answers at its address.
     """
     service = find(name)
     if service is None:
@@ -361,6 +361,8 @@ def stop(name: str) -> Service:
             time.sleep(0.1)
     for one in service.served():
         path_of(one).unlink(missing_ok=True)
+    if service.pid:
+        occupied.require_ended(service)
     return service
 
 

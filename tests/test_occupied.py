@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from raymm import endpoint, occupied, service
+from raymm import endpoint, leftover, occupied, service
 from raymm.errors import Conflict, ServingError
 from raymm.sections import MonitoringConfig, RayConfig, ServingConfig
 
@@ -86,9 +86,38 @@ def test_the_words_of_haproxy_are_turned_into_what_to_do():
     assert occupied.explained(other, ["new"]) is other
     told = occupied.explained(ServingError(HAPROXY), ["new"])
     assert isinstance(told, ServingError)
-    assert "port 9101 is taken by another program" in str(told)
+    assert "port 9101 is taken by " in str(told)
     assert "RAY_SERVE_HAPROXY_METRICS_PORT" in str(told)
     recorded("wine")
     told = occupied.explained(ServingError(HAPROXY), ["new", "newer"])
     assert isinstance(told, Conflict)
     assert "raymm deploy new newer --join wine" in str(told)
+
+
+def test_a_port_of_the_service_s_own_that_is_held_is_told_with_who_holds_it(taken):
+    told = rf"new cannot be served: port {taken} is taken by process {os.getpid()} \(.*kill"
+    with pytest.raises(ServingError, match=told):
+        occupied.require_room(["new"], ServingConfig(port=taken))
+
+
+def test_what_a_killed_service_left_is_ended_before_ports_are_looked_at(monkeypatch, caplog):
+    with socket.create_server(("127.0.0.1", 0)) as left:
+        port = left.getsockname()[1]
+        monkeypatch.setattr(leftover, "end", lambda: (left.close(), (4711,))[1])
+        occupied.require_room(["new"], ServingConfig(port=port))
+    assert "4711" in caplog.text
+
+
+def test_a_service_has_not_ended_while_something_answers_at_its_address(monkeypatch):
+    monkeypatch.setattr(occupied, "_CLOSES", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as left:
+        port = left.getsockname()[1]
+        ended = endpoint.Service(name="wine", url=f"http://127.0.0.1:{port}", token="", storage="")
+        told = rf"wine has ended, but port {port} is still held by process {os.getpid()} .*kill"
+        with pytest.raises(ServingError, match=told):
+            occupied.require_ended(ended)
+        recorded("beer", url=ended.url)
+        occupied.require_ended(ended)  # another service took its place
+        endpoint.path_of("beer").unlink()
+        monkeypatch.setattr(leftover, "end", left.close)
+        occupied.require_ended(ended)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from raymm import endpoint, served, service
+from raymm import endpoint, occupied, served, service
 from raymm.errors import ConfigError, NotFound, ServingError
 from raymm.serving.tokens import LEAST
 from raymm.sole import sole
@@ -78,6 +79,16 @@ def test_stopping_one_of_several_models_ends_the_records_of_all(home):
     assert endpoint.find("other").name == "loans"
     assert service.stop("other").served() == ("loans", "other")
     assert endpoint.find("loans") is endpoint.find("other") is None
+
+
+def test_nothing_is_said_to_have_ended_whose_port_still_answers(home, monkeypatch):
+    monkeypatch.setattr(occupied, "_CLOSES", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as left:
+        port = left.getsockname()[1]
+        endpoint.record(made(pid=1, started=-1.0, url=f"http://127.0.0.1:{port}"))
+        with pytest.raises(ServingError, match=f"port {port} is still held"):
+            service.stop("loans")
+    assert endpoint.find("loans") is None
 
 
 def test_wider_than_loopback_needs_a_token_and_tls(home):
