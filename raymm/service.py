@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -15,14 +14,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from raymm import leftover, occupied, prediction, served
+from raymm import leftover, occupied, prediction, preflight, served
 from raymm.artifacts import Version
 from raymm.config import default_storage, home_folder
 from raymm.endpoint import Service, alive, find, path_of, record, started_at
-from raymm.errors import ConfigError, Conflict, NotFound, ServingError
+from raymm.errors import ConfigError, NotFound, ServingError
 from raymm.registry.versions import Registry
 from raymm.sections import MonitoringConfig, RayConfig, ServingConfig
-from raymm.serving.exposure import require_bound, require_certificate, require_safe
+from raymm.serving.exposure import require_bound, require_safe
 from raymm.serving.tokens import token_alone
 from raymm.shelf import RegistryShelf
 from raymm.sole import held
@@ -189,28 +188,26 @@ def _monitor(ordered: Order) -> None:
 
 
 @contextlib.contextmanager
-def serving(ordered: Order) -> Iterator[Service]:
+def serving(
+    ordered: Order, *, notify: Callable[[str], object] = lambda _: None
+) -> Iterator[Service]:
     """Serve models while the ``with`` lasts; on a joined cluster they are served afterwards too.
+
+    ``notify`` is told when it starts, after everything that can be looked at before.
 
     Raises
     ------
-    Conflict
-        When a service of one of them runs on this machine already, or another one that this one
-        would collide with.
-    ConfigError
-        When RAYMM_TOKEN is too short.
+    Conflict, ConfigError
+        As `raymm.preflight.token_for`; nothing was started.
     ServingError
         When it cannot be started; what was started is removed.
     """
     from raymm import cluster
     from raymm.serving import deployment, scaling
 
-    _require_free(ordered)
-    guarded = ordered.serving.auth == "token"
-    encrypted = require_certificate(ordered.serving)
-    require_safe(ordered.serving, guarded=guarded, encrypted=encrypted)
-    token = _token() if guarded else ""
-    if encrypted:
+    token = preflight.token_for(ordered.names, ordered.serving, ordered.ray)
+    notify(f"starting the service of {' and '.join(ordered.names)} (about half a minute)")
+    if ordered.serving.certificate:
         # HAProxy as Serve sets it up speaks no TLS; Serve's own proxy does.
         os.environ.setdefault("RAY_SERVE_ENABLE_HA_PROXY", "0")
     most = scaling.message_bytes(ordered.serving)
@@ -253,24 +250,6 @@ def _take_down(service: Service) -> None:
         path_of(name).unlink(missing_ok=True)
 
 
-def _require_free(ordered: Order) -> None:
-    from raymm import cluster
-
-    for name in ordered.names:
-        running = find(name)
-        if running is not None and alive(running):
-            raise Conflict(
-                f"{name} is served already at {running.url}. Promote a version and it takes it "
-                f"over, or end it with: raymm stop {name}"
-            )
-    if not cluster.joins(ordered.ray):
-        occupied.require_room(ordered.names, ordered.serving)
-
-
-def _token() -> str:
-    return token_alone() or secrets.token_urlsafe(32)
-
-
 def joined(name: str, address: str) -> tuple[str, dict[str, Any]]:
     """Return the Ray address and the changes with which to join the endpoint of a model.
 
@@ -305,9 +284,8 @@ def detach(ordered: Order, changes: Mapping[str, Any], *, notify: Callable[[str]
     ServingError
         When it ends, or does not answer in time; its last lines are told.
     """
-    _require_free(ordered)
-    if ordered.serving.auth == "token":
-        token_alone()  # raises here, and not only in the process that is started
+    # The process that is started looks again.
+    preflight.token_for(ordered.names, ordered.serving, ordered.ray)
     log = path_of(ordered.name).with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", "raymm", "deploy", *ordered.names]

@@ -90,10 +90,7 @@ def serve(
         running = service.detach(ordered, changed or {}, notify=_quietly(as_json))
         _announce(ordered, running, as_json, foreground=False, found=found)
         return
-    _quietly(as_json)(
-        f"starting the service of {' and '.join(ordered.names)} (about half a minute)"
-    )
-    with service.serving(ordered) as running:
+    with service.serving(ordered, notify=_quietly(as_json)) as running:
         foreground = running.pid != 0
         _announce(ordered, running, as_json, foreground=foreground, found=found)
         if foreground:

@@ -23,6 +23,15 @@ def test_wrong_settings_are_refused_before_anything_starts(raymm, home):
     assert (done.code, '"port"' in done.err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("setting", "code"), [("tokens=/absent/file", 2), ("host=0.0.0.0", 6)], ids=["file", "host"]
+)
+@pytest.mark.parametrize("more", [(), ("--detach",)], ids=["here", "detached"])
+def test_what_is_refused_is_told_in_a_line_and_does_not_start(raymm, home, setting, code, more):
+    done = raymm("deploy", "loans", "--set", f"serving.{setting}", *more)
+    assert (done.code, len(done.err.splitlines()), "starting" in done.err) == (code, 1, False)
+
+
 def test_keys_that_concern_a_run_are_refused(raymm, home):
     for command in (("deploy", "loans"), ("export", "serve", "loans")):
         done = raymm(*command, "--set", "search.trials=3")
