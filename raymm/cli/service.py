@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -111,6 +112,7 @@ def _announce(
     found: dict[str, Any] | None = None,
 ) -> None:
     from raymm import service
+    from raymm.serving.tokens import ALONE
 
     champion = service.champion_of(ordered)
     if as_json:
@@ -137,6 +139,8 @@ def _announce(
     printing.say(f"  documentation  {running.url}/docs")
     if running.token:
         printing.say(f"  token          {running.token}")
+        if not (ordered.serving.tokens or os.environ.get(ALONE)):
+            printing.say(f"{'':17}new at each start; {ALONE} or serving.tokens keeps one")
     printing.say(f"  try            {curl(running)}")
     printing.say(f"  watch          raymm monitor {running.name}")
     for one in service.untold(ordered):

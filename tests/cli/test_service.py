@@ -133,3 +133,17 @@ def test_tls_and_grpc_reach_the_exported_configuration(raymm, home):
     (name,) = checked.grpc_options.grpc_servicer_functions
     module, _, function = name.rpartition(".")
     assert callable(getattr(__import__(module, fromlist=[function]), function))
+
+
+@pytest.mark.parametrize("given", ["", "s" * 32])
+def test_that_a_token_is_new_at_each_start_is_said_where_none_is_given(
+    home, monkeypatch, capsys, given
+):
+    monkeypatch.setenv("RAYMM_TOKEN", given)
+    running = endpoint.Service(name="loans", url="http://127.0.0.1:1", token="t", storage="s")
+    monkeypatch.setattr(endpoint, "ask", lambda found, path: {"example": {}})
+    for changes in ({}, {"serving.tokens": "/run/tokens"}):
+        ordered = service.order("loans", str(home), changes=changes)
+        announcing._announce(ordered, running, False, foreground=True)
+        told = "RAYMM_TOKEN or serving.tokens keeps" in capsys.readouterr().out
+        assert told == (not given and not changes)
