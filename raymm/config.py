@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -220,7 +221,9 @@ def _told(errors: Sequence[Any]) -> Iterator[str]:
         elif item["type"] == "missing":
             yield f"{dotted} is required. Set it in the configuration file."
         else:
-            found.setdefault(dotted, []).append(item)
+            # What is wrong in one kind that a key may hold is told with the other kinds.
+            key = itertools.takewhile(lambda part: not _is_branch(part), path)
+            found.setdefault(".".join(map(str, key)), []).append(item)
     yield from (rules.sentence(dotted, items) for dotted, items in found.items())
 
 

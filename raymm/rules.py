@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -52,11 +53,29 @@ def sentence(key: str, items: Sequence[Mapping[str, Any]]) -> str:
     >>> sentence("search.plateau", [word, {"type": "int_parsing", "input": "often"}])
     "search.plateau must be 'auto' or a whole number, but got 'often'."
     """
-    rules = list(dict.fromkeys(reason(item) for item in items))
-    given = items[0]["input"]
-    shown = given if isinstance(given, str | int | float | bool) else None
+    words = [one for item in items for one in _literals(item)]
+    rest = [reason(item) for item in items if not _literals(item)]
+    rules = list(dict.fromkeys([*([_either(words)] if words else []), *rest]))
+    plain = [item["input"] for item in items if isinstance(item["input"], str | int | float | bool)]
+    shown = plain[0] if plain else None
     told = " or ".join(rules)
     end = "." if shown is None or "but got" in told else f", but got {shown!r}."
     if " must be " in told:
         return f"{key}: {told}{end}"  # a sentence of its own, about keys inside this section
     return f"{key} must be {told}{end}"
+
+
+def _literals(item: Mapping[str, Any]) -> list[str]:
+    """Return the words of which a key must be one, in their quotes."""
+    expected = item.get("ctx", {}).get("expected", "") if item["type"] == "literal_error" else ""
+    return re.findall(r"'[^']*'", expected)
+
+
+def _either(words: Sequence[str]) -> str:
+    """Return words as a person lists them.
+
+    >>> _either(["'a'"]), _either(["'a'", "'b'", "'c'"])
+    ("'a'", "'a', 'b' or 'c'")
+    """
+    *others, last = dict.fromkeys(words)
+    return f"{', '.join(others)} or {last}" if others else last

@@ -25,6 +25,18 @@ SAID = [
         "soon",
         'search.time must be a duration such as 90s, 5m or 1h30m, but got "soon".',
     ),
+    (
+        "monitoring.retrain",
+        "drfit",
+        "monitoring.retrain must be 'off', 'drift', 'quality', 'age' or 'schedule', "
+        "but got 'drfit'.",
+    ),
+    (
+        "monitoring.retrain",
+        ["drift", "off"],
+        "monitoring.retrain must be 'off', 'drift', 'quality', 'age' or 'schedule', but got 'off'.",
+    ),
+    ("search.families", ["svm", 3], "search.families must be 'auto' or text, but got 3."),
     ("goal", 3, "goal must be a section of keys, but got 3."),
     ("data.target", 3, "data.target must be text, but got 3."),
 ]
