@@ -38,7 +38,17 @@ _TITLES = {
     "refit": "train on all rows",
     "promote": "promote",
 }
-_STARTING = "making trials ready; Ray takes 10 to 30 s to start"
+_BEGUN = {
+    "search": "making trials ready; Ray takes 10 to 30 s to start",
+    "features": "trying which columns to leave out or to put together",
+    "policy": "deciding on a mix, on calibration and on doubtful labels",
+    "build": "measuring smaller forms of the winner on validation rows",
+    "rebuild": "the form that was refused is replaced by a milder one",
+    "evaluate": "scoring the bundle on the test rows",
+    "explain": "measuring what each column adds",
+    "audit": "comparing the groups of goal.protected, if there are any",
+}
+"""What a stage is at when it has told nothing yet."""
 
 
 def duration(seconds: float) -> str:
@@ -82,7 +92,8 @@ def line(event: Progress, elapsed: float) -> str:
 
 def _facts(event: Progress) -> list[str]:
     if not event.done:
-        return [event.message or _STARTING] if event.message or event.stage == "search" else []
+        told = event.message or _BEGUN.get(event.stage, "")
+        return [told] if told else []
     parts = [f"{event.done}{f'/{event.total}' if event.total else ''} trials"]
     if event.failed:
         parts.append(f"{event.failed} failed")

@@ -221,3 +221,10 @@ def test_other_shells_are_no_notebook(monkeypatch):
 
 def test_no_time_is_left_when_all_is_done():
     assert "left" not in line(Progress(stage="search", done=3, total=3, seconds_left=0.0), 1.0)
+
+
+@pytest.mark.parametrize("stage", ["features", "policy", "build", "evaluate", "explain", "audit"])
+def test_a_stage_that_begins_says_what_it_does(stage):
+    begun = line(Progress(stage=stage), 19.1)
+    assert begun.startswith("[ 19.1s] ")
+    assert len(begun.split("  ", 1)[-1].split()) > 3
