@@ -54,6 +54,7 @@ from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.compression import frontier as compressing
 from raymm.config import RunConfig, default_storage, parse
+from raymm.counts import counted
 from raymm.data import enough, ingest, schema, skew, split, statistics, validation
 from raymm.data.guessed import Guessed
 from raymm.errors import DataError
@@ -228,7 +229,8 @@ def _dataset(
     dataset = parts(table, columns, config.data, seed=config.seed)
     fewer = enough.told(table, dataset, config.data)
     rows, features = len(table.frame if fewer else dataset.y), len(columns.features)
-    notify(Progress(stage="data", message=f"{rows:,} rows, {features} features, {columns.task}"))
+    told = f"{counted(rows, 'row')}, {counted(features, 'feature')}, {columns.task}"
+    notify(Progress(stage="data", message=told))
     for one in fewer:
         notify(Progress(stage="data", message=one.remedy))
     return dataset, (*anomalies, *fewer, *skew.skew(dataset))

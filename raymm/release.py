@@ -23,6 +23,7 @@ from raymm.artifacts import (
 )
 from raymm.champions import PROVEN, PROVEN_ROWS, TRAIN_ROWS, every_row, train_rows
 from raymm.config import home_folder
+from raymm.counts import counted
 from raymm.monitoring.estimates import LEAST_LABELS, reliability
 from raymm.monitoring.predictions import predictions_of
 from raymm.proving import Proof, tested
@@ -241,6 +242,7 @@ def _report(
 
 def _facts(life: Life, trials: Trials, recipe: Recipe) -> dict[str, Any]:
     dataset, budget = life.dataset, life.config.search
+    tried = counted(len(trials.trials), "trial")
     return {
         "run": life.run,
         "data": dataset.source,
@@ -248,7 +250,7 @@ def _facts(life: Life, trials: Trials, recipe: Recipe) -> dict[str, Any]:
         "rows": f"{len(dataset.y):,} ({len(dataset.train):,} training, {len(dataset.test):,} test)",
         "folds": len(dataset.folds),
         "features": len(dataset.schema.features),
-        "search": f"{budget.algorithm}, {len(trials.trials)} trials, ended by {trials.stopped_by}",
+        "search": f"{budget.algorithm}, {tried}, ended by {trials.stopped_by}",
         **{one.policy: one.statement for one in recipe.findings},
         "seed": life.config.seed,
         "ledger": life.ledger.digest(),

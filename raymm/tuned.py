@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from raymm.artifacts import Trial, Trials
+from raymm.counts import counted
 from raymm.search.account import Budgets
 from raymm.search.front import best_of, volume
 from raymm.search.goals import Goals
@@ -112,11 +113,11 @@ class Tuned:
         return f"Tuned({self.run}: {self._said()} at {self.best_config})"
 
     def _said(self) -> str:
-        count = len(self.trials.trials)
+        tried = counted(len(self.trials.trials), "trial")
         if self.goals is not None:
-            return f"{len(self.front)} of {count} trials on the front, the first"
+            return f"{len(self.front)} of {tried} on the front, the first"
         side = "highest" if self.trials.direction == "maximize" else "lowest"
-        return f"{self.trials.metric} {self.best_value:.6g}, the {side} of {count} trials,"
+        return f"{self.trials.metric} {self.best_value:.6g}, the {side} of {tried},"
 
     def _repr_html_(self) -> str:
         """Return the best and the leaders as a table, for notebooks."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy.typing as npt
 
 from raymm.artifacts.kinds import Config, Direction
+from raymm.counts import counted
 
 
 class MetricLike(Protocol):
@@ -99,7 +100,7 @@ class Trials:
     def __repr__(self) -> str:
         """Return how many there are and the best value: every trial would fill pages."""
         best = "" if self.best is None else f", best {self.metric} {self.best.value:.6g}"
-        return f"Trials({len(self.trials)} trials{best})"
+        return f"Trials({counted(len(self.trials), 'trial')}{best})"
 
     @property
     def leaderboard(self) -> tuple[Trial, ...]:

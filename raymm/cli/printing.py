@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from raymm.cli.progress import duration, progress
+from raymm.counts import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -200,7 +201,7 @@ def front(trials: Trials, goals: Goals, budgets: Budgets, most: int = _ROWS) -> 
     words = {"min": "lowest", "max": "highest", "minimize": "lowest", "maximize": "highest"}
     sought = ", ".join(f"{words[mode]} {name}" for name, mode in goals.objectives.items())
     bounds = ", ".join(map(goals.bounds_said, goals.constraints))
-    title = f"Front: {len(best)} of {len(trials.trials)} trials; {sought}"
+    title = f"Front: {len(best)} of {counted(len(trials.trials), 'trial')}; {sought}"
     head = ("trial", *goals.names, "state", "seconds", "configuration")
     table(f"{title}; {bounds}" if bounds else title, head, rows)
     if not best:
@@ -334,7 +335,7 @@ def _closing(done: Run) -> None:
         f"({size(done.uncompressed_bytes)} uncompressed, {size(done.packed_bytes)} packed alone)"
     )
     say(
-        f"  search   {len(trials.trials)} trials{resumed}, {duration(trials.seconds)}, "
+        f"  search   {counted(len(trials.trials), 'trial')}{resumed}, {duration(trials.seconds)}, "
         f"ended by {trials.stopped_by}"
     )
     say(f"  whole    {duration(done.seconds)}")
@@ -370,7 +371,7 @@ def validation(
                 column.reason,
             )
         )
-    title = f"{described.rows:,} rows; {columns.task} of {columns.target}"
+    title = f"{counted(described.rows, 'row')}; {columns.task} of {columns.target}"
     table(title, ("column", "kind", "role", "missing", "distinct", "values", "why"), rows)
     for anomaly in anomalies:
         say(

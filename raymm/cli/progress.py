@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raymm.counts import counted
+
 if TYPE_CHECKING:
     from raymm.artifacts import Notify, Progress, Trial
 
@@ -94,7 +96,8 @@ def _facts(event: Progress) -> list[str]:
     if not event.done:
         told = event.message or _BEGUN.get(event.stage, "")
         return [told] if told else []
-    parts = [f"{event.done}{f'/{event.total}' if event.total else ''} trials"]
+    trials = counted(event.total or event.done, "trial")
+    parts = [f"{event.done:,}/{trials}" if event.total else trials]
     if event.failed:
         parts.append(f"{event.failed} failed")
     if event.running:

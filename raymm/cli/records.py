@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from raymm.cli import options, printing
+from raymm.counts import counted
 from raymm.errors import ConfigError, NotFound, RegistryError
 
 
@@ -257,4 +258,4 @@ def predict(
         for note in notes:
             printing.say(f"note  {note}")
         by = name if number is None else f"{name} version {number}"
-        printing.say(f"{rows:,} rows predicted by {by}, written to {output}")
+        printing.say(f"{counted(rows, 'row')} predicted by {by}, written to {output}")

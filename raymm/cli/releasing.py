@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from raymm.cli import options, printing
+from raymm.counts import counted
 from raymm.errors import NotFound, ServingError
 
 _WAIT_SECONDS = 120.0
@@ -213,8 +214,8 @@ def _show_standing(standing: dict[str, Any], sequence: int) -> None:
     replicas = standing.get("replicas", {})
     behind = [one for one in replicas.values() if one["sequence"] < sequence]
     printing.say(
-        f"{len(replicas)} replicas serve it"
-        + (f", {len(behind)} have not followed the last change yet" if behind else "")
+        f"{counted(len(replicas), 'replica')} serve{'s' if len(replicas) == 1 else ''} it"
+        + (f", {len(behind)} of them still without the last change" if behind else "")
     )
     for number, refusal in standing.get("refused", {}).items():
         printing.say(f"  version {number} was refused: {refusal['reason']}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raymm.cli import options, printing
+from raymm.counts import counted
 from raymm.errors import ConfigError, DataError, NotBlessed
 
 if TYPE_CHECKING:
@@ -166,7 +167,8 @@ def _looked_at(
 
     notify(Progress(stage="data", message=f"reading {config.data.source}"))
     table = ingest.table(config.data)
-    notify(Progress(stage="data", message=f"{len(table.frame):,} rows; describing the columns"))
+    rows = counted(len(table.frame), "row")
+    notify(Progress(stage="data", message=f"{rows}; describing the columns"))
     described = statistics.describe(table)
     if columns is None:
         columns = schema.infer(table, described, config.data)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from raymm.cli import options, printing
+from raymm.counts import counted
 
 _ROWS = 30
 
@@ -63,7 +64,7 @@ def show(name: str, report: Mapping[str, Any]) -> None:
         return
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(report["since"]))
     printing.say(f"\n{name} version {report['version']}, watched since {since}")
-    printing.say(f"  {report['requests']:,} requests, {report['rows']:,} rows")
+    printing.say(f"  {counted(report['requests'], 'request')}, {counted(report['rows'], 'row')}")
     errors = ", ".join(f"{count} {kind}" for kind, count in report["errors"].items()) or "none"
     printing.say(f"  errors   {errors}")
     if report["latency"]["count"]:
@@ -72,7 +73,7 @@ def show(name: str, report: Mapping[str, Any]) -> None:
     window = report["window"]
     printing.say(
         f"  windows  {window['complete']} of {window['rows']:,} rows complete, "
-        f"{window['drifted']} drifted; the open one holds {window['filled']:,} rows"
+        f"{window['drifted']} drifted; the open one holds {counted(window['filled'], 'row')}"
     )
     drifted = [*report["drifted"], *_prediction(report.get("prediction") or {})]
     if drifted or window["complete"]:

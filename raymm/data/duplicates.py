@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from raymm.artifacts import Anomaly, Indices, Schema, Tensors
+from raymm.counts import counted
 from raymm.data.evidence import Evidence
 from raymm.data.findings import anomaly
 
@@ -139,7 +140,7 @@ def duplicates(
     yield anomaly(
         "duplicate rows",
         "",
-        f"{twice} rows that repeat another ({twice / len(frame):.1%})",
+        f"{counted(twice, 'row')} the same as another ({twice / len(frame):.1%})",
         "each row once",
         remedy,
     )

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from raymm.artifacts import NO_TIME, Anomaly, Column, Schema, Statistics, Table
+from raymm.counts import counted
 from raymm.data.doubts import doubts
 from raymm.data.duplicates import contradictions, duplicates
 from raymm.data.evidence import Evidence, there
@@ -261,7 +262,7 @@ def _target(
         yield anomaly(
             "target left out",
             schema.target,
-            f"{lost} rows ({lost / len(known):.1%}) without a usable target{shown}",
+            f"{counted(lost, 'row')} ({lost / len(known):.1%}) without a usable target{shown}",
             allowed if schema.classes else "a number",
             "These rows are dropped.",
         )

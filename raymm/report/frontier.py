@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from raymm.artifacts import Candidate, Frontier
+from raymm.counts import counted
 from raymm.report.figures import cut, shown, svg, ticks
 
 WIDTH, HEIGHT = 720, 380
@@ -82,8 +83,8 @@ def draw(frontier: Frontier) -> str:
     drawn += _names(points, best)
     chosen = next((one for one in known if one.chosen), whole)
     said = (
-        f"{len(known)} forms by bytes and {frontier.metric}; chosen is {name_of(chosen)} with "
-        f"{chosen.bytes:,} bytes and {shown(chosen.score)}"
+        f"{counted(len(known), 'form')} by bytes and {frontier.metric}; chosen is "
+        f"{name_of(chosen)} with {chosen.bytes:,} bytes and {shown(chosen.score)}"
     )
     return svg(f"{frontier.metric} against bytes", said, drawn, (WIDTH, HEIGHT))
 

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from raymm.artifacts import Categorical, Direction, Parameter, Space
+from raymm.counts import counted
 from raymm.report.figures import cut, shown, svg
 
 AXES = 8
@@ -61,7 +62,8 @@ def parallel(
         low, high = ends if name == metric else _ends(space[name])
         parts.append(_axis(x, name, (str(low), str(high)), number))
     marked_lines = sum(marked for _, marked in lines)
-    told_of = f"{len(lines)} trials over {', '.join(names)}; {marked_lines} stand out."
+    tried = counted(len(lines), "trial")
+    told_of = f"{tried} over {', '.join(names)}; marked: {marked_lines}."
     return svg("Parallel coordinates", told_of, parts, (WIDTH, HEIGHT))
 
 

@@ -15,6 +15,7 @@ from itertools import combinations
 import numpy as np
 
 from raymm.artifacts import Categorical, Importance, Int, Parameter, Space, Trial, Trials
+from raymm.counts import counted
 from raymm.report import figures
 from raymm.report.figures import Axes, Bar, Layer
 from raymm.report.parallel import parallel
@@ -148,7 +149,7 @@ def _history(trials: Trials) -> Drawing:
         whole_x=True,
     )
     caption = f"Each trial's {trials.metric}; the line is the best so far."
-    caption += f" Crosses are the {count:,} trials that failed." if count else ""
+    caption += f" Crosses: {counted(count, 'trial')} that failed." if count else ""
     return Drawing(
         svg=figures.plot(layers, axes) if drawn else "",
         caption=caption + _told(len(drawn), len(done)),
@@ -320,10 +321,8 @@ def _fronts(searched: Searched) -> list[Drawing]:
     if not told or len(trials.objectives) < 2:
         return []
     drawn = sample(told, DOTS, set(searched.front))
-    count = len(searched.front)
-    caption = (
-        f"{count:,} trials that no other beats in every objective.{_told(len(drawn), len(told))}"
-    )
+    front = counted(len(searched.front), "trial")
+    caption = f"{front} that no other beats in every objective.{_told(len(drawn), len(told))}"
     pairs = list(combinations(trials.objectives, 2))[:6]
     return [Drawing(svg=_pair(searched, drawn, pair), caption=caption) for pair in pairs]
 

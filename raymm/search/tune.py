@@ -26,6 +26,7 @@ from ray.exceptions import (
 )
 
 from raymm.artifacts import Direction, MetricLike, Notify, Space, Trials
+from raymm.counts import counted
 from raymm.errors import ConfigError, Interrupted, SearchError
 from raymm.search import tuner
 from raymm.search.desk import Desk
@@ -213,7 +214,7 @@ def _run(session: Session, make: Make, settings: SearchConfig, shared: Share) ->
         raise desk.fault
     if desk.interrupted:
         raise Interrupted(
-            f"Interrupted after {session.done} trials, all of them on disk. "
+            f"Interrupted after {counted(session.done, 'trial')}, all on disk. "
             "Run the same command again to go on from there."
         )
     return session.result(reason or ("space exhausted" if session.exhausted else "trials"))

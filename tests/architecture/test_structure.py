@@ -27,6 +27,7 @@ FOUNDATION = {
     "config",
     "sections",
     "charsets",
+    "counts",
     "durations",
     "rules",
     "plugins",

@@ -228,3 +228,9 @@ def test_a_stage_that_begins_says_what_it_does(stage):
     begun = line(Progress(stage=stage), 19.1)
     assert begun.startswith("[ 19.1s] ")
     assert len(begun.split("  ", 1)[-1].split()) > 3
+
+
+def test_one_trial_is_told_as_one():
+    assert line(Progress(stage="search", done=1, total=1), 1.0).endswith("search  1/1 trial")
+    assert line(Progress(stage="search", done=1), 1.0).endswith("search  1 trial")
+    assert line(Progress(stage="search", done=1, total=2), 1.0).endswith("search  1/2 trials")

@@ -81,3 +81,17 @@ def test_a_refused_version_and_one_that_nobody_follows_are_told(monkeypatch):
 def test_waiting_without_a_service_is_told(raymm, own):
     done = raymm("rollback", "loans", "--wait")
     assert (done.code, "raymm deploy loans" in done.err) == (6, True)
+
+
+@pytest.mark.parametrize(
+    ("sequences", "told"),
+    [
+        ([3], "1 replica serves it"),
+        ([3, 3], "2 replicas serve it"),
+        ([3, 2], "2 replicas serve it, 1 of them still without the last change"),
+    ],
+)
+def test_replicas_are_told_by_how_many_they_are(capsys, sequences, told):
+    replicas = {str(place): {"sequence": one} for place, one in enumerate(sequences)}
+    releasing._show_standing({"replicas": replicas}, 3)
+    assert capsys.readouterr().out == f"{told}\n"

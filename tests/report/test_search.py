@@ -82,7 +82,7 @@ def test_failures_are_crosses_and_every_value_is_a_dot():
     assert failed > 0
     assert history.svg.count("l6 6m0-6l-6 6") == failed
     assert len(elements(history, "circle")) == 60 - failed
-    assert f"the {failed} trials that failed" in history.caption
+    assert f"Crosses: {failed} trials that failed" in history.caption
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
