@@ -80,16 +80,8 @@ class Graph(Foreign):
         if not classes:
             return ""
         # A network without an imputer answers NaN to missing values, which is told elsewhere.
-        raw = raw[np.isfinite(raw).all(axis=1)]
-        shares = bool((raw >= -_SUMS).all() and (raw <= 1 + _SUMS).all())
-        if width == 1:
-            self._link = "" if shares else "Sigmoid"
-        else:
-            sums = shares and bool((np.abs(raw.sum(axis=1) - 1) < _SUMS).all())
-            self._link = "" if sums else "Softmax"
-        if not self._link:
-            return ""
-        return f"the graph makes no probabilities: its outputs get a {self._link}"
+        self._link, note = _linked(raw[np.isfinite(raw).all(axis=1)], schema)
+        return note
 
     def graph(self, schema: Schema) -> bytes:
         """See `Foreign.graph`."""
@@ -174,6 +166,25 @@ class Graph(Foreign):
         except Exception as error:  # onnxruntime's own errors share no base below Exception
             raise BundleError(f"onnxruntime could not run the graph: {error}") from error
         return np.asarray(raw, np.float32).reshape(len(x), -1)
+
+
+def _linked(raw: npt.NDArray[np.float32], schema: Schema) -> tuple[str, str]:
+    """Return the operator that makes probabilities of finite outputs, and a note, or "" for both.
+
+    ``raw`` has shape (n, classes), or (n, 1) for two classes.
+    """
+    inside = bool((raw >= -_SUMS).all() and (raw <= 1 + _SUMS).all())
+    if raw.shape[1] == 1:
+        told = f"it was taken as the log-odds of {schema.classes[1]} and given a sigmoid"
+        return ("", "") if inside else ("Sigmoid", f"the graph's column leaves 0 to 1: {told}")
+    if inside and bool((np.abs(raw.sum(axis=1) - 1) < _SUMS).all()):
+        return "", ""
+    told = "they were taken as logits and given a softmax"
+    if inside:
+        # One classifier a class, or trees without a post-transform, say: a softmax keeps the
+        # order of the classes, and makes other probabilities than were meant.
+        told += ". All lie in 0 to 1: if they are shares, export a graph that adds them up to 1"
+    return "Softmax", f"the graph's columns do not add up to 1: {told}"
 
 
 def _require_graph(data: bytes, path: Path) -> None:

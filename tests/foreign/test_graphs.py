@@ -63,15 +63,20 @@ def shares(raw):
     return power / power.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize(("end", "note"), [((), True), (("Softmax",), False)])
+@pytest.mark.parametrize(
+    ("end", "note"), [((), "given a softmax"), (("Softmax",), ""), (("Sigmoid",), "are shares")]
+)
 def test_classes_are_told_by_logits_and_by_probabilities(tmp_path, end, note):
     raw = graph(tmp_path / "m.onnx", 3, end=end)
     foreign = read(str(tmp_path / "m.onnx"))
     data, _ = dataset_of(foreign, table(raw), "y", seed=0)
     bundle, notes = bundle_of(foreign, data)
     foreign.require_same(bundle, data)
-    assert bool(notes) == note
-    assert np.allclose(Runner(bundle).predict(data.tensors), shares(raw), atol=1e-5)
+    assert bool(notes) == bool(note)
+    assert all(one.startswith("the graph's columns do not") and note in one for one in notes)
+    # Columns that do not add up to 1 are logits, also where each of them lies in 0 to 1.
+    logits = 1 / (1 + np.exp(-raw)) if end == ("Sigmoid",) else raw
+    assert np.allclose(Runner(bundle).predict(data.tensors), shares(logits), atol=1e-5)
     assert Runner(bundle).labels(Runner(bundle).predict(data.tensors)) == [
         str(one) for one in raw.argmax(axis=1)
     ]
