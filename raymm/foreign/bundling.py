@@ -37,6 +37,7 @@ from raymm.data import ingest, schema, split, statistics
 from raymm.errors import DataError, TargetError
 from raymm.evaluation.compressed import Pair, foretold
 from raymm.evaluation.metrics import Metric, baseline_prediction, metric_for
+from raymm.features.columns import encode_target
 from raymm.foreign.model import Facts, Foreign
 from raymm.foreign.proof import Parts, prove
 from raymm.foreign.reading import read
@@ -221,6 +222,10 @@ def dataset_of(
             "the model reads numbers, but the table holds others: "
             f"{'; '.join(bad[:_SHOWN])}. Give the table as the model was trained on it."
         )
+    left = int((~encode_target(table.frame, made)[1]).sum())
+    if left:
+        rows = f"{left:,} of {len(table.frame):,} rows"
+        notes = (*notes, f"{rows} lack a target in {target} and are left out")
     return split.split(table, made, config, seed=seed), notes
 
 

@@ -74,6 +74,17 @@ def test_missing_columns_are_named(make):
         )
 
 
+def test_rows_without_a_target_are_counted(make):
+    made = make("binary")
+    foreign = read(str(made.path))
+    told = made.holdout.assign(y=made.holdout["y"].where(made.holdout.index >= 7))
+    data, notes = dataset_of(foreign, ingest.from_frame(told), "y", seed=0)
+    assert len(data.y) == len(told) - 7
+    assert "7 of 400 rows lack a target in y and are left out" in notes
+    _, notes = dataset_of(foreign, ingest.from_frame(made.holdout), "y", seed=0)
+    assert not any("lack a target" in note for note in notes)
+
+
 def test_models_without_names_take_the_tables_order(make):
     made = make("binary", ".json", unnamed=True)
     foreign = read(str(made.path))
