@@ -39,7 +39,7 @@ from raymm.evaluation.compressed import Pair, foretold
 from raymm.evaluation.metrics import Metric, baseline_prediction, metric_for
 from raymm.features.columns import encode_target
 from raymm.foreign.model import Facts, Foreign
-from raymm.foreign.proof import Parts, prove
+from raymm.foreign.proof import FEWEST, Parts, prove
 from raymm.foreign.reading import read
 from raymm.prediction import unreadable
 from raymm.sections import DataConfig
@@ -156,10 +156,20 @@ def _unproven(parts: Parts) -> tuple[str, ...]:
     """Say that what is told of the chosen form is of the rows that chose it."""
     if len(parts.proof):
         return ()
-    return (
-        f"{len(parts.fit) + len(parts.judge):,} rows are too few to hold some back for a proof of "
-        "the form that is chosen: what is told of it is of the rows that chose it.",
+    judges = len(parts.judge)
+    told = (
+        f"{len(parts.fit) + judges:,} rows are too few to hold some back for a proof of the form "
+        "that is chosen: what is told of it is of the rows that chose it"
     )
+    if judges < FEWEST:
+        # The rule of three, exactly: what befalls a share of rows is seen in none of n with the
+        # probability (1 - share) ** n (Hanley & Lippman-Hand 1983), here one of 20.
+        unseen = 1 - 0.05 ** (1 / judges)
+        told += (
+            f". These are {judges:,}, which can hardly decide: errors in {unseen:.0%} of all rows "
+            f"may show in none of them. Give {2 * FEWEST:,} rows or more"
+        )
+    return (f"{told}.",)
 
 
 def _beside(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from raymm.data import ingest
 from raymm.errors import BundleError, DataError, ParityError
 from raymm.foreign import bundling
 from raymm.foreign.bundling import compress, dataset_of
+from raymm.foreign.proof import Parts
 from raymm.foreign.reading import read
 from raymm.prediction import load
 
@@ -83,6 +86,22 @@ def test_rows_without_a_target_are_counted(make):
     assert "7 of 400 rows lack a target in y and are left out" in notes
     _, notes = dataset_of(foreign, ingest.from_frame(made.holdout), "y", seed=0)
     assert not any("lack a target" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("fit", "judge", "proof", "words"),
+    [
+        (15, 15, 0, "30 rows are too few .* 15, which can hardly decide: errors in 18% .* 400"),
+        (200, 199, 0, "hardly decide: errors in 1% of all rows"),
+        (200, 200, 0, r"400 rows are too few [^.]*\.$"),
+        (800, 1000, 200, None),
+    ],
+)
+def test_few_rows_are_said_to_decide_little(fit, judge, proof, words):
+    parts = Parts(fit=np.arange(fit), judge=np.arange(judge), proof=np.arange(proof))
+    notes = bundling._unproven(parts)
+    assert len(notes) == (words is not None)
+    assert all(re.search(words, note) for note in notes)
 
 
 def test_models_without_names_take_the_tables_order(make):
