@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from raymm.foreign.bundling import Compressed
 
 _FILES = (".txt", ".json", ".ubj", ".onnx")
+_WRITTEN = (".raymm", ".onnx")
 _WIDTH = 100
 """Characters of a table of forms."""
 
@@ -61,6 +62,8 @@ def compress(
     --data: half of the rows judge, the others are to fit and, where they are enough, to prove
     what is chosen. The libraries' own readers open it: give no file of a stranger.
     """
+    if picture is not None and Path(picture).suffix.lower() != ".svg":
+        raise ConfigError(f"--picture writes an SVG. Give a name that ends in .svg, not {picture}.")
     told = [name for name, value in given.items() if value is not None]
     if given["data"] is None and model.lower().endswith(_FILES) and Path(model).is_file():
         raise ConfigError(
@@ -213,13 +216,18 @@ def _outside(model: str, picture: str | None, *, as_json: bool, **given: Any) ->
 
 
 def _output(model: str, data: str, given: str | None) -> Path:
-    """Return the file to write; ConfigError where it is one of those that are read."""
+    """Return the file to write; ConfigError where it is read, or nothing reads such a file."""
     from raymm.prediction import require_apart
 
     output = Path(given or f"{Path(model).stem}.raymm")
     if not output.parent.is_dir():
         raise ConfigError(f"{output} cannot be written: {output.parent} is not a folder.")
     require_apart(str(output), model, data)
+    if output.suffix.lower() not in _WRITTEN:
+        raise ConfigError(
+            f"{output} would be read by nothing: a bundle ends in .raymm, and a plain graph in "
+            ".onnx. Give such a name with -o."
+        )
     return output
 
 
