@@ -120,7 +120,7 @@ def found(
     NotFound
         When there is no such file, model or version, or no champion.
     ConfigError
-        When a version of a file is asked for, or the file cannot be read.
+        When a version of a file is asked for, the file cannot be read, or it is no bundle.
     BundleError
         When what is stored is damaged.
     """
@@ -132,8 +132,11 @@ def found(
     registry, name = Registry(storage or default_storage()), str(name)
     try:
         known = registry.version(name, version) if version else champion(registry, name)
-    except NotFound as error:
-        if not name.endswith(on_disk.SUFFIX):
+    except (ConfigError, NotFound) as error:
+        file = on_disk.other(name)
+        if file and name not in registry.models():
+            raise ConfigError(file) from error
+        if not name.endswith(on_disk.SUFFIX) or isinstance(error, ConfigError):
             raise
         raise NotFound(f"there is no file {name} in {Path.cwd()}, and {error}") from error
     return Bundle.from_bytes(registry.bundle(known), sha256=known.bundle), known

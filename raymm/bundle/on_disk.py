@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 from raymm.bundle.packed import LARGEST_GRAPH, LARGEST_MANIFEST, LARGEST_RECORDS, Bundle
@@ -11,6 +12,8 @@ from raymm.config import NAME_PATTERN
 from raymm.errors import BundleError, ConfigError, NotFound
 
 SUFFIX = ".raymm"
+MODELS = (".txt", ".json", ".ubj", ".onnx")
+"""How files of models end that other libraries wrote, of which `raymm compress` makes bundles."""
 LARGEST_FILE = LARGEST_GRAPH + LARGEST_RECORDS + 2 * LARGEST_MANIFEST
 """Bytes that a bundle file can have: its parts are never larger packed than they are unpacked."""
 
@@ -29,6 +32,25 @@ def path_of(name: str | Path) -> Path | None:
     if os.path.basename(name) != name or not re.fullmatch(NAME_PATTERN.strip("^$"), name):
         return path
     return path if path.is_file() else None
+
+
+def other(name: str) -> str:
+    """Say why a name is that of a file, but of no bundle, and what helps; "" where it is not.
+
+    It is asked for names that are no model's. One that a model could have means a file where it
+    ends as a model file does, or has an ending and exists.
+    """
+    if name.lower().endswith(MODELS):
+        return (
+            f"{name} is a model file and no bundle. Make one of it: "
+            f"raymm compress {shlex.quote(name)} --data TABLE --target COLUMN"
+        )
+    path = Path(name).expanduser()
+    if path.is_file() and (path.suffix or path.name != name):
+        return (
+            f"{name} is a file, but no bundle: those end in {SUFFIX}. Give one, or a model's name."
+        )
+    return ""
 
 
 def read(path: Path) -> Bundle:

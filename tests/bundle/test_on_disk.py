@@ -31,6 +31,19 @@ def test_a_name_is_a_file_where_no_model_could_be_meant(tmp_path, monkeypatch):
     assert on_disk.path_of("wine.raymm") == Path("wine.raymm")
 
 
+def test_other_files_are_told_with_what_makes_bundles_of_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("trees.txt", "a b/trees.JSON", "trees.ubj", "./trees.onnx"):
+        assert "is a model file" in on_disk.other(name)
+    assert "raymm compress 'a b/trees.JSON' --data" in on_disk.other("a b/trees.JSON")
+    for name in ("rows.csv", "./rows", "rows"):
+        assert on_disk.other(name) == ""
+        (tmp_path / name).write_bytes(b"")
+    assert "end in .raymm" in on_disk.other("rows.csv")
+    assert "end in .raymm" in on_disk.other("./rows")
+    assert on_disk.other("rows") == ""  # a model's name, perhaps mistyped
+
+
 def test_a_missing_damaged_or_foreign_file_is_named(tmp_path):
     path = tmp_path / "x.raymm"
     with pytest.raises(NotFound, match=r"no file .*x\.raymm"):
