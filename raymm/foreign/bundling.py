@@ -34,7 +34,7 @@ from raymm.compression import frontier as compressing
 from raymm.compression.agreement import require_agreement
 from raymm.compression.compressor import Rows
 from raymm.data import ingest, schema, split, statistics
-from raymm.errors import DataError, TargetError
+from raymm.errors import ConfigError, DataError, TargetError
 from raymm.evaluation.compressed import Pair, foretold
 from raymm.evaluation.metrics import Metric, baseline_prediction, metric_for
 from raymm.features.columns import encode_target
@@ -101,7 +101,7 @@ def compress(  # noqa: PLR0913  (a model, a table, and what is allowed)
     Raises
     ------
     ConfigError
-        When a metric or technique is not known, or the file is no model.
+        When a metric or technique is not known, the file is no model, or tells another task.
     DataError
         When the table cannot be read, or lacks what the model reads.
     BundleError
@@ -110,6 +110,7 @@ def compress(  # noqa: PLR0913  (a model, a table, and what is allowed)
         When a graph says something else than the model, or does not add up as it should.
     """
     foreign = read(model)
+    _require_own(task, foreign.facts, model)
     table = ingest.read(data)
     dataset, notes = dataset_of(foreign, table, target, seed=seed, task=task)
     judge = metric_for(metric, dataset.schema.task)
@@ -141,6 +142,15 @@ def compress(  # noqa: PLR0913  (a model, a table, and what is allowed)
         notes=(*notes, *_unproven(parts)),
         checks=done.checks,
     )
+
+
+def _require_own(task: Task | None, facts: Facts, model: str) -> None:
+    """Refuse a task that is not the one that the model's file tells."""
+    if task and facts.task and task != facts.task:
+        raise ConfigError(
+            f"--task must be what {model} tells of itself, but it is {task}, and the "
+            f"{facts.library} model was trained for {facts.task}. Leave --task out."
+        )
 
 
 def _made(full: Bundle, fitted: Rows, dataset: Dataset, seed: int, form: Candidate) -> Bundle:

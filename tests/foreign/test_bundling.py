@@ -11,7 +11,7 @@ import pytest
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.data import ingest
-from raymm.errors import BundleError, DataError, ParityError
+from raymm.errors import BundleError, ConfigError, DataError, ParityError
 from raymm.foreign import bundling
 from raymm.foreign.bundling import compress, dataset_of
 from raymm.foreign.proof import Parts
@@ -208,6 +208,15 @@ def test_forms_with_worse_probabilities_are_not_chosen_for_their_accuracy(make, 
     assert made["asked"] == ("multiclass", "accuracy", 0.1, done.frontier.rows)
     assert next(one for one in done.frontier.candidates if one.chosen).technique == "none"
     assert any("the log_loss grows" in one for one in done.frontier.left_out)
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".json"])
+def test_a_task_that_the_file_contradicts_is_refused(make, suffix):
+    made = make("binary", suffix)
+    with pytest.raises(ConfigError, match=r"--task .* regression, .* trained for binary\. Leave"):
+        compress(str(made.path), "never.csv", "y", task="regression")
+    with pytest.raises(DataError, match=r"never\.csv"):
+        compress(str(made.path), "never.csv", "y", task="binary")
 
 
 def test_a_task_that_no_file_tells_is_asked_for(make, tmp_path):
