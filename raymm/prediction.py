@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from raymm.artifacts import NO_TIME, Schema, Version
+from raymm.artifacts import NO_TIME, Column, Schema, Version
 from raymm.bundle import on_disk
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.config import default_storage
 from raymm.data import ingest
 from raymm.errors import ConfigError, DataError, NotFound
-from raymm.features.columns import distinct, encode, gaps
+from raymm.features.columns import distinct, encode, gaps, numbers
 from raymm.registry.versions import Registry
 
 _OTHERS = {".parquet", ".xlsx", ".xls", ".json", ".feather", ".arrow", ".gz", ".zip"}
@@ -222,12 +222,25 @@ def unreadable(frame: pd.DataFrame, schema: Schema) -> tuple[str, ...]:
         odd = np.flatnonzero(gone & ~blank.to_numpy(bool))
         codes, found = distinct(frame[column.name].iloc[odd])
         odd = odd[~gaps(found, column)[codes]]
-        if len(odd):
-            notes.append(
-                f"{column.name}: {len(odd):,} of {len(frame):,} values are no {column.kind} and "
-                f"count as missing, first {words.iloc[odd[0]]!r} in row {odd[0] + 1}"
-            )
+        large = _large(frame[column.name].iloc[odd], column)
+        for rows, what in (
+            (odd[~large], f"no {column.kind}"),
+            (odd[large], "too large for a graph's numbers (float32)"),
+        ):
+            if len(rows):
+                are, count = ("is", "counts") if len(rows) == 1 else ("are", "count")
+                notes.append(
+                    f"{column.name}: {len(rows):,} of {len(frame):,} values {are} {what} and "
+                    f"{count} as missing, first {words.iloc[rows[0]]!r} in row {rows[0] + 1}"
+                )
     return tuple(notes)
+
+
+def _large(values: pd.Series[Any], column: Column) -> npt.NDArray[np.bool_]:
+    """Tell which of the cells that no tensor holds are finite numbers all the same."""
+    if column.kind != "number":
+        return np.zeros(len(values), bool)
+    return np.isfinite(numbers(values, column))
 
 
 def outside(frame: pd.DataFrame, schema: Schema) -> tuple[str, ...]:

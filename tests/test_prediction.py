@@ -136,6 +136,22 @@ def test_a_word_for_missing_is_told_by_its_value_too() -> None:
     assert "'odd' in row 4" in note
 
 
+def test_a_number_too_large_for_a_graph_is_told_as_a_number() -> None:
+    columns = (Column(name="x", kind="number"), Column(name="y", kind="number", role="target"))
+    schema = Schema(columns=columns, target="y", task="regression")
+    (note,) = prediction.unreadable(pd.DataFrame({"x": [1e300, 2.0, 3.0]}), schema)
+    assert note == (
+        "x: 1 of 3 values is too large for a graph's numbers (float32) and counts as missing, "
+        "first '1e+300' in row 1"
+    )
+    odd = pd.DataFrame({"x": ["5", "-1e300", "much", "1e39", "inf", ""]})
+    words, large = prediction.unreadable(odd, schema)
+    assert "x: 2 of 6 values are no number and count as missing, first 'much' in row 3" in words
+    assert "x: 2 of 6 values are too large" in large
+    assert "first '-1e300' in row 2" in large
+    assert prediction.unreadable(pd.DataFrame({"x": ["3.4e38", "-1e-300"]}), schema) == ()
+
+
 def test_only_csv_is_written(finished, home, tmp_path):
     with pytest.raises(ConfigError, match=r"ends in \.csv"):
         prediction.predict_file(str(home), "loans", str(finished.csv), str(tmp_path / "p.parquet"))
