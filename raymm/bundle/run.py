@@ -18,7 +18,8 @@ from raymm.bundle.packed import Bundle
 from raymm.bundle.safety import require_safe
 from raymm.errors import BundleError
 
-_ERRORS_ONLY = 3
+_ERRORS, _FATAL = 3, 4
+"""Severities of onnxruntime's log. What a session fails at is raised besides, and told once."""
 _DTYPE: dict[Kind, np.dtype[Any]] = {
     "number": np.dtype(np.float32),
     "boolean": np.dtype(np.float32),
@@ -218,9 +219,9 @@ def _encodable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _session(graph: bytes, threads: int) -> Any:
     import onnxruntime
 
-    onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
+    onnxruntime.set_default_logger_severity(_ERRORS)
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _FATAL
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL

@@ -164,7 +164,11 @@ class Graph(Foreign):
         try:
             (raw,) = self._session.run([self._output], {self._input: x})
         except Exception as error:  # onnxruntime's own errors share no base below Exception
-            raise BundleError(f"onnxruntime could not run the graph: {error}") from error
+            raise BundleError(
+                f"onnxruntime could not run the graph on rows of {x.shape[1]} numbers: "
+                f"{str(error).strip().rstrip('.')}. See that it runs outside of raymm on such "
+                "rows, and export the model again."
+            ) from error
         return np.asarray(raw, np.float32).reshape(len(x), -1)
 
 
@@ -337,7 +341,8 @@ def _session(data: bytes, path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level, options.intra_op_num_threads = 3, 1
+    # What it fails at is raised, and told with what helps: its log would say it twice.
+    options.log_severity_level, options.intra_op_num_threads = 4, 1
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own errors share no base below Exception

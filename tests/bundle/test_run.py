@@ -134,6 +134,27 @@ def test_a_graph_of_other_inputs_or_no_graph_is_refused(make_bundle):
         Runner(dataclasses.replace(bundle, graph=bundle.graph[: len(bundle.graph) // 2]))
 
 
+def test_what_a_graph_fails_at_is_raised_and_not_logged_besides(make_bundle, capfd):
+    from onnx import TensorProto, helper
+
+    sides = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "abc"}
+    node = helper.make_node("MatMul", ["a", "b"], ["c"])
+    model = helper.make_model(
+        helper.make_graph([node], "g", [sides["a"], sides["b"]], [sides["c"]]),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    dataset, bundle = make_bundle("binary")
+    runner = Runner(bundle)
+    session = run._session(model.SerializeToString(), 1)
+    wide, high = np.ones((1, 2), np.float32), np.ones((3, 1), np.float32)
+    runner._session, runner._output = session, ["c"]
+    runner._inputs = lambda feed: {"a": wide, "b": high}
+    with pytest.raises(BundleError, match=r"could not run the graph: .*MatMul"):
+        runner.predict(dataset.tensors)
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.slow
 def test_nothing_is_printed_and_one_row_costs_little_beyond_the_session(make_bundle, capfd):
     dataset, bundle = make_bundle("binary")

@@ -196,6 +196,20 @@ def test_a_graph_that_onnxruntime_refuses_is_told_by_name(tmp_path):
         read(str(tmp_path / "m.onnx"))
 
 
+def test_a_graph_that_contradicts_itself_is_told_once_and_with_what_helps(tmp_path, capfd):
+    raw = graph(tmp_path / "m.onnx", 1)
+    model = onnx.load(tmp_path / "m.onnx")
+    for side in model.graph.input[0].type.tensor_type.shape.dim:
+        side.dim_param = "any"
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.ones((5, 1), np.float32), "w"))
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    foreign = read(str(tmp_path / "m.onnx"))
+    data, _ = dataset_of(foreign, table(raw), "y", seed=0)
+    with pytest.raises(BundleError, match=r"on rows of 3 numbers: .* export the model again\.$"):
+        bundle_of(foreign, data)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_hostile_graphs_are_not_run(tmp_path):
     raw = graph(tmp_path / "m.onnx", 1)
     model = onnx.load(tmp_path / "m.onnx")
