@@ -203,7 +203,13 @@ def _held(
         changed.setdefault("data.target", columns.target)
     if "data.target" not in changed:
         raise ConfigError("validate needs --target COLUMN, or --schema FILE.")
-    return columns, parse({"data": {"source": source}}, changed)
+    config = parse({"data": {"source": source}}, changed)
+    if any(key.partition(".")[0] in ("goal", "search", "compression") for key in changed):
+        # The command that is shown next is given them too.
+        from raymm.searching import require_names
+
+        require_names(config)
+    return columns, config
 
 
 def _next(

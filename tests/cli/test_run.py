@@ -205,6 +205,19 @@ def test_names_are_checked_before_anything_is_spent(raymm, finished, tmp_path, m
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("compression.techniques=[shrink]", "truncate"),
+        ("search.families=[lightgbmm]", 'Did you mean "lightgbm"'),
+        ("goal.metric=rocauc", 'Did you mean "roc_auc"'),
+    ],
+)
+def test_validate_checks_the_names_that_it_hands_on_before_it_reads(raymm, setting, words):
+    done = raymm("validate", "nowhere.csv", "--target", "y", "--set", setting)
+    assert (done.code, words in done.err) == (2, True), done.err
+
+
 @pytest.mark.slow
 def test_validate_writes_a_schema_that_can_be_given_back(raymm, finished, tmp_path):
     schema = tmp_path / "schema.yaml"
