@@ -207,8 +207,9 @@ def _finite(layer: Layer, axes: Axes) -> Layer:
 
 def _grid(axes: Axes, across: _Scale, down: _Scale) -> str:
     parts = []
-    for t in (_log_ticks if axes.log_y else ticks)(down.low, down.high):
-        y, value = f"{down(t):.1f}", shown(10**t if axes.log_y else t)
+    found = (log_ticks if axes.log_y else ticks)(down.low, down.high)
+    for t, value in zip(found, _told([10**t if axes.log_y else t for t in found]), strict=True):
+        y = f"{down(t):.1f}"
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
         parts.append(
             f'<text x="{_LEFT - 6}" y="{down(t) + 4:.1f}" text-anchor="end">{value}</text>'
@@ -235,12 +236,11 @@ def _below(axes: Axes, across: _Scale) -> list[tuple[float, str]]:
     if axes.places:
         room = max(2, int((WIDTH - _LEFT - _RIGHT) / len(axes.places) / 8))
         return [(across(at), cut(name, room)) for at, name in enumerate(axes.places)]
-    if axes.log_x:
-        return [(across(t), shown(10**t)) for t in _log_ticks(across.low, across.high)]
-    found = ticks(across.low, across.high)
-    if axes.whole_x:
+    found = (log_ticks if axes.log_x else ticks)(across.low, across.high)
+    if axes.whole_x and not axes.log_x:
         found = sorted({float(round(t)) for t in found if across.low <= round(t) <= across.high})
-    return [(across(t), shown(t)) for t in found]
+    told = _told([10**t if axes.log_x else t for t in found])
+    return [(across(t), text) for t, text in zip(found, told, strict=True)]
 
 
 def cut(text: str, length: int) -> str:
@@ -248,12 +248,29 @@ def cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: max(1, length - 1)] + "…"
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
-    """Return logarithms of 1, 2 and 5 times powers of ten, or of powers alone where many."""
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return logarithms of round numbers between two logarithms, at least three where they can be.
+
+    They are 1, 2 and 5 times powers of ten, powers alone where those are many, and within a decade,
+    which holds few of them, evenly spread numbers.
+
+    >>> [round(10**t) for t in log_ticks(0, 2)], [round(10**t) for t in log_ticks(1.6, 1.9)]
+    ([1, 2, 5, 10, 20, 50, 100], [40, 50, 60, 70])
+    """
     powers = range(math.floor(low), math.ceil(high) + 1)
     factors = (1, 2, 5) if high - low < 2.5 else (1,)
     found = [power + math.log10(factor) for power in powers for factor in factors]
-    return [tick for tick in found if low <= tick <= high] or [(low + high) / 2]
+    found = [tick for tick in found if low <= tick <= high]
+    if len(found) < 3 and high - low < 1:
+        even = [math.log10(value) for value in ticks(10**low, 10**high) if value > 0]
+        found = max(found, even, key=len)
+    return found or [(low + high) / 2]
+
+
+def _told(values: Sequence[float]) -> list[str]:
+    """Write the numbers of an axis, with more digits where they would be alike."""
+    told = [shown(value) for value in values]
+    return told if len(set(told)) == len(told) else [f"{value:.7g}" for value in values]
 
 
 def _drawn(layer: Layer, points: Sequence[tuple[float, float]]) -> str:

@@ -9,7 +9,7 @@ from html import escape
 
 from raymm.artifacts import Candidate, Frontier
 from raymm.counts import counted
-from raymm.report.figures import cut, shown, svg, ticks
+from raymm.report.figures import cut, log_ticks, shown, svg, ticks
 
 WIDTH, HEIGHT = 720, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 78, 24, 18, 52
@@ -151,13 +151,11 @@ class _Axes:
                 f'y2="{y:.1f}"/><text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
                 f"{score:.6g}</text>"
             )
-        powers = range(math.floor(self.first), math.ceil(self.last) + 1)
-        for size in (factor * 10.0**power for power in powers for factor in (1, 2, 5)):
-            if self.first <= math.log10(size) <= self.last:
-                parts.append(
-                    f'<text x="{self.across(size):.1f}" y="{floor + 18}" text-anchor="middle">'
-                    f"{_bytes(size)}</text>"
-                )
+        for size in (10**tick for tick in log_ticks(self.first, self.last)):
+            parts.append(
+                f'<text x="{self.across(size):.1f}" y="{floor + 18}" text-anchor="middle">'
+                f"{_bytes(size)}</text>"
+            )
         middle, half = (_LEFT + WIDTH - _RIGHT) / 2, (_TOP + floor) / 2
         parts.append(
             f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{floor}" y2="{floor}"/>'

@@ -8,7 +8,18 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raymm.report.figures import HEIGHT, WIDTH, Axes, Bar, Layer, bars, plot, shown, ticks
+from raymm.report.figures import (
+    HEIGHT,
+    WIDTH,
+    Axes,
+    Bar,
+    Layer,
+    bars,
+    log_ticks,
+    plot,
+    shown,
+    ticks,
+)
 
 numbers = st.floats(-1e9, 1e9, allow_subnormal=False)
 
@@ -23,6 +34,24 @@ def test_ticks_lie_within_and_are_evenly_spread(low: float, width: float) -> Non
     assert all(low - slack <= tick <= high + slack for tick in found)
     steps = [b - a for a, b in pairwise(found)]
     assert all(math.isclose(step, steps[0], rel_tol=1e-6, abs_tol=slack) for step in steps)
+
+
+@given(st.floats(-3, 9), st.floats(0.01, 6))
+def test_logarithmic_axes_have_several_round_ticks(low: float, width: float) -> None:
+    found = log_ticks(low, low + width)
+    # Two powers of ten lie in 2.5 decades at least, and three of 1, 2 and 5 in one decade.
+    assert (2 if width >= 2.5 else 3) <= len(found) <= 12
+    assert found == sorted(found)
+    assert all(low - 1e-9 <= tick <= low + width + 1e-9 for tick in found)
+    # A step of 1, 2, 2.5 or 5 in a range of at least 2 % has four digits at most.
+    assert all(math.isclose(10**one, float(f"{10**one:.4g}"), rel_tol=1e-9) for one in found)
+
+
+def test_labels_of_an_axis_differ() -> None:
+    near = Layer(name="a", x=[81.1101, 81.1107], y=[0.912341, 0.912349], style="dots")
+    drawn = plot([near], Axes(title="t", x="x", y="y", log_x=True))
+    told = [one.text for one in ET.fromstring(drawn).iter() if one.tag == "text"]
+    assert len(told) == len(set(told)) >= 8
 
 
 @given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=20), st.booleans())

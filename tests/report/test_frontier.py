@@ -58,6 +58,12 @@ def test_the_chosen_form_and_what_is_allowed_are_told_without_overlap():
     assert 'font-weight="bold">prune + quantize 8' in drawn
 
 
+def test_sizes_within_a_decade_have_ticks():
+    near = [candidate("none", 8_100, 0.0), candidate("prune", 7_300, 0.002, chosen=True)]
+    drawn = draw(Frontier(candidates=tuple(near), metric="roc_auc", max_loss=0.005, rows=100))
+    assert len(set(re.findall(r">([\d.]+) kB</text>", drawn))) >= 3
+
+
 def test_names_that_nothing_leaves_room_for_are_left_out():
     crowd = [candidate("x" * 30, 9_000 + k, 0.003 - k * 1e-6) for k in range(40)]
     drawn = draw(found(*crowd))

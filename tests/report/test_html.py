@@ -156,6 +156,18 @@ def test_settings_and_intervals_are_one_line(inputs: ReportInputs) -> None:
     assert interval(inputs.evaluation.score) == "0.8502 (0.8302 to 0.8702)"
 
 
+def test_a_candidates_loss_has_its_interval_below_it_and_controls_a_column_of_their_own(inputs):
+    page = render(inputs)
+    assert '0.002<br><span class="soft">0.001 to 0.003</span>' in page
+    assert "better than its labels alone" not in page
+    first, *rest = inputs.frontier.candidates
+    student = dataclasses.replace(first, over_control=inputs.evaluation.score)
+    frontier = dataclasses.replace(inputs.frontier, candidates=(student, *rest))
+    page = render(dataclasses.replace(inputs, frontier=frontier))
+    assert "better than its labels alone" in page
+    assert '0.8502<br><span class="soft">0.8302 to 0.8702</span>' in page
+
+
 def test_candidates_tell_their_times_and_sizes_where_they_were_measured(inputs) -> None:
     cells = " ".join(Reader(render(inputs)).words).split()
     for told in ("4567", "77.7", "8.8"):
