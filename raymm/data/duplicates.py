@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from raymm.artifacts import Anomaly, Indices, Schema, Tensors
-from raymm.counts import counted
 from raymm.data.evidence import Evidence
 from raymm.data.findings import anomaly
 
@@ -137,10 +136,11 @@ def duplicates(
             "Copies are kept on one side of the split, where each is of one row in a hundred at "
             "most. If they are one observation written twice, drop them."
         )
+    told = "1 row that repeats" if twice == 1 else f"{twice:,} rows that repeat"
     yield anomaly(
         "duplicate rows",
         "",
-        f"{counted(twice, 'row')} the same as another ({twice / len(frame):.1%})",
+        f"{told} another ({twice / len(frame):.1%})",
         "each row once",
         remedy,
     )
