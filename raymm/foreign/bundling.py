@@ -244,8 +244,8 @@ def dataset_of(
         )
     left = int((~encode_target(table.frame, made)[1]).sum())
     if left:
-        rows = f"{left:,} of {len(table.frame):,} rows"
-        notes = (*notes, f"{rows} lack a target in {target} and are left out")
+        told = "lacks a target and is" if left == 1 else "lack a target and are"
+        notes = (*notes, f"{left:,} of {len(table.frame):,} rows {told} left out")
     return split.split(table, made, config, seed=seed), notes
 
 
