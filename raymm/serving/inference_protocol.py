@@ -4,7 +4,8 @@ Source: inference_rest.md of https://github.com/kserve/open-inference-protocol.
 
 Numbers are FP32 tensors (any number type is accepted), booleans BOOL (or FP32 0 and 1), dates
 INT64 seconds since 1970 UTC, categories and text BYTES; each of shape [n, 1] or [n]. A null in
-the data is a missing value. Every column is an input. The outputs are
+the data is a missing value. Every column that the model reads is an input; inputs that the schema
+knows and the model does not read are passed over, as in `raymm.serving.protocol`. The outputs are
 "prediction" and, for classes, "probabilities".
 """
 
@@ -70,16 +71,8 @@ def tensors(schema: Schema, body: Any, max_rows: int) -> dict[str, npt.NDArray[A
     TooLarge
         When there are more than ``max_rows`` rows.
     """
-    given = _inputs(body)
-    names = [column.name for column in schema.features]
-    for name in given:
-        if name not in names:
-            raise InputError(
-                field=f"inputs.{name[:60]}",
-                observed="an unknown input",
-                allowed=f"an input of the model{nearest(name, names)}",
-            )
-    rows = _rows(next(iter(given.values())))
+    given = _read(schema, _inputs(body))
+    rows = _rows(next(iter(given.values()))) if given else 0
     check_rows(rows, max_rows)
     made = {}
     for column in schema.features:
@@ -97,6 +90,24 @@ def tensors(schema: Schema, body: Any, max_rows: int) -> dict[str, npt.NDArray[A
                 allowed=misfit.allowed,
             ) from None
     return made
+
+
+def _read(
+    schema: Schema, given: Mapping[str, Mapping[str, Any]]
+) -> Mapping[str, Mapping[str, Any]]:
+    """Return the inputs that the model reads; raises InputError for one the schema lacks."""
+    names = {column.name: None for column in schema.features}
+    if given.keys() <= names.keys():
+        return given
+    known = {column.name for column in schema.columns} | {schema.target}
+    for name in given:
+        if name not in known:
+            raise InputError(
+                field=f"inputs.{name[:60]}",
+                observed="an unknown input",
+                allowed=f"an input of the model{nearest(name, names)}",
+            )
+    return {name: tensor for name, tensor in given.items() if name in names}
 
 
 def require_object(body: Any) -> None:
@@ -156,7 +167,7 @@ def _values(column: Column, tensor: Mapping[str, Any], rows: int) -> Sequence[An
         raise InputError(
             field=f"{field}.shape",
             observed=f"{_rows(tensor)} rows",
-            allowed=f"the {rows} rows of the first input",
+            allowed=f"the {rows} rows of the first input that is read",
         )
     data = tensor.get("data")
     if isinstance(data, Raw):  # of as many values as rows, which are few enough

@@ -38,6 +38,7 @@ from raymm.serving.limits import Room
 from raymm.serving.media import CSV, JSON, Headers, headers_of, media_of, require_json
 from raymm.serving.shadow import Shadows
 from raymm.serving.sources import ModelSource, Served
+from raymm.serving.tally import kind_of
 from raymm.serving.telemetry import Telemetry
 from raymm.serving.trial import CanaryBusy, Trials, finished
 
@@ -243,8 +244,9 @@ class Service:
         """Let a canary answer, in a thread of its own unless it is quick.
 
         Where it fails, is late or has too much to do, the champion answers, and the failure is
-        the canary's alone unless the champion fails too. That it has too much to do is no failure
-        of either: of one that is slow but good, a burst finds more than its places.
+        the canary's alone unless the champion fails too. So is its refusal of what the champion
+        takes, which breaks who sends that once the canary reigns. That it has too much to do is no
+        failure of either: of one that is slow but good, a burst finds more than its places.
         """
         start = time.perf_counter()
         canary, asked = turn.served, turn.asked
@@ -257,7 +259,7 @@ class Service:
             return asked.answered(canary, tensors, await self._trials.predict(canary, tensors))
         except Exception as error:
             made = await self._by(served, small, asked)
-            self._tell_failure(canary, start, error)
+            self._tell_failure(canary, start, error, alone=True)
             if not isinstance(error, CanaryBusy):
                 canary.tally.failed()
             return made
@@ -297,8 +299,10 @@ class Service:
             "fewer rows, come back later, or raise serving.answer_time or serving.replicas."
         )
 
-    def _tell_failure(self, served: Served, start: float, error: Exception) -> None:
-        kind = type(error).__name__ if isinstance(error, RaymmError) else "Exception"
+    def _tell_failure(
+        self, served: Served, start: float, error: Exception, *, alone: bool = False
+    ) -> None:
+        kind = kind_of(error, alone=alone)
         self.telemetry.failed(served.name, served.number, kind)
         watcher = self.watcher(served)
         if watcher is not None:

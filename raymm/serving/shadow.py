@@ -17,8 +17,8 @@ from collections.abc import Callable
 import numpy as np
 
 from raymm.artifacts import Batch, Tensors
-from raymm.errors import RaymmError
 from raymm.serving.sources import Served
+from raymm.serving.tally import kind_of
 
 Read = Callable[[Served], Tensors]
 """Makes a version's tensors of a request."""
@@ -105,8 +105,7 @@ class Shadows:
             predictions = served.runner.predict(tensors)
             self.answered += 1
         except Exception as failure:  # a shadow that fails is a figure, not an error
-            # Named as a champion's are, so that they count alike.
-            error = type(failure).__name__ if isinstance(failure, RaymmError) else "Exception"
+            error = kind_of(failure, alone=True)  # the champion answered the same request
             self.failed += 1
             _log.debug("shadow %s@%s failed", served.name, served.number, exc_info=True)
         batch = Batch(

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from raymm.errors import RaymmError, ServingError
+
 _LEAST = 1e-4
 _BUCKETS = 80
 FIRST_LOOK = 50
@@ -90,6 +92,22 @@ class Counts:
             for place, count in enumerate(self.within)
             if place and _upper(place - 1) >= seconds
         )
+
+
+def kind_of(error: Exception, *, alone: bool = False) -> str:
+    """Return the name that an error is counted by: its class in raymm's tree, else "Exception".
+
+    Where a version is ``alone`` in it, as the champion answers the same request, a refusal is no
+    fault of who asks: that client breaks once the version reigns. It counts as "ServingError".
+
+    >>> from raymm.errors import NotFound
+    >>> kind_of(NotFound("no")), kind_of(NotFound("no"), alone=True), kind_of(OSError())
+    ('NotFound', 'ServingError', 'Exception')
+    """
+    if not isinstance(error, RaymmError):
+        return "Exception"
+    refused = alone and error.http_status < 500
+    return ServingError.__name__ if refused else type(error).__name__
 
 
 def total(counts: Sequence[Counts]) -> Counts:

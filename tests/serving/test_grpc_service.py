@@ -87,6 +87,17 @@ def test_typed_and_raw_contents_give_the_same(call):
     assert not raw.outputs[0].contents.ByteSize()
 
 
+@pytest.mark.parametrize("raw", [False, True])
+def test_inputs_that_the_model_does_not_read_are_passed_over(call, raw):
+    asked = request(raw=raw)
+    asked.inputs.add(name="row_id", datatype="INT64", shape=[1, 1])
+    if raw:
+        asked.raw_input_contents.append(struct.pack("<q", 7))
+    else:
+        asked.inputs[-1].contents.int64_contents.append(7)
+    assert call("ModelInfer", asked).outputs[0] == call("ModelInfer", request(raw=raw)).outputs[0]
+
+
 def test_outputs_may_be_chosen_and_nan_is_missing(call):
     asked = request(income=float("nan"))
     asked.outputs.add(name="probabilities")

@@ -1,7 +1,9 @@
 import functools
+from dataclasses import replace
 
 import pytest
 
+from raymm.errors import InputError
 from raymm.serving.inference_protocol import metadata, tensors
 
 PATH = "/v2/models/churn/infer"
@@ -85,6 +87,26 @@ def test_shapes_of_one_column(schema, data, shape):
 def test_wrong_requests_name_the_field(make_client, post, body, field):
     status, answer = post(make_client(), body, PATH)
     assert (status, answer["field"]) == (422, field)
+
+
+def test_inputs_that_the_model_does_not_read_are_passed_over(schema):
+    whole = _inputs(rows=2)
+    strange = [
+        {"name": "row_id", "shape": [7], "datatype": "ANY", "data": "x"},
+        {"name": "left", "shape": None},
+    ]
+    columns = tuple(
+        replace(column, role="ignored") if column.name == "note" else column
+        for column in schema.columns
+    )
+    fewer = replace(schema, columns=columns)
+    made = tensors(fewer, {"inputs": [*strange, *whole["inputs"]]}, 10)
+    assert list(made) == ["age", "income", "member", "city", "since"]
+    assert made["age"].tolist() == [41, 41]
+    with pytest.raises(InputError, match="an unknown input"):
+        tensors(fewer, {"inputs": [*whole["inputs"], {"name": "notes"}]}, 10)
+    with pytest.raises(InputError, match=r"inputs\.age must be one of the inputs"):
+        tensors(fewer, {"inputs": strange}, 10)
 
 
 def test_rows_are_bounded(make_client, post):

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import httpx
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -200,6 +201,54 @@ def test_where_a_canary_fails_the_champion_answers(make_served, make_client, rec
     wrong = {"records": [record | {"age": "x"}], "id": "c"}
     assert client.post("/v1/models/churn/predict", json=wrong).status_code == 422
     assert canary.tally.errors == 1
+
+
+def test_what_a_canary_alone_refuses_is_its_failure(make_served, make_client, record):
+    canary = make_served(number=2)
+    columns = tuple(column for column in canary.schema.columns if column.name != "note")
+    canary = replace(canary, schema=replace(canary.schema, columns=columns))
+    app, told = released(make_served(), canary)
+    client = type(make_client())(app)
+    answer = client.post("/v1/models/churn/predict", json={"records": [record], "id": "c"})
+    assert (answer.status_code, answer.headers["x-raymm-version"]) == (200, "1")
+    assert [(one.version, one.error) for one in told.batches] == [(2, "ServingError"), (1, "")]
+    assert (canary.tally.requests, canary.tally.errors) == (1, 1)
+    # Who names a version, or sends what no version takes, is told so, and no version has failed.
+    inputs = [{"name": "note", "shape": [1], "datatype": "BYTES", "data": ["x"]}]
+    for version in ("", "/versions/2"):
+        body = {"inputs": inputs, "id": "c"}
+        assert client.post(f"/v2/models/churn{version}/infer", json=body).status_code == 422
+    refusals = [(one.version, one.error) for one in told.batches[2:]]
+    assert refusals == [(1, "InputError"), (2, "InputError")]
+    assert (canary.tally.errors, app.state.models.get("churn").tally.errors) == (1, 0)
+
+
+def test_a_canary_that_reads_fewer_inputs_answers(make_served, make_client):
+    canary = make_served(number=2)
+    columns = tuple(
+        replace(column, role="ignored") if column.name == "note" else column
+        for column in canary.schema.columns
+    )
+    fewer = replace(canary.schema, columns=columns)
+
+    class Fewer:
+        schema = fewer
+        labels = staticmethod(canary.runner.labels)
+
+        def predict(self, tensors):
+            assert "note" not in tensors
+            return canary.runner.predict(tensors | {"note": np.array(["x"], object)})
+
+    app, _ = released(make_served(), replace(canary, schema=fewer, runner=Fewer()))
+    client = type(make_client())(app)
+    kinds = {"age": "FP32", "income": "FP32", "member": "BOOL", "city": "BYTES", "since": "INT64"}
+    inputs = [
+        {"name": name, "shape": [1], "datatype": kind, "data": [1 if name == "age" else None]}
+        for name, kind in (kinds | {"note": "BYTES"}).items()
+    ]
+    for name, number in (("a", "1"), ("c", "2")):
+        answer = client.post("/v2/models/churn/infer", json={"inputs": inputs, "id": name})
+        assert (answer.status_code, answer.headers["x-raymm-version"]) == (200, number)
 
 
 def test_a_shadow_sees_what_the_champion_answers(make_served, make_client, record):
