@@ -214,3 +214,29 @@ class Interrupted(RaymmError):
 
     exit_code = 130
     http_status = 503
+
+
+def status_of(kind: str) -> int:
+    """Return the HTTP status of an error by its class name; 500 for any other.
+
+    >>> status_of("InputError"), status_of("ValueError")
+    (422, 500)
+    """
+    found = globals().get(kind)
+    if isinstance(found, type) and issubclass(found, RaymmError):
+        return found.http_status
+    return RaymmError.http_status
+
+
+def refused_of(counts: Mapping[str, int]) -> int:
+    """Return how many errors, counted by class name, are the fault of who asks: those by 4xx.
+
+    >>> refused_of({"InputError": 2, "ServingError": 1}), failed_of({"ServingError": 1})
+    (2, 1)
+    """
+    return sum(count for kind, count in counts.items() if status_of(kind) < 500)
+
+
+def failed_of(counts: Mapping[str, int]) -> int:
+    """Return how many errors, counted by class name, are the service's: those by 5xx."""
+    return sum(counts.values()) - refused_of(counts)

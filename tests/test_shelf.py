@@ -14,7 +14,7 @@ from raymm.errors import RegistryError
 from raymm.monitoring.predictions import bins_of
 from raymm.registry.store import blob_path
 from raymm.registry.versions import Registry
-from raymm.serving.overview import HISTORY
+from raymm.serving.overview_openapi import HISTORY
 from raymm.shelf import PREDICTIONS, RELIABILITY, RegistryShelf
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raymm.errors import failed_of
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
@@ -83,7 +85,7 @@ class Counted:
     Attributes
     ----------
     errors : mapping of str to int
-        Failed requests by the error's class, of which there are 51 at most.
+        Requests that were refused or failed by the error's class, of which there are 51 at most.
     buckets : tuple of (str, int)
         Answers within so many seconds, cumulative; the last is "+Inf".
     seconds : float
@@ -151,13 +153,14 @@ def increase(
 ) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
     """Return what the champion was asked for since a look before, and what to hand in next time.
 
-    "requests", "rows" and "errors" are counted; a version's own are compared, so that one which is
-    champion again does not count anew what it answered when it was. A version that counts less
-    than before has begun anew.
+    "requests", "rows", "errors" and, of these, "failed" (by 5xx) are counted; a version's own are
+    compared, so that one which is champion again does not count anew what it answered when it was.
+    A version that counts less than before has begun anew.
     """
     now = {
         one.version: {
             "requests": one.requests, "rows": one.rows, "errors": sum(one.errors.values()),
+            "failed": failed_of(one.errors),
         }
         for one in counted(report)
     }  # fmt: skip

@@ -10,6 +10,7 @@ import click
 
 from raymm.cli import options, printing
 from raymm.counts import counted
+from raymm.errors import status_of
 
 _ROWS = 30
 
@@ -65,8 +66,8 @@ def show(name: str, report: Mapping[str, Any]) -> None:
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(report["since"]))
     printing.say(f"\n{name} version {report['version']}, watched since {since}")
     printing.say(f"  {counted(report['requests'], 'request')}, {counted(report['rows'], 'row')}")
-    errors = ", ".join(f"{count} {kind}" for kind, count in report["errors"].items()) or "none"
-    printing.say(f"  errors   {errors}")
+    printing.say(f"  refused  {_errors(report['errors'], refused=True)}")
+    printing.say(f"  failed   {_errors(report['errors'], refused=False)}")
     if report["latency"]["count"]:
         figures = [f"{key} {1000 * report['latency'][key]:.2f} ms" for key in ("p50", "p95", "p99")]
         printing.say(f"  latency  {'  '.join(figures)}")
@@ -87,6 +88,14 @@ def show(name: str, report: Mapping[str, Any]) -> None:
     if advice.get("action") == "retrain":
         printing.say(f"  advice   raymm retrain {name} --trial: {advice['reason']}")
     _features(report["features"])
+
+
+def _errors(counts: Mapping[str, int], *, refused: bool) -> str:
+    """Return the errors that are the fault of who asked, or the others, by their class."""
+    told = [
+        f"{count:,} {kind}" for kind, count in counts.items() if (status_of(kind) < 500) == refused
+    ]
+    return ", ".join(told) or "none"
 
 
 def _prediction(one: Mapping[str, Any]) -> list[str]:

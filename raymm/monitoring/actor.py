@@ -142,7 +142,7 @@ class _Shown:
         self._counted: dict[str, dict[str, int]] = {}
         self._counters = {
             key: metrics.Counter(f"raymm_{key}_total", f"Monitored {key}.", tag_keys=("model",))
-            for key in ("requests", "rows", "errors")
+            for key in ("requests", "rows", "errors", "failed")
         }
         self._gauges = {
             key: metrics.Gauge(f"raymm_feature_{key}", tag_keys=("model", "feature"))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from raymm.artifacts import Batch, Statistics
+from raymm.errors import failed_of, refused_of
 from raymm.monitoring.answered import bucket
 from raymm.monitoring.monitor import Monitor
 from raymm.monitoring.sketches import Latencies
@@ -49,6 +50,8 @@ class Traffic(Monitor):
     def report(self) -> Mapping[str, Any]:
         """Return requests, rows, errors, latency quantiles (seconds) and since when (seconds).
 
+        Errors are counted by class, and apart those by 4xx ("refused") and by 5xx ("failed").
+
         Of ``unsampled`` rows only times were told, as too many came at a time. Under "latency",
         "within" counts answers by `raymm.monitoring.answered.bucket`.
         """
@@ -60,6 +63,8 @@ class Traffic(Monitor):
             "rows": self._rows,
             "unsampled": self._unsampled,
             "errors": dict(self._errors),
+            "refused": refused_of(self._errors),
+            "failed": failed_of(self._errors),
             "latency": {
                 **latency,
                 "sum": self._latencies.sum,

@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from raymm.artifacts import Column, Schema
-from raymm.serving import overview
 from raymm.serving.identity import PATTERN, ROW_PATTERN
 from raymm.serving.inference_openapi import infer_body, infer_parameters, inferred_schema
+from raymm.serving.overview_openapi import HISTORY, STATUS
 from raymm.serving.protocol import example
 from raymm.serving.sources import Served
 
@@ -108,8 +108,8 @@ def _model_paths(served: Served, max_rows: int, max_explained: int) -> dict[str,
         root: {"get": _operation("The model's schema, version and hash", "The model")},
         f"{root}/monitor": {"get": _operation("The monitor's report", "Drift and quality")},
         f"{root}/release": {"get": _operation("Which versions answer, and to whom", "Versions")},
-        f"{root}/status": {"get": _told("Release, traffic, drift and quality", overview.STATUS)},
-        f"{root}/history": {"get": _told("Versions, changes, newest first", overview.HISTORY)},
+        f"{root}/status": {"get": _told("Release, traffic, drift and quality", STATUS)},
+        f"{root}/history": {"get": _told("Versions, changes, newest first", HISTORY)},
         f"/v2/models/{served.name}": {"get": _operation("Metadata (protocol v2)", "Tensors")},
         f"/v2/models/{served.name}/ready": {
             "get": _operation("Whether the model is loaded", "Ready", open_=True)

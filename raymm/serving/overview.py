@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from raymm import errors
 from raymm.artifacts import as_record
-from raymm.errors import Overloaded
+from raymm.errors import Overloaded, failed_of, refused_of, status_of
 from raymm.serving.flights import Flights
 from raymm.serving.limits import Room
+from raymm.serving.overview_openapi import ROLES
 from raymm.serving.predicting import Service
 from raymm.serving.protocol import encode
 from raymm.serving.sources import Served
@@ -39,109 +40,9 @@ SILENT_SECONDS = 30.0
 """Age of a monitor's report from which on it is told; a replica fetches it every few seconds."""
 _WAITING = 256
 """Readers that wait for a history at once: they share one read, so each costs little."""
-_ROLES = ("champion", "canary", "shadow")
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _JUDGED = ("quality", "estimated", "champion")
 """What is told of each version's monitor as it is."""
-_NUMBER: dict[str, Any] = {"type": ["number", "null"]}
-_TEXT: dict[str, Any] = {"type": ["string", "null"]}
-_ANY: dict[str, Any] = {"type": ["object", "null"]}
-
-
-def _object(required: tuple[str, ...], **properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(required)}
-
-
-def _list(item: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": item}
-
-
-_TIMES = _object((), **dict.fromkeys(_QUANTILES, _NUMBER))
-STATUS: dict[str, Any] = _object(
-    ("model", "version", "time", "release", "versions", "traffic", "monitor"),
-    model={"type": "string"},
-    version={"type": "integer", "description": "The champion's number"},
-    time={"type": "number", "description": "Seconds since 1970 UTC"},
-    release=_object(
-        (*_ROLES, "share", "replicas", "refused"),
-        **{role: {"type": ["integer", "null"]} for role in _ROLES},
-        share={"type": "number", "description": "Of the requests that the canary answers"},
-        replicas={"type": "integer"},
-        refused=_list(_object(("number", "reason"), number={"type": "integer"}, reason=_TEXT)),
-        note={"type": "string", "description": "What is not known, or failed"},
-    ),
-    versions=_list(
-        _object(
-            ("number", "role", "requests", "failed", "latency", "within"),
-            number={"type": "integer"},
-            role={"type": "string", "enum": [*_ROLES, ""]},
-            share=_NUMBER,
-            requests={"type": "integer"},
-            failed={"type": "integer"},
-            latency=_TIMES,
-            within=_list({"type": "integer", "description": "Answers by traffic.bounds"}),
-            drifted={"type": ["integer", "null"], "description": "Features"},
-            quality=_ANY,
-            estimated=_ANY,
-        )
-    ),
-    traffic=_object(
-        ("source", "requests", "rows", "errors", "bounds"),
-        source={"type": "string", "enum": ["monitor", "process"]},
-        since=_NUMBER,
-        requests={"type": "integer"},
-        rows={"type": "integer"},
-        errors=_list(
-            _object(
-                ("type", "status", "count"),
-                type={"type": "string"},
-                status={"type": "integer"},
-                count={"type": "integer"},
-            )
-        ),
-        bounds=_list({"type": "number", "description": "Seconds"}),
-    ),
-    drift=_ANY,
-    quality=_ANY,
-    estimated=_ANY,
-    labels=_ANY,
-    advice=_ANY,
-    monitor=_object(("running", "note"), running={"type": "boolean"}, note={"type": "string"}),
-)
-"""JSON schema of a status; times in seconds, quantiles null where nothing was answered."""
-HISTORY: dict[str, Any] = _object(
-    ("model", "versions", "changes"),
-    model={"type": "string"},
-    versions=_list(
-        _object(
-            ("number", "created", "blessed"),
-            number={"type": "integer"},
-            created=_TEXT,
-            blessed={"type": "boolean"},
-            run=_TEXT,
-            bytes=_NUMBER,
-            family=_TEXT,
-            metric=_TEXT,
-            score=_NUMBER,
-            score_of=_TEXT,
-        )
-    ),
-    changes=_list(
-        _object(
-            ("sequence", "number", "action", "reason", "created"),
-            sequence={"type": "integer"},
-            number={"type": "integer"},
-            previous={"type": ["integer", "null"]},
-            action={"type": "string", "enum": ["promote", "rollback", "canary", "shadow", "end"]},
-            reason=_TEXT,
-            forced={"type": "boolean"},
-            share=_NUMBER,
-            who=_TEXT,
-            created=_TEXT,
-        )
-    ),
-)
-"""JSON schema of a history."""
 
 
 class Overview:
@@ -238,7 +139,7 @@ class Overview:
             "requests": sum(one["requests"] for one in seen) if seen else process["requests"],
             "rows": sum(one["rows"] for one in seen) if seen else process["rows"],
             "errors": [
-                {"type": kind, "status": _status_of(kind), "count": count}
+                {"type": kind, "status": status_of(kind), "count": count}
                 for kind, count in sorted(failed.items(), key=lambda pair: -pair[1])
             ],
             "bounds": bounds(),
@@ -337,7 +238,7 @@ def _versions(
     report: Mapping[str, Any],
 ) -> Iterator[dict[str, Any]]:
     """Yield what is known of each version that has a role or is watched, the champion first."""
-    roles = {str(release[role]): role for role in _ROLES if release[role] is not None}
+    roles = {str(release[role]): role for role in ROLES if release[role] is not None}
     watched = report.get("versions", {})
     counted = (standing or local).get("counts", {})
     for number in [*roles, *sorted(set(watched) - set(roles), key=int)]:
@@ -352,7 +253,8 @@ def _versions(
             "share": _share(roles.get(number, ""), release["share"]),
             "requests": seen.get("requests", known.requests),
             "rows": seen.get("rows"),
-            "failed": sum(seen["errors"].values()) if seen else known.errors,
+            "refused": refused_of(seen["errors"]) if seen else None,
+            "failed": failed_of(seen["errors"]) if seen else known.errors,
             "latency": {name: latency.get(name) for name in _QUANTILES},
             "within": list(known.within),
             "drifted": _drifted(seen),
@@ -391,8 +293,3 @@ def _monitor(report: Mapping[str, Any], *, watched: bool) -> dict[str, Any]:
     elif (age := report.get("age", 0)) > SILENT_SECONDS:
         why = f"The monitor has not answered for {age:.0f} s; what it said last is shown."
     return {"running": bool(report), "note": why, "dropped": report.get("dropped", 0)}
-
-
-def _status_of(kind: str) -> int:
-    """Return the HTTP status of an error by its class name; 500 for any other."""
-    return int(getattr(getattr(errors, kind, None), "http_status", 500))

@@ -24,6 +24,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from raymm.artifacts.figures import FIGURES, counted, figures
+from raymm.errors import status_of
 
 MOST_MEASURES = 500
 """Series that one model's monitor may add to ``/metrics``."""
@@ -118,10 +119,12 @@ class Telemetry(Collector):
             buckets = list(zip(bounds, accumulate(counts.within), strict=True))
             seconds.add_metric(labels, buckets, sum_value=counts.seconds)
         errors = CounterMetricFamily(
-            "raymm_errors", "Requests refused or failed.", labels=("model", "error")
+            "raymm_errors",
+            "Requests refused (status 4xx) or failed (5xx).",
+            labels=("model", "error", "status"),
         )
         for (model, error), count in self._errors.items():
-            errors.add_metric((model, error), count)
+            errors.add_metric((model, error, str(status_of(error))), count)
         callers = CounterMetricFamily(
             "raymm_token_requests", "Requests admitted, by the token's name.", labels=("token",)
         )
@@ -159,7 +162,9 @@ class Telemetry(Collector):
         )  # fmt: skip
         rows = CounterMetricFamily("raymm_version_rows", "Rows of all replicas.", labels=both)
         errors = CounterMetricFamily(
-            "raymm_version_errors", "Failed requests of all replicas.", labels=(*both, "error")
+            "raymm_version_errors",
+            "Requests of all replicas that were refused (status 4xx) or failed (5xx).",
+            labels=(*both, "error", "status"),
         )
         seconds = HistogramMetricFamily(
             "raymm_version_request_seconds", "Time of all replicas' answers.", labels=both
@@ -171,7 +176,7 @@ class Telemetry(Collector):
                 rows.add_metric(labels, one.rows)
                 seconds.add_metric(labels, list(one.buckets), sum_value=one.seconds)
                 for error, count in one.errors.items():
-                    errors.add_metric((*labels, error), count)
+                    errors.add_metric((*labels, error, str(status_of(error))), count)
         yield from (requests, rows, errors, seconds)
 
     def _monitored(self) -> Metric:

@@ -64,11 +64,11 @@ def _counting(champion, **requests):
 
 def test_a_champion_that_is_taken_back_does_not_count_anew():
     more, known = increase({}, _counting(1, v1=1_000_000))
-    assert more == {"requests": 1_000_000, "rows": 2_000_000, "errors": 1}
+    assert more == {"requests": 1_000_000, "rows": 2_000_000, "errors": 1, "failed": 1}
     more, known = increase(known, _counting(2, v1=1_000_000, v2=200))
     assert more["requests"] == 200
     more, known = increase(known, _counting(1, v1=1_000_030, v2=200))
-    assert more == {"requests": 30, "rows": 60, "errors": 0}
+    assert more == {"requests": 30, "rows": 60, "errors": 0, "failed": 0}
     more, known = increase(known, _counting(1, v1=7))  # begun anew
     assert (more["requests"], list(known)) == (7, ["1"])
     assert increase(known, {}) == ({}, {})

@@ -27,7 +27,14 @@ def report(complete):
 def test_drift_is_named_and_the_worst_feature_comes_first(capsys):
     watching.show("loans", report(1))
     out = capsys.readouterr().out
-    for words in ("1,200 rows", "1 InputError", "p99 3.00 ms", "drift    age", "25.0%"):
+    for words in (
+        "1,200 rows",
+        "refused  1 InputError",
+        "failed   none",
+        "p99 3.00 ms",
+        "drift    age",
+        "25.0%",
+    ):
         assert words in out
     assert out.index("0.9") < out.index("calm")
 

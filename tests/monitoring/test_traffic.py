@@ -24,7 +24,10 @@ def test_requests_rows_errors_and_times_are_counted(clock: Any) -> None:
     watched.update(Batch(rows=7, version=1, seconds=0.4, error="InputError"))
     report = watched.report()
     assert (report["requests"], report["rows"]) == (4, 10)
-    assert report["errors"] == {"InputError": 1}
+    watched.update(Batch(rows=1, version=1, seconds=0.4, error="Overloaded"))
+    report = watched.report()
+    assert report["errors"] == {"InputError": 1, "Overloaded": 1}
+    assert (report["refused"], report["failed"]) == (1, 1)
     assert report["since"] == clock.now
     assert report["latency"]["count"] == 3  # one that failed says nothing of how long answers take
     assert report["latency"]["sum"] == pytest.approx(0.6)

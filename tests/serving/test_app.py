@@ -210,7 +210,7 @@ def test_metrics_count(make_client, record, post):
     text = client.get("/metrics").text
     assert 'raymm_requests_total{model="churn",version="1"} 2.0' in text
     assert 'raymm_rows_total{model="churn",version="1"} 5.0' in text
-    assert 'raymm_errors_total{error="InputError",model="churn"} 1.0' in text
+    assert 'raymm_errors_total{error="InputError",model="churn",status="422"} 1.0' in text
     assert 'raymm_request_seconds_count{model="churn",version="1"} 1.0' in text
     assert 'raymm_monitor{measure="drift.age.psi",model="churn"} 0.25' in text
     assert "unknown" not in text

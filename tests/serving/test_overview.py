@@ -14,7 +14,7 @@ from raymm.artifacts import ColumnStatistics, Release, Statistics, Watcher, as_r
 from raymm.errors import RegistryError, ServingError
 from raymm.monitoring.observer import Observer
 from raymm.sections import MonitoringConfig, ServingConfig
-from raymm.serving import overview
+from raymm.serving import overview_openapi
 from raymm.serving.app import create_app
 from raymm.serving.overview import KEPT_SECONDS, Overview
 from raymm.serving.released import ReleasedModel, ReleasedModels
@@ -96,7 +96,7 @@ def test_without_a_monitor_it_tells_what_this_process_knows(make_client, record,
     post(client, {"records": [record] * 3})
     post(client, {"records": [record | {"age": "x"}]})
     told = client.get(STATUS).json()
-    jsonschema.validate(told, overview.STATUS)
+    jsonschema.validate(told, overview_openapi.STATUS)
     assert (told["model"], told["version"]) == ("churn", 1)
     traffic = told["traffic"]
     assert (traffic["source"], traffic["requests"], traffic["rows"]) == ("process", 2, 3)
@@ -119,7 +119,7 @@ def test_each_version_has_its_role_and_what_its_monitor_says(make_asking, record
         assert client.post("/v1/models/churn/predict", json=body).status_code == 200
     client.post("/v1/models/churn/predict", json={})
     told = client.get(STATUS).json()
-    jsonschema.validate(told, overview.STATUS)
+    jsonschema.validate(told, overview_openapi.STATUS)
     assert told["release"]["sequence"] == 4
     roles = {one["number"]: (one["role"], one["share"]) for one in told["versions"]}
     assert roles == {1: ("champion", 0.75), 2: ("canary", 0.25), 3: ("shadow", None)}
@@ -128,7 +128,8 @@ def test_each_version_has_its_role_and_what_its_monitor_says(make_asking, record
     assert (traffic["requests"], traffic["rows"]) == (3, 120)  # a shadow's answers are no traffic
     assert traffic["errors"] == [{"type": "InputError", "status": 422, "count": 1}]
     champion = told["versions"][0]
-    assert (champion["requests"], champion["failed"], champion["drifted"]) == (2, 1, 1)
+    assert (champion["requests"], champion["drifted"]) == (2, 1)
+    assert (champion["refused"], champion["failed"]) == (1, 0)  # wrong input is its sender's fault
     assert champion["latency"]["p50"] > 0
     assert told["drift"]["window"]["complete"] == 1
     (age,) = told["drift"]["features"]

@@ -36,6 +36,10 @@ def test_counts():
     assert found["raymm_requests_total", None] == 4
     assert found["raymm_rows_total", None] == 6
     assert found["raymm_errors_total", None] == 1
+    telemetry.failed("m", 1, "Exception")
+    told = telemetry.text({"m": 1}, {}).decode()
+    for error, status in (("InputError", 422), ("Exception", 500)):
+        assert f'raymm_errors_total{{error="{error}",model="m",status="{status}"}} 1.0' in told
     assert found["raymm_request_seconds_bucket", "0.0025"] == 0
     assert found["raymm_request_seconds_bucket", "0.005"] == 3
     assert found["raymm_request_seconds_count", None] == 3

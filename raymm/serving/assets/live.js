@@ -94,7 +94,8 @@ export function showServed(status) {
     const quality = one.quality?.recent?.value ?? one.quality?.value;
     const facts = make("dl", { class: "facts" },
       term("Requests", figure(one.requests)),
-      term("Errors", one.requests ? percent(one.failed / one.requests) : DASH),
+      known(one.refused) ? term("Refused", one.requests ? percent(one.refused / one.requests) : DASH, "4xx") : null,
+      term("Failed", one.requests ? percent(one.failed / one.requests) : DASH, "5xx"),
       term("99 % within", duration(one.latency.p99)),
       known(quality) ? term(one.quality.metric, figure(quality)) : known(one.estimated?.accuracy?.value) ? term("accuracy, estimated", figure(one.estimated.accuracy.value)) : null,
       known(one.drifted) ? term("Drifted", one.drifted ? plural(one.drifted, "feature") : "nothing") : null,
