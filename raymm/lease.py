@@ -19,6 +19,7 @@ from pathlib import Path
 from raymm.artifacts import as_record, from_record
 from raymm.errors import NotFound, RaymmError
 from raymm.monitoring.copied import Away
+from raymm.registry.shared import SharedFile
 
 LASTS = 180.0
 """Seconds from a renewal until another loop may act."""
@@ -149,15 +150,31 @@ class Lease:
         return now >= holder.until or now - self._seen[1] >= self._lasts
 
     def _read(self) -> Holder | None:
-        try:
-            holder = from_record(Holder, json.loads(self._away.read(_MOST_BYTES)))
-            return replace(holder, until=float(holder.until))
-        except (NotFound, ValueError, TypeError, AttributeError):
-            return None
+        return holder_of(self._away)
 
     def _write(self, until: float) -> None:
         holder = Holder(home=self._home, told=self._told, until=until)
         self._away.replace(json.dumps(as_record(holder)).encode())
+
+
+def shared(name: str, storage: str, file: str) -> SharedFile:
+    """Return a file of the loop of a model, which all that keep it from one storage share."""
+    return SharedFile(storage=storage, path=f"keeping/{name}/{file}.json")
+
+
+def holder_of(away: Away) -> Holder | None:
+    """Return who holds a lease, whether it is over or not; None where nobody ever did.
+
+    Raises
+    ------
+    RaymmError
+        When storage does not answer.
+    """
+    try:
+        holder = from_record(Holder, json.loads(away.read(_MOST_BYTES)))
+        return replace(holder, until=float(holder.until))
+    except (NotFound, ValueError, TypeError, AttributeError):
+        return None
 
 
 def home_of(path: Path) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from raymm.artifacts import Predictions, Release, Reliability, Version, as_record, from_record
+from raymm.lease import holder_of, shared
 from raymm.registry.versions import Registry
 
 _log = logging.getLogger(__name__)
@@ -84,14 +86,23 @@ class RegistryShelf:
         """Return the newest versions and changes of a model, newest first, as plain values.
 
         A version has its number, bytes, run, blessing, date, family and test score; a change is
-        as `raymm.registry.releases.Change`.
+        as `raymm.registry.releases.Change`. Beside them are the steps of the loop that keeps the
+        model, as `raymm.registry.decisions.Decision`, and who acts as that loop now, if anybody.
         """
         registry = _registry(self.storage)
         versions, changes = registry.versions(name), registry.releases(name).changes()
+        steps = registry.decisions(name).all()
         return {
             "versions": [_told(one) for one in reversed(versions[-MOST_TOLD:])],
             "changes": [as_record(one) for one in reversed(changes[-MOST_TOLD:])],
+            "steps": [as_record(one) for one in reversed(steps[-MOST_TOLD:])],
+            "keeper": self._keeper(name),
         }
+
+    def _keeper(self, name: str) -> str | None:
+        """Return who keeps the model, as persons are told; None where no loop is heard of."""
+        holder = holder_of(shared(name, self.storage, "lease"))
+        return holder.told if holder is not None and time.time() < holder.until else None
 
 
 def _told(version: Version) -> dict[str, Any]:

@@ -18,11 +18,10 @@ from typing import Any
 
 from raymm.artifacts import as_record, from_record
 from raymm.errors import NotFound, RaymmError
-from raymm.lease import LASTS, Lease, home_of
+from raymm.lease import LASTS, Lease, home_of, shared
 from raymm.monitoring.copied import Away
 from raymm.monitoring.loop import Situation
 from raymm.registry.releases import user
-from raymm.registry.shared import SharedFile
 
 MOST_BYTES = 1 << 20
 
@@ -61,10 +60,7 @@ class Standing:
     @classmethod
     def of(cls, name: str, *, path: Path, storage: str) -> Standing:
         """Return that of a model's loop, with a file in its home and what the storage holds."""
-        state, lease = (
-            SharedFile(storage=storage, path=f"keeping/{name}/{file}.json")
-            for file in ("state", "lease")
-        )
+        state, lease = (shared(name, storage, file) for file in ("state", "lease"))
         home = home_of(path.with_suffix(".home"))
         return cls(path, state, lease=Lease(lease, home=home, told=user()))
 

@@ -11,6 +11,7 @@ import pytest
 
 from raymm.artifacts import Predictions, Reliability, as_record
 from raymm.errors import RegistryError
+from raymm.lease import Lease, shared
 from raymm.monitoring.predictions import bins_of
 from raymm.registry.store import blob_path
 from raymm.registry.versions import Registry
@@ -119,3 +120,21 @@ def test_a_long_history_is_told_in_part(tmp_path, monkeypatch):
     told = RegistryShelf(storage=str(tmp_path)).history("churn")
     assert [one["number"] for one in told["versions"]] == [3, 2]
     assert [one["sequence"] for one in told["changes"]] == [3, 2]
+
+
+def test_who_keeps_a_model_is_told_with_the_steps_taken(tmp_path):
+    storage = str(tmp_path)
+    made(storage).promote(1)
+    decisions = Registry(storage).decisions("churn")
+    decisions.add("train", reason="age drifted")
+    decisions.add("reject", reason="no better", number=2)
+    lease = Lease(shared("churn", storage, "lease"), home="a", told="ann@desk", wait=lambda _: None)
+    shelf = RegistryShelf(storage=storage)
+    for act, keeper in ((lambda: None, None), (lease.take, "ann@desk"), (lease.leave, None)):
+        act()
+        told = json.loads(json.dumps(shelf.history("churn")))
+        assert told["keeper"] == keeper
+    assert [(one["action"], one["number"], one["reason"]) for one in told["steps"]] == [
+        ("reject", 2, "no better"), ("train", None, "age drifted"),
+    ]  # fmt: skip
+    jsonschema.validate({"model": "churn", **told}, HISTORY)

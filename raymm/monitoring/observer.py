@@ -21,7 +21,7 @@ import numpy as np
 from raymm.artifacts import Batch, Feedback
 from raymm.errors import RegistryError
 from raymm.monitoring.labels import Labels
-from raymm.monitoring.triggers import Policy, decide
+from raymm.monitoring.triggers import OFF, Policy, decide
 from raymm.monitoring.watched import Watched
 from raymm.sections import MonitoringConfig
 
@@ -31,6 +31,9 @@ FORGOTTEN_AFTER = 7 * 86400.0
 """Seconds after which a version that nothing was heard of is watched no longer."""
 NICENESS = 10
 """Added to that of a process that observes: beside a busy one it has a tenth of its time."""
+_UNADVISED = (
+    "As the service is configured, training again is off; raymm keep may be told otherwise."
+)
 _MOST_CLIENTS = 1000
 
 
@@ -244,7 +247,8 @@ class Observer:
             if self._note:
                 report["note"] = self._note
             decision = decide(report, Policy.of(self._config), now=self._clock())
-            report["advice"] = {"action": decision.action, "reason": decision.reason}
+            reason = _UNADVISED if decision.reason == OFF else decision.reason
+            report["advice"] = {"action": decision.action, "reason": reason}
             return report
 
     def flush(self) -> None:

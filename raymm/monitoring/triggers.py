@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from raymm.sections import MonitoringConfig, Reason
 
+OFF = "Training again is off."
+"""The reason where nothing is to call for it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -92,7 +95,7 @@ def decide(
     if asked:
         return Decision(action="retrain", reason=asked_for(asked), trigger="person")
     if not policy.on:
-        return Decision(action="none", reason="Training again is off.")
+        return Decision(action="none", reason=OFF)
     found = [(trigger, _why(trigger, report, policy, now, completed)) for trigger in policy.on]
     fired = [(trigger, why) for trigger, why in found if why]
     if not fired:

@@ -105,5 +105,16 @@ HISTORY: dict[str, Any] = _object(
             created=_TEXT,
         )
     ),
+    steps=_list(
+        _object(
+            ("sequence", "action", "number", "reason", "created"),
+            sequence={"type": "integer"},
+            action={"type": "string", "description": "Of raymm keep, such as train or reject"},
+            number={"type": ["integer", "null"]},
+            reason=_TEXT,
+            created=_TEXT,
+        )
+    ),
+    keeper={"type": ["string", "null"], "description": "Who runs raymm keep for the model now"},
 )
 """JSON schema of a history."""

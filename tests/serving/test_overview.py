@@ -137,7 +137,7 @@ def test_each_version_has_its_role_and_what_its_monitor_says(make_asking, record
     assert age["statistic"] > age["threshold"] > 0
     assert told["quality"]["waiting"] == 60
     assert told["monitor"] == {"running": True, "note": "", "dropped": 0}
-    assert "off" in told["advice"]["reason"]
+    assert "raymm keep may be told otherwise" in told["advice"]["reason"]
 
 
 def test_the_replicas_are_told_together_and_a_silent_desk_is_no_failure(make_asking, record):

@@ -208,8 +208,9 @@ function expected(estimated) {
   return [...parts, make("p", { class: "soft small", text: estimated.limits })];
 }
 
-/** Show what is known of how good the answers are; `proven` is the champion's entry in history. */
-export function showQuality(status, proven) {
+/** Show what is known of how good the answers are, and who trains again; history may be null. */
+export function showQuality(status, history) {
+  const proven = history?.versions.find((one) => one.number === status.version);
   const parts = [];
   if (proven && known(proven.score)) {
     const sure = known(proven.score_low) && known(proven.score_high) ? range(proven.score_low, proven.score_high) : "";
@@ -217,7 +218,10 @@ export function showQuality(status, proven) {
   }
   parts.push(...labelled(status.quality, status.labels), ...expected(status.estimated));
   if (!status.monitor.running) parts.push(make("p", { class: "soft", text: `${status.monitor.note} What answers are worth is not known.` }));
-  if (status.advice?.reason) parts.push(make("p", { class: "soft", text: status.advice.action === "retrain" ? `Training again is advised: ${status.advice.reason}` : status.advice.reason }));
+  const [step] = history?.steps ?? [];
+  const advised = status.advice?.action === "retrain";
+  if (history?.keeper) parts.push(make("p", { class: "soft", text: `raymm keep trains again and decides, run by ${named(history.keeper, 80)}. ${step ? `Its last step: ${step.action}, ${moment(step.created)}.` : "It has taken no step yet."}` }));
+  if (status.advice?.reason && (advised || !history?.keeper)) parts.push(make("p", { class: "soft", text: advised ? `Training again is advised: ${status.advice.reason}` : status.advice.reason }));
   by("quality").replaceChildren(...parts);
 }
 

@@ -117,7 +117,7 @@ async function lookOnce() {
   listModels(models);
   showServed(status);
   showTraffic(status, seen.pace);
-  showQuality(status, seen.history?.versions.find((one) => one.number === status.version));
+  showQuality(status, seen.history);
   showDrift(status);
   if (seen.history) showHistory(seen.history, status);
   remark(status.monitor);

@@ -77,6 +77,10 @@ function told(one) {
     canary: `Version ${one.number} became the canary${share}`,
     shadow: `Version ${one.number} went into shadow`,
     end: `Version ${one.number} lost its role`,
+    train: "Training began again",
+    reject: known(one.number) ? `Version ${one.number} was rejected` : "What was trained was rejected",
+    guard: `Version ${one.number} is compared with the one before it`,
+    confirm: `Version ${one.number} was confirmed`,
   }[one.action];
   return what ?? `${one.action} of version ${one.number}`;
 }
@@ -98,7 +102,10 @@ function drawChanges() {
 
 /** Show the changes of what is served, and the versions. */
 export function showHistory(history, status) {
-  changes = history.changes;
+  // A step that changed a role is there as that change, with the same reason.
+  const same = (step) => history.changes.some((one) => one.number === step.number && one.reason === step.reason);
+  const steps = (history.steps ?? []).filter((step) => !same(step)).map((step) => ({ ...step, who: "raymm keep" }));
+  changes = [...history.changes, ...steps].sort((a, b) => Date.parse(b.created) - Date.parse(a.created));
   drawChanges();
   const roles = new Map(status.versions.map((one) => [one.number, one.role]));
   const rows = history.versions.map((one) => {
