@@ -23,6 +23,7 @@ from raymm.serving.protocol import check_rows
 from raymm.serving.sheets import Sheet, most_columns, require_names
 
 _ALLOWED = "CSV whose first row names the columns"
+_MARKS = {";": "semicolons", "\t": "tabs", "|": "upright strokes"}
 _LONGEST = 131_072
 _WIDEST = 50_000
 """Commas in a line that is taken apart to say what is wrong."""
@@ -65,6 +66,7 @@ def csv_sheet(body: bytes, *, known: frozenset[str], max_rows: int, max_bytes: i
     if not _is_plainly_quoted(body):
         _require_quotes(body)
     names = [name if name in known else name.strip() for name in _header(body, known)]
+    _require_commas(names, known)
     require_names(names, known, "line 1")
     columns = _cells(body, len(names))
     rows = len(columns[0])
@@ -79,6 +81,16 @@ def csv_sheet(body: bytes, *, known: frozenset[str], max_rows: int, max_bytes: i
         place=partial(_place, body),
         most=max_bytes,
     )
+
+
+def _require_commas(names: list[str], known: frozenset[str]) -> None:
+    """Raise InputError where a single name is known names between other marks than commas."""
+    (name, *more) = names
+    if more or name in known:
+        return
+    for mark, told in _MARKS.items():
+        if mark in name and not known.isdisjoint(part.strip() for part in name.split(mark)):
+            raise _wrong("line 1", f"names between {told}", "CSV with commas between the cells")
 
 
 def _require_utf8(body: bytes) -> None:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from raymm.artifacts import Column, Kind, Schema
 from raymm.errors import InputError
+from raymm.features.columns import digits
 from raymm.serving.columns import Misfit, reader, shown
 from raymm.serving.protocol import check_rows, nearest
 from raymm.serving.raw_tensors import Raw
@@ -160,9 +161,8 @@ def _values(column: Column, tensor: Mapping[str, Any], rows: int) -> Sequence[An
     datatypes = _DATATYPES[column.kind]
     datatype = tensor.get("datatype")
     if datatype not in datatypes:
-        raise InputError(
-            field=f"{field}.datatype", observed=shown(datatype), allowed=" or ".join(datatypes)
-        )
+        allowed = " or ".join(datatypes) + _unit(column)
+        raise InputError(field=f"{field}.datatype", observed=shown(datatype), allowed=allowed)
     if _rows(tensor) != rows:
         raise InputError(
             field=f"{field}.shape",
@@ -183,6 +183,16 @@ def _values(column: Column, tensor: Mapping[str, Any], rows: int) -> Sequence[An
             field=f"{field}.data", observed=observed, allowed=f"a list of {rows} values"
         )
     return [_truth(value) for value in data] if column.kind == "boolean" else data
+
+
+def _unit(column: Column) -> str:
+    """Return what a date's numbers are, as `raymm.serving.columns` reads them; empty for others."""
+    if column.kind != "datetime":
+        return ""
+    if column.format == "epoch ms":
+        return ", in milliseconds since 1970 UTC"
+    also = f", or as whole numbers in the format {column.format}" if digits(column.format) else ""
+    return f", in seconds since 1970 UTC{also}"
 
 
 def _truth(value: Any) -> Any:

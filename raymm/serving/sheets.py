@@ -68,6 +68,11 @@ class Sheet:
     place: Callable[[int], str]
     most: int
 
+    @property
+    def absent(self) -> str:
+        """What stands for a missing value in such a table."""
+        return "an empty cell" if self.textual else "a null"
+
 
 def most_columns(known: frozenset[str]) -> int:
     """Return how many columns a table may have where a schema knows some."""
@@ -139,7 +144,7 @@ class SheetReader:
                 raise InputError(
                     field=f"{sheet.head}, {name}",
                     observed="no such column",
-                    allowed="a column of the table; an empty cell says that a value is missing",
+                    allowed=f"a column of the table; {sheet.absent} says that a value is missing",
                 )
             with reading():
                 made[name] = feature.read(sheet, sheet.columns[name])
@@ -275,7 +280,8 @@ class _Feature:
             word = words[row].strip()
             if word not in missing and _infinity(word) not in self._endless:
                 form = f", in the form {column.format}" if column.format else ""
-                raise Misfit(row, words[row], f"a number{form}")
+                hint = "; an empty cell says that a value is missing" if column.nullable else ""
+                raise Misfit(row, words[row], f"a number{form}{hint}")
         return self._numbers(pa.array(values))
 
     def _times(self, array: Any) -> npt.NDArray[Any]:

@@ -109,6 +109,26 @@ def test_inputs_that_the_model_does_not_read_are_passed_over(schema):
         tensors(fewer, {"inputs": strange}, 10)
 
 
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ("%d/%m/%Y", "INT64, in seconds since 1970 UTC, but"),
+        ("epoch ms", "INT64, in milliseconds since 1970 UTC, but"),
+        ("%Y%m%d", "seconds since 1970 UTC, or as whole numbers in the format %Y%m%d, but"),
+    ],
+)
+def test_what_a_dates_numbers_are_is_told(schema, form, told):
+    columns = tuple(
+        replace(column, format=form) if column.name == "since" else column
+        for column in schema.columns
+    )
+    body = _inputs()
+    next(one for one in body["inputs"] if one["name"] == "since")["datatype"] = "BYTES"
+    with pytest.raises(InputError) as caught:
+        tensors(replace(schema, columns=columns), body, 10)
+    assert told in str(caught.value)
+
+
 def test_rows_are_bounded(make_client, post):
     assert post(make_client(max_rows=5), _inputs(rows=6), PATH)[0] == 413
     # a shape that promises more rows than the data holds costs nothing

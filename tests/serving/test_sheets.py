@@ -337,3 +337,18 @@ def test_an_infinity_among_categories_is_missing_where_it_is_listed():
     assert read(endless(("inf",), "category"), ARROW, body)["x"].tolist() == ["7", ""]
     with pytest.raises(InputError, match=r"rows\[1\].x must be text"):
         read(endless((), "category"), ARROW, body)
+
+
+def test_how_a_missing_value_is_written_is_told_of_the_table_that_came(schema):
+    def refusal(media, body):
+        with pytest.raises(InputError) as caught:
+            read(schema, media, body)
+        return caught.value.allowed
+
+    records = [{"age": 1, "income": "NaN"}]
+    hint = "an empty cell says that a value is missing"
+    assert refusal(CSV, as_csv(records)) == f"a number; {hint}"
+    assert hint not in refusal(CSV, b"age,income\nNaN,1\n")  # none may be missing there
+    assert refusal(CSV, b"age\n1\n").endswith(hint)
+    lacking = as_arrow(pa.table({"age": [1.0]}))
+    assert refusal(ARROW, lacking).endswith("a null says that a value is missing")
