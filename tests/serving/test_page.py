@@ -268,6 +268,41 @@ def test_calibration_and_what_predictions_are_held_against_are_shown(make_client
 
 
 @pytest.mark.slow
+def test_a_phone_shows_each_version_whole_and_what_a_loop_did(make_client, serve_here, tab):
+    made = {"created": "2026-01-02T03:04:05+00:00", "number": 1}
+    version = {"blessed": True, "bytes": 123456, "family": "lightgbm", "metric": "roc_auc"}
+    promoted = {"sequence": 1, "action": "promote", "reason": "no worse", "who": "raymm keep"}
+    steps = [
+        {"sequence": 3, "action": "reject", "reason": "no better", **made, "number": None},
+        {"sequence": 2, "action": "promote", "reason": "no worse", **made},
+        {"sequence": 1, "action": "train", "reason": "age drifted", **made, "number": None},
+    ]
+    told = {
+        "versions": [{**version, **made, "score": 0.9, "score_low": 0.8, "score_high": 0.95}],
+        "changes": [promoted | made],
+        "steps": steps,
+        "keeper": "ann@desk",
+    }
+    client = make_client()
+    client.app.state.models.history = lambda name: told
+    url, _ = serve_here(client.app)
+    tab.look(390, 800)
+    tab.open(url)
+    tab.wait("document.querySelector('#versions td') !== null")
+    region = "document.querySelector('[aria-labelledby=versions-title]')"
+    assert tab.ask(f"{region}.scrollWidth <= {region}.clientWidth")
+    cells = "[...document.querySelectorAll('#versions td')]"
+    labels = f"{cells}.map(one => getComputedStyle(one, '::before').content).join()"
+    assert '"Family","Size","Made"' in tab.ask(labels)
+    shown = tab.text("#changes")
+    assert [shown.count(one) for one in ("Training began again", "no better", "no worse")] == [
+        1, 1, 1,
+    ]  # fmt: skip
+    assert "run by ann@desk. Its last step: reject" in tab.text("#quality")
+    assert tab.said == []
+
+
+@pytest.mark.slow
 def test_the_page_looks_again_only_while_it_is_seen(make_client, serve_here, tab):
     url, _ = serve_here(make_client().app)
     tab.call("Page.addScriptToEvaluateOnNewDocument", source=TIMERS)

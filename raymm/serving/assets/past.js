@@ -113,12 +113,12 @@ export function showHistory(history, status) {
     const role = roles.get(one.number) || "";
     return make("tr", {},
       make("th", { scope: "row", text: figure(one.number) }),
-      make("td", {}, role ? make("span", { class: "badge good", text: role }) : make("span", { class: "soft", text: "–" })),
-      make("td", {}, make("span", { class: `badge ${one.blessed ? "good" : "bad"}`, text: one.blessed ? "yes" : "no" })),
-      make("td", {}, known(one.score) ? `${named(one.metric ?? "", 40)} ${figure(one.score)}` : "–", make("span", { class: "soft", text: sure, title: one.score_of ?? "" }), one.refit === "all" ? make("span", { class: "soft small", text: " before the refit on all rows" }) : null),
-      make("td", { text: named(one.family ?? "–", 40) }),
-      make("td", { class: "n", text: bytes(one.bytes) }),
-      make("td", {}, make("time", { datetime: one.created, text: moment(one.created) })));
+      make("td", { "data-label": "Now" }, role ? make("span", { class: "badge good", text: role }) : make("span", { class: "soft", text: "–" })),
+      make("td", { "data-label": "Blessed" }, make("span", { class: `badge ${one.blessed ? "good" : "bad"}`, text: one.blessed ? "yes" : "no" })),
+      make("td", { "data-label": "Score on test rows" }, known(one.score) ? `${named(one.metric ?? "", 40)} ${figure(one.score)}` : "–", make("span", { class: "soft", text: sure, title: one.score_of ?? "" }), one.refit === "all" ? make("span", { class: "soft small", text: " before the refit on all rows" }) : null),
+      make("td", { "data-label": "Family", text: named(one.family ?? "–", 40) }),
+      make("td", { class: "n", "data-label": "Size", text: bytes(one.bytes) }),
+      make("td", { "data-label": "Made" }, make("time", { datetime: one.created, text: moment(one.created) })));
   });
   if (!rows.length) rows.push(make("tr", {}, make("td", { colspan: "7", class: "soft", text: "No versions are recorded: this service was given its model directly." })));
   by("versions").replaceChildren(...rows);
