@@ -10,13 +10,13 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from raymm import endpoint, lifecycle
 from raymm.artifacts import Notify, Wish
 from raymm.errors import ConfigError, NotBlessed, NotFound, RaymmError
 from raymm.hands import Hands, RegistryHands
-from raymm.monitoring.events import Event, tell
 from raymm.monitoring.loop import Situation, Step, advance, asked_of, marked, trained, untrained
 from raymm.monitoring.news import News
 from raymm.monitoring.triggers import Policy
@@ -24,6 +24,7 @@ from raymm.monitoring.verdict import Trial
 from raymm.sections import MonitoringConfig
 from raymm.sole import sole
 from raymm.standing import Standing
+from raymm.telling import Telling
 from raymm.wishing import ask, lock_of
 
 OLDEST = 30.0
@@ -39,12 +40,14 @@ def tend(
     trial: Trial,
     clock: Callable[[], float],
     begun: Callable[[Situation], object] = lambda _: None,
+    begins: Callable[[Step], object] = lambda _: None,
 ) -> tuple[Step, ...]:
     """Take the next step, and carry it out; a training's step is followed by its outcome's.
 
     Parameters are those of `raymm.monitoring.loop.advance`; ``clock``, for seconds since 1970 UTC,
-    as a training takes long; and ``begun``, which is given the situation of a training before it
-    begins, to be remembered should the loop end in it. Each step is written down with its reason,
+    as a training takes long; ``begun``, which is given the situation of a training before it
+    begins, to be remembered should the loop end in it; and ``begins``, which is given a training's
+    step then, to be told before its outcome. Each step is written down with its reason,
     a training's before it begins. One that may never be carried out is a rejection, with the error
     as its reason. One that fails in another way, say for storage that is away, is a "fail" and is
     tried again in the next round, a training that a person asked for later and not for ever.
@@ -67,8 +70,9 @@ def tend(
         return (_put_off(step, wish, unread),)
     if step.action == "train":
         return _trained(
-            situation, step, report, hands, champion=release.champion, clock=clock, begun=begun
-        )
+            situation, step, report, hands, champion=release.champion, clock=clock, begun=begun,
+            begins=begins,
+        )  # fmt: skip
     number = step.situation.number if step.action == "guard" else situation.number
     after = step.situation.over(now, champion=release.champion, wish=step.situation.wish)
     return (_carried(hands, step, number, again=situation, after=after),)
@@ -83,6 +87,7 @@ def _trained(
     champion: int | None,
     clock: Callable[[], float],
     begun: Callable[[Situation], object],
+    begins: Callable[[Step], object],
 ) -> tuple[Step, ...]:
     """Train, and carry out what follows; parameters as of `tend`.
 
@@ -98,6 +103,7 @@ def _trained(
     if step.action == "wait":
         return (step,)
     step = _recorded(hands, step, None)
+    begins(step)
     source = step.situation.wish.source if step.situation.wish else ""
     try:
         number, why = hands.train(step.reason, source)
@@ -223,63 +229,35 @@ def keep(
         Seconds after each round; without end to go on until interrupted.
     clock : function to float
         Seconds since 1970 UTC.
+
+    What is new is told before a training begins, and the training as it does. A loop that begins
+    anew, say after it was killed, tells again of what still stands.
     """
     policy, trial = Policy.of(config), Trial.of(config)
     situation: Situation | None = None
     news = News(quality_at_least=config.quality_at_least)
-    failed = waits = uncopied = idle = ""
+    telling = Telling(name, config.events, say)
     for pause in pauses:
         report, away = _fetched(fetch)
-        situation, why = standing.resume(situation)
-        for told in (away, why if why != idle else ""):
-            if told:
-                say(f"{name}: {told}")
-        idle = why
-        now = clock()
-        # A loop that only watches leaves it to the one that acts to tell what is new.
-        events = [] if situation is None else [*news.of(report, at=now)]
+        situation, idle = standing.resume(situation)
+        telling.away(away)
+        telling.line("idle", idle)
         if report and situation is not None:
+            now = clock()
+            # A loop that only watches leaves it to the one that acts to tell what is new. That may
+            # not wait for the training that it calls for, which takes as long as a search.
+            telling.events(news.of(report, at=now))
             situation = marked(situation, report, now)
+            begins = partial(telling.begins, number=situation.number, now=now)
             with standing.acting():
                 steps = tend(
                     situation, report, hands, policy=policy, trial=trial, clock=clock,
-                    begun=standing.remember,
+                    begun=standing.remember, begins=begins,
                 )  # fmt: skip
-            for step in steps:
-                if step.detail and (step.action != "wait" or step.detail != waits):
-                    say(f"{name}: {step.detail}")
-                waits = step.detail if step.action == "wait" else ""
-            taken = _events(name, steps, situation.number, now)
-            failure = next((one.reason for one in steps if one.action == "fail"), "")
-            events += [one for one in taken if one.kind != "fail" or failure != failed]
-            failed = failure
+            telling.steps(steps, number=situation.number, now=now)
             situation = replace(steps[-1].situation, marks=situation.marks)
-            why = standing.remember(situation)
-            if why and why != uncopied:
-                say(f"{name}: {why}")
-            uncopied = why
-        _tell(events, config, say)
+            telling.line("copy", standing.remember(situation))
         time.sleep(pause)
-
-
-def _events(name: str, steps: Iterable[Step], number: int | None, now: float) -> list[Event]:
-    """Return what steps are told as; ``number`` is the version that the first one is about."""
-    events = []
-    for step in steps:
-        if step.action != "wait":
-            number = step.situation.number or number
-            at = max(now, step.situation.since)
-            events.append(
-                Event(kind=step.action, model=name, reason=step.reason, at=at, number=number)
-            )
-    return events
-
-
-def _tell(events: Iterable[Event], config: MonitoringConfig, say: Callable[[str], None]) -> None:
-    for event in events:
-        say(f"{event.model}: {event.kind}: {event.reason}")
-        for untold in tell(event, config.events):
-            say(f"{event.model}: an event could not be told: {untold}")
 
 
 def _fetched(fetch: Callable[[], Mapping[str, Any]]) -> tuple[Mapping[str, Any], str]:

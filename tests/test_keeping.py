@@ -355,18 +355,61 @@ def test_troubles_are_told_once_each_by_the_bound_that_is_configured(tmp_path: P
     assert events[1]["figures"]["quality_at_least"] == 0.9
 
 
-def test_a_monitor_that_is_away_is_asked_again(tmp_path: Path) -> None:
+def test_what_is_new_is_told_before_the_training_and_its_beginning_as_it_begins(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "events.jsonl"
+    config = MonitoringConfig(
+        retrain="drift", windows=1, quality_at_least=0.9, events=EventsConfig(log=str(log))
+    )
+    worse = report()
+    worse["quality"] = worse["versions"]["1"]["quality"]
+
+    def kinds() -> list[str]:
+        return [json.loads(line)["kind"] for line in log.read_text().splitlines()]
+
+    class Slow(Hands):
+        dies = True
+
+        def train(self, reason: str, source: str = "") -> tuple[int | None, str]:
+            heard.append(kinds())
+            if self.dies:
+                raise Killed
+            return 2, "blessed"
+
+    heard: list[list[str]] = []
+    hands = Slow()
+    for path in ("killed", "whole"):
+        log.unlink(missing_ok=True)
+        with pytest.raises(Killed) if hands.dies else contextlib.nullcontext():
+            keeping.keep(
+                "m", lambda: worse, hands, config=config, standing=Standing(tmp_path / path),
+                say=lambda _: None, pauses=(0.0,),
+            )  # fmt: skip
+        assert kinds() == ["drift", "quality", "train", "shadow"][: 3 if hands.dies else 4]
+        hands.dies = False
+    assert heard == [["drift", "quality", "train"]] * 2
+
+
+def test_a_monitor_that_is_away_is_asked_again_and_told_of_once_and_when_it_is_back(
+    tmp_path: Path,
+) -> None:
     said: list[str] = []
+    asked = iter(["away", "away", "here", "here", "away"])
 
     def away() -> dict[str, Any]:
+        if next(asked) == "here":
+            return {}
         raise ServingError("no answer.")
 
     keeping.keep(
         "m", away, Hands(), config=MonitoringConfig(),
         standing=Standing(tmp_path / "at.json"),
-        say=said.append, pauses=(0.0, 0.0),
+        say=said.append, pauses=(0.0,) * 5,
     )  # fmt: skip
-    assert len(said) == 2
+    begins = "m: the monitor cannot be reached: no answer."
+    assert said == [begins, "m: the monitor answers again", begins]
+    assert next(asked, None) is None
 
 
 def test_that_late_labels_are_waited_for_is_said_once(tmp_path: Path) -> None:
@@ -638,7 +681,7 @@ def test_the_service_is_looked_up_each_round(
     given: Any = {"say": said.append, "notify": lambda _: None}
     keeping.beside(kept, pauses=rounds(), **given)
     assert asked == ["a", "b"]
-    assert ["no service of m is recorded" in line for line in said] == [True]
+    assert ["no service of m is recorded" in line for line in said] == [True, False]  # and back
     there = endpoint.elsewhere("m", "http://there:8000", "c")
     keeping.beside(kept, pauses=(0.0,), **given, there=there)
     assert asked[-1] == "c"
