@@ -13,6 +13,8 @@ from raymm.counts import counted
 from raymm.errors import status_of
 
 _ROWS = 30
+_REASONS = {"distribution": "PSI", "location": "moved", "unlisted": "unseen"}
+"""What reasons are called here; others have their own names."""
 
 
 @click.command()
@@ -76,7 +78,9 @@ def show(name: str, report: Mapping[str, Any]) -> None:
         f"  windows  {window['complete']} of {window['rows']:,} rows complete, "
         f"{window['drifted']} drifted; the open one holds {counted(window['filled'], 'row')}"
     )
-    drifted = [*report["drifted"], *_prediction(report.get("prediction") or {})]
+    features = report["features"]
+    drifted = [_named(one, features[one]) for one in report["drifted"]]
+    drifted += _prediction(report.get("prediction") or {})
     if drifted or window["complete"]:
         printing.say(f"  drift    {', '.join(drifted) if drifted else 'none in the last window'}")
     else:
@@ -166,7 +170,7 @@ def _features(features: Mapping[str, Mapping[str, Any]]) -> None:
             name,
             one.get("statistic"),
             one.get("threshold"),
-            "drifted" if one.get("drifted") else "",
+            ", ".join(_REASONS.get(why, why) for why in one.get("reasons", ())),
             f"{one.get('missing', 0.0):.1%}",
             f"{one.get('missing_reference', 0.0):.1%}",
             f"{one['unseen']:.1%}" if "unseen" in one else "",
@@ -175,10 +179,20 @@ def _features(features: Mapping[str, Mapping[str, Any]]) -> None:
         for name, one in ordered[:_ROWS]
     ]
     shares = ("missing", "in training", "unseen", "in training")
-    columns = ("feature", "PSI", "threshold", "", *shares)
-    printing.table("Features, the furthest from training first", columns, rows)
+    columns = ("feature", "PSI", "threshold", "drifted", *shares)
+    printing.table("Features in the last window, the furthest from training first", columns, rows)
     if len(ordered) > _ROWS:
         printing.say(f"{len(ordered) - _ROWS} more with --json")
+
+
+def _named(name: str, feature: Mapping[str, Any]) -> str:
+    """Return a drifted feature's name with why; a burst with its own rows, not the window's."""
+    told = []
+    for reason in feature.get("reasons", ()):
+        burst = feature.get("bursts", {}).get(reason)
+        beside = f" {burst['share']:.1%} of {burst['rows']:,} rows" if burst else ""
+        told.append(f"{_REASONS.get(reason, reason)}{beside}")
+    return f"{name} ({', '.join(told)})" if told else name
 
 
 def _excess(feature: Mapping[str, Any]) -> float:

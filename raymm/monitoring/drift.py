@@ -117,6 +117,7 @@ class Drift(Monitor):
         self._first: list[float] = []
         self._verdicts: dict[str, dict[str, Any]] = {}
         self._early: dict[str, list[str]] = {}  # reasons found within the open window
+        self._bursts: dict[str, dict[str, Any]] = {}  # the shares that looks found in it
         self._windows = 0
         self._windows_drifted = 0
         self._closed_at: float | None = None
@@ -175,6 +176,8 @@ class Drift(Monitor):
             cells = self._cells[name]
             found = excess(cells, cells.counts, alpha * SHARES["burst"])
             self._remark(name, found)
+            if found:
+                self._bursts.setdefault(name, {}).update(_shares(cells, found))
         for name, cells in self._cells.items():
             blocks = self._blocks.setdefault(name, [])
             blocks.append(cells.counts.copy())
@@ -219,13 +222,14 @@ class Drift(Monitor):
                 "threshold": verdict.threshold,
                 "drifted": bool(reasons),
                 "reasons": list(reasons),
+                "bursts": self._bursts.get(name, {}),
                 "streak": before + 1 if reasons else 0,
                 "counts": window[name].tolist(),
             }
         self._windows += 1
         self._windows_drifted += any(self._verdicts[name]["drifted"] for name in active)
         self._closed_at = self.clock()
-        self._rows, self._looked, self._saved, self._early = 0, 0, 0.0, {}
+        self._rows, self._looked, self._saved, self._early, self._bursts = 0, 0, 0.0, {}, {}
         if self._first:
             self._columns[PREDICTION] = bins_of(np.array(self._first))
             self._first = []
@@ -242,7 +246,9 @@ class Drift(Monitor):
     def report(self) -> Mapping[str, Any]:
         """Return the last complete window's verdicts and how full the current window is.
 
-        A feature counts as drifted from the look on that found it, before its window is complete.
+        A feature counts as drifted from the look on that found it, before its window is complete,
+        until the window after that one is: a calm window ends what was found in one before it. Of
+        missing and unlisted values that a look found, "bursts" tells the share and its rows.
         """
         shown = {name: self._shown(name) for name in {**self._verdicts, **self._early}}
         features = {name: one for name, one in shown.items() if name != PREDICTION}
@@ -278,6 +284,7 @@ class Drift(Monitor):
             "threshold": verdict["threshold"],
             "drifted": bool(reasons),
             "reasons": reasons,
+            "bursts": {**verdict.get("bursts", {}), **self._bursts.get(name, {})},
             "streak": verdict.get("streak", 0),
         }
 
@@ -293,6 +300,7 @@ class Drift(Monitor):
             "prediction": None if learned is None else as_state(learned),
             "verdicts": {name: dict(verdict) for name, verdict in self._verdicts.items()},
             "early": {name: list(reasons) for name, reasons in self._early.items()},
+            "bursts": {name: dict(found) for name, found in self._bursts.items()},
             "windows": self._windows,
             "windows_drifted": self._windows_drifted,
             "closed_at": self._closed_at,
@@ -323,6 +331,9 @@ class Drift(Monitor):
         self._windows_drifted += state["windows_drifted"]
         for name, reasons in state.get("early", {}).items():
             self._remark(name, () if name == strange else tuple(reasons))
+        for name, found in state.get("bursts", {}).items():
+            if name != strange:
+                self._bursts.setdefault(name, {}).update(found)
         theirs = state["closed_at"]
         if theirs is not None and (self._closed_at is None or theirs > self._closed_at):
             self._closed_at = theirs
@@ -352,3 +363,14 @@ class Drift(Monitor):
 def _total(blocks: Sequence[Counts]) -> Counts:
     """Return the sum of some counts of the same cells; np.sum takes thrice the time."""
     return reduce(np.add, blocks)
+
+
+def _shares(cells: Cells, reasons: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """Return what `excess` found in the cells' counts, as shares of their rows."""
+    made = {}
+    for reason in reasons:
+        missing = reason == "missing"
+        _, counts = (cells.whole if missing else cells.unlisted)(cells.counts)
+        rows = int(counts.sum())
+        made[reason] = {"share": int(counts[-1 if missing else -2]) / rows, "rows": rows}
+    return made

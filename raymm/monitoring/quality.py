@@ -17,7 +17,9 @@ from raymm.sections import MonitoringConfig
 
 @monitor("quality")
 class Quality(Monitor):
-    """Share of missing and of unseen values since the version was first watched.
+    """Share of missing and of unseen values in the last complete window, and since the start.
+
+    Windows are those of `raymm.monitoring.drift`, so that the shares and PSI are of the same rows.
 
     A number or date is unseen when it lies outside the range of the training data, a category when
     training had it not. Of the reference, those rows count as unseen whose category no other row
@@ -36,16 +38,40 @@ class Quality(Monitor):
             if column.kind not in ("number", "datetime")
         }
         self._seen: dict[str, list[int]] = {}  # rows, missing, unseen
+        self._open: dict[str, list[int]] = {}  # the same of the open window
+        self._last: dict[str, list[int]] = {}  # and of the last complete one
+        self._rows = 0
 
     def update(self, batch: Batch) -> None:
-        """Count the values of one batch's features; failed requests are passed over."""
+        """Count the values of one batch's features; failed requests are passed over.
+
+        Thinned ones count since the start alone, as they do not in drift's windows.
+        """
         if batch.error:
             return
+        if batch.thinned or not (batch.tensors or len(batch.predictions)):
+            self._count(batch, slice(None), [self._seen])
+            return
+        start = 0
+        while start < batch.rows:
+            stop = min(batch.rows, start + self.config.window - self._rows)
+            self._count(batch, slice(start, stop), [self._seen, self._open])
+            self._rows += stop - start
+            start = stop
+            self._close_if_full()
+
+    def _count(self, batch: Batch, part: slice, seen: list[dict[str, list[int]]]) -> None:
         for name, values in batch.tensors.items():
             column = self._columns.get(name)
             if column is not None:
-                told = self._missing_and_unseen(column, np.asarray(values))
-                self._add(name, [len(values), *told])
+                some = np.asarray(values)[part]
+                told = self._missing_and_unseen(column, some)
+                for counts in seen:
+                    _add(counts, name, [len(some), *told])
+
+    def _close_if_full(self) -> None:
+        if self._rows >= self.config.window:
+            self._last, self._open, self._rows = self._open, {}, 0
 
     def _missing_and_unseen(self, column: ColumnStatistics, values: Any) -> tuple[int, int]:
         cells = self._cells.get(column.name)
@@ -55,37 +81,68 @@ class Quality(Monitor):
         cells.add(values)
         return int(cells.counts[-1]), int(cells.counts[-2])
 
-    def _add(self, name: str, counts: list[int]) -> None:
-        before = self._seen.get(name, [0, 0, 0])
-        self._seen[name] = [a + b for a, b in zip(before, counts, strict=True)]
-
     def report(self) -> Mapping[str, Any]:
-        """Return a feature's shares of missing (beside the reference's) and unseen values."""
+        """Return a feature's shares of missing and unseen values, beside the reference's.
+
+        "missing" and "unseen" are of the last complete window, before the first of what there is;
+        "missing_since_start" and "unseen_since_start" of all.
+        """
         features = {}
-        for name, (rows, missing, told) in self._seen.items():
+        for name, seen in self._seen.items():
             column = self._columns[name]
-            features[name] = {
-                "missing": missing / rows if rows else 0.0,
-                "missing_reference": column.missing / column.rows if column.rows else 0.0,
-            }
-            cells = self._cells.get(name)
-            unseen = (float(told), 0.0) if cells is None else cells.unseen(told)
-            if unseen is not None:
-                now, then = unseen
-                features[name]["unseen"] = min(now / rows, 1.0) if rows else 0.0
-                features[name]["unseen_reference"] = then / column.rows if column.rows else 0.0
+            missing, unseen = self._shares(name, self._last.get(name, seen))
+            since, unseen_since = self._shares(name, seen)
+            then = column.missing / column.rows if column.rows else 0.0
+            one = {"missing": missing, "missing_since_start": since, "missing_reference": then}
+            if unseen is not None and unseen_since is not None:
+                one |= {"unseen": unseen, "unseen_since_start": unseen_since}
+                one["unseen_reference"] = self._unseen_reference(name)
+            features[name] = one
         return {"features": features}
+
+    def _shares(self, name: str, counts: list[int]) -> tuple[float, float | None]:
+        rows, missing, told = counts
+        cells = self._cells.get(name)
+        unseen = (float(told), 0.0) if cells is None else cells.unseen(told)
+        if not rows:
+            return 0.0, None if unseen is None else 0.0
+        return missing / rows, None if unseen is None else min(unseen[0] / rows, 1.0)
+
+    def _unseen_reference(self, name: str) -> float:
+        cells, rows = self._cells.get(name), self._columns[name].rows
+        unseen = None if cells is None else cells.unseen(0.0)
+        return unseen[1] / rows if unseen is not None and rows else 0.0
 
     def state(self) -> Mapping[str, Any]:
         """Return the counts."""
-        return {"seen": {name: list(counts) for name, counts in self._seen.items()}}
+        named = {"seen": self._seen, "open": self._open, "last": self._last}
+        made = {
+            key: {name: list(one) for name, one in counts.items()} for key, counts in named.items()
+        }
+        return {**made, "rows": self._rows}
 
     def merge(self, state: Mapping[str, Any]) -> Self:
-        """Add another's counts."""
-        for name, counts in state["seen"].items():
-            if name in self._columns:
-                self._add(name, [int(count) for count in counts])
+        """Add another's counts; its last window holds where it has one.
+
+        A state of an earlier raymm holds no windows, and its next one may end elsewhere than
+        drift's.
+        """
+        for key, own in (("seen", self._seen), ("open", self._open)):
+            for name, counts in state.get(key, {}).items():
+                if name in self._columns:
+                    _add(own, name, [int(count) for count in counts])
+        last = {name: one for name, one in state.get("last", {}).items() if name in self._columns}
+        self._last = {
+            name: [int(count) for count in one] for name, one in last.items()
+        } or self._last
+        self._rows += int(state.get("rows", 0))
+        self._close_if_full()
         return self
+
+
+def _add(seen: dict[str, list[int]], name: str, counts: list[int]) -> None:
+    before = seen.get(name, [0, 0, 0])
+    seen[name] = [a + b for a, b in zip(before, counts, strict=True)]
 
 
 def _missing_and_outside(column: ColumnStatistics, values: Any) -> tuple[int, int]:

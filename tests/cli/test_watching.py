@@ -39,6 +39,19 @@ def test_drift_is_named_and_the_worst_feature_comes_first(capsys):
     assert out.index("0.9") < out.index("calm")
 
 
+def test_each_drifted_feature_has_its_reasons_and_a_burst_its_rows(capsys):
+    told = report(1)
+    told["features"]["age"] |= {
+        "reasons": ["distribution", "missing"],
+        "bursts": {"missing": {"share": 0.18, "rows": 250}},
+    }
+    watching.show("loans", told)
+    out = capsys.readouterr().out
+    assert "drift    age (PSI, missing 18.0% of 250 rows)" in out
+    assert "PSI, missing " in out[out.index("Features") :]
+    assert "Features in the last window" in out
+
+
 def test_nothing_is_claimed_before_the_first_window(capsys):
     watching.show("loans", report(0))
     assert "not known before the first window" in capsys.readouterr().out

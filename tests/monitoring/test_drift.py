@@ -118,6 +118,13 @@ def test_a_burst_of_missing_values_is_seen_before_the_window_is_full(
     assert report["features"]["x"]["reasons"] == ["missing"]
     drift.update(batch({"x": generator.normal(size=500).astype(np.float32)}))
     assert drift.report()["features"]["x"]["streak"] == 1
+    # Told with the share that was found and its rows, until the window after it is complete.
+    burst = drift.report()["features"]["x"]["bursts"]["missing"]
+    assert burst["rows"] == 250
+    assert abs(burst["share"] - 0.05) < 0.01
+    drift.update(batch({"x": generator.normal(size=1000).astype(np.float32)}))
+    one = drift.report()["features"]["x"]
+    assert (one["drifted"], one["reasons"], one["bursts"]) == (False, [], {})
 
 
 def test_a_state_without_looks_is_gone_on_from(

@@ -54,7 +54,8 @@ def test_shares_of_missing_and_unseen_values(clock: Any) -> None:
     assert set(features) == {"age", "city", "day"}
     # The ends of the training range are seen, although float32 rounds them outwards.
     assert features["age"] == {
-        "missing": 0.25, "missing_reference": 0.05, "unseen": 0.25, "unseen_reference": 0.0,
+        "missing": 0.25, "missing_since_start": 0.25, "missing_reference": 0.05,
+        "unseen": 0.25, "unseen_since_start": 0.25, "unseen_reference": 0.0,
     }  # fmt: skip
     assert (features["city"]["missing"], features["city"]["unseen"]) == (0.25, 0.5)
     assert features["city"]["unseen_reference"] == 0.0
@@ -69,6 +70,32 @@ def test_merged_is_the_sum_and_failures_do_not_count(clock: Any) -> None:
     both.update(told())
     both.update(Batch(rows=4, version=1, seconds=0.1, tensors=told().tensors, error="E"))
     assert one.merge(json.loads(json.dumps(two.state()))).report() == both.report()
+
+
+def test_shares_are_of_the_last_complete_window_however_rows_are_cut(clock: Any) -> None:
+    """One odd request is told while it is of the last window, and no longer."""
+    watched, window = quality(clock), MonitoringConfig().window
+    ages = np.full(4 * window, 3.0, np.float32)
+    ages[: 2 * window] = np.nan
+    shares = []
+    for start, stop in ((0, 1), (1, 2.5), (2.5, 3), (3, 3.9)):
+        part = ages[int(start * window) : int(stop * window)]
+        watched.update(Batch(rows=len(part), version=1, seconds=0.1, tensors={"age": part}))
+        one = watched.report()["features"]["age"]
+        shares.append((one["missing"], round(one["missing_since_start"], 3)))
+        again = quality(clock).merge(json.loads(json.dumps(watched.state())))
+        assert again.report() == watched.report()
+        watched = again
+    assert shares == [(1.0, 1.0), (1.0, 0.8), (0.0, 0.667), (0.0, 0.513)]
+
+
+def test_a_state_without_windows_is_gone_on_from(clock: Any) -> None:
+    watched = quality(clock).merge({"seen": {"age": [1000, 100, 0]}})
+    assert watched.report()["features"]["age"]["missing"] == 0.1
+    rows, age = MonitoringConfig().window, {"age": np.full(1000, 3.0, np.float32)}
+    watched.update(Batch(rows=rows, version=1, seconds=0.1, tensors=age))
+    one = watched.report()["features"]["age"]
+    assert (one["missing"], one["missing_since_start"]) == (0.0, 0.05)
 
 
 def test_unseen_is_what_training_had_not_however_many_values_it_had(clock: Any) -> None:
