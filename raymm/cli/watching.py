@@ -140,8 +140,8 @@ def _quality(report: Mapping[str, Any]) -> None:
                 f"           on {known['n']:,} labelled rows{beside}; "
                 f"{known['coverage']:.1%} of predictions have a label{others}"
             )
-        if told := _calibration(known.get("calibration", {})):
-            printing.say(f"           {told}{beside}")
+        if told := _calibration(known.get("calibration", {}), beside):
+            printing.say(f"           {told}")
         estimated = one.get("estimated", {})
         if estimated.get("accuracy"):
             printing.say(
@@ -150,14 +150,19 @@ def _quality(report: Mapping[str, Any]) -> None:
             )
 
 
-def _calibration(one: Mapping[str, Any]) -> str:
-    """Return how well calibrated labelled rows are, beside the test rows; empty where unknown."""
-    if one.get("value") is None:
+def _calibration(one: Mapping[str, Any], beside: str) -> str:
+    """Return how well calibrated labelled rows are, and the test rows; empty where unknown."""
+    if not one.get("n"):
         return ""
     told = "bias (label minus prediction)" if one["measure"] == "bias" else "calibration error"
+    rows = f"{one['n']:,} labelled row{'' if one['n'] == 1 else 's'}{beside}"
+    if one.get("value") is None:
+        few = one["n"] < one.get("least", 0)
+        return f"{told} not told: {rows}, too few" if few else ""
     told += f" {one['value']:.3g}"
     if one["low"] is not None:
         told += f" ({one['low']:.3g} to {one['high']:.3g})"
+    told += f" on {rows}"
     if one["test"] is not None:
         told += f", on {one['test']['n']:,} test rows {one['test']['value']:.3g}"
     return told + (": surely worse" if one["worse"] else "")

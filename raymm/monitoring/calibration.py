@@ -46,6 +46,10 @@ GROUPS = 10
 LEAST_EXPECTED = 10
 ERROR_BINS = 15
 """Of like sizes, in which the error is told."""
+LEAST_ROWS = 2 * ERROR_BINS
+"""Of an error: with one row a bin, it is how far rows are from certain, and has no deviation."""
+LEAST_ERRORS = 2
+"""Rows of a bias."""
 
 Values = npt.NDArray[np.float64]
 
@@ -67,8 +71,8 @@ def calibration(
     Returns
     -------
     dict
-        "measure"; "value", "low", "high" and "n"; "test", the value and rows of the version's test
-        rows, None where they are not known; "chance" of so large a difference to these, None
+        "measure"; "value", "low", "high", None below "least" rows, and "n"; "test", the value and
+        rows of the version's test rows, None where they are not known; "chance" of so large a difference to these, None
         without them or with too few rows; "worse", whether that is below `CHANCE` and calibration
         further from perfect, of these rows or of the newest. "recent" holds the same of the newest.
     """
@@ -76,7 +80,9 @@ def calibration(
     report["recent"] = _of(target, truth[-recent:], rows[-recent:], level)
     report["worse"] = report["worse"] or report["recent"]["worse"]
     report["test"] = _tested(target)
-    return {"measure": BIAS if target.task == "regression" else METRIC, "level": level, **report}
+    regression = target.task == "regression"
+    measure, least = (BIAS, LEAST_ERRORS) if regression else (METRIC, LEAST_ROWS)
+    return {"measure": measure, "least": least, "level": level, **report}
 
 
 def _of(
@@ -84,7 +90,8 @@ def _of(
 ) -> dict[str, Any]:
     known: dict[str, Any] = {"value": None, "low": None, "high": None, "n": len(truth)}
     known |= {"chance": None, "worse": False}
-    if not len(truth) or not np.isfinite(rows).all():
+    least = LEAST_ERRORS if target.task == "regression" else LEAST_ROWS
+    if len(truth) < least or not np.isfinite(rows).all():
         return known
     told = _bias if target.task == "regression" else _error
     with np.errstate(over="ignore", invalid="ignore"):  # labels may be any finite numbers

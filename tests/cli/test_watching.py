@@ -110,15 +110,23 @@ def test_quality_is_shown_with_its_interval_and_the_estimate_with_its_limit(caps
 
 def test_calibration_stands_beside_that_of_the_test_rows(capsys):
     one = {"measure": "calibration_error", "value": 0.0412, "low": 0.03, "high": 0.05}
-    one |= {"worse": True, "test": {"value": 0.0123, "n": 1409}}
+    one |= {"n": 1234, "least": 30, "worse": True, "test": {"value": 0.0123, "n": 1409}}
     known = {"metric": "roc_auc", "value": 0.9, "low": 0.85, "high": 0.95, "n": 1234, "coverage": 1}
     versions = {"2": {"quality": {**known, "calibration": one}}}
     watching.show("loans", {**report(1), "versions": versions})
-    told = "calibration error 0.0412 (0.03 to 0.05), on 1,409 test rows 0.0123: surely worse\n"
+    told = (
+        "calibration error 0.0412 (0.03 to 0.05) on 1,234 labelled rows, "
+        "on 1,409 test rows 0.0123: surely worse\n"
+    )
     assert told in capsys.readouterr().out
     one |= {"measure": "bias", "value": -2.5, "low": None, "worse": False, "test": None}
     watching.show("loans", {**report(1), "versions": versions})
-    assert "  bias (label minus prediction) -2.5\n" in capsys.readouterr().out
+    assert (
+        "  bias (label minus prediction) -2.5 on 1,234 labelled rows\n" in capsys.readouterr().out
+    )
+    one |= {"value": None, "n": 1}
+    watching.show("loans", {**report(1), "versions": versions})
+    assert "not told: 1 labelled row, too few\n" in capsys.readouterr().out
 
 
 def test_keep_needs_a_service(monkeypatch, tmp_path):

@@ -12,6 +12,7 @@ from raymm.artifacts import Errors, Predictions, Reliability, Target
 from raymm.evaluation.calibration import CalibrationError
 from raymm.monitoring.calibration import (
     CHANCE,
+    LEAST_ROWS,
     calibration,
     calibration_error,
     came_true_otherwise,
@@ -125,6 +126,18 @@ def test_rows_too_few_or_all_alike_say_nothing() -> None:
         task="binary", classes=("n", "y"), reliability=Reliability(rows=(9,), hits=(1,))
     )
     assert calibration(foreign, truth[:250], rows[:250], recent=9, level=0.95)["test"] is None
+
+
+def test_of_few_rows_no_error_is_told_and_of_more_an_interval_that_has_a_width() -> None:
+    truth, rows = drawn(np.random.default_rng(0), LEAST_ROWS)
+    for n in (0, 1, LEAST_ROWS - 1):
+        told = calibration(BINARY, truth[:n], rows[:n], recent=n, level=0.95)
+        assert (told["n"], told["least"]) == (n, LEAST_ROWS)
+        assert (told["value"], told["low"], told["high"], told["chance"]) == (None,) * 4
+    told = calibration(BINARY, truth, rows, recent=LEAST_ROWS, level=0.95)
+    assert told["low"] < told["value"] < told["high"]
+    one = np.array([1.0])
+    assert calibration(NUMBER, one, one - 2, recent=1, level=0.95)["value"] is None
 
 
 def test_of_weighted_classes_no_test_rows_are_told_beside_the_metric() -> None:

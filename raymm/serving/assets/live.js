@@ -166,11 +166,13 @@ function interval(one) {
 
 /** How well calibrated labelled rows are, beside the version's test rows. */
 function calibrated(one) {
-  if (!known(one?.value)) return [];
+  if (!one?.n) return [];
   const name = one.measure === "bias" ? "bias (label minus prediction)" : "calibration error";
+  const rows = plural(one.n, "labelled row");
+  if (!known(one.value)) return one.n < one.least ? [term(name, DASH, `${rows}, too few`)] : [];
   const test = known(one.test?.value) ? `${figure(Number(one.test.value.toPrecision(3)))} on ${plural(one.test.n, "test row")}` : "";
   const worse = one.worse ? "surely worse than on test rows" : "";
-  return [term(name, figure(Number(one.value.toPrecision(3))), [interval(one), test, worse].filter(Boolean).join("; "))];
+  return [term(name, figure(Number(one.value.toPrecision(3))), [interval(one), rows, test, worse].filter(Boolean).join("; "))];
 }
 
 function labelled(quality, labels) {
