@@ -27,6 +27,8 @@ from raymm.standing import Standing
 from raymm.telling import Telling
 from raymm.wishing import ask, lock_of
 
+EVERY = 10.0
+"""Seconds from the end of a round to the next."""
 OLDEST = 30.0
 """Seconds: what an older report says is not acted on, as its monitor is away."""
 
@@ -290,7 +292,7 @@ def beside(
     *,
     say: Callable[[str], None],
     notify: Notify,
-    pauses: Iterable[float] = itertools.repeat(10.0),
+    pauses: Iterable[float] = itertools.repeat(EVERY),
     there: endpoint.Service | None = None,
     asks: str = "",
 ) -> None:
@@ -313,8 +315,7 @@ def beside(
         When another process keeps it already.
     """
     name = kept.name
-    if there is None:
-        here(name)  # raises before anything is begun
+    url = (there or here(name)).url  # raises before anything is begun
     changes = {**kept.changes, "storage": kept.storage}
     config = lifecycle.again(name, kept.source, changes).monitoring
     hands = RegistryHands(
@@ -325,6 +326,7 @@ def beside(
     with sole(lock, f"raymm keep of {name}"):
         if asks:
             ask(name, kept.storage, reason=asks)
+        say(_begun(kept, url, config))
         standing = Standing.of(name, path=lock.with_suffix(".json"), storage=kept.storage)
         try:
             keep(
@@ -338,6 +340,16 @@ def beside(
             )
         finally:
             standing.leave()
+
+
+def _begun(kept: Kept, url: str, config: MonitoringConfig) -> str:
+    """Return what is said as it begins: what is watched where, and what calls for a training."""
+    triggers = () if config.retrain == "off" else config.retrain
+    asked = f"when asked (raymm retrain {kept.name} --trial)"
+    when = f"on {', '.join(triggers)}, and {asked}" if triggers else f"only {asked}"
+    return (
+        f"watching {kept.name} at {url} every {EVERY:g} s; trains again {when}, from {kept.source}"
+    )
 
 
 def here(name: str) -> endpoint.Service:

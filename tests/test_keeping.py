@@ -624,7 +624,7 @@ def test_two_that_keep_one_model_do_not_both_act(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAYMM_HOME", str(tmp_path))
-    monkeypatch.setattr(endpoint, "find", lambda _: object())
+    monkeypatch.setattr(endpoint, "find", lambda _: SimpleNamespace(url="http://here"))
     monkeypatch.setattr(
         lifecycle, "again", lambda *_: parse({"data": {"source": "x", "target": "y"}})
     )
@@ -657,6 +657,21 @@ def test_two_that_keep_one_model_do_not_both_act(
     assert [one.reason for one in registry.wishes("m").all()] == ["at once"]
 
 
+@pytest.mark.parametrize(
+    ("retrain", "told"),
+    [
+        ("off", "trains again only when asked (raymm retrain m --trial), from s3://b/x"),
+        (("drift", "age"), "trains again on drift, age, and when asked (raymm retrain m --trial)"),
+    ],
+)
+def test_what_begins_says_what_it_watches_and_when_it_trains(retrain: Any, told: str) -> None:
+    config = MonitoringConfig(retrain=retrain, max_age="1d")
+    kept = keeping.Kept(name="m", source="s3://b/x", storage="")
+    said = keeping._begun(kept, "http://there:8000", config)
+    assert said.startswith("watching m at http://there:8000 every 10 s; ")
+    assert told in said
+
+
 def test_the_service_is_looked_up_each_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -681,7 +696,7 @@ def test_the_service_is_looked_up_each_round(
     given: Any = {"say": said.append, "notify": lambda _: None}
     keeping.beside(kept, pauses=rounds(), **given)
     assert asked == ["a", "b"]
-    assert ["no service of m is recorded" in line for line in said] == [True, False]  # and back
+    assert ["no service of m is recorded" in line for line in said[1:]] == [True, False]  # and back
     there = endpoint.elsewhere("m", "http://there:8000", "c")
     keeping.beside(kept, pauses=(0.0,), **given, there=there)
     assert asked[-1] == "c"

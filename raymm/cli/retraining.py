@@ -89,9 +89,18 @@ def _train(model: str, config: RunConfig, promote: bool, as_json: bool) -> None:
 
 def _wish(model: str, source: str | None, reason: str, storage: str | None, as_json: bool) -> None:
     from raymm import wishing
+    from raymm.data.files import require_local
+    from raymm.errors import DataError
+    from raymm.sole import held
 
     place = options.storage_of(storage)
     data = abspath(expanduser(source)) if source and "://" not in source else source or ""
+    try:
+        require_local(data or "memory://")
+    except DataError as error:
+        if held(wishing.lock_of(model)):  # the loop of this home would read it here
+            raise
+        click.echo(f"warning: {error} raymm keep reads it where that runs.", err=True)
     answer = wishing.ask(model, place, reason=reason, source=data)
     request = answer.request
     if as_json:

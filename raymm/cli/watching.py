@@ -42,8 +42,10 @@ def keep(
     step and its reason. It goes on until Ctrl-C, and from where it was when called again.
     """
     from raymm import endpoint, keeping
+    from raymm.data.files import require_local
 
     there = endpoint.elsewhere(name, url, token) if url else keeping.here(name)
+    require_local(source)
     kept = keeping.Kept(
         name=name,
         source=source,

@@ -145,6 +145,18 @@ def files(source: str, limit_bytes: int) -> list[Named]:
     return found
 
 
+def require_local(source: str) -> None:
+    """Check that a source that is a path here is there; a URL is not looked at.
+
+    Raises
+    ------
+    DataError
+        When there is no such file or folder, or none that is a table.
+    """
+    if not re.match(r"[a-z][a-z0-9+.-]+://", source, re.IGNORECASE):
+        _local(source)
+
+
 def _local(source: str) -> list[Named]:
     try:
         path = Path(source).expanduser()

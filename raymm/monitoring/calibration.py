@@ -72,9 +72,10 @@ def calibration(
     -------
     dict
         "measure"; "value", "low", "high", None below "least" rows, and "n"; "test", the value and
-        rows of the version's test rows, None where they are not known; "chance" of so large a difference to these, None
-        without them or with too few rows; "worse", whether that is below `CHANCE` and calibration
-        further from perfect, of these rows or of the newest. "recent" holds the same of the newest.
+        rows of the version's test rows, None where they are not known; "chance" of so large a
+        difference to these, None without them or with too few rows; "worse", whether that is below
+        `CHANCE` and calibration further from perfect, of these rows or of the newest. "recent"
+        holds the same of the newest. "least" is the fewest rows of which a value is told.
     """
     report = _of(target, truth, rows, level)
     report["recent"] = _of(target, truth[-recent:], rows[-recent:], level)

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from raymm import endpoint, served, wishing
+from raymm import endpoint, served, sole, wishing
 from raymm.cli import retraining, run
 from raymm.registry.versions import Registry
 
@@ -69,6 +69,16 @@ def test_data_of_a_request_is_named_so_that_it_is_found_from_elsewhere(raymm, ow
     for given, source in (("new.csv", f"{own.uri}/new.csv"), ("s3://b/new", "s3://b/new")):
         assert f"trained on {source}" in raymm("retrain", "loans", given, "--trial").out
         assert own.wishes("loans").all()[-1].source == source
+
+
+def test_a_request_for_data_that_is_not_here_is_warned_of_or_refused(raymm, own, monkeypatch):
+    done = raymm("retrain", "loans", "none.csv", "--trial")
+    assert (done.code, "does not exist" in done.err) == (0, True)
+    assert len(own.wishes("loans").all()) == 1
+    monkeypatch.setattr(sole, "held", lambda _: True)  # by a loop that would look here
+    done = raymm("retrain", "loans", "none.csv", "--trial")
+    assert (done.code, "does not exist" in done.err) == (3, True)
+    assert len(own.wishes("loans").all()) == 1
 
 
 @pytest.mark.parametrize("words", [

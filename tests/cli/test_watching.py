@@ -139,6 +139,22 @@ def test_keep_needs_a_service(monkeypatch, tmp_path):
     assert isinstance(result.exception, NotFound)
 
 
+def test_keep_needs_the_data_before_it_begins(monkeypatch, tmp_path):
+    from click.testing import CliRunner
+
+    from raymm import keeping
+    from raymm.errors import DataError
+
+    begun = []
+    monkeypatch.setattr(keeping, "beside", lambda *_, **given: begun.append(given))
+    there = ["--url", "http://there:8000"]
+    result = CliRunner().invoke(watching.keep, ["loans", str(tmp_path / "no.csv"), *there])
+    assert isinstance(result.exception, DataError)
+    assert begun == []
+    assert CliRunner().invoke(watching.keep, ["loans", "s3://b/no.csv", *there]).exception is None
+    assert len(begun) == 1
+
+
 def test_keep_takes_the_address_of_a_service_elsewhere(monkeypatch):
     from click.testing import CliRunner
 
@@ -146,7 +162,7 @@ def test_keep_takes_the_address_of_a_service_elsewhere(monkeypatch):
 
     told = {}
     monkeypatch.setattr(keeping, "beside", lambda *_, **given: told.update(given))
-    command = ["loans", "loans.csv", "--url", "http://there:8000"]
+    command = ["loans", "s3://b/loans.csv", "--url", "http://there:8000"]
     CliRunner().invoke(watching.keep, command, env={"RAYMM_TOKEN": "secret"})
     assert (told["there"].url, told["there"].token) == ("http://there:8000", "secret")
 
@@ -159,7 +175,7 @@ def test_keep_asks_for_a_training_at_once_where_that_is_said(monkeypatch, words,
 
     told = {}
     monkeypatch.setattr(keeping, "beside", lambda *_, **given: told.update(given))
-    command = ["loans", "x.csv", "--url", "http://there:8000", *words]
+    command = ["loans", "s3://b/x.csv", "--url", "http://there:8000", *words]
     assert CliRunner().invoke(watching.keep, command).exception is None
     assert told["asks"] == asks
 

@@ -11,7 +11,7 @@ import pytest
 from obstore.exceptions import NotSupportedError
 
 from raymm.data import ingest
-from raymm.data.files import files, memory
+from raymm.data.files import files, memory, require_local
 from raymm.data.ingest import read
 from raymm.errors import DataError
 
@@ -20,6 +20,14 @@ def test_missing_places_are_data_errors(tmp_path: Path) -> None:
     for source in (str(tmp_path / "no.csv"), str(tmp_path / "*.csv"), str(tmp_path), "", " "):
         with pytest.raises(DataError):
             read(source)
+
+
+def test_a_path_is_looked_for_and_a_url_is_not(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    for there in (str(tmp_path / "a.csv"), str(tmp_path), "s3://bucket/a.csv", "https://a/b.csv"):
+        require_local(there)
+    with pytest.raises(DataError, match="does not exist"):
+        require_local(str(tmp_path / "b.csv"))
 
 
 def test_the_limit_counts_unpacked_bytes(tmp_path: Path) -> None:
