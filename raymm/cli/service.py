@@ -202,9 +202,9 @@ def monitor(name: str, url: str, token: str, as_json: bool) -> None:
     if as_json:
         printing.as_json(report)
     else:
-        from raymm.cli.watching import show
+        from raymm.cli.watching import roles_of, show
 
-        show(name, report)
+        show(name, report, roles_of(found, name))
 
 
 @click.group()

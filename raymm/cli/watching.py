@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from raymm.cli import options, printing
 from raymm.counts import counted
-from raymm.errors import status_of
+from raymm.errors import RaymmError, status_of
+
+if TYPE_CHECKING:
+    from raymm.endpoint import Service
 
 _ROWS = 30
 _REASONS = {"distribution": "PSI", "location": "moved", "unlisted": "unseen"}
 """What reasons are called here; others have their own names."""
+_STRAYS = {
+    "orphaned": "fit no prediction",
+    "doubled": "came twice",
+    "too_late": "came too late",
+}
+"""Labels that are of no use."""
 
 
 @click.command()
@@ -62,8 +71,23 @@ def keep(
         )
 
 
-def show(name: str, report: Mapping[str, Any]) -> None:
-    """Print a monitor's report: traffic, then each feature beside its reference."""
+def roles_of(service: Service, name: str) -> Mapping[int, str] | None:
+    """Return the versions of a model that are served, by number; None where that is not told."""
+    from raymm import endpoint
+
+    try:
+        release = endpoint.ask(service, f"/v1/models/{name}/status")["release"]
+        roles = {release[role]: role for role in ("shadow", "canary", "champion")}
+    except (RaymmError, LookupError, TypeError):
+        return None
+    return {number: role for number, role in roles.items() if number is not None}
+
+
+def show(name: str, report: Mapping[str, Any], roles: Mapping[int, str] | None = None) -> None:
+    """Print a monitor's report: traffic, then each feature beside its reference.
+
+    Of versions that have no role any more nothing is shown, where ``roles`` are known.
+    """
     if not report:
         printing.say(f"the monitor of {name} has not reported yet; ask again in a few seconds")
         return
@@ -89,7 +113,14 @@ def show(name: str, report: Mapping[str, Any]) -> None:
         printing.say("  drift    not known before the first window is complete")
     if against := _against(report.get("prediction") or {}):
         printing.say(f"           {against}")
-    _quality(report)
+    versions = {
+        number: one
+        for number, one in report.get("versions", {}).items()
+        if roles is None or int(number) in roles or int(number) == report["version"]
+    }
+    _tried(versions, roles or {})
+    _quality(versions, report["version"])
+    _labels(report.get("labels", {}), report.get("quality") or {})
     advice = report.get("advice", {})
     if advice.get("action") == "retrain":
         printing.say(f"  advice   raymm retrain {name} --trial: {advice['reason']}")
@@ -124,10 +155,36 @@ def _against(one: Mapping[str, Any]) -> str:
     return f"predictions are compared with the first {told} that were served"
 
 
-def _quality(report: Mapping[str, Any]) -> None:
-    """Print quality by labels, and as estimated without, of each version that is watched."""
-    for number, one in report.get("versions", {}).items():
-        beside = "" if int(number) == report["version"] else f" of version {number}"
+def _tried(versions: Mapping[str, Mapping[str, Any]], roles: Mapping[int, str]) -> None:
+    """Print how the versions in shadow and canary do, and what they gain over the champion."""
+    for number, one in versions.items():
+        role = roles.get(int(number), "champion")
+        if role == "champion":
+            continue
+        errors = ", ".join(f"{n} {kind}" for kind, n in one.get("errors", {}).items()) or "none"
+        told = f"version {number}: {one.get('requests', 0):,} requests, errors {errors}"
+        paired = one.get("paired") or {}
+        if paired.get("gain") is not None:
+            told += (
+                f"; on {paired['n']:,} labelled rows that both answered {paired['metric']} "
+                f"{paired['new']:.4g}, the champion {paired['old']:.4g}"
+            )
+        printing.say(f"  {role:<8} {told}")
+
+
+def _labels(counts: Mapping[str, int], quality: Mapping[str, Any]) -> None:
+    """Print how many predictions wait for labels, and which labels are of no use, if any."""
+    waiting = quality.get("waiting", 0)
+    told = [f"{waiting:,} predictions wait for one"] if waiting else []
+    told += [f"{counts[kind]:,} {words}" for kind, words in _STRAYS.items() if counts.get(kind)]
+    if told:
+        printing.say(f"  labels   {', '.join(told)}")
+
+
+def _quality(versions: Mapping[str, Mapping[str, Any]], champion: int) -> None:
+    """Print quality by labels, and as estimated without, of each version."""
+    for number, one in versions.items():
+        beside = "" if int(number) == champion else f" of version {number}"
         known = one.get("quality", {})
         if known.get("value") is not None:
             printing.say(

@@ -52,6 +52,57 @@ def test_each_drifted_feature_has_its_reasons_and_a_burst_its_rows(capsys):
     assert "Features in the last window" in out
 
 
+def test_a_version_on_trial_has_a_line_and_one_without_a_role_has_none(capsys):
+    likely = {"estimated": {"accuracy": {"value": 0.8}}}
+    paired = {"gain": 0.1, "n": 40, "metric": "accuracy", "old": 0.7, "new": 0.8}
+    versions = {
+        "1": {**likely, "requests": 9, "errors": {}},
+        "2": {**likely, "requests": 3000, "errors": {}},
+        "3": {**likely, "requests": 1200, "errors": {"InternalError": 2}, "paired": paired},
+    }
+    told = {**report(1), "versions": versions}
+    watching.show("loans", told, {2: "champion", 3: "shadow"})
+    out = capsys.readouterr().out
+    assert (
+        "  shadow   version 3: 1,200 requests, errors 2 InternalError; on 40 labelled rows that "
+        "both answered accuracy 0.8, the champion 0.7\n"
+    ) in out
+    assert "of version 1" not in out
+    assert "of version 3" in out
+    del versions["3"]["paired"]
+    watching.show("loans", told, {2: "champion", 3: "canary"})
+    out = capsys.readouterr().out
+    assert "  canary   version 3: 1,200 requests, errors 2 InternalError\n" in out
+    watching.show("loans", told)  # where roles are not known, nothing is left out
+    assert "of version 1" in capsys.readouterr().out
+
+
+def test_labels_that_are_of_no_use_or_awaited_are_told_where_there_are_any(capsys):
+    told = {**report(1), "labels": {"orphaned": 5, "doubled": 0, "too_late": 1}}
+    told["quality"] = {"waiting": 1234}
+    watching.show("loans", told)
+    assert (
+        "  labels   1,234 predictions wait for one, 5 fit no prediction, 1 came too late\n"
+    ) in capsys.readouterr().out
+    watching.show("loans", report(1))
+    assert "labels" not in capsys.readouterr().out
+
+
+def test_roles_are_what_the_service_says_and_unknown_where_it_does_not(monkeypatch):
+    from raymm import endpoint
+    from raymm.errors import ServingError
+
+    release = {"champion": 2, "canary": None, "shadow": 3}
+    monkeypatch.setattr(endpoint, "ask", lambda *_: {"release": release})
+    assert watching.roles_of(None, "loans") == {2: "champion", 3: "shadow"}
+
+    def away(*_):
+        raise ServingError("no answer.")
+
+    monkeypatch.setattr(endpoint, "ask", away)
+    assert watching.roles_of(None, "loans") is None
+
+
 def test_nothing_is_claimed_before_the_first_window(capsys):
     watching.show("loans", report(0))
     assert "not known before the first window" in capsys.readouterr().out
