@@ -210,7 +210,8 @@ def _cells(body: bytes, width: int) -> list[pa.ChunkedArray]:
 def _ragged(body: bytes, width: int) -> InputError:
     for line, cells in _records(body):
         if len(cells) != width:
-            return _wrong(f"line {line}", f"{len(cells)} cells", f"a row of {width} cells")
+            found, wanted = (f"{n} cell{'s' * (n != 1)}" for n in (len(cells), width))
+            return _wrong(f"line {line}", found, f"a row of {wanted}")
     return _wrong("body", "rows that cannot be read", _ALLOWED)
 
 

@@ -46,7 +46,7 @@ def test_tables(body, columns):
         (b"\n\n", "body", "nothing"),
         (b"a,b\n", "body", "no rows"),
         (b"a,b", "body", "no rows"),
-        (b"a,b\n1\n", "line 2", "1 cells"),
+        (b"a,b\n1\n", "line 2", "1 cell"),
         (b'a,b\n1,"2\n3"\n\n1,2,3\n', "line 5", "3 cells"),
         (b'a,b\n1,2\n3,"4\n5,6\n', "line 3", "a quote that is not closed"),
         (b'a,b\n1,2\n3,"', "line 3", "a quote that is not closed"),
