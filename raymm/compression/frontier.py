@@ -147,10 +147,7 @@ def explore(  # noqa: PLR0913  (what is compressed, what judges it, and what is 
         metric=metric.name,
         max_loss=max_loss,
         rows=len(y),
-        left_out=(
-            *plan.left_out,
-            *(f"{form}: measured, but {why}" for form, why in judge.spoilt.items()),
-        ),
+        left_out=(*plan.left_out, *judge.ruled_out),
     )
 
 

@@ -257,6 +257,11 @@ class Judge:
         """Whether a loss surely is no more than is allowed."""
         return max(loss.high, loss.value) <= self.allowed
 
+    @property
+    def ruled_out(self) -> tuple[str, ...]:
+        """What to say of the forms for which something else is too bad."""
+        return tuple(f"{form}: measured, but {why}" for form, why in self.spoilt.items())
+
     def hopeless(self, candidate: Candidate) -> bool:
         """Whether a candidate surely loses more than is allowed, or something else is too bad."""
         spoilt = told(candidate.technique, candidate.parameters) in self.spoilt

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import Config
+from raymm.artifacts import Candidate, Config
 from raymm.bundle.blend import decided
 from raymm.compression.applying import bounded_moves, joined_recipe
 from raymm.compression.compressor import Compressor, Rows
@@ -197,10 +197,7 @@ def _sizes(
         recipe = way.recipes.pop(0)
         joined, parameters = joined_recipe(base.candidate, name, recipe)
         if before and plan.bounded and not way.sought and _passed_over(before, parameters, judge):
-            why = judge.spoilt.get(told(before.candidate.technique, before.candidate.parameters))
-            why = why or "surely loses too much"
-            which = told(name, before.candidate.parameters)
-            plan.leave_out(joined, parameters, f"{which}: {why}")
+            plan.leave_out(joined, parameters, _why(name, before.candidate, judge))
             continue
         extra = 0.0 if before else one.foreseen(base.bundle, trained)
         # The most promising one is tried as long as any time is left, and a finer one that was made
@@ -233,6 +230,12 @@ def _sizes(
     for other in way.finer:
         why = "coarser ones come first, and found no time"
         plan.leave_out(*joined_recipe(base.candidate, name, other), why)
+
+
+def _why(name: str, before: Candidate, judge: Judge) -> str:
+    """Say why the form before is hopeless, and so a smaller one of its kind is."""
+    why = judge.spoilt.get(told(before.technique, before.parameters), "surely loses too much")
+    return f"{told(name, before.parameters)}: {why}"
 
 
 def _passed_over(before: Form, parameters: Config, judge: Judge) -> bool:

@@ -355,7 +355,7 @@ def test_what_is_too_bad_beside_the_metric_is_not_chosen_and_told(explored):
         return "it is no good" if len(given) == 1 else ""
 
     found, bundle, tensors, y, *_ = explored("binary", techniques=("truncate",), beside=beside)
-    told = f"truncate keep={found.candidates[1].parameters['keep']}: it is no good"
+    told = f"truncate keep={found.candidates[1].parameters['keep']}: measured, but it is no good"
     assert told in found.left_out
     assert not found.candidates[1].chosen
     assert len(given) == len(found.candidates) - 1

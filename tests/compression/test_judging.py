@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raymm.bundle.run import Runner
-from raymm.compression import bounds, judging
+from raymm.compression import bounds, judging, trying
 from raymm.compression.judging import Judge
 from raymm.compression.truncate import Truncate
 from raymm.evaluation.metrics import metric_for
@@ -62,7 +62,7 @@ def test_a_form_that_surely_loses_too_much_is_hopeless(measured):
 
 
 def test_what_else_is_too_bad_is_told_of_answers_and_is_never_good(measured):
-    judge, _, large, _ = measured
+    judge, _, large, small = measured
     seen = []
 
     def beside(answers):
@@ -72,6 +72,10 @@ def test_what_else_is_too_bad_is_told_of_answers_and_is_never_good(measured):
     judge = dataclasses.replace(judge, beside=beside, spoilt={})
     forms = [judge.measured("truncate", {"keep": keep}, large.bundle) for keep in (0.7, 0.8)]
     assert judge.spoilt == {"truncate keep=0.7": "it says nothing"}
+    assert judge.ruled_out == ("truncate keep=0.7: measured, but it says nothing",)
+    why = [trying._why("truncate", one.candidate, judge) for one in (forms[0], small)]
+    assert why[0] == "truncate keep=0.7: it says nothing"
+    assert why[1] == "truncate keep=0.05: surely loses too much"
     assert [judge.good(one.candidate) for one in forms] == [False, True]
     assert [judge.hopeless(one.candidate) for one in forms] == [True, False]
     assert np.array_equal(seen[0], Runner(large.bundle).predict(judge.tensors))
