@@ -96,7 +96,8 @@ def _wish(model: str, source: str | None, reason: str, storage: str | None, as_j
     place = options.storage_of(storage)
     data = abspath(expanduser(source)) if source and "://" not in source else source or ""
     try:
-        require_local(data or "memory://")
+        if data:
+            require_local(data)
     except DataError as error:
         if held(wishing.lock_of(model)):  # the loop of this home would read it here
             raise
