@@ -23,6 +23,7 @@
     │   ├── Unsupported      6, 415   the body is of a kind that is not read
     │   ├── TooOften         6, 429   more requests than one token may send
     │   └── Overloaded       6, 503   the queue is full
+    │       └── CanaryBusy   6, 503   a canary has no place; the champion answers
     └── Interrupted        130, 503   a person stopped it; the run can be resumed
 """
 
@@ -209,6 +210,10 @@ class Overloaded(ServingError):
     http_status = 503
 
 
+class CanaryBusy(Overloaded):
+    """No place of the canary's is free: raymm's own limit, which says nothing of the canary."""
+
+
 class Interrupted(RaymmError):
     """A person stopped it; the run can be resumed."""
 
@@ -238,5 +243,9 @@ def refused_of(counts: Mapping[str, int]) -> int:
 
 
 def failed_of(counts: Mapping[str, int]) -> int:
-    """Return how many errors, counted by class name, are the service's: those by 5xx."""
-    return sum(counts.values()) - refused_of(counts)
+    """Return how many errors, counted by class name, are the service's: those by 5xx.
+
+    A busy canary's are none: the champion answers them.
+    """
+    busy = counts.get(CanaryBusy.__name__, 0)
+    return sum(counts.values()) - refused_of(counts) - busy

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from raymm.artifacts import Predictions, Release, Reliability, Version, as_record, from_record
 from raymm.lease import holder_of, shared
+from raymm.registry.decisions import Decision
 from raymm.registry.versions import Registry
 
 _log = logging.getLogger(__name__)
@@ -91,12 +92,17 @@ class RegistryShelf:
         """
         registry = _registry(self.storage)
         versions, changes = registry.versions(name), registry.releases(name).changes()
-        steps = registry.decisions(name).all()
+        steps: Sequence[Decision] = ()
+        keeper = None
+        try:  # what the loop keeps says nothing of what is served, and may not hide it
+            steps, keeper = registry.decisions(name).all(), self._keeper(name)
+        except Exception as error:  # of any storage
+            _log.warning("%s: the steps of its loop cannot be had: %s", name, error)
         return {
             "versions": [_told(one) for one in reversed(versions[-MOST_TOLD:])],
             "changes": [as_record(one) for one in reversed(changes[-MOST_TOLD:])],
             "steps": [as_record(one) for one in reversed(steps[-MOST_TOLD:])],
-            "keeper": self._keeper(name),
+            "keeper": keeper,
         }
 
     def _keeper(self, name: str) -> str | None:

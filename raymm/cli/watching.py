@@ -22,6 +22,7 @@ _STRAYS = {
     "orphaned": "fit no prediction",
     "doubled": "came twice",
     "too_late": "came too late",
+    "unreadable": "are no class or number",
 }
 """Labels that are of no use."""
 
@@ -162,12 +163,12 @@ def _tried(versions: Mapping[str, Mapping[str, Any]], roles: Mapping[int, str]) 
         if role == "champion":
             continue
         errors = ", ".join(f"{n} {kind}" for kind, n in one.get("errors", {}).items()) or "none"
-        told = f"version {number}: {one.get('requests', 0):,} requests, errors {errors}"
+        told = f"version {number}: {counted(one.get('requests', 0), 'request')}, errors {errors}"
         paired = one.get("paired") or {}
         if paired.get("gain") is not None:
             told += (
-                f"; on {paired['n']:,} labelled rows that both answered {paired['metric']} "
-                f"{paired['new']:.4g}, the champion {paired['old']:.4g}"
+                f"; on {counted(paired['n'], 'labelled row')} that both answered "
+                f"{paired['metric']} {paired['new']:.4g}, the champion {paired['old']:.4g}"
             )
         printing.say(f"  {role:<8} {told}")
 
@@ -175,7 +176,7 @@ def _tried(versions: Mapping[str, Mapping[str, Any]], roles: Mapping[int, str]) 
 def _labels(counts: Mapping[str, int], quality: Mapping[str, Any]) -> None:
     """Print how many predictions wait for labels, and which labels are of no use, if any."""
     waiting = quality.get("waiting", 0)
-    told = [f"{waiting:,} predictions wait for one"] if waiting else []
+    told = [f"{counted(waiting, 'prediction')} without one yet"] if waiting else []
     told += [f"{counts[kind]:,} {words}" for kind, words in _STRAYS.items() if counts.get(kind)]
     if told:
         printing.say(f"  labels   {', '.join(told)}")

@@ -92,9 +92,10 @@ def prove(
     """
     whole = found.candidates[0]
     first = next(one for one in found.candidates if one.chosen)
-    made, full = make(first), make(whole)
+    made = make(first)
     if first is whole or not len(parts.proof):
         return Proof(bundle=made, frontier=found)
+    full = make(whole)
     check = partial(_check, dataset, parts.proof, full, found, metric=metric, seed=seed)
     checks = [check(first, made)]
     shipped = first

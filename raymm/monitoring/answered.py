@@ -16,7 +16,7 @@ CHANCE = 3.2e-5
 _SHARES = (0.5, 0.1, 0.01)
 """Of all answers, the longest of which are counted by version."""
 _FAILURES = ("ServingError", "BundleError", "Exception")
-"""Errors that are no fault of who asks."""
+"""Errors that speak against a version: no fault of who asks, nor of a queue that is full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

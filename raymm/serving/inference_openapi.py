@@ -42,14 +42,19 @@ def infer_parameters() -> list[dict[str, Any]]:
 
 
 def infer_schema(schema: Schema, max_rows: int) -> dict[str, Any]:
-    """Return the JSON schema of an inference request: an input a column, of as many rows each."""
-    taken = [datatype for column in schema.features for datatype in datatypes(column)]
+    """Return the JSON schema of an inference request: an input a column, of as many rows each.
+
+    Columns that the schema knows and the model does not read may be among them.
+    """
+    known = dict.fromkeys([*(one.name for one in schema.features), schema.target])
+    known |= dict.fromkeys(one.name for one in schema.columns)
+    taken = [datatype for column in schema.columns for datatype in datatypes(column)]
     rows = {"type": "integer", "minimum": 1, "maximum": max_rows}
     value = {"type": ["number", "boolean", "string", "null"]}
     tensor = {
         "type": "object",
         "properties": {
-            "name": {"type": "string", "enum": [column.name for column in schema.features]},
+            "name": {"type": "string", "enum": list(known)},
             "datatype": {"type": "string", "enum": list(dict.fromkeys(taken))},
             "shape": {
                 "type": "array",
@@ -68,7 +73,7 @@ def infer_schema(schema: Schema, max_rows: int) -> dict[str, Any]:
         "required": ["name", "datatype", "shape", "data"],
     }
     count = len(schema.features)
-    inputs = {"type": "array", "items": tensor, "minItems": count, "maxItems": count}
+    inputs = {"type": "array", "items": tensor, "minItems": count, "maxItems": len(known)}
     return {
         "type": "object",
         "properties": {"id": {"type": "string"}, "inputs": inputs},

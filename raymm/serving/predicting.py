@@ -27,7 +27,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from raymm.artifacts import Batch, Target, Tensors, Watcher
-from raymm.errors import NotFound, Overloaded, RaymmError
+from raymm.errors import CanaryBusy, NotFound, Overloaded, RaymmError
 from raymm.sections import ServingConfig
 from raymm.serving import asking
 from raymm.serving.asking import Answer, Ask, Asked
@@ -40,7 +40,7 @@ from raymm.serving.shadow import Shadows
 from raymm.serving.sources import ModelSource, Served
 from raymm.serving.tally import kind_of
 from raymm.serving.telemetry import Telemetry
-from raymm.serving.trial import CanaryBusy, Trials, finished
+from raymm.serving.trial import Trials, finished
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -303,7 +303,8 @@ class Service:
         self, served: Served, start: float, error: Exception, *, alone: bool = False
     ) -> None:
         kind = kind_of(error, alone=alone)
-        self.telemetry.failed(served.name, served.number, kind)
+        if not alone:  # else the champion answers, and who asks sees no failure
+            self.telemetry.failed(served.name, served.number, kind)
         watcher = self.watcher(served)
         if watcher is not None:
             seconds = time.perf_counter() - start

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from raymm.artifacts import Tensors
-from raymm.errors import Overloaded
+from raymm.errors import CanaryBusy, Overloaded
 from raymm.serving.asking import Predicted
 from raymm.serving.batching import Batches
 from raymm.serving.sources import Served
@@ -19,10 +19,6 @@ PLACES = 8
 """Requests that a canary may hold at once."""
 
 Made = TypeVar("Made")
-
-
-class CanaryBusy(Overloaded):
-    """No place of the canary's is free: raymm's own limit, which says nothing of the canary."""
 
 
 class Trials:

@@ -82,7 +82,7 @@ def test_labels_that_are_of_no_use_or_awaited_are_told_where_there_are_any(capsy
     told["quality"] = {"waiting": 1234}
     watching.show("loans", told)
     assert (
-        "  labels   1,234 predictions wait for one, 5 fit no prediction, 1 came too late\n"
+        "  labels   1,234 predictions without one yet, 5 fit no prediction, 1 came too late\n"
     ) in capsys.readouterr().out
     watching.show("loans", report(1))
     assert "labels" not in capsys.readouterr().out

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import jsonschema
 import pytest
 
 from raymm.serving import openapi
 from raymm.serving.inference_openapi import infer_schema, inferred_schema
+from raymm.serving.inference_protocol import tensors
 
 PATH = "/v2/models/churn/infer"
 
@@ -22,6 +25,21 @@ def test_the_example_is_answered_and_the_answer_is_as_described(
         "/v1/models/churn/predict",
     )  # fmt: skip
     assert answer["outputs"][0]["data"] == records["predictions"]
+
+
+def test_columns_that_the_model_does_not_read_may_be_sent(make_client, make_served, post):
+    served = make_served()
+    columns = [
+        replace(one, role="ignored", reason="of no use") if one.name == "age" else one
+        for one in served.schema.columns
+    ]
+    fewer = replace(served.schema, columns=tuple(columns))
+    rules, body = infer_schema(fewer, 10), infer_schema(served.schema, 10)["example"]
+    jsonschema.validate(body, rules)
+    assert set(tensors(fewer, body, 10)) == {one.name for one in fewer.features}
+    stranger = {**body["inputs"][0], "name": "nobody"}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"inputs": [*body["inputs"], stranger]}, rules)
 
 
 def test_what_the_service_refuses_the_schema_refuses(make_served):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from raymm.artifacts import ColumnStatistics, Predictions, Reliability, Watcher
-from raymm.errors import InputError
+from raymm.errors import InputError, failed_of, status_of
 from raymm.serving.predicting import INLINE_BYTES, INLINE_SECONDS
 from raymm.serving.sources import FixedModels
 from raymm.serving.trial import PLACES
@@ -332,9 +332,9 @@ def test_a_canary_with_no_place_left_has_not_failed(make_client, make_served, re
                         break
             finally:
                 going.set()
-            return await asyncio.gather(*asked)
+            return await asyncio.gather(*asked), (await client.get("/metrics")).text
 
-    answers = asyncio.run(main())
+    answers, metrics = asyncio.run(main())
     assert [answer.status_code for answer in answers] == [200] * (PLACES + more)
     versions = [answer.headers["x-raymm-version"] for answer in answers]
     assert (versions.count("2"), versions.count("1")) == (PLACES, more)
@@ -342,6 +342,9 @@ def test_a_canary_with_no_place_left_has_not_failed(make_client, make_served, re
     assert (champion.tally.requests, champion.tally.errors) == (more, 0)
     failed = [(batch.version, batch.error) for batch in told.batches if batch.error]
     assert failed == [(2, "CanaryBusy")] * more
+    assert (status_of("CanaryBusy"), failed_of({"CanaryBusy": more, "Overloaded": 1})) == (503, 1)
+    # Who asked has seen no failure: the metrics of requests tell none.
+    assert "raymm_errors_total{" not in metrics
 
 
 @pytest.mark.parametrize(
