@@ -139,8 +139,9 @@ def _announce(
     printing.say(f"  documentation  {running.url}/docs")
     if running.token:
         printing.say(f"  token          {running.token}")
-        if not (ordered.serving.tokens or os.environ.get(ALONE)):
-            printing.say(f"{'':17}new at each start; {ALONE} or serving.tokens keeps one")
+        if not os.environ.get(ALONE):
+            stay = "those of serving.tokens stay valid"
+            printing.say(f"{'':17}new at each start; {ALONE} keeps one; {stay}")
     printing.say(f"  try            {curl(running)}")
     printing.say(f"  watch          raymm monitor {running.name}")
     for one in service.untold(ordered):
