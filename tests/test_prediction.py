@@ -48,15 +48,20 @@ def test_unknown_names_are_answered_with_known_ones(home):
         prediction.load("loans", version=7)
 
 
-def test_files_that_are_no_bundles_are_told_as_files(tmp_path):
+def test_files_that_are_no_bundles_are_told_as_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for name in (str(tmp_path / "trees.txt"), "trees.ubj"):
+        with pytest.raises(ConfigError, match=f"there is no file {name}"):
+            prediction.load(name, storage=str(tmp_path / "home"))
+        (tmp_path / name).write_bytes(b"tree")
         with pytest.raises(ConfigError, match=f"{name} is a model file .* raymm compress"):
             prediction.load(name, storage=str(tmp_path / "home"))
     (tmp_path / "rows.csv").write_text("a\n1\n")
     with pytest.raises(ConfigError, match=r"no bundle: those end in \.raymm"):
         prediction.load(str(tmp_path / "rows.csv"), storage=str(tmp_path / "home"))
-    with pytest.raises(ConfigError, match="A model's name must be"):
-        prediction.load("No Model", storage=str(tmp_path / "home"))
+    for name in ("No Model", "a" * 300, "~nobody-is-called-so/rows"):
+        with pytest.raises(ConfigError, match="A model's name must be"):
+            prediction.load(name, storage=str(tmp_path / "home"))
 
 
 def test_rows_may_be_mappings(finished, home):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -24,7 +25,7 @@ def path_of(name: str | Path) -> Path | None:
     A Path is a file. A string is one where it ends in .raymm and either such a file exists or no
     model could be called so, as with a folder before it.
     """
-    path = Path(name).expanduser()
+    path = _expanded(name)
     if not isinstance(name, str):
         return path
     if path.suffix.lower() != SUFFIX:
@@ -40,17 +41,29 @@ def other(name: str) -> str:
     It is asked for names that are no model's. One that a model could have means a file where it
     ends as a model file does, or has an ending and exists.
     """
+    path, there = _expanded(name), False
+    with contextlib.suppress(OSError):  # too long a name
+        there = path.is_file()
     if name.lower().endswith(MODELS):
+        if not there:
+            return f"there is no file {name}, and no model is called so. Check the name."
         return (
             f"{name} is a model file and no bundle. Make one of it: "
             f"raymm compress {shlex.quote(name)} --data TABLE --target COLUMN"
         )
-    path = Path(name).expanduser()
-    if path.is_file() and (path.suffix or path.name != name):
+    if there and (path.suffix or path.name != name):
         return (
             f"{name} is a file, but no bundle: those end in {SUFFIX}. Give one, or a model's name."
         )
     return ""
+
+
+def _expanded(name: str | Path) -> Path:
+    """Return a path with the home that it begins with, as it is where no user is called so."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
 
 
 def read(path: Path) -> Bundle:

@@ -33,7 +33,10 @@ def test_a_name_is_a_file_where_no_model_could_be_meant(tmp_path, monkeypatch):
 
 def test_other_files_are_told_with_what_makes_bundles_of_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a b").mkdir()
     for name in ("trees.txt", "a b/trees.JSON", "trees.ubj", "./trees.onnx"):
+        assert f"there is no file {name}" in on_disk.other(name)
+        (tmp_path / name).write_bytes(b"")
         assert "is a model file" in on_disk.other(name)
     assert "raymm compress 'a b/trees.JSON' --data" in on_disk.other("a b/trees.JSON")
     for name in ("rows.csv", "./rows", "rows"):
@@ -42,6 +45,11 @@ def test_other_files_are_told_with_what_makes_bundles_of_them(tmp_path, monkeypa
     assert "end in .raymm" in on_disk.other("rows.csv")
     assert "end in .raymm" in on_disk.other("./rows")
     assert on_disk.other("rows") == ""  # a model's name, perhaps mistyped
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "~nobody-is-called-so/rows", "a\0.csv"])
+def test_a_name_that_no_file_can_have_is_that_of_none(name):
+    assert on_disk.other(name) == ""
 
 
 def test_a_missing_damaged_or_foreign_file_is_named(tmp_path):
