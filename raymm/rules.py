@@ -28,6 +28,8 @@ _WORDS: Mapping[str, str] = {
     "beginning with a letter or digit, 63 at most",
 }
 
+_QUOTED = r"'[^']*'"
+
 
 def reason(item: Mapping[str, Any]) -> str:
     """Return what one of pydantic's errors asks for: ``at least 1``, or a whole sentence.
@@ -39,7 +41,9 @@ def reason(item: Mapping[str, Any]) -> str:
     """
     words = _WORDS.get(item["type"])
     if words is not None:
-        return words.format(**item.get("ctx", {}))
+        told = words.format(**item.get("ctx", {}))
+        of = re.findall(_QUOTED, str(item.get("loc", ("",))[-1])) if told == "a list" else ()
+        return f"{told} of {_either(of)}" if of else told
     said: str = item["msg"].removeprefix("Value error, ").removeprefix("must be ")
     return said.removeprefix("Input should be ")
 
@@ -47,13 +51,17 @@ def reason(item: Mapping[str, Any]) -> str:
 def sentence(key: str, items: Sequence[Mapping[str, Any]]) -> str:
     """Return the errors of one key as one sentence: the rule and the value.
 
-    Where a key may hold one of several kinds, each has its error, and they become one rule.
+    Where a key may hold one of several kinds, each has its error, and they become one rule; of a
+    list that it may hold, what is wrong within is told alone.
 
     >>> word = {"type": "literal_error", "input": "often", "ctx": {"expected": "'auto'"}}
     >>> sentence("search.plateau", [word, {"type": "int_parsing", "input": "often"}])
     "search.plateau must be 'auto' or a whole number, but got 'often'."
     """
+    within = [item for item in items if isinstance(item.get("loc", ("",))[-1], int)]
     words = [one for item in items for one in _literals(item)]
+    if 0 < len(within) < len(items) and not _one_word(items, words):
+        return f"each of {sentence(key, within)}"
     rest = [reason(item) for item in items if not _literals(item)]
     rules = list(dict.fromkeys([*([_either(words)] if words else []), *rest]))
     plain = [item["input"] for item in items if isinstance(item["input"], str | int | float | bool)]
@@ -65,10 +73,17 @@ def sentence(key: str, items: Sequence[Mapping[str, Any]]) -> str:
     return f"{key} must be {told}{end}"
 
 
+def _one_word(items: Sequence[Mapping[str, Any]], words: Sequence[str]) -> bool:
+    """Whether a key holds one word that is none of ``words``, which is read as a list of it."""
+    lists = [item["input"] for item in items if isinstance(item["input"], list | tuple)]
+    word = lists[0][0] if lists and len(lists[0]) == 1 else None
+    return isinstance(word, str) and repr(word) not in words
+
+
 def _literals(item: Mapping[str, Any]) -> list[str]:
     """Return the words of which a key must be one, in their quotes."""
     expected = item.get("ctx", {}).get("expected", "") if item["type"] == "literal_error" else ""
-    return re.findall(r"'[^']*'", expected)
+    return re.findall(_QUOTED, expected)
 
 
 def _either(words: Sequence[str]) -> str:

@@ -34,9 +34,23 @@ SAID = [
     (
         "monitoring.retrain",
         ["drift", "off"],
-        "monitoring.retrain must be 'off', 'drift', 'quality', 'age' or 'schedule', but got 'off'.",
+        "each of monitoring.retrain must be 'drift', 'quality', 'age' or 'schedule', "
+        "but got 'off'.",
     ),
-    ("search.families", ["svm", 3], "search.families must be 'auto' or text, but got 3."),
+    (
+        "monitoring.retrain",
+        ["off"],
+        "each of monitoring.retrain must be 'drift', 'quality', 'age' or 'schedule', "
+        "but got 'off'.",
+    ),
+    (
+        "monitoring.retrain",
+        3,
+        "monitoring.retrain must be 'off' or a list of 'drift', 'quality', 'age' or 'schedule', "
+        "but got 3.",
+    ),
+    ("search.families", ["svm", 3], "each of search.families must be text, but got 3."),
+    ("search.families", 3, "search.families must be 'auto' or a list, but got 3."),
     ("goal", 3, "goal must be a section of keys, but got 3."),
     ("data.target", 3, "data.target must be text, but got 3."),
 ]
