@@ -75,6 +75,7 @@ class Lease:
         self._lasts = lasts
         self._wait = wait
         self._until = 0.0
+        self._written = False  # the lease may be this loop's, as storage has it
         self._seen = (0.0, 0.0)  # the other's until, and when that was seen first
 
     @property
@@ -100,6 +101,7 @@ class Lease:
             holder = self._read()
             own = holder is not None and holder.home == self._home
             if holder is None or own or self._over(holder, now):
+                self._written = True
                 self._write(now + self._lasts)
                 if not own:
                     self._wait(SETTLES)
@@ -109,7 +111,7 @@ class Lease:
                 return ""
             raise
         if holder is not None and holder.home != self._home:
-            self._until = 0.0
+            self._until, self._written = 0.0, False
             return holder.told
         self._until = now + self._lasts
         return ""
@@ -134,11 +136,16 @@ class Lease:
             thread.join()
 
     def leave(self) -> None:
-        """Let another loop act at once, where this one acted."""
-        if self._until:
-            self._until = 0.0
+        """Let another loop act at once, where this one acted or was about to.
+
+        A lease that was written may be another's by now, where it had not settled.
+        """
+        if self._written:
+            self._until, self._written = 0.0, False
             with contextlib.suppress(RaymmError):  # else it is over by itself
-                self._write(0.0)
+                holder = self._read()
+                if holder is not None and holder.home == self._home:
+                    self._write(0.0)
 
     def _over(self, holder: Holder, now: float) -> bool:
         """Whether another's lease is over, or was not renewed for as long as one lasts.

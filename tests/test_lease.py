@@ -140,6 +140,25 @@ def test_who_leaves_lets_another_act_at_once_and_a_watcher_ends_nobodys(
     assert bob.take() == ""
 
 
+@pytest.mark.parametrize("overtaken", [False, True])
+def test_who_is_ended_while_a_lease_settles_leaves_it_unless_it_is_anothers(
+    storage: Storage, clock: Clock, overtaken: bool
+) -> None:
+    ann, bob, cid = (lease(storage, clock, home) for home in ("ann", "bob", "cid"))
+
+    def ended(seconds: float) -> None:
+        if overtaken:
+            bob._write(clock.now + LASTS)
+        raise KeyboardInterrupt
+
+    ann._wait = ended
+    with pytest.raises(KeyboardInterrupt):
+        ann.take()
+    assert not ann.held
+    ann.leave()
+    assert cid.take() == ("bob@desk" if overtaken else "")
+
+
 def test_storage_that_is_away_takes_nobodys_lease_before_it_is_over(
     storage: Storage, clock: Clock
 ) -> None:
