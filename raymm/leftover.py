@@ -74,9 +74,17 @@ def holder(host: str, port: int) -> tuple[int, str] | None:
     inodes = {f"socket:[{inode}]" for inode in _listening(host, port)}
     for pid in _pids() if inodes else ():
         with contextlib.suppress(OSError):
-            if any(os.readlink(one) in inodes for one in (_PROC / str(pid) / "fd").iterdir()):
+            if _holds(pid, inodes):
                 return pid, _name(pid)
     return None
+
+
+def _holds(pid: int, inodes: set[str]) -> bool:
+    for one in (_PROC / str(pid) / "fd").iterdir():
+        with contextlib.suppress(OSError):  # closed since it was listed
+            if os.readlink(one) in inodes:
+                return True
+    return False
 
 
 def _pids() -> list[int]:
@@ -134,13 +142,22 @@ def _meet(host: str, listed: str) -> bool:
 
     >>> _meet("127.0.0.1", "0100007F"), _meet("127.0.0.1", "0200007F"), _meet("", "0200007F")
     (True, False, True)
+    >>> _meet("127.0.0.1", "0000000000000000FFFF00000100007F")  # ::ffff:127.0.0.1
+    True
     """
     raw = bytes.fromhex(listed)
     step = -1 if sys.byteorder == "little" else 1
     words = [raw[at : at + 4][::step] for at in range(0, len(raw), 4)]
-    there = ipaddress.ip_address(b"".join(words))
+    there = _plain(ipaddress.ip_address(b"".join(words)))
     try:
-        here = ipaddress.ip_address(host.strip("[]") or "0.0.0.0")  # noqa: S104 - compared only
+        here = _plain(ipaddress.ip_address(host.strip("[]") or "0.0.0.0"))  # noqa: S104 - compared
     except ValueError:
         return True  # a name
     return here == there or here.is_unspecified or there.is_unspecified
+
+
+def _plain(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return an IPv4 address that is written as one of IPv6 as what it is."""
+    return getattr(address, "ipv4_mapped", None) or address

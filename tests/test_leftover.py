@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -118,3 +119,31 @@ def test_who_holds_a_port_at_another_address_is_not_in_the_way(tmp_path):
             assert leftover.holder(host, port) == (child.pid, "haproxy")
         assert leftover.holder("127.0.0.2", port) is None
         assert leftover.holder("127.0.0.1", port + 1 if port < 65535 else 1) is None
+
+
+def test_a_holder_is_found_though_it_closes_another_file_meanwhile(tmp_path, monkeypatch):
+    closed, readlink = [], os.readlink
+
+    def one_is_gone(path):
+        if f"/{child.pid}/fd/" in str(path) and not closed:
+            closed.append(path)
+            raise FileNotFoundError(path)
+        return readlink(path)
+
+    with listening(tmp_path, "") as (child, port):
+        monkeypatch.setattr(os, "readlink", one_is_gone)
+        assert leftover.holder("127.0.0.1", port) == (child.pid, "haproxy")
+        assert closed
+
+
+def test_a_holder_is_found_at_an_ipv4_address_that_it_writes_as_ipv6():
+    with socket.socket(socket.AF_INET6) as held:
+        try:
+            held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            held.bind(("::ffff:127.0.0.1", 0))
+        except OSError:
+            pytest.skip("no IPv6 here")
+        held.listen()
+        port = held.getsockname()[1]
+        assert leftover.holder("127.0.0.1", port)[0] == os.getpid()
+        assert leftover.holder("127.0.0.2", port) is None
