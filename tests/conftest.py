@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"finished", "refitted"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture
+def own_orphans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let only what this test marks be an orphan, as those are ended machine-wide."""
+    monkeypatch.setattr("raymm.leftover.VARIABLE", f"RAYMM_OWNER_{uuid.uuid4().hex}")
 
 
 @pytest.fixture(scope="session")

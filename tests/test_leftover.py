@@ -15,7 +15,10 @@ import pytest
 from raymm import leftover
 from raymm.endpoint import started_at
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc"),
+    pytest.mark.usefixtures("own_orphans"),
+]
 
 SERVES = """
 import signal, socket, sys, time
@@ -68,6 +71,12 @@ def test_one_whose_service_was_killed_is_ended_even_if_it_does_not_listen_to_tha
 def test_a_number_that_was_given_to_another_process_is_not_the_owner(tmp_path):
     with listening(tmp_path, f"{os.getpid()}:1") as (child, _):
         assert child.pid in leftover.orphans()
+
+
+def test_another_s_mark_makes_none_an_orphan_of_this_one(tmp_path, monkeypatch):
+    with listening(tmp_path, gone()) as (child, _):
+        monkeypatch.setattr(leftover, "VARIABLE", "RAYMM_OWNER_OF_ANOTHER")
+        assert child.pid not in leftover.orphans()
 
 
 @pytest.mark.parametrize("mark", ["", "x", "1", ":", "-3:5", "3:5.5"])

@@ -22,7 +22,7 @@ def recorded(name, **changes):
 
 
 @pytest.fixture(autouse=True)
-def _home(monkeypatch, tmp_path):
+def _home(monkeypatch, tmp_path, own_orphans):
     monkeypatch.setenv("RAYMM_HOME", str(tmp_path))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.delenv("RAY_SERVE_ENABLE_HA_PROXY", raising=False)

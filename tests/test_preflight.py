@@ -17,7 +17,7 @@ ABSENT = "/absent/file"
 
 
 @pytest.fixture(autouse=True)
-def _home(monkeypatch, tmp_path):
+def _home(monkeypatch, tmp_path, own_orphans):
     monkeypatch.setenv("RAYMM_HOME", str(tmp_path / "home"))
     for name in ("RAY_ADDRESS", "RAYMM_TOKEN", "RAYMM_TOKENS"):
         monkeypatch.delenv(name, raising=False)

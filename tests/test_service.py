@@ -81,6 +81,7 @@ def test_stopping_one_of_several_models_ends_the_records_of_all(home):
     assert endpoint.find("loans") is endpoint.find("other") is None
 
 
+@pytest.mark.usefixtures("own_orphans")
 def test_nothing_is_said_to_have_ended_whose_port_still_answers(home, monkeypatch):
     monkeypatch.setattr(occupied, "_CLOSES", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as left:
