@@ -124,8 +124,8 @@ class Quality(Monitor):
     def merge(self, state: Mapping[str, Any]) -> Self:
         """Add another's counts; its last window holds where it has one.
 
-        A state of an earlier raymm holds no windows, and its next one may end elsewhere than
-        drift's.
+        A state of an earlier raymm holds no windows: they begin with it, unless it is told how
+        many rows drift's open one has ("rows").
         """
         for key, own in (("seen", self._seen), ("open", self._open)):
             for name, counts in state.get(key, {}).items():

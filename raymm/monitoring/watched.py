@@ -161,7 +161,7 @@ class Watched:
 
     def restore(self, state: Mapping[str, Any]) -> Self:
         """Go on from a state, and return self; a plug-in that is gone leaves its state behind."""
-        for name, record in state["monitors"].items():
+        for name, record in _aligned(state["monitors"]).items():
             if name in self._monitors:
                 self._monitors[name].merge(record)
         self.heard = float(state["heard"])
@@ -173,6 +173,17 @@ class Watched:
         if self._estimate is not None and state["estimate"] is not None:
             self._estimate.restore(state["estimate"])
         return self
+
+
+def _aligned(records: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return monitors' states, where quality's knows of no windows with drift's open one.
+
+    Such a state is of an earlier raymm; its first window is short, and those after it are drift's.
+    """
+    quality, drift = records.get("quality"), records.get("drift")
+    if quality is None or drift is None or "rows" in quality:
+        return records
+    return {**records, "quality": {**quality, "rows": drift.get("rows", 0)}}
 
 
 def _lay_over(below: dict[str, Any], above: Mapping[str, Any]) -> None:

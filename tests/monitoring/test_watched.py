@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from raymm.artifacts import Batch, ColumnStatistics, Feedback, Statistics, Target, as_record
 from raymm.monitoring.observer import Observer
 from raymm.monitoring.paired import paired
+from raymm.monitoring.watched import Watched
 from raymm.plugins import metrics
 from raymm.sections import MonitoringConfig
 
@@ -125,3 +127,25 @@ def test_versions_are_compared_anew_only_where_labels_have_come(
         assert first == second
     assert first["n"] == 3
     assert len(compared) == 2
+
+
+def test_windows_of_quality_meet_those_of_drift_after_a_state_that_had_none(clock: Any) -> None:
+    config = MonitoringConfig()
+
+    def made() -> Watched:
+        return Watched(1, RECORD, None, config=config, clock=clock)
+
+    def told(rows: int, value: float) -> Batch:
+        tensors = {"x": np.full(rows, value, np.float32)}
+        return Batch(rows=rows, version=1, seconds=0.1, tensors=tensors)
+
+    before = made()
+    before.update(told(config.window // 2, 1.0))
+    state = json.loads(json.dumps(before.state()))
+    state["monitors"]["quality"] = {"seen": state["monitors"]["quality"]["seen"]}
+    watched, shares = made().restore(state), []
+    for rows in (config.window // 2, config.window - 1, 1):
+        watched.update(told(rows, np.nan if shares else 1.0))
+        report = watched.report(0)
+        shares.append((report["window"]["complete"], report["features"]["x"]["missing"]))
+    assert shares == [(1, 0.0), (1, 0.0), (2, 1.0)]
