@@ -20,7 +20,7 @@ from raymm.bundle import on_disk
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.config import default_storage
-from raymm.data import ingest
+from raymm.data import files, ingest
 from raymm.errors import ConfigError, DataError, NotFound
 from raymm.features.columns import distinct, encode, gaps, numbers
 from raymm.registry.versions import Registry
@@ -173,7 +173,7 @@ def predict_file(
         raise ConfigError(f"{output} would hold CSV. Give a name that ends in .csv.")
     if not path.parent.is_dir():
         raise ConfigError(f"{output} cannot be written: {path.parent} is not a folder.")
-    require_apart(output, name, data)
+    require_apart(output, name, source=data)
     model = load(name, version=version, storage=storage)
     frame = model.read(data)
     notes = (*unreadable(frame, model.schema), *outside(frame, model.schema))
@@ -191,12 +191,15 @@ def predict_file(
     return len(frame), model.version.number if model.version else None, notes
 
 
-def require_apart(output: str, *read: str) -> None:
+def require_apart(output: str, *read: str, source: str = "") -> None:
     """Raise ConfigError where a file that is to be written is one of those that are read.
 
-    ``read`` are paths, or anything else that names no file.
+    ``read`` are paths, or anything else that names no file; ``source`` is a file, folder, glob or
+    URL of a table.
     """
-    for one in read:
+    if not os.path.exists(output):
+        return
+    for one in (*read, *(files.local(source) if source else ())):
         with contextlib.suppress(OSError, ValueError):
             if os.path.samefile(output, one):
                 raise ConfigError(f"{output} is what is read. Give another file with -o.")

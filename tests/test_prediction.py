@@ -100,6 +100,21 @@ def test_what_is_read_is_not_written_over(finished, home, tmp_path):
     assert table.read_bytes() == finished.csv.read_bytes()
 
 
+def test_no_file_of_a_source_is_written_over(tmp_path):
+    table, other = tmp_path / "a b.csv", tmp_path / "b.csv"
+    (tmp_path / "notes.md").write_text("")
+    url = f"file://{tmp_path}/a%20b.csv"
+    prediction.require_apart(str(table), source=url)  # it is not there yet
+    for path in (table, other):
+        path.write_text("a\n1\n")
+    for source in (str(table), url, str(tmp_path), f"{tmp_path}/a*"):
+        with pytest.raises(ConfigError, match="is what is read"):
+            prediction.require_apart(str(table), "wine", source=source)
+    for source in (str(other), f"{tmp_path}/b*", "https://x.test/a.csv", "", "a\0", "file://[x"):
+        prediction.require_apart(str(table), str(tmp_path), source=source)
+    prediction.require_apart(str(tmp_path / "notes.md"), source=str(tmp_path))
+
+
 def test_cells_that_cannot_be_read_are_told(finished, home, tmp_path):
     frame = pd.read_csv(finished.csv, dtype=str).head(20)
     frame.loc[[3, 7], "income"] = ["much", "?"]

@@ -222,7 +222,7 @@ def _output(model: str, data: str, given: str | None) -> Path:
     output = Path(given or f"{Path(model).stem}.raymm")
     if not output.parent.is_dir():
         raise ConfigError(f"{output} cannot be written: {output.parent} is not a folder.")
-    require_apart(str(output), model, data)
+    require_apart(str(output), model, source=data)
     if output.suffix.lower() not in _WRITTEN:
         raise ConfigError(
             f"{output} would be read by nothing: a bundle ends in .raymm, and a plain graph in "

@@ -134,7 +134,7 @@ def validate(
 
     columns, config = _held(source, target, schema_file, settings)
     if output:
-        require_apart(output, source, config.data.source)
+        require_apart(output, source, source=config.data.source)
     with printing.progress(quiet=as_json) as notify:
         table, described, columns, anomalies, doubtful = _looked_at(config, columns, notify)
     if output:

@@ -132,17 +132,30 @@ def files(source: str, limit_bytes: int) -> list[Named]:
     """
     if not source.strip():
         raise DataError(f"data.source is empty. {_REMEDY}")
-    url = re.match(r"[a-z][a-z0-9+.-]+://", source, re.IGNORECASE)
-    if url and not source.lower().startswith("file://"):
-        found = _remote(source)
-    else:
-        found = _local(unquote(urlsplit(source).path) if url else source)
+    here = _here(source)
+    found = _remote(source) if here is None else _local(here)
     if sum(file.size for file in found) > limit_bytes:
         raise too_large(source, limit_bytes)
     for file in found:
         if not file.size:
             raise DataError(f"{file.name} is empty. Give a file with a header and rows.")
     return found
+
+
+def local(source: str) -> list[Path]:
+    """Return the files on this machine that a source names; none where it is wrong or elsewhere."""
+    try:
+        here = _here(source)
+        return [file.path for file in _local(here) if file.path] if here else []
+    except (DataError, ValueError):
+        return []
+
+
+def _here(source: str) -> str | None:
+    """Return a source as a path on this machine; None where it is a URL of another place."""
+    if not re.match(r"[a-z][a-z0-9+.-]+://", source, re.IGNORECASE):
+        return source
+    return unquote(urlsplit(source).path) if source.lower().startswith("file://") else None
 
 
 def require_local(source: str) -> None:

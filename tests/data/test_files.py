@@ -11,7 +11,7 @@ import pytest
 from obstore.exceptions import NotSupportedError
 
 from raymm.data import ingest
-from raymm.data.files import files, memory, require_local
+from raymm.data.files import files, local, memory, require_local
 from raymm.data.ingest import read
 from raymm.errors import DataError
 
@@ -28,6 +28,18 @@ def test_a_path_is_looked_for_and_a_url_is_not(tmp_path: Path) -> None:
         require_local(there)
     with pytest.raises(DataError, match="does not exist"):
         require_local(str(tmp_path / "b.csv"))
+
+
+def test_the_files_here_that_a_source_names_are_listed_and_nothing_is_raised(
+    tmp_path: Path,
+) -> None:
+    one = tmp_path / "a b.csv"
+    assert local(str(one)) == local(str(tmp_path)) == []
+    one.write_text("")
+    for source in (str(one), str(tmp_path), f"{tmp_path}/*.csv", f"FILE://{tmp_path}/a%20b.csv"):
+        assert local(source) == [one]
+    for source in ("", "\0", "~nobody-is-called-so/a.csv", "s3://bucket/a.csv", "file://[x"):
+        assert local(source) == []
 
 
 def test_the_limit_counts_unpacked_bytes(tmp_path: Path) -> None:
