@@ -92,7 +92,7 @@ def require_ended(service: Service) -> None:
     """
     where = urlsplit(service.url)
     host, port = where.hostname or "", where.port or 0
-    if any(one.url == service.url for one in running()):
+    if any(urlsplit(one.url).netloc == where.netloc for one in running()):
         return
     deadline = time.monotonic() + _CLOSES
     while _answers(host, port):

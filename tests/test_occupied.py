@@ -116,8 +116,12 @@ def test_a_service_has_not_ended_while_something_answers_at_its_address(monkeypa
         told = rf"wine has ended, but port {port} is still held by process {os.getpid()} .*kill"
         with pytest.raises(ServingError, match=told):
             occupied.require_ended(ended)
-        recorded("beer", url=ended.url)
-        occupied.require_ended(ended)  # another service took its place
+        recorded("beer", url=f"http://127.0.0.2:{port}")
+        with pytest.raises(ServingError, match=told):
+            occupied.require_ended(ended)
+        for url in (ended.url, f"https://127.0.0.1:{port}"):
+            recorded("beer", url=url)
+            occupied.require_ended(ended)  # another service took its place
         endpoint.path_of("beer").unlink()
         monkeypatch.setattr(leftover, "end", left.close)
         occupied.require_ended(ended)
