@@ -91,7 +91,7 @@ def test_a_recorded_space_counts(tmp_path):
 def test_a_run_just_begun_has_a_report(tmp_path, count):
     tuned(tmp_path, "train-c", count=count)
     page = reporting.page("train-c", str(tmp_path))
-    assert f"{count} trials" in page
+    assert f"<p>{count} trial{'' if count == 1 else 's'}" in page
 
 
 def test_a_name_leads_to_the_newest_run(tmp_path):
