@@ -51,6 +51,7 @@ def test_a_challenger_on_the_same_table_can_win_under_another_seed(
         "name": "loans",
         "data": {"source": str(finished.csv), "target": "approved"},
         "search": {"trials": 1, "families": ["forest"]},
+        "compression": {"techniques": ["truncate"]},
         "storage": str(tmp_path),
     }
     lifecycle.run(config.parse(raw))
@@ -129,6 +130,7 @@ def test_a_champion_of_other_classes_stops_the_promotion(finished, tmp_path, sea
         "name": "loans",
         "data": {"source": str(finished.csv), "target": "approved"},
         "search": {"trials": 1, "families": ["linear"]},
+        "compression": {"techniques": ["prune"]},
         "storage": str(tmp_path),
     }
     assert lifecycle.run(config.parse(raw)).promoted

@@ -37,6 +37,7 @@ def test_the_loop_of_a_registered_model(
     config = parse({
         "name": "loans", "data": {"source": str(loans_csv), "target": "approved"},
         "search": {"trials": 2, "families": "linear"}, "storage": str(tmp_path / "home"),
+        "compression": {"techniques": ["prune"]},
     })  # fmt: skip
     first = lifecycle.run(config)
     assert first.promoted

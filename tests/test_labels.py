@@ -149,6 +149,7 @@ def test_a_run_tells_of_doubtful_labels_and_lists_them(searching_here, tmp_path)
     raw = {
         "data": {"source": str(source), "target": "kind"},
         "search": {"families": ["linear"], "trials": 2, "parallel": 1},
+        "compression": {"techniques": ["prune"]},
         "storage": str(tmp_path / "home"),
     }
     run = lifecycle.run(parse(raw))

@@ -190,8 +190,8 @@ def test_wrong_names_are_answered_with_the_right_ones(
 @pytest.mark.slow
 def test_a_run_with_interactions_is_replayed_and_picked(searching_here, tmp_path):
     generator = np.random.default_rng(0)
-    columns = {name: generator.lognormal(size=1500) for name in ("area", "rooms", "x", "y", "z")}
-    price = 3 * columns["area"] / columns["rooms"] + generator.normal(size=1500)
+    columns = {name: generator.lognormal(size=900) for name in ("area", "rooms", "x", "y", "z")}
+    price = 3 * columns["area"] / columns["rooms"] + generator.normal(size=900)
     source = tmp_path / "flats.csv"
     pd.DataFrame({**columns, "price": price}).to_csv(source, index=False)
     run = lifecycle.run(

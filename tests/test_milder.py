@@ -178,7 +178,7 @@ def test_a_run_ships_the_milder_form_and_does_it_once(
             "name": "loans",
             "data": {"source": str(loans_csv), "target": "approved"},
             "search": {"trials": 2, "families": ["lightgbm"], "parallel": 1},
-            "compression": {"max_loss": 0.05},
+            "compression": {"max_loss": 0.05, "techniques": ["truncate", "quantize"]},
             "storage": str(tmp_path),
         }
     )

@@ -81,14 +81,14 @@ def test_columns_of_noise_go_and_those_that_tell_stay():
 
 @pytest.mark.slow
 def test_weak_columns_that_tell_are_rarely_left_out():
-    # Of 20 tables whose columns all tell, at most 4 lose any: at 5 % each, more are 1 in 400.
+    # Of 10 tables whose columns all tell, at most 3 lose any: at 5 % each, more are 1 in 970.
     lost = 0
-    for seed in range(20):
+    for seed in range(10):
         columns = numbers(900, [*"abc", *(f"weak{place}" for place in range(6))], seed)
         y = sum(np.log(one) * (0.15 if len(name) > 1 else 1.0) for name, one in columns.items())
         y = y + np.random.default_rng(seed).normal(size=900) * 0.5
         lost += bool(worth.weigh(dataset(columns, y), quick(), interact=False).dropped)
-    assert lost <= 4
+    assert lost <= 3
 
 
 @pytest.mark.slow

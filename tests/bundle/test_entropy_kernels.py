@@ -42,7 +42,7 @@ def _model(coder, seed, told):
 
 @pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 7, 64, 256]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_the_bytes_are_the_same_and_come_back_either_way(seed, lanes):
     slow, fast = Writer(lanes), Writer(lanes, fast=True)
     assert fast.kernels is entropy_kernels

@@ -52,9 +52,9 @@ def test_places_come_back(outputs, distinct):
 def test_leaves_that_resemble_those_around_take_fewer_bytes():
     random = np.random.default_rng(0)
     # The right leaf has what the left one has, with the other sign, and 1 more in one of five.
-    left = random.integers(1, 60, 4000) // (1 + np.arange(4000) // 500)
-    right = -left - (random.uniform(size=4000) < 0.2)
-    nodes, where, table, told = places(np.stack([left, right], 1).ravel(), 2000)
+    left = random.integers(1, 60, 2000) // (1 + np.arange(2000) // 250)
+    right = -left - (random.uniform(size=2000) < 0.2)
+    nodes, where, table, told = places(np.stack([left, right], 1).ravel(), 1000)
     sizes = []
     for by in (MixedPlaces(SIZES), code_places):
         writer = Writer(4)

@@ -326,8 +326,8 @@ def wide(columns):
 
 
 @pytest.mark.slow
-def test_a_table_of_25_000_columns_is_written_and_read():
-    bundle = wide(25_000)
+def test_a_table_of_8_000_columns_is_written_and_read():
+    bundle = wide(8_000)
     assert Bundle.from_bytes(bundle.to_bytes()) == bundle
 
 

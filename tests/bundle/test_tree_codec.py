@@ -116,7 +116,7 @@ def test_small_ensembles_come_back_with_every_bit(order, wild):
 
 @pytest.mark.slow
 @given(ensembles())
-@settings(max_examples=150)
+@settings(max_examples=50)
 def test_ensembles_come_back_with_every_bit(ensemble):
     data = encode(ensemble)
     assert same(decode(data), ensemble)
@@ -126,7 +126,7 @@ def test_ensembles_come_back_with_every_bit(ensemble):
 
 @pytest.mark.slow
 @given(ensembles())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_ensembles_of_any_size_are_the_same_bytes_in_machine_code(ensemble):
     pytest.importorskip("numba")
     with pytest.MonkeyPatch.context() as patch:
@@ -277,7 +277,7 @@ def either(data):
 
 @pytest.mark.slow
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_hostile_bytes_are_an_error_or_an_ensemble(data):
     whole = data.draw(st.sampled_from([SMALL, PLAIN]))
     changed = bytearray(whole)

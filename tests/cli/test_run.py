@@ -155,7 +155,7 @@ def test_run_prints_one_json_object(raymm, finished, tmp_path, searching_here):
 def test_run_tells_a_person_what_it_found(raymm, finished, tmp_path, searching_here):
     done = raymm(
         "run", finished.csv, "--target", "approved", "--trials", 2, "--storage", tmp_path,
-        "--set", "search.families=[linear, forest]",
+        "--set", "search.families=[linear, forest]", "--set", "compression.techniques=[truncate]",
     )  # fmt: skip
     assert done.code == 0
     for words in ("Leaderboard", "Compression", "importance", "blessed, champion", "next: raymm"):
@@ -168,6 +168,7 @@ def test_a_model_that_misses_its_goal_exits_with_5(raymm, finished, tmp_path, se
     done = raymm(
         "run", finished.csv, "--target", "approved", "--trials", 1, "--storage", tmp_path,
         "--set", "search.families=[linear]", "--set", "goal.at_least=0.9999",
+        "--set", "compression.techniques=[prune]",
     )  # fmt: skip
     assert done.code == 5
     assert "not blessed and was not promoted" in done.err
@@ -179,6 +180,7 @@ def test_a_refused_run_is_one_json_object_too(raymm, finished, tmp_path, searchi
     done = raymm(
         "run", finished.csv, "--target", "approved", "--trials", 1, "--storage", tmp_path,
         "--set", "search.families=[linear]", "--set", "goal.at_least=0.9999", "--json",
+        "--set", "compression.techniques=[prune]",
     )  # fmt: skip
     told = json.loads(done.out)
     assert (done.code, told["error"]["exit_code"], told["blessed"]) == (5, 5, False)

@@ -42,8 +42,8 @@ def test_graphs_of_every_technique_pass_as_bundles(dataset, trained, mix, monkey
     rows = Rows(tensors=data.rows(data.train), y=data.y[data.train], metric=metric)
     generator = np.random.default_rng(0)
     hard = adversarial(rows.tensors, data.schema, generator=generator, count=200)
-    bundles = [trained(data, name, 80)[0] for name in ("lightgbm", "linear", "mlp")]
-    bundles.append(mix(task, ("lightgbm", "mlp", "svm"), (0.5, 0.3, 0.2), 80)[0])
+    bundles = [trained(data, name, 30)[0] for name in ("lightgbm", "linear", "mlp")]
+    bundles.append(mix(task, ("lightgbm", "mlp", "svm"), (0.5, 0.3, 0.2), 30)[0])
     made = set()
     for bundle in bundles:
         for name in compressors.names():

@@ -59,7 +59,7 @@ def explored(dataset, trained):
 @pytest.mark.slow
 @pytest.mark.parametrize("task", METRICS)
 def test_candidates_hold_what_can_be_measured_again(explored, task):
-    found, bundle, tensors, y, metric, trained = explored(task, techniques="auto")
+    found, bundle, tensors, y, metric, trained = explored(task, techniques="auto", rounds=10)
     whole = found.candidates[0]
     assert (whole.technique, whole.loss.value, whole.loss.low, whole.loss.high) == ("none", 0, 0, 0)
     assert found.rows == len(y)

@@ -45,13 +45,13 @@ def ensembles(bundle):
 @pytest.mark.parametrize("family", ["lightgbm", "xgboost", "forest"])
 @pytest.mark.parametrize("task", TASKS)
 def test_files_shrink_and_the_metric_hardly_falls(case, task, family):
-    bundle, data, rows = case(task, family)
+    bundle, data, rows = case(task, family, rounds=20)
     technique = Quantize()
     whole, sizes = len(bundle.to_bytes()), []
     tensors, y = data.rows(data.test), data.y[data.test]
     before = rows.metric(y, Runner(bundle).predict(tensors))
     sign = -1 if rows.metric.direction == "maximize" else 1
-    shares = (0.01, 0.01, 0.01, 0.01, 0.02, 0.01, 0.02, 0.03, 0.1, 0.11)
+    shares = (0.01, 0.01, 0.01, 0.01, 0.02, 0.01, 0.02, 0.03, 0.1, 0.15)
     for recipe, share in zip(technique.recipes(bundle, rows), shares, strict=True):
         small = technique.apply(bundle, recipe, rows)
         data_of = small.to_bytes()
