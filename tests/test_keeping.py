@@ -672,6 +672,7 @@ def test_what_begins_says_what_it_watches_and_when_it_trains(retrain: Any, told:
     assert told in said
 
 
+@pytest.mark.slow
 def test_the_service_is_looked_up_each_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -702,6 +703,7 @@ def test_the_service_is_looked_up_each_round(
     assert asked[-1] == "c"
 
 
+@pytest.mark.slow
 def test_where_the_loop_stands_lies_in_the_home_and_in_the_storage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

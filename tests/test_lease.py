@@ -195,6 +195,7 @@ def test_what_cannot_be_read_is_nobodys_lease(storage: Storage, clock: Clock, da
     assert lease(storage, clock, "ann").take() == ""
 
 
+@pytest.mark.slow
 def test_it_is_renewed_while_a_training_takes_long_and_no_longer(storage: Storage) -> None:
     class Late(Clock):
         def __call__(self) -> float:

@@ -33,6 +33,7 @@ def test_what_cannot_be_kept_is_compiled_where_it_pays_in_each_process(monkeypat
         jit.compiled("void(f4[::1])")(double)
 
 
+@pytest.mark.slow
 def test_a_kernel_is_compiled_anew_where_a_part_of_it_has_changed(tmp_path):
     """In a process for each, as what is kept is looked for as a module is read."""
     kernel = (
@@ -58,6 +59,7 @@ def test_a_kernel_is_compiled_anew_where_a_part_of_it_has_changed(tmp_path):
     assert told == [["6.0", "0"], ["6.0", "1"], ["15.0", "0"]]
 
 
+@pytest.mark.slow
 def test_kernels_that_make_setup_compiled_are_found_in_any_order():
     """What another module of kernels brings into the process changes nothing for this one."""
     told = []
