@@ -72,9 +72,12 @@ class MonitorActor:
             time.sleep(self._period)
             try:
                 self._observer.flush()
-                self._shown.show(self._observer.report())
             except Exception:  # the thread must live on; the next round tries again
-                _log.exception("The monitor's flush failed.")
+                _log.exception("The monitor's state could not be written.")
+            try:
+                self._shown.show(self._observer.report())
+            except Exception:  # as above
+                _log.exception("The monitor's report could not be shown as metrics of Ray.")
             self._push()
 
     def _push(self) -> None:
@@ -167,9 +170,19 @@ class _Shown:
         if report["latency"]["p99"] is not None:
             self._latency.set(report["latency"]["p99"], tags={"model": self._name})
         for feature, figures in report["features"].items():
+            tags = {"model": self._name, "feature": ascii_of(feature)}
             for key, gauge in self._gauges.items():
                 if figures.get(key) is not None:
-                    gauge.set(float(figures[key]), tags={"model": self._name, "feature": feature})
+                    gauge.set(float(figures[key]), tags=tags)
+
+
+def ascii_of(text: str) -> str:
+    r"""Return a text as the value of a label in Ray's metrics, which take ASCII alone.
+
+    >>> print(ascii_of("naïve"))
+    na\xefve
+    """
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 def start(

@@ -23,6 +23,7 @@ from raymm.sections import ServingConfig
 from raymm.serving.desk import Desk, Line, Opinion, desk_name
 from raymm.serving.exposure import Bound, require_bound, require_same
 from raymm.serving.grpc_service import Inference
+from raymm.serving.logs import to_serve
 from raymm.serving.reach import free_prefix, reachable, require_port, wait_answering
 from raymm.serving.released import Care, ReleasedModel, ReleasedModels, Shelf
 from raymm.serving.scaling import listening, options
@@ -100,12 +101,12 @@ def _build(
     """Make the replica's ASGI application: load the models, then start to follow their release."""
     from raymm.serving.app import create_app
 
+    to_serve()
     settings = ServingConfig.model_validate(config)
     require_bound(settings, listens())
     turnstile = Turnstile()
     line = _line(shelf, opinion, settings.release.slowdown)
-    release = settings.release
-    care = Care(load_seconds=release.load_time, row_seconds=release.row_time)
+    care = Care(load_seconds=settings.release.load_time, row_seconds=settings.release.row_time)
     how: Any = {"poll": settings.poll or 2.0, "turnstile": turnstile, "care": care}
     models = ReleasedModels(*(ReleasedModel(name, shelf, tell=line.tell, **how) for name in names))
     models.start()

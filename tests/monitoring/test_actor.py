@@ -14,6 +14,7 @@ from raymm.artifacts import Batch, ColumnStatistics, Feedback, Statistics
 from raymm.errors import ConfigError, NotFound
 from raymm.monitoring.actor import (
     ActorWatcher,
+    _Shown,
     actor_name,
     find,
     reported,
@@ -65,6 +66,23 @@ def test_telling_is_fast_never_raises_and_drops_what_is_too_much() -> None:
         watcher.learn(Feedback(ids=labels, labels=labels))
     assert watcher._buffer.dropped_labels == MOST_ROWS
     assert watcher.report() == {}
+
+
+def test_features_of_any_name_are_shown_as_metrics_of_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray takes labels of ASCII alone, and must not keep the features behind one that is not."""
+    from ray.util.metrics import Gauge
+
+    shown: list[str] = []
+    whole = Gauge.set
+
+    def kept(self: Any, value: float, tags: dict[str, str]) -> None:
+        whole(self, value, tags=tags)
+        shown.append(tags["feature"])
+
+    monkeypatch.setattr(Gauge, "set", kept)
+    features = {name: {"statistic": 1.0} for name in ("naïve (€)", 'a "b"\n', "plain")}
+    _Shown("m").show({"latency": {"p99": None}, "features": features})
+    assert shown == ["na\\xefve (\\u20ac)", 'a "b"\n', "plain"]
 
 
 def test_what_waits_is_bounded_in_bytes() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import threading
 import time
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,6 +59,10 @@ class Models:
         return number
 
 
+LOGGED = r"goes on serving|now \(change "
+"""What a replica says of what it serves: an error, and a warning, which nothing else writes out."""
+
+
 def _ask(connection, prefix, body, name="churn"):
     connection.request("POST", f"{prefix}/v1/models/{name}/predict", body)
     answer = connection.getresponse()
@@ -86,6 +92,14 @@ def _standing(port, *, until, name="churn", prefix=""):
             return told
         assert time.monotonic() < deadline, told
         time.sleep(0.05)
+
+
+def _logged(name):
+    """Return what stands in the logs of an application's replicas."""
+    from ray._private.worker import _global_node
+
+    logs = Path(_global_node.get_logs_dir_path()) / "serve"
+    return "".join(one.read_text() for one in logs.glob(f"replica_{name}_model_*.log"))
 
 
 def _grpc(port, canary):
@@ -185,6 +199,7 @@ def test_life_of_a_deployment(ray_cluster, port, make_bundle, record, tmp_path):
     models.add(b"this is no bundle")
     told = _standing(port, until=lambda told: "3" in told["refused"] and told["switched"] >= 4)
     assert "cannot be loaded" in told["refused"]["3"]["reason"]
+    assert {"goes on serving", "now (change "} <= set(re.findall(LOGGED, _logged("churn")))
     assert models.registry.champion("churn").number == 2  # the refusal was recorded, as a rollback
     assert models.registry.releases("churn").changes()[-1].who == "policy"
     time.sleep(0.3)
