@@ -123,10 +123,12 @@ def _registered(
         return
     with printing.progress(quiet=as_json) as notify:
         done = picking.pick(storage, name, version.number, pick, source=source, notify=notify)
-    _picked(name, done, as_json=as_json)
+    champion = registry.champion(name)
+    reigns = champion is not None and champion.number == done.version.number
+    _picked(name, done, reigns=reigns, as_json=as_json)
 
 
-def _picked(name: str, done: Any, *, as_json: bool) -> None:
+def _picked(name: str, done: Any, *, reigns: bool, as_json: bool) -> None:
     document = {
         "name": name,
         "version": done.version.number,
@@ -147,7 +149,8 @@ def _picked(name: str, done: Any, *, as_json: bool) -> None:
             printing.say(f"      of {done.version.summary['score_of']}")
         for check in done.blessing.checks:
             printing.say(f"{'passed' if check.passed else 'FAILED'}  {check.statement}")
-        state = "blessed, not promoted" if done.blessing.blessed else "NOT blessed"
+        state = "the champion already" if reigns else "not promoted"
+        state = f"blessed, {state}" if done.blessing.blessed else "NOT blessed"
         printing.say(
             f"\n{name} version {done.version.number}: {done.candidate.technique}, {state}, "
             f"{printing.size(done.version.bundle_bytes)}\n  report   {done.report}"
@@ -159,7 +162,7 @@ def _picked(name: str, done: Any, *, as_json: bool) -> None:
         raise error
     if as_json:
         printing.as_json(document)
-    else:
+    elif not reigns:
         printing.say(f"next: raymm promote {name} {done.version.number}")
 
 

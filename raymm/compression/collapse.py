@@ -8,6 +8,7 @@ trees", section 3.3); one price for all trees leaves most where most is gained, 
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,8 @@ from raymm.compression.sums import weigh
 
 _STEPS = 40
 _PRICES = -60.0, 60.0
-"""Logarithms, base 2, between which the price of a leaf is looked for."""
+"""Logarithms, base 2, between which the price of a leaf is looked for at least. They reach as far
+below the whole change as here below 1, and above it, whatever unit answers are told in."""
 _NEAR = 0.995
 """Share of the nodes that may stay from which on no lower price is looked for."""
 _UNSEEN = 1e-3
@@ -51,7 +53,7 @@ def collapsed(
 
 def _cheapest(grove: Grove, levels: list[Ints], change: Floats, dear: Floats, nodes: int) -> Bools:
     """Return the splits to end at about the lowest price that leaves at most ``nodes`` nodes."""
-    low, high = _PRICES
+    low, high = _prices(float(change[grove.roots].sum()))
     for _ in range(_STEPS):
         middle = (low + high) / 2
         ended, count = _priced(grove, levels, change, dear, 2.0**middle)
@@ -62,6 +64,15 @@ def _cheapest(grove: Grove, levels: list[Ints], change: Floats, dear: Floats, no
             if count >= _NEAR * nodes:
                 return ended
     return _priced(grove, levels, change, dear, 2.0**high)[0]
+
+
+def _prices(whole: float) -> tuple[float, float]:
+    """Return the bounds of a price's logarithm where ending every tree changes as much as this."""
+    low, high = _PRICES
+    if not 0 < whole < math.inf:
+        return low, high
+    size = math.log2(whole)
+    return min(low, size + low), max(high, size + 1)
 
 
 def _priced(

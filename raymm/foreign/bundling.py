@@ -33,7 +33,7 @@ from raymm.bundle.run import Runner
 from raymm.compression import frontier as compressing
 from raymm.compression.agreement import require_agreement
 from raymm.compression.compressor import Rows
-from raymm.data import ingest, schema, split, statistics
+from raymm.data import ingest, kinds, schema, split, statistics
 from raymm.errors import ConfigError, DataError, TargetError
 from raymm.evaluation.compressed import Pair, foretold
 from raymm.evaluation.metrics import Metric, baseline_prediction, metric_for
@@ -116,7 +116,8 @@ def compress(  # noqa: PLR0913  (a model, a table, and what is allowed)
     judge = metric_for(metric, dataset.schema.task)
     full, said = bundle_of(foreign, dataset)
     foreign.require_same(full, dataset)
-    notes = (*notes, *said, *_rounded(dataset), *_doubts(full, dataset, judge))
+    told = (*_missing(dataset.schema), *_rounded(dataset))
+    notes = (*notes, *said, *told, *_doubts(full, dataset, judge))
     parts = Parts.of(dataset)
     fitted = Rows(tensors=dataset.rows(parts.fit), y=dataset.y[parts.fit], metric=judge, seed=seed)
     began = time.monotonic()
@@ -194,6 +195,17 @@ def _beside(
     """Say why a form is not as good that the metric finds good, as the proof of a run would."""
     pair = Pair(truth=y, made=made, full=whole, decision=(), seed=seed)
     return foretold(pair, task=task, metric=metric, max_loss=max_loss)
+
+
+def _missing(known: Schema) -> Iterator[str]:
+    """Say which columns hold words that are no numbers, and were taken for missing values."""
+    for column in known.features:
+        odd = [repr(word) for word in column.missing if word.lower() not in kinds.MISSING]
+        if odd:
+            yield (
+                f"{column.name}: {' and '.join(odd)} is taken for missing here and by the bundle. "
+                "If it is a mistake in the table, mend it."
+            )
 
 
 def _rounded(dataset: Dataset) -> Iterator[str]:

@@ -22,6 +22,7 @@ from raymm.bundle.safety import require_safe
 from raymm.errors import BundleError, DataError, ParityError
 from raymm.foreign.model import Facts, Foreign
 from raymm.foreign.rewriting import rewrite
+from raymm.foreign.zipmap import plain
 
 BOUND = 1e-5
 HARD_ROWS = 500
@@ -39,7 +40,8 @@ class Graph(Foreign):
     def __init__(self, path: Path) -> None:
         import onnx
 
-        data = path.read_bytes()
+        given = path.read_bytes()
+        data = plain(given)
         _require_graph(data, path)
         self._model = _lifted(onnx.ModelProto.FromString(data))
         held = {one.name for one in self._model.graph.initializer}
@@ -51,19 +53,22 @@ class Graph(Foreign):
                 f"{path} must read one matrix of floats and make one, in the operator set {OLDEST} "
                 f"or later, but it has the inputs {[one.name for one in inputs]}, the outputs of "
                 f"floats {[one.name for one in outputs]} and the operator set {opset}. Export it "
-                "so, from scikit-learn with zipmap=False."
+                "so."
             )
         self._input, self._output = inputs[0].name, outputs[0].name
         sides = inputs[0].type.tensor_type.shape.dim
+        made = outputs[0].type.tensor_type.shape.dim
+        # More columns than one are classes, also where the target's look like values.
+        classes = made[1].dim_value if len(made) == 2 and made[1].dim_value > 1 else 0
         self._session = _session(data, path)
         self._link = ""
         self.facts = Facts(
             library="ONNX",
-            task="",
+            task={0: "", 2: "binary"}.get(classes, "multiclass"),
             names=(),
             width=sides[1].dim_value if len(sides) == 2 else 0,
-            classes=0,
-            bytes=len(data),
+            classes=classes,
+            bytes=len(given),
         )
 
     def settle(self, x: npt.NDArray[np.float32], schema: Schema) -> str:
@@ -72,10 +77,13 @@ class Graph(Foreign):
         classes = len(schema.classes)
         width = raw.shape[1]
         if width != (classes or 1) and not (width == 1 and classes == 2):
+            remedy = "where it predicts numbers, say --task regression"
+            if not classes:
+                remedy = "where the target's numbers are classes, say --task multiclass"
             raise BundleError(
                 f"the graph must make {classes or 1} columns for the target {schema.target}, but "
                 f"makes {width}. Name the target that it was trained for, and give rows of every "
-                "class; where it predicts numbers, say --task regression."
+                f"class; {remedy}."
             )
         if not classes:
             return ""

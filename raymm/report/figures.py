@@ -69,6 +69,8 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
     >>> ticks(0, 1)
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    >>> ticks(5.6e-13, 8e-13)
+    [6e-13, 6.5e-13, 7e-13, 7.5e-13, 8e-13]
     """
     if not high > low:
         return [low]
@@ -76,7 +78,9 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = min((factor * power for factor in (1, 2, 2.5, 5, 10)), key=lambda size: abs(size - raw))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(number * step, 12) for number in range(first, last + 1)] or [low]
+    # A power of ten below the step is as fine as a multiple of 2.5 of it.
+    digits = 2 - math.floor(math.log10(step))
+    return [round(number * step, digits) for number in range(first, last + 1)] or [low]
 
 
 def shown(value: float) -> str:

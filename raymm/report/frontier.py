@@ -116,7 +116,7 @@ class _Axes:
             most = min(most, _REACH * allowed)
         ends = [one.loss.low for one in known if one.loss.value <= most]
         least = min([-allowed, *losses, *(end for end in ends if math.isfinite(end))])
-        most = max(most, allowed, 1e-12)
+        most = max(most, allowed, 1e-9 * abs(self.whole) or 1e-12)
         room = 0.06 * (most - max(least, -most))
         self.high, self.low = max(least, -most) - room, most + room
         sizes = [math.log10(one.bytes) for one in known]
@@ -144,12 +144,13 @@ class _Axes:
     def grid(self, metric: str) -> str:
         floor, parts = HEIGHT - _BOTTOM, []
         scores = sorted((self.whole - self.sign * self.high, self.whole - self.sign * self.low))
-        for score in ticks(scores[0], scores[1]):
+        marks = ticks(scores[0], scores[1])
+        for score, told in zip(marks, _told(marks), strict=True):
             y = self.down(self.sign * (self.whole - score))
             parts.append(
                 f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" '
                 f'y2="{y:.1f}"/><text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
-                f"{score:.6g}</text>"
+                f"{told}</text>"
             )
         for size in (10**tick for tick in log_ticks(self.first, self.last)):
             parts.append(
@@ -176,6 +177,15 @@ class _Axes:
 
 def _ends(one: Candidate) -> tuple[float, float]:
     return one.loss.low, one.loss.high
+
+
+def _told(marks: Sequence[float]) -> list[str]:
+    """Return numbers with as few digits as tell them apart, six at least."""
+    for digits in range(6, 17):
+        told = [f"{mark:.{digits}g}" for mark in marks]
+        if len(set(told)) == len(marks):
+            break
+    return told
 
 
 def _bytes(size: float) -> str:

@@ -142,6 +142,11 @@ def test_a_picked_point_is_a_version(raymm, finished, tmp_path):
     assert told["version"] == 3
     assert done.code == (0 if told["blessed"] else 5)
     assert told["technique"] == shown["candidates"][place - 1]["technique"]
+    chosen = next(n for n, one in enumerate(shown["candidates"], 1) if one["chosen"])
+    said = raymm("compress", "loans@2", "--pick", chosen, "--storage", home).out
+    assert "loans version 2" in said
+    assert "blessed, the champion already" in said
+    assert "raymm promote" not in said
 
 
 def test_a_picture_of_the_points_is_written(tmp_path):

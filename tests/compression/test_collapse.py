@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -62,3 +63,16 @@ def test_a_replaced_tree_answers_the_mean_over_its_rows(grown):
     cut, moved = collapsed(grove, reached, weight, 1)
     left = margins(cut, moved)
     assert np.allclose(left, whole.mean(axis=1, keepdims=True), atol=1e-3)
+
+
+@pytest.mark.parametrize("unit", [2.0**-100, 2.0**-50, 2.0**50, 2.0**100])
+def test_the_unit_of_the_answers_does_not_matter(grown, unit):
+    grove, reached, weight, _ = grown
+    whole = margins(grove, reached)
+    scaled = replace(grove, value=grove.value * unit, base=grove.base * unit)
+    for nodes in (150, 80, 30, 10):
+        cut, moved = collapsed(grove, reached, weight, nodes)
+        other, there = collapsed(scaled, reached, weight, nodes)
+        assert 0.8 * len(cut.feature) <= len(other.feature) <= nodes
+        change = np.sum((margins(cut, moved) - whole) ** 2)
+        assert np.sum((margins(other, there) / unit - whole) ** 2) < 1.3 * change

@@ -179,6 +179,20 @@ def test_numbers_that_a_graph_cannot_tell_apart_are_told_of(make):
 
 
 @pytest.mark.slow
+def test_a_word_among_numbers_that_is_taken_for_missing_is_told(make):
+    made = make("regression")
+    name = made.holdout.columns[0]
+    values = made.holdout[name].astype(object)
+    values.iloc[:9] = "oops"
+    values.iloc[9:12] = "n/a"
+    path = made.path.with_name("words.csv")
+    made.holdout.assign(**{name: values}).to_csv(path, index=False)
+    done = compress(str(made.path), str(path), "y", techniques=[])
+    (told,) = (note for note in done.notes if "taken for missing" in note)
+    assert told.startswith(f"{name}: 'oops' is taken for missing")
+
+
+@pytest.mark.slow
 def test_time_that_is_over_leaves_forms_out(make):
     made = make("binary")
     told = str(made.path), str(made.csv), "y"

@@ -120,9 +120,36 @@ def test_rows_without_a_finite_answer_are_told_by_their_columns(tmp_path, end):
 
 def test_other_targets_are_refused(tmp_path):
     graph(tmp_path / "m.onnx", 4)
+    with pytest.raises(DataError, match="tells 4 classes apart, but the target y has 3"):
+        dataset_of(read(str(tmp_path / "m.onnx")), table(RANDOM.normal(size=(200, 3))), "y", seed=0)
+    untold(tmp_path / "m.onnx")
     foreign = read(str(tmp_path / "m.onnx"))
     data, _ = dataset_of(foreign, table(RANDOM.normal(size=(200, 3))), "y", seed=0)
     with pytest.raises(BundleError, match="must make 3 columns"):
+        bundle_of(foreign, data)
+
+
+def untold(path):
+    """Leave out how many columns a graph makes."""
+    model = onnx.load(path)
+    model.graph.output[0].type.tensor_type.shape.dim[1].Clear()
+    onnx.save(model, path)
+
+
+def test_columns_for_classes_make_classes_of_a_target_of_many_numbers(tmp_path):
+    """Thirty whole numbers look like values, which a graph of thirty columns does not predict."""
+    raw = graph(tmp_path / "m.onnx", 30, end=("Softmax",))
+    rows = table(raw)
+    rows = replace(rows, frame=rows.frame.assign(y=np.arange(len(X)) % 30))
+    foreign = read(str(tmp_path / "m.onnx"))
+    assert (foreign.facts.task, foreign.facts.classes) == ("multiclass", 30)
+    data, _ = dataset_of(foreign, rows, "y", seed=0)
+    assert (data.schema.task, len(data.schema.classes)) == ("multiclass", 30)
+    assert bundle_of(foreign, data)[0].schema.classes[:3] == ("0", "1", "2")
+    untold(tmp_path / "m.onnx")
+    foreign = read(str(tmp_path / "m.onnx"))
+    data, _ = dataset_of(foreign, rows, "y", seed=0)
+    with pytest.raises(BundleError, match="--task multiclass"):
         bundle_of(foreign, data)
 
 

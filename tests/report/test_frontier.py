@@ -99,3 +99,21 @@ def test_names_are_escaped(evil):
     drawn = alone(found(candidate(evil, 2_000, 0.0001)))
     assert evil not in drawn
     ElementTree.fromstring(drawn)
+
+
+@pytest.mark.parametrize(
+    ("whole", "loss"), [(5.7e-13, 1e-14), (5.7e-10, 3e-13), (1e6, 0.001), (0.9, 0.01), (0.0, 0.0)]
+)
+def test_numbers_at_the_axis_tell_marks_apart(whole, loss):
+    half = loss / 10
+    forms = tuple(
+        Candidate(
+            technique=name, parameters={}, score=whole + lost, bytes=size, row_microseconds=1.0,
+            loss=Score(metric="rmse", value=lost, low=lost - half, high=lost + half),
+        )
+        for name, size, lost in (("none", 9000, 0.0), ("prune", 3000, loss))
+    )  # fmt: skip
+    drawn = draw(Frontier(candidates=forms, metric="rmse", max_loss=loss, rows=100))
+    marks = re.findall(r'class="grid".*?<text[^>]*text-anchor="end">([^<]+)</text>', drawn)
+    assert len(marks) >= 3
+    assert len(set(marks)) == len(marks)
