@@ -157,18 +157,26 @@ def _numeric(column: Column, rows: int, known: npt.NDArray[np.float64]) -> Colum
         )
     ordered = np.sort(known)
     edges, counts = _histogram(ordered)
+    mean, deviation = _moments(known)
     return ColumnStatistics(
         name=column.name,
         kind=column.kind,
         rows=rows,
         missing=missing,
-        distinct=int(np.count_nonzero(np.diff(ordered))) + 1,
-        mean=float(known.mean()),
-        deviation=float(known.std()),
+        distinct=int(np.count_nonzero(ordered[1:] != ordered[:-1])) + 1,
+        mean=mean,
+        deviation=deviation,
         quantiles=quantiles(ordered),
         edges=edges,
         counts=counts,
     )
+
+
+def _moments(known: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Return the mean and the standard deviation, of values too large to be squared, too."""
+    unit = 2.0**600 if float(np.abs(known).max()) > 2.0**500 else 1.0
+    parts = known / unit
+    return float(parts.mean()) * unit, float(parts.std()) * unit
 
 
 def histogram(values: npt.NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[int, ...]]:

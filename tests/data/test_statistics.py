@@ -10,7 +10,15 @@ from hypothesis.extra import numpy as arrays
 
 from raymm.artifacts import NO_TIME, Column, ColumnStatistics, Statistics, as_record, from_record
 from raymm.artifacts.many_values import Filter, digest
-from raymm.data.statistics import QUANTILES, histogram, of_tensor, quantiles, reference, shortened
+from raymm.data.statistics import (
+    QUANTILES,
+    _numeric,
+    histogram,
+    of_tensor,
+    quantiles,
+    reference,
+    shortened,
+)
 
 Maker = Callable[..., Any]
 
@@ -150,3 +158,12 @@ def test_quantiles_are_numpy_s(values: Any) -> None:
     deciles = [i / 10 for i in range(1, 10)]
     found = np.unique(np.quantile(values, deciles, method="inverted_cdf"))
     assert list(edges) == found[found < values.max()].tolist()
+
+
+def test_the_largest_numbers_have_finite_statistics_and_warn_of_nothing() -> None:
+    column = _numeric(
+        Column(name="a", kind="number"), 6, np.array([1.5e308, -1.5e308, 1.5e308, 2, 3])
+    )
+    assert column.mean == pytest.approx(3e307)
+    assert column.deviation == pytest.approx(1.122e308, rel=1e-3)
+    assert (column.distinct, column.missing) == (4, 1)
