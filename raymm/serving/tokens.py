@@ -31,6 +31,7 @@ _MOST_BYTES = 1 << 20
 _MOST_TOKENS = 1000
 _LOOK_SECONDS = 1.0
 _NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}\Z")
+_QUOTED = re.compile(r"""^(["'])(.*)\1$""")
 _TOKEN = re.compile(r"[!-~]+\Z")
 
 _log = logging.getLogger("raymm.serving")
@@ -109,6 +110,8 @@ class TokenFile:
         self._next = clock() + _LOOK_SECONDS
         self._state = self._look()
         self._tokens = self._read()
+        self._told = ""
+        """What was told of a file that cannot be read; nothing once it can."""
 
     def tokens(self) -> tuple[tuple[str, bytes], ...]:
         """Return the names and tokens as they were read last."""
@@ -126,8 +129,11 @@ class TokenFile:
                 return False
             self._state, before, self._tokens = state, self._tokens, self._read()
         except ConfigError as error:
-            _log.error("%s The tokens stay as they were.", error)
+            if str(error) != self._told:  # and not each second until it is mended
+                _log.error("%s The tokens stay as they were.", error)
+            self._told = str(error)
             return False
+        self._told = ""
         if self._tokens != before:
             names = ", ".join(name for name, _ in self._tokens)
             _log.warning("tokens were read again from %s: %s", self._path, names)
@@ -212,7 +218,10 @@ def _text(path: Path) -> str:
 
 
 def _pairs(text: str, place: str) -> Iterator[tuple[str, str]]:
-    """Yield names and tokens of ``NAME: TOKEN`` lines; empty ones and comments are passed over."""
+    """Yield names and tokens of ``NAME: TOKEN`` lines; empty ones and comments are passed over.
+
+    A token may stand in quotes, as in YAML.
+    """
     for number, line in enumerate(re.split(r"[\n,]", text), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -221,7 +230,7 @@ def _pairs(text: str, place: str) -> Iterator[tuple[str, str]]:
             raise ConfigError(
                 f"{place} must hold NAME: TOKEN lines, but line {number} has no colon."
             )
-        yield name.strip(), token.strip()
+        yield name.strip(), _QUOTED.sub(r"\2", token.strip())
 
 
 def _checked(pairs: list[tuple[str, str]], place: str) -> list[tuple[str, str]]:

@@ -81,10 +81,24 @@ def test_a_file_that_cannot_be_read_leaves_the_tokens_as_they_were(tmp_path, clo
     clock.now = 2
     with caplog.at_level(logging.ERROR):
         assert _admitted(guard, A, "short") == ["alice", None]
-    assert "stay as they were" in caplog.text
-    path.write_text(f"bob: {B}")
-    clock.now = 4
-    assert _admitted(guard, A, B) == [None, "bob"]
+        clock.now = 4
+        assert _admitted(guard, A) == ["alice"]
+    assert caplog.text.count("stay as they were") == 1  # and not each second
+    path.write_text(f"alice: {B}")
+    clock.now = 6
+    assert _admitted(guard, A, B) == [None, "alice"]
+    path.unlink()
+    clock.now = 8
+    with caplog.at_level(logging.ERROR):
+        assert _admitted(guard, B) == ["alice"]
+    assert caplog.text.count("stay as they were") == 2
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_token_may_stand_in_quotes(tmp_path, clock, quote):
+    (tmp_path / "tokens").write_text(f"alice: {quote}{A}{quote}\nbob: {quote}{B}\n")
+    guard = Guard({}, TokenFile(str(tmp_path / "tokens"), clock=clock))
+    assert _admitted(guard, A, B, quote + B) == ["alice", None, "bob"]
 
 
 def test_a_folder_has_one_file_a_token(tmp_path, clock):
