@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 from raymm.cli import options, printing
+from raymm.cli.switching import require_service, standing_of, switched, undoing
 from raymm.counts import counted
-from raymm.errors import NotFound, ServingError
-
-_WAIT_SECONDS = 120.0
 
 
 def _changing(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,8 +42,13 @@ def promote(
     name: str, version: int, reason: str, force: bool, storage: str | None, **how: Any
 ) -> None:
     """Make VERSION of NAME the champion; a running service takes it over by itself."""
-    made = _releases(name, storage).promote(version, reason=reason, force=force)
-    _changed(made, f"{name} version {made.number} is the champion ({made.reason})", **how)
+    _change(
+        _releases(name, storage),
+        lambda releases: releases.promote(version, reason=reason, force=force),
+        lambda made: f"{name} version {made.number} is the champion ({made.reason})",
+        storage=storage,
+        **how,
+    )
 
 
 @click.command()
@@ -55,8 +57,13 @@ def promote(
 @_changing
 def rollback(name: str, reason: str, storage: str | None, **how: Any) -> None:
     """Make the champion before this one the champion of NAME again."""
-    made = _releases(name, storage).rollback(reason=reason)
-    _changed(made, f"{name} version {made.number} is the champion ({made.reason})", **how)
+    _change(
+        _releases(name, storage),
+        lambda releases: releases.rollback(reason=reason),
+        lambda made: f"{name} version {made.number} is the champion ({made.reason})",
+        storage=storage,
+        **how,
+    )
 
 
 @click.command()
@@ -84,12 +91,16 @@ def canary(
     """
     releases = _releases(name, storage)
     if _ends(end, version):
-        made = releases.end("canary", reason=reason)
-        _changed(made, f"{name} version {made.number} is no canary any more ({reason})", **how)
+        _end(releases, "canary", reason, storage=storage, **how)
         return
     assert version is not None
-    made = releases.canary(version, share, reason=reason, force=force)
-    _changed(made, f"{name} version {version} answers {made.share:.1%} of the requests", **how)
+    _change(
+        releases,
+        lambda releases: releases.canary(version, share, reason=reason, force=force),
+        lambda made: f"{name} version {version} answers {made.share:.1%} of the requests",
+        storage=storage,
+        **how,
+    )
 
 
 @click.command()
@@ -111,12 +122,25 @@ def shadow(
     """Let VERSION of NAME compute answers that only the monitor sees."""
     releases = _releases(name, storage)
     if _ends(end, version):
-        made = releases.end("shadow", reason=reason)
-        _changed(made, f"{name} version {made.number} is no shadow any more ({reason})", **how)
+        _end(releases, "shadow", reason, storage=storage, **how)
         return
     assert version is not None
-    made = releases.shadow(version, reason=reason, force=force)
-    _changed(made, f"{name} version {version} is in shadow: raymm monitor {name} shows it", **how)
+    _change(
+        releases,
+        lambda releases: releases.shadow(version, reason=reason, force=force),
+        lambda _: f"{name} version {version} is in shadow: raymm monitor {name} shows it",
+        storage=storage,
+        **how,
+    )
+
+
+def _end(releases: Any, role: str, reason: str, **how: Any) -> None:
+    _change(
+        releases,
+        lambda releases: releases.end(role, reason=reason),
+        lambda made: f"{made.name} version {made.number} is no {role} any more ({reason})",
+        **how,
+    )
 
 
 def _ends(end: bool, version: int | None) -> bool:
@@ -137,7 +161,7 @@ def release(name: str, url: str, token: str, storage: str | None, as_json: bool)
     now, history = releases.current(), releases.changes()
     decisions = _registry(name, storage).decisions(name).all()
     requests = _registry(name, storage).wishes(name).all()
-    standing = _standing(name, url, token)
+    standing = standing_of(name, url, token)
     if as_json:
         printing.as_json(
             {
@@ -233,21 +257,32 @@ def _registry(name: str, storage: str | None) -> Any:
     return registry
 
 
-def _standing(name: str, url: str, token: str) -> dict[str, Any] | None:
-    """Return how the replicas stand; None where no service is known or it does not answer."""
-    from raymm import endpoint
+def _change(
+    releases: Any,
+    make: Callable[[Any], Any],
+    tell: Callable[[Any], str],
+    *,
+    storage: str | None,
+    wait: bool,
+    url: str,
+    token: str,
+    as_json: bool,
+) -> None:
+    """Change a release and say so, once all replicas follow it where that is asked for.
 
-    found = endpoint.elsewhere(name, url, token) if url else endpoint.find(name)
-    if found is None or not (url or endpoint.alive(found)):
-        return None
-    told: dict[str, Any] = endpoint.ask(found, f"/v1/models/{name}/release")
-    return told
-
-
-def _changed(change: Any, told: str, *, wait: bool, url: str, token: str, as_json: bool) -> None:
-    """Say what was changed, once all replicas follow it where that is asked for."""
+    Nothing is changed where that cannot be told since no service lets one in.
+    """
     if wait:
-        switched(change.name, change.number, change.sequence, url=url, token=token)
+        require_service(releases.name, url, token)
+    before = releases.current().sequence
+    change = make(releases)
+    if wait:
+        undo = (
+            undoing(_registry(change.name, storage), change, storage)
+            if change.sequence > before
+            else ""
+        )
+        switched(change.name, change.number, change.sequence, url=url, token=token, undo=undo)
     if as_json:
         role = "champion" if change.action in ("promote", "rollback") else change.action
         printing.as_json(
@@ -261,52 +296,4 @@ def _changed(change: Any, told: str, *, wait: bool, url: str, token: str, as_jso
             }
         )
         return
-    printing.say(told + (", and every replica has switched" if wait else ""))
-
-
-def switched(
-    name: str,
-    number: int,
-    sequence: int,
-    *,
-    url: str = "",
-    token: str = "",
-    seconds: float = _WAIT_SECONDS,
-) -> None:
-    """Return when every replica that lives has followed a change, with nobody left from before.
-
-    Raises
-    ------
-    NotFound
-        When no service of the model is known.
-    ServingError
-        When the version is refused, which is told, or the replicas do not follow in time.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        standing = _standing(name, url, token)
-        if standing is None:
-            raise NotFound(
-                f"no service of {name} runs here, so nobody can switch. Start one: "
-                f"raymm deploy {name}, or name one that runs elsewhere with --url and --token."
-            )
-        refusal = standing.get("refused", {}).get(str(number))
-        if refusal is not None and refusal["sequence"] >= sequence:
-            raise ServingError(
-                f"{name} version {number} was refused, and what was served goes on: "
-                f"{refusal['reason']}"
-            )
-        if standing.get("switched", -1) >= sequence:
-            return
-        if time.monotonic() > deadline:
-            late = [
-                f"{replica} ({one['failure'] or 'no failure told'})"
-                for replica, one in standing.get("replicas", {}).items()
-                if one["sequence"] < sequence
-            ]
-            raise ServingError(
-                f"every replica must follow change {sequence} of {name} within {seconds:g} s, but "
-                f"these have not: {', '.join(late) or 'none has told'}. It is recorded, and they "
-                f"go on trying; see raymm release {name}."
-            )
-        time.sleep(0.05)
+    printing.say(tell(change) + (", and every replica has switched" if wait else ""))
