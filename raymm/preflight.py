@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from os.path import abspath, expanduser
 
 from raymm import cluster, occupied
 from raymm.endpoint import alive, find
-from raymm.errors import Conflict
+from raymm.errors import ConfigError, Conflict
 from raymm.sections import RayConfig, ServingConfig
 from raymm.serving.exposure import require_certificate, require_safe
-from raymm.serving.tokens import guard_of, token_alone
+from raymm.serving.tokens import TokenFile, guard_of, token_alone
+
+PATHS = ("tokens", "certificate", "key")
+"""Keys of ``serving`` that name files or folders."""
+
+
+def paths_of(serving: ServingConfig) -> dict[str, str]:
+    """Return the files that a service reads, by their keys and absolute, as seen from here."""
+    given = {key: getattr(serving, key) for key in PATHS}
+    return {key: abspath(expanduser(path)) for key, path in given.items() if path is not None}
+
+
+def unready(serving: ServingConfig) -> Iterator[str]:
+    """Yield what would keep a service from starting here: tokens or a certificate it cannot read.
+
+    That is no error of a service that starts elsewhere, where its files may be mounted only.
+    """
+    try:
+        require_certificate(serving)
+    except ConfigError as error:
+        yield str(error)
+    try:
+        _ = TokenFile(serving.tokens) if serving.tokens is not None else None
+    except ConfigError as error:
+        yield str(error)
 
 
 def token_for(names: Sequence[str], serving: ServingConfig, ray: RayConfig) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from raymm import endpoint
 from raymm.errors import ConfigError, Conflict, ServingError
-from raymm.preflight import token_for
+from raymm.preflight import paths_of, token_for, unready
 from raymm.sections import RayConfig, ServingConfig
 
 LONG = "s" * 32
@@ -90,3 +90,22 @@ def test_a_model_is_served_once():
     endpoint.record(endpoint.Service(name="new", url="http://127.0.0.1:8000", **held))
     with pytest.raises(Conflict, match="raymm stop new"):
         looked()
+
+
+def test_files_of_a_service_are_told_as_absolute_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/ann")
+    config = ServingConfig(tokens="~/tokens", certificate="tls/c.pem", key="/run/k.pem")
+    told = {"tokens": "/home/ann/tokens", "certificate": f"{tmp_path}/tls/c.pem"}
+    assert paths_of(config) == {**told, "key": "/run/k.pem"}
+    assert paths_of(ServingConfig()) == {}
+
+
+def test_what_a_service_could_not_read_is_told_for_each_file(tmp_path):
+    config = ServingConfig(tokens=ABSENT, certificate=ABSENT, key=ABSENT)
+    assert [one.split()[0] for one in unready(config)] == ["serving.certificate", "serving.tokens"]
+    path = tmp_path / "tokens"
+    path.write_text(f"alice: {LONG}\n")
+    assert list(unready(ServingConfig(tokens=str(path)))) == []
+    path.write_text("alice: short\n")
+    assert len(list(unready(ServingConfig(tokens=str(path))))) == 1

@@ -228,17 +228,21 @@ _LISTENS = """\
 def export_serve(
     names: tuple[str, ...], output: str, settings: tuple[str, ...], storage: str | None
 ) -> None:
-    """Write the configuration for serve deploy and RayService."""
+    """Write the configuration for serve deploy and RayService.
+
+    Local paths are written as absolute ones.
+    """
     import yaml
 
-    from raymm import service
+    from raymm import preflight, service
     from raymm.serving.exposure import require_safe
     from raymm.serving.scaling import listening
 
     place = options.storage_of(storage)
     changed = _served_changes({}, settings)
     ordered = service.order(names, place, changes=changed)
-    serving = ordered.serving
+    paths = preflight.paths_of(ordered.serving)
+    serving = ordered.serving.model_copy(update=paths)
     require_safe(serving, guarded=serving.auth == "token", encrypted=bool(serving.certificate))
     named: dict[str, Any] = {"name": names[0]} if len(names) == 1 else {"names": list(names)}
     document = {
@@ -253,11 +257,14 @@ def export_serve(
                     **named,
                     "storage": place,
                     **changed,
+                    **{f"serving.{key}": path for key, path in paths.items()},
                     "serving.insecure": serving.insecure,
                 },
             }
         ],
     }
+    for told in preflight.unready(serving):
+        click.echo(f"note: as seen from here, {told} It is read where the service runs.", err=True)
     _write(output, (_LISTENS + yaml.safe_dump(document, sort_keys=False)).encode())
 
 

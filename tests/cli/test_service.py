@@ -122,17 +122,35 @@ def test_an_unsafe_configuration_is_not_exported(raymm, home):
 def test_tls_and_grpc_reach_the_exported_configuration(raymm, home):
     from ray.serve.schema import ServeDeploySchema
 
-    settings = ("certificate=c.pem", "key=k.pem", "grpc_port=9123", "insecure=true")
+    settings = ("certificate=/c.pem", "key=/k.pem", "grpc_port=9123", "insecure=true")
     done = raymm("export", "serve", "loans", *(f"--set=serving.{one}" for one in settings))
     checked = ServeDeploySchema.model_validate(yaml.safe_load(done.out))
     assert (checked.http_options.ssl_certfile, checked.http_options.ssl_keyfile) == (
-        "c.pem",
-        "k.pem",
+        "/c.pem",
+        "/k.pem",
     )
     assert checked.grpc_options.port == 9123
     (name,) = checked.grpc_options.grpc_servicer_functions
     module, _, function = name.rpartition(".")
     assert callable(getattr(__import__(module, fromlist=[function]), function))
+
+
+def test_the_exported_configuration_names_files_that_any_folder_finds(
+    raymm, home, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    settings = ("tokens=tokens", "certificate=c.pem", "key=tls/k.pem")
+    called = ("export", "serve", "loans", *(f"--set=serving.{one}" for one in settings))
+    done = raymm(*called)
+    document = yaml.safe_load(done.out)
+    paths = [str(tmp_path / name) for name in ("tokens", "c.pem", "tls/k.pem")]
+    arguments = document["applications"][0]["args"]
+    assert [arguments[f"serving.{key}"] for key in ("tokens", "certificate", "key")] == paths
+    assert [document["http_options"][f"ssl_{key}file"] for key in ("cert", "key")] == paths[1:]
+    lines = done.err.splitlines()  # they may be mounted where the service runs
+    assert [paths[1] in lines[0], paths[0] in lines[1], len(lines)] == [True, True, 2]
+    (tmp_path / "tokens").write_text(f"alice: {'s' * 32}\n")
+    assert [paths[1] in line for line in raymm(*called).err.splitlines()] == [True]
 
 
 @pytest.mark.parametrize("given", ["", "s" * 32])
