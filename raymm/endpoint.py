@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import re
+import socket
 import ssl
 import subprocess
 import time
@@ -23,6 +24,10 @@ from typing import Any
 from raymm.artifacts import as_record, from_record
 from raymm.config import NAME_PATTERN, home_folder
 from raymm.errors import NotFound, ServingError
+
+_MOST_BYTES = 1 << 20
+_MOST_LETTERS = 1000
+"""Of an error that is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +164,8 @@ def ask(
     Raises
     ------
     ServingError
-        When it does not answer, or answers with an error; its message is told.
+        When it does not answer, its process has ended, what answers is no service of raymm's, or
+        it answers with an error, whose message is told.
     """
     context = None
     if service.certificate:
@@ -173,20 +179,83 @@ def ask(
         request.add_header("authorization", f"Bearer {service.token}")
     try:
         with urllib.request.urlopen(request, timeout=timeout, context=context) as answer:  # noqa: S310
-            return json.loads(answer.read())
+            status, told, kind = answer.status, answer.read(), answer.headers.get("content-type")
     except urllib.error.HTTPError as error:
-        told = _read(error)
-        raise ServingError(f"{service.url}{path} answered {error.code}: {told}") from error
+        status, told, kind = error.code, _read(error), error.headers.get("content-type")
     except (OSError, ValueError, http.client.HTTPException) as error:
-        why = str(error) or type(error).__name__
-        raise ServingError(f"{service.url}{path} does not answer: {why}") from error
+        raise ServingError(_ended(service) or _silent(service.url + path, error)) from error
+    document = _document(told)
+    if status < 300 and document is not None:
+        return document
+    raise ServingError(_ended(service) or _refused(service.url + path, status, document, kind))
 
 
-def _read(error: urllib.error.HTTPError) -> str:
+def _read(error: urllib.error.HTTPError) -> bytes:
     try:
-        return error.read().decode(errors="replace")
+        return error.read(_MOST_BYTES)
     except (OSError, http.client.HTTPException):
-        return "the rest was cut off"
+        return b""
+
+
+def _ended(service: Service) -> str:
+    """Return that the process of a service has ended; empty where it lives or is not known."""
+    if service.pid == 0 or alive(service):
+        return ""
+    return (
+        f"the service of {service.name} at {service.url} has ended: its process {service.pid} is "
+        f"gone. Start it anew: raymm deploy {' '.join(service.served())}"
+    )
+
+
+def _silent(url: str, error: Exception) -> str:
+    """Return why nothing answers at an address, in words."""
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(reason, ConnectionRefusedError):
+        why = "nothing listens there. See that its service runs, and the address"
+    elif isinstance(reason, TimeoutError):
+        why = "no answer came in time"
+    elif isinstance(reason, socket.gaierror):
+        why = "its host is not known"
+    else:
+        why = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
+    return f"{url} does not answer: {_line(why)}."
+
+
+def _refused(url: str, status: int, document: Any, kind: str | None) -> str:
+    """Return what a service refused, or that what answers is none."""
+    message = _message(document)
+    if message and status == 401:
+        return (
+            f"{url} answered 401: the request must carry a valid token. Give it with --token, or "
+            "in the environment variable RAYMM_TOKEN."
+        )
+    if message:
+        return f"{url} answered {status}: {message}"
+    told = f"it answered {status} with {_line(kind or 'content of no type')[:60]}"
+    if status >= 500:  # what stands in front of a service that is down has words of its own
+        return f"{url} does not answer as a raymm service: {told}. See whether that runs."
+    return f"what answers at {url} is no raymm service: {told}. See the address."
+
+
+def _document(told: bytes) -> Any:
+    """Return JSON; None where it is none."""
+    try:
+        return json.loads(told)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _message(document: Any) -> str:
+    """Return the message of an error as raymm's services tell it; empty where it is none."""
+    found = document.get("error") if isinstance(document, Mapping) else None
+    if isinstance(found, Mapping):
+        found = found.get("message")
+    return _line(found)[:_MOST_LETTERS] if isinstance(found, str) else ""
+
+
+def _line(text: str) -> str:
+    """Return text in one line, without what a terminal would obey."""
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 
 def monitored(service: Service, name: str) -> Mapping[str, Any]:

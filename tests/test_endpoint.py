@@ -68,7 +68,7 @@ def answering():
             return None
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
@@ -81,6 +81,91 @@ def test_asking_sends_the_token_and_tells_refusals(answering):
         endpoint.ask(asked, "/bad")
     with pytest.raises(ServingError, match="does not answer"):
         endpoint.ask(made(), "/good")
+
+
+@pytest.fixture
+def saying():
+    """Return a function that serves answers of one status, type and body; returns the address."""
+    servers = []
+
+    def serve(status, kind, body):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(status)
+                self.send_header("content-type", kind)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args):
+                return None
+
+        server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def refusal(url, **changes):
+    with pytest.raises(ServingError) as caught:
+        endpoint.ask(made(url=url, **changes), "/v1/models/loans")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "body", [{"error": {"type": "X", "message": "no\nwine."}}, {"error": "no wine."}]
+)
+def test_an_error_is_told_by_its_message_alone(saying, body):
+    url = saying(409, "application/json", json.dumps(body).encode())
+    assert refusal(url) == f"{url}/v1/models/loans answered 409: no wine."
+
+
+def test_a_token_that_is_not_valid_is_told_with_where_one_is_given(saying):
+    told = refusal(saying(401, "application/json", b'{"error": {"message": "Send the header: X"}}'))
+    assert ("--token" in told, "RAYMM_TOKEN" in told, "{" in told) == (True, True, False)
+
+
+@pytest.mark.parametrize("status", [200, 401, 404, 503])
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("text/html", b"<html>" + b"words " * 1000),
+        ("application/json; \x1b[31m", b"null"),
+        ("text/plain", b"\xff" + b"[" * 100_000),
+        ("text/plain", b"[" * 100_000),
+    ],
+)
+def test_what_is_no_service_of_raymm_is_told_in_a_short_line(saying, status, kind, body):
+    told = refusal(saying(status, kind, body))
+    assert (f"{status} with {kind.split(';')[0]}" in told, len(told) < 200) == (True, True)
+    assert told.isprintable()
+    assert ("is no raymm service" in told) == (status < 500)
+
+
+def test_that_nothing_listens_is_told_in_words():
+    told = refusal("http://127.0.0.1:1")
+    assert ("nothing listens there" in told, "urlopen" in told, "Errno" in told) == (
+        True,
+        False,
+        False,
+    )
+
+
+def test_a_service_whose_process_has_ended_is_told_as_such_whatever_answers(answering):
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = {"pid": child.pid, "started": endpoint.started_at(child.pid)}
+    assert "has ended" not in refusal("http://127.0.0.1:1", **process)
+    child.kill()
+    child.wait()
+    for url in ("http://127.0.0.1:1", answering):
+        told = refusal(url, models=("loans", "wine"), **process)
+        assert told.endswith("raymm deploy loans wine")
+        assert (str(child.pid) in told, "Errno" in told) == (True, False)
 
 
 @pytest.fixture

@@ -199,7 +199,7 @@ def monitor(name: str, url: str, token: str, as_json: bool) -> None:
             f"no service of {name} is recorded here. Start one: raymm deploy {name}, or name one "
             "that runs elsewhere with --url and --token."
         )
-    report = endpoint.ask(found, f"/v1/models/{name}/monitor")["report"]
+    report = endpoint.monitored(found, name)
     if as_json:
         printing.as_json(report)
     else:

@@ -43,6 +43,7 @@ def test_a_monitor_elsewhere_is_asked_at_its_address(raymm, home):
     assert (done.code, "http://HOST" in done.err) == (6, True)
     done = raymm("monitor", "loans", "--url", "http://127.0.0.1:1", "--token", "t")
     assert (done.code, "127.0.0.1:1/v1/models/loans/monitor does not" in done.err) == (6, True)
+    assert ("nothing listens there" in done.err, "urlopen" in done.err) == (True, False)
 
 
 def test_settings_reach_the_exported_configuration(raymm, home):
