@@ -83,7 +83,8 @@ def records(
         if len(document) > 1:
             identity = claimed(document["id"], identity)
     else:
-        identity = claimed(headers.get(b"x-raymm-prediction", b"").decode("latin-1"), identity)
+        named = headers.get(b"x-raymm-prediction")
+        identity = claimed(None if named is None else named.decode("latin-1"), identity)
         sheet = sheet_of(
             media,
             body,
@@ -117,7 +118,8 @@ def tensors(
     """
     document = document_of(body, headers)
     inference_protocol.require_object(document)
-    identity = claimed(document.get("id"), identity)
+    named = document.get("id")
+    identity = claimed(None if named == "" else named, identity)  # as gRPC's clients leave it out
 
     def read(served: Served) -> Tensors:
         return inference_protocol.tensors(served.schema, document, config.max_rows)

@@ -33,14 +33,14 @@ def identities() -> Iterator[str]:
 
 
 def claimed(given: Any, otherwise: str) -> str:
-    """Return the name that a client gave, or ``otherwise`` where that is None or empty.
+    """Return the name that a client gave, or ``otherwise`` where that is None.
 
     Raises
     ------
     InputError
-        With field "id", when it is longer than `LONGEST` or has other characters.
+        With field "id", when it is empty, longer than `LONGEST` or has other characters.
     """
-    if given is None or given == "":
+    if given is None:
         return otherwise
     if type(given) is not str or not _NAME.match(given):
         raise _strange("id", given, LONGEST)

@@ -53,6 +53,25 @@ def test_a_request_names_its_prediction(make_served, record):
     assert _infer(served).identity == "made"
 
 
+def test_an_empty_name_is_refused_but_for_the_protocol_where_it_stands_for_none(
+    make_served, record
+):
+    served = make_served()
+    body = json.dumps({"records": [record], "id": ""}).encode()
+    with pytest.raises(InputError, match="id must be 1 to 64"):
+        asking.records(served, body, "made", {}, CONFIG)
+    csv = (",".join(record) + "\n" + ",".join(map(str, record.values())) + "\n").encode()
+    headers = {b"content-type": CSV, b"x-raymm-prediction": b""}
+    with pytest.raises(InputError, match="id must be 1 to 64"):
+        asking.records(served, csv, "made", headers, CONFIG)
+    null = json.dumps({"records": [record], "id": None}).encode()
+    assert asking.records(served, null, "made", {}, CONFIG).identity == "made"
+    assert _infer(served, id="").identity == "made"
+    for wrong in (0, False, [], "a b"):
+        with pytest.raises(InputError, match="id must be"):
+            _infer(served, id=wrong)
+
+
 @pytest.mark.parametrize("media", [JSON, CSV, ARROW])
 def test_an_answer_comes_in_the_type_that_is_asked_for(make_served, record, media):
     served = make_served()
