@@ -56,6 +56,7 @@ from raymm.serving.page import Page, slashed
 from raymm.serving.predicting import Service
 from raymm.serving.protocol import encode, example
 from raymm.serving.sources import ModelSource, Served
+from raymm.serving.tally import kind_of
 from raymm.serving.tokens import guard_of
 from raymm.serving.typical import typical, usual
 
@@ -104,12 +105,12 @@ def create_app(
     service = Service(models, config=config, watcher_for=watcher_for)
     rates = Rates(config.rate) if config.rate is not None else None
     gate = Gate(guard, rates, service.telemetry, looks=Rates(LOOKS))
-    app = _application(_endpoint(service.predict, gate))
+    app = _application(_endpoint(service.predict, service, gate))
     secured, opened = _routes(service, standing, secured=guard is not None)
     for (method, path), handler in secured.items():
-        app.add_route(path, _endpoint(handler, gate), methods=[method])
+        app.add_route(path, _endpoint(handler, service, gate), methods=[method])
     for (method, path), handler in opened.items():
-        app.add_route(path, _endpoint(handler, None), methods=[method])
+        app.add_route(path, _endpoint(handler, service), methods=[method])
     app.add_exception_handler(HTTPException, _unrouted)
     app.state.models, app.state.service, app.state.guard = models, service, guard
     return app
@@ -178,8 +179,8 @@ def _routes(
     return guarded, opened
 
 
-def _endpoint(handler: Handler, gate: Gate | None) -> Handler:
-    """Return a handler that admits, answers, and turns every error into its JSON form."""
+def _endpoint(handler: Handler, service: Service, gate: Gate | None = None) -> Handler:
+    """Return a handler that admits, answers, and counts every error and gives it its JSON form."""
     from starlette.requests import ClientDisconnect
     from starlette.responses import Response
 
@@ -189,12 +190,14 @@ def _endpoint(handler: Handler, gate: Gate | None) -> Handler:
                 gate.admit(request.scope)
             return await handler(request)
         except RaymmError as error:
+            service.count_error(request.scope, kind_of(error), error.http_status)
             if _log.isEnabledFor(logging.INFO):
                 _log.info(*refusal(request.scope, error))
             return _closing(request, failure(error, request.scope))
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as error:
+            service.count_error(request.scope, kind_of(error), 500)
             frames = "".join(traceback.format_tb(error.__traceback__))
             told = request.method, request.url.path[:200], type(error).__name__, frames
             _log.error("%s %r failed: %s\n%s", *told)  # the error's text may hold a user's value
@@ -259,6 +262,7 @@ async def _unrouted(request: Request, error: Exception) -> Response:
     if status == 405:
         message = f"{path} does not take {request.method}. See /docs."
     told = {"type": "NotFound" if status == 404 else "MethodNotAllowed", "message": message}
+    request.app.state.service.count_error(request.scope, told["type"], status)
     answer = Response(
         encode(_told(told, request.scope)),
         status_code=status,

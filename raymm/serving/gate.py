@@ -30,7 +30,7 @@ class Gate:
     looks : Rates or None
         How often it may look at the service (all else), which costs nothing of the other.
     telemetry : Telemetry
-        Counts requests by the token's name.
+        Counts requests that are admitted by the token's name.
     """
 
     def __init__(
@@ -59,11 +59,12 @@ class Gate:
         caller = ""
         if self._guard is not None:
             caller = self._guard.admit(headers_of(scope).get(b"authorization"))
-            self._telemetry.admitted(caller)
         scope["raymm.caller"] = caller
         rates = self._rates if scope["method"] == "POST" else self._looks
         if rates is not None:
             rates.spend(caller)
+        if self._guard is not None:
+            self._telemetry.admitted(caller)
 
 
 def refusal(scope: Scope, error: RaymmError) -> tuple[Any, ...]:

@@ -52,6 +52,7 @@ INLINE_CSV = 1024
 INLINE_SECONDS = 0.002
 """A model that takes longer for one row is always run in a thread, with others that wait."""
 
+_COUNTED = "raymm.counted"
 _THREADS = 2
 """Calls at once of what is not quick."""
 
@@ -182,6 +183,7 @@ class Service:
                 served, content, given, tensors, predictions, identity, read = made
         except Exception as error:
             if not isinstance(error, ClientDisconnect):  # where one leaves, nobody failed
+                request.scope[_COUNTED] = True
                 self._tell_failure(served, start, error)
                 if not isinstance(error, RaymmError) or error.http_status == 500:
                     served.tally.failed()
@@ -298,6 +300,22 @@ class Service:
             f"an answer may take {self.config.answer_time:g} s, but this one takes longer. Send "
             "fewer rows, come back later, or raise serving.answer_time or serving.replicas."
         )
+
+    def count_error(self, scope: Scope, kind: str, status: int) -> None:
+        """Count an error's answer, unless it is a prediction's, which is counted where it fails.
+
+        Parameters
+        ----------
+        scope : dict
+            The request's; its path names a model, which may be served or not.
+        kind : str
+            The error's class name.
+        status : int
+            The answer's HTTP status.
+        """
+        if not scope.pop(_COUNTED, False):
+            name = scope.get("path_params", {}).get("name", "")
+            self.telemetry.refused(name if name in self.models.names() else "", kind, status)
 
     def _tell_failure(
         self, served: Served, start: float, error: Exception, *, alone: bool = False

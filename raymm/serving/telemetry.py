@@ -50,6 +50,7 @@ class Telemetry(Collector):
     def __init__(self) -> None:
         self._counts: dict[tuple[str, int], _Counts] = {}
         self._errors: Counter[tuple[str, str]] = Counter()
+        self._refused: Counter[tuple[str, str, int]] = Counter()
         self._callers: Counter[str] = Counter()
         self._versions: Mapping[str, int] = {}
         self._reports: Mapping[str, Mapping[str, Any]] = {}
@@ -71,8 +72,22 @@ class Telemetry(Collector):
         self._of(model, version).requests += 1
         self._errors[model, error] += 1
 
+    def refused(self, model: str, error: str, status: int) -> None:
+        """Count what was refused or failed and is no prediction request that was read.
+
+        Parameters
+        ----------
+        model : str
+            One that is served; else empty, since what clients write bounds no label.
+        error : str
+            Its class name.
+        status : int
+            The answer's HTTP status.
+        """
+        self._refused[model, error, status] += 1
+
     def totals(self, model: str) -> dict[str, Any]:
-        """Return a model's requests, rows and errors by class name, of all its versions."""
+        """Return a model's predictions: requests, rows, errors by class name, of all versions."""
         own = [counts for (name, _), counts in self._counts.items() if name == model]
         return {
             "requests": sum(one.requests for one in own),
@@ -118,21 +133,28 @@ class Telemetry(Collector):
             rows.add_metric(labels, counts.rows)
             buckets = list(zip(bounds, accumulate(counts.within), strict=True))
             seconds.add_metric(labels, buckets, sum_value=counts.seconds)
-        errors = CounterMetricFamily(
-            "raymm_errors",
-            "Requests refused (status 4xx) or failed (5xx).",
-            labels=("model", "error", "status"),
-        )
-        for (model, error), count in self._errors.items():
-            errors.add_metric((model, error, str(status_of(error))), count)
         callers = CounterMetricFamily(
             "raymm_token_requests", "Requests admitted, by the token's name.", labels=("token",)
         )
         for caller, count in self._callers.items():
             callers.add_metric((caller,), count)
-        yield from (requests, rows, seconds, errors, callers, self._served())
+        yield from (requests, rows, seconds, self._failures(), callers, self._served())
         yield from (self._monitored(), self._aged())
         yield from self._by_version()
+
+    def _failures(self) -> Metric:
+        family = CounterMetricFamily(
+            "raymm_errors",
+            "Requests of any kind, predictions or not, that were refused (status 4xx) or failed "
+            "(5xx); model is empty where they name none that is served.",
+            labels=("model", "error", "status"),
+        )
+        both = self._refused.copy()
+        for (model, error), count in self._errors.items():
+            both[model, error, status_of(error)] += count
+        for (model, error, status), count in both.items():
+            family.add_metric((model, error, str(status)), count)
+        return family
 
     def _served(self) -> Metric:
         family = GaugeMetricFamily(

@@ -1,4 +1,6 @@
 import json
+import re
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -216,6 +218,75 @@ def test_metrics_count(make_client, record, post):
     assert "unknown" not in text
 
 
+def _errors(client, **how):
+    """Return the counts of /metrics by model, class and status."""
+    text = client.get("/metrics", **how).text
+    pattern = r'raymm_errors_total{error="(\w*)",model="(.*)",status="(\d+)"} (\d+)'
+    found = re.findall(pattern, text)
+    return {(model, error, int(status)): int(count) for error, model, status, count in found}
+
+
+def test_what_is_refused_before_it_is_read_is_counted(make_client, record):
+    client = make_client(tokens={"alice": "one"}, rate=2)
+    body, alice = {"json": {"records": [record]}}, {"headers": {"authorization": "Bearer one"}}
+    path = "/v1/models/churn/predict"
+    answers = [client.post(path, **body, **alice).status_code for _ in range(8)]
+    admitted, refused = answers.count(200), answers.count(429)
+    assert refused >= 5
+    assert client.post(path, **body).status_code == 401
+    assert client.post("/v2/models/churn/infer", **body).status_code == 401
+    assert client.get(path, **alice).status_code == 405
+    assert client.get("/v1/models/churn/nothing", **alice).status_code == 404
+    told = client.get("/metrics", **alice).text
+    assert _errors(client, **alice) == {
+        ("churn", "TooOften", 429): refused,
+        ("churn", "Unauthorized", 401): 2,
+        ("churn", "MethodNotAllowed", 405): 1,
+        ("", "NotFound", 404): 1,
+    }
+    # with the look at the figures itself
+    assert f'raymm_token_requests_total{{token="alice"}} {admitted + 1}.0' in told
+    assert f'raymm_requests_total{{model="churn",version="1"}} {admitted}.0' in told
+
+
+def test_names_that_clients_make_up_are_no_labels(make_client, record):
+    client = make_client()
+    for name in ("evil", 'a"b', "x" * 500):
+        assert client.post(f"/v1/models/{name}/predict", json={}).status_code == 404
+        assert client.get(f"/v1/models/{name}").status_code == 404
+        assert client.get(f"/{name}").status_code == 404
+        assert client.request(name[:4].upper(), "/metrics").status_code in (400, 404, 405)
+    counts = _errors(client)
+    assert sum(counts.values()) == 12
+    assert {model for model, _, _ in counts} == {""}
+    assert client.get("/v2/models/churn/versions/99").status_code == 404
+    assert _errors(client)["churn", "NotFound", 404] == 1
+
+
+def test_each_error_is_counted_once(make_client, make_served, record, post):
+    served = make_served()
+
+    class Broken:
+        schema = served.schema
+
+        def predict(self, tensors):
+            raise RuntimeError
+
+    client = make_client(replace(served, runner=Broken()), max_rows=2)
+    post(client, {"records": [record]})
+    post(client, {"records": [record]}, "/v1/models/churn/explain")
+    for path in ("predict", "explain", "feedback"):
+        post(client, b"{", f"/v1/models/churn/{path}")
+    post(client, {"records": [record] * 3})
+    assert client.post("/v1/models/churn/explain", files={"a": b"b"}).status_code == 415
+    assert _errors(client) == {
+        ("churn", "Exception", 500): 2,
+        ("churn", "InputError", 422): 3,
+        ("churn", "TooLarge", 413): 1,
+        ("churn", "Unsupported", 415): 1,
+    }
+
+
 def test_a_failing_model_is_a_json_error(make_client, make_served, record, post, caplog):
     served = make_served()
 
@@ -224,8 +295,6 @@ def test_a_failing_model_is_a_json_error(make_client, make_served, record, post,
 
         def predict(self, tensors):
             raise RuntimeError(f"boom at {7 * 6}")
-
-    from dataclasses import replace
 
     status, answer = post(make_client(replace(served, runner=Broken())), {"records": [record]})
     assert status == 500

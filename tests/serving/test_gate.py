@@ -29,7 +29,7 @@ def test_each_token_has_a_rate_of_its_own_and_is_counted_by_name():
     with pytest.raises(Unauthorized):
         gate.admit(_scope(b"three"))
     text = telemetry.text({}, {}).decode()
-    assert 'raymm_token_requests_total{token="alice"} 4.0' in text
+    assert 'raymm_token_requests_total{token="alice"} 3.0' in text
     assert 'raymm_token_requests_total{token="bob"} 1.0' in text
 
 

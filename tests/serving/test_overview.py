@@ -187,7 +187,8 @@ def test_a_history_that_is_old_is_read_again_and_its_failure_is_told(make_asking
     client.app.router.routes.clear()
     from raymm.serving.app import _endpoint
 
-    client.app.add_route("/v1/models/{name}/history", _endpoint(made.history, None))
+    endpoint = _endpoint(made.history, client.app.state.service)
+    client.app.add_route("/v1/models/{name}/history", endpoint)
     client.get(HISTORY)
     now[0] = KEPT_SECONDS
     shelf.failure = RegistryError("storage is away")

@@ -46,6 +46,18 @@ def test_counts():
     assert found["raymm_request_seconds_sum", None] == pytest.approx(0.012)
 
 
+def test_refusals_are_errors_of_no_prediction():
+    telemetry = Telemetry()
+    telemetry.failed("m", 1, "Overloaded")
+    telemetry.refused("m", "Overloaded", 503)
+    telemetry.refused("", "MethodNotAllowed", 405)
+    told = telemetry.text({}, {}).decode()
+    assert 'raymm_errors_total{error="Overloaded",model="m",status="503"} 2.0' in told
+    assert 'raymm_errors_total{error="MethodNotAllowed",model="",status="405"} 1.0' in told
+    assert 'raymm_requests_total{model="m",version="1"} 1.0' in told
+    assert telemetry.totals("m")["errors"] == {"Overloaded": 1}
+
+
 @pytest.mark.slow
 @given(st.lists(st.floats(0, 20) | st.sampled_from([0.0005, 0.1, 10.0]), max_size=20))
 def test_times_are_counted_as_prometheus_counts_them(times):
