@@ -8,10 +8,12 @@ predictions are not held up by it.
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from starlette.requests import ClientDisconnect
 
 from raymm.artifacts import Tensors
 from raymm.errors import InputError, ServingError, TooLarge
@@ -66,17 +68,26 @@ class Explanations:
         """
         from starlette.responses import Response
 
-        service = self._service
-        served = service.served(request)
-        headers = headers_of(request.scope)
+        start, telemetry = time.perf_counter(), self._service.telemetry
+        served = self._service.served(request)
+        try:
+            content = await self._content(request, served)
+        except Exception as error:
+            if not isinstance(error, ClientDisconnect):
+                telemetry.explained(served.name, served.number, None)
+            raise
+        telemetry.explained(served.name, served.number, time.perf_counter() - start)
+        return Response(content, media_type="application/json")
+
+    async def _content(self, request: Request, served: Served) -> bytes:
+        service, headers = self._service, headers_of(request.scope)
         media = media_of(headers)
         self._room.require()
         body = await service.intake.read(headers, request.receive, request.scope)
         with self._room:
-            content = await service.in_thread(
+            return await service.in_thread(
                 self._threads, self._room, self._answer, served, body, media
             )
-        return Response(content, media_type="application/json")
 
     def _read(self, served: Served, body: bytes, media: bytes) -> tuple[Tensors, str | None]:
         """Return a request's tensors, and the class that it asks about."""

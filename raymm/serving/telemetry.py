@@ -49,6 +49,7 @@ class Telemetry(Collector):
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, int], _Counts] = {}
+        self._explained: dict[tuple[str, int], _Counts] = {}
         self._errors: Counter[tuple[str, str]] = Counter()
         self._refused: Counter[tuple[str, str, int]] = Counter()
         self._callers: Counter[str] = Counter()
@@ -62,6 +63,14 @@ class Telemetry(Collector):
         counts.rows += rows
         counts.seconds += seconds
         counts.within[bisect_left(_BUCKETS, seconds)] += 1
+
+    def explained(self, model: str, version: int, seconds: float | None) -> None:
+        """Count a request to explain; ``seconds`` is None where it was refused or failed."""
+        counts = self._explained.setdefault((model, version), _Counts())
+        counts.requests += 1
+        if seconds is not None:
+            counts.seconds += seconds
+            counts.within[bisect_left(_BUCKETS, seconds)] += 1
 
     def admitted(self, caller: str) -> None:
         """Count a request by the name of its token."""
@@ -116,29 +125,17 @@ class Telemetry(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the figures as they are now."""
-        both = ("model", "version")
-        requests = CounterMetricFamily(
-            "raymm_requests", "Prediction requests answered, errors too.", labels=both
-        )
-        rows = CounterMetricFamily("raymm_rows", "Rows predicted.", labels=both)
-        seconds = HistogramMetricFamily(
-            "raymm_request_seconds",
-            "Time from the request's first byte to the answer.",
-            labels=both,
-        )
-        bounds = [*map(str, _BUCKETS), "+Inf"]
+        requests, seconds = _timed("raymm_request", "Prediction requests", self._counts)
+        rows = CounterMetricFamily("raymm_rows", "Rows predicted.", labels=("model", "version"))
         for (model, version), counts in self._counts.items():
-            labels = (model, str(version))
-            requests.add_metric(labels, counts.requests)
-            rows.add_metric(labels, counts.rows)
-            buckets = list(zip(bounds, accumulate(counts.within), strict=True))
-            seconds.add_metric(labels, buckets, sum_value=counts.seconds)
+            rows.add_metric((model, str(version)), counts.rows)
         callers = CounterMetricFamily(
             "raymm_token_requests", "Requests admitted, by the token's name.", labels=("token",)
         )
         for caller, count in self._callers.items():
             callers.add_metric((caller,), count)
         yield from (requests, rows, seconds, self._failures(), callers, self._served())
+        yield from _timed("raymm_explain_request", "Explanation requests", self._explained)
         yield from (self._monitored(), self._aged())
         yield from self._by_version()
 
@@ -228,6 +225,26 @@ class Telemetry(Collector):
             if isinstance(age, int | float) and math.isfinite(age):
                 family.add_metric((model,), age)
         return family
+
+
+def _timed(
+    stem: str, what: str, counts: Mapping[tuple[str, int], _Counts]
+) -> tuple[CounterMetricFamily, HistogramMetricFamily]:
+    """Return how many requests of one kind there were, and how long their answers took."""
+    both = ("model", "version")
+    requests = CounterMetricFamily(f"{stem}s", f"{what} answered, errors too.", labels=both)
+    seconds = HistogramMetricFamily(
+        f"{stem}_seconds",
+        f"{what}: time from the first byte to the answer, without errors.",
+        labels=both,
+    )
+    bounds = [*map(str, _BUCKETS), "+Inf"]
+    for (model, version), one in counts.items():
+        labels = (model, str(version))
+        requests.add_metric(labels, one.requests)
+        buckets = list(zip(bounds, accumulate(one.within), strict=True))
+        seconds.add_metric(labels, buckets, sum_value=one.seconds)
+    return requests, seconds
 
 
 def measures(report: Any, path: str = "") -> Iterator[tuple[str, float]]:

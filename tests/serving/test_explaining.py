@@ -92,3 +92,20 @@ def test_a_table_is_explained_as_records_are(make_client, record, post):
     writer.writerow(record)
     answer = client.post(path, content=text.getvalue().encode(), headers=headers)
     assert answer.status_code == 413
+
+
+def test_what_is_explained_is_counted_apart_from_predictions(make_client, record, post):
+    client = make_client(rate=None)
+    for _ in range(3):
+        assert post(client, {"records": [record]}, PATH)[0] == 200
+    for _ in range(2):
+        assert post(client, {"records": [{}]}, PATH)[0] == 422
+    post(client, {"records": [record]}, "/v1/models/unknown/explain")
+    told = client.get("/metrics").text
+    of = '{model="churn",version="1"}'
+    assert f"raymm_explain_requests_total{of} 5.0" in told
+    assert f"raymm_explain_request_seconds_count{of} 3.0" in told
+    assert 'raymm_errors_total{error="InputError",model="churn",status="422"} 2.0' in told
+    assert "raymm_requests_total{" not in told
+    assert "raymm_rows_total{" not in told
+    assert "unknown" not in told
