@@ -1,10 +1,13 @@
+import shutil
+import subprocess
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from raymm.serving.telemetry import MOST_MEASURES, Telemetry, measures
+from raymm.serving.telemetry import FEATURE_FIGURES, MOST_MEASURES, Telemetry, measures
 
 REPORT = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.floats() | st.text(max_size=3),
@@ -124,6 +127,76 @@ def test_hostile_feature_names_are_escaped():
     text = Telemetry().text({}, {"m": {"features": {name: {"missing": 0.25}}}})
     (told,) = [s for s in _samples(text) if s.name == "raymm_monitor"]
     assert (told.labels["measure"], told.value) == (f"features.{name}.missing", 0.25)
+
+
+ODD = ('a"} evil 1\n# \\', "größe\u2028é", "back\\slash\\", "", "a.b", 'a{b="c"}', "\r\n\t", "\\n")
+
+
+def _drifting(names):
+    one = {"statistic": 0.3, "threshold": 0.2, "drifted": True, "missing": 0.25, "unseen": 0}
+    return {
+        "version": 1,
+        "features": dict.fromkeys(names, one),
+        "window": {"rows": 10, "filled": 3},
+    }
+
+
+def test_features_have_series_of_their_own_whatever_their_names():
+    samples = _samples(Telemetry().text({}, {"m": _drifting(ODD)}))
+    for key, value in _drifting(ODD)["features"][""].items():
+        told = [s for s in samples if s.name == f"raymm_feature_{key}"]
+        assert [(s.labels["model"], s.labels["feature"], s.value) for s in told] == [
+            ("m", name, float(value)) for name in ODD
+        ]
+    found = {s.name: s.value for s in samples if s.labels == {"model": "m"}}
+    assert (found["raymm_window_rows"], found["raymm_window_size_rows"]) == (3, 10)
+
+
+def test_every_feature_of_a_wide_table_is_told():
+    samples = _samples(Telemetry().text({}, {"m": _wide(2 * MOST_MEASURES)}))
+    told = {s.labels["feature"] for s in samples if s.name == "raymm_feature_drifted"}
+    assert len(told) == 2 * MOST_MEASURES
+    assert not [s for s in samples if s.name == "raymm_feature_unseen"]  # what is unknown is no 0
+
+
+def test_a_figure_that_is_no_finite_number_is_left_out():
+    features = {
+        "a": {"statistic": None, "threshold": float("inf"), "missing": "0"},
+        "b": 3,
+        "c": [],
+    }
+    for report in (
+        {"features": features, "window": 3},
+        {"features": [1]},
+        {"window": {"rows": ""}},
+    ):
+        told = Telemetry().text({}, {"m": report}).decode()
+        assert "raymm_feature_statistic{" not in told
+        assert "raymm_feature_threshold{" not in told
+        assert "raymm_feature_missing{" not in told
+        assert "raymm_window_rows{" not in told
+
+
+def test_features_are_named_as_the_monitors_process_names_them():
+    from raymm.monitoring.actor import _GAUGES
+
+    assert tuple(FEATURE_FIGURES) == _GAUGES
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_finds_nothing_to_mend():
+    telemetry = Telemetry()
+    telemetry.answered("m", 1, 2, 0.1)
+    telemetry.failed("m", 1, "InputError")
+    telemetry.refused("", "TooOften", 429)
+    telemetry.explained("m", 1, 0.5)
+    telemetry.admitted("größe")
+    version = {"quality": {"value": 0.5}, "drifted": ["a"], "requests": 1, "errors": {"E": 1}}
+    report = _drifting(ODD) | {"age": 1, "versions": {"1": version}}
+    text = telemetry.text({"m": 1}, {"m": report})
+    command = ["promtool", "check", "metrics"]
+    done = subprocess.run(command, input=text, check=False, capture_output=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
 
 def test_a_report_has_its_age_whatever_else_it_holds():
