@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 from starlette.types import Message
 
-from raymm.errors import InputError, Overloaded, Unauthorized
+from raymm.errors import InputError, NotFound, RaymmError, TooLarge
 from raymm.serving.grpc_protocol import Wire, message
 from raymm.serving.grpc_reading import at_ease, read_message, require_thread
 from raymm.serving.protocol import check_rows
 from raymm.serving.raw_tensors import DTYPES, plain, raw, require_count
+from raymm.serving.telemetry import Telemetry
 from raymm.serving.tokens import Guard
 
 _CONTENTS: Mapping[str, str] = {
@@ -71,10 +72,21 @@ class Methods:
         Of a request.
     guard : Guard or None
         Asked before a request is read; the application asks again, and counts.
+    telemetry : Telemetry
+        The application's; counts what never reaches it, of no model.
     """
 
-    def __init__(self, app: Any, *, max_bytes: int, max_rows: int, guard: Guard | None) -> None:
+    def __init__(
+        self,
+        app: Any,
+        *,
+        max_bytes: int,
+        max_rows: int,
+        guard: Guard | None,
+        telemetry: Telemetry,
+    ) -> None:
         self._app = app
+        self._telemetry = telemetry
         self._guard = guard
         self._most = max_bytes
         self._rows = max_rows
@@ -96,28 +108,27 @@ class Methods:
         Failed
             With the status to answer.
         """
-        if len(data) > self._most:
-            raise Failed(
-                "INVALID_ARGUMENT",
-                f"the request may hold {self._most} bytes at most. Send fewer rows, or raise "
-                "serving.max_body_kb.",
-            )
         token = next((value for key, value in metadata if key == "authorization"), None)
         header = token.encode() if isinstance(token, str) else token
-        if self._guard is not None and method in _GUARDED:  # before anything is read
-            try:
-                self._guard.admit(header)
-            except Unauthorized as error:
-                raise Failed("UNAUTHENTICATED", str(error)) from error
         made: Callable[[Any, bytes | None, int], Awaitable[Wire]] = getattr(self, f"_{method}")
         try:
+            self._require_admitted(method, header, len(data))
             require_thread(len(data))
             request = await at_ease(len(data), read_message, f"{method}Request", data)
             return await made(request, header, len(data))
-        except InputError as error:
-            raise Failed("INVALID_ARGUMENT", str(error)) from error
-        except Overloaded as error:
-            raise Failed("UNAVAILABLE", str(error)) from error
+        except RaymmError as error:  # the application's are answers, which it counts
+            self._telemetry.refused("", type(error).__name__, error.http_status)
+            raise Failed(_CODES.get(error.http_status, "INTERNAL"), str(error)) from error
+
+    def _require_admitted(self, method: str, header: bytes | None, size: int) -> None:
+        """Raise TooLarge or Unauthorized, before anything is read."""
+        if size > self._most:
+            raise TooLarge(
+                f"the request may hold {self._most} bytes at most. Send fewer rows, or raise "
+                "serving.max_body_kb."
+            )
+        if self._guard is not None and method in _GUARDED:
+            self._guard.admit(header)
 
     async def _ServerLive(self, request: Any, token: bytes | None, size: int) -> Wire:  # noqa: N802
         status, _ = await self._ask("GET", "/v2/health/live", token)
@@ -216,7 +227,7 @@ def _read(status: int, answer: bytes) -> dict[str, Any]:
 
 def _path(name: str, version: str) -> str:
     if not name or not name.isprintable() or set("/?#") & set(name + version):
-        raise Failed("NOT_FOUND", f'no model is named "{name[:80]}".')
+        raise NotFound(f'no model is named "{name[:80]}".')
     return f"/v2/models/{name}" + (f"/versions/{version}" if version else "")
 
 
@@ -338,6 +349,7 @@ class Inference:
                 max_bytes=service.max_bytes,
                 max_rows=service.config.max_rows,
                 guard=state.guard,
+                telemetry=service.telemetry,
             )
             return await methods.call(method, request, context.invocation_metadata())
         except Failed as error:

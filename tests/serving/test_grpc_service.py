@@ -45,8 +45,14 @@ def call(make_client):
         app = make_client(**how).app
         if full:
             app.state.service._room.held = app.state.service._room.places
-        rows = app.state.service.config.max_rows
-        methods = Methods(app, max_bytes=max_bytes, max_rows=rows, guard=app.state.guard)
+        service = app.state.service
+        methods = Methods(
+            app,
+            max_bytes=max_bytes,
+            max_rows=service.config.max_rows,
+            guard=app.state.guard,
+            telemetry=service.telemetry,
+        )
         data = b"" if asked is None else asked
         data = data if isinstance(data, bytes) else data.SerializeToString()
         answer = asyncio.run(methods.call(method, data, metadata))
@@ -169,6 +175,40 @@ def test_tokens_and_limits_are_those_of_http(call):
         call("ModelInfer", request(rows=3), max_rows=2)
 
 
+def test_each_refusal_is_counted_once_by_whoever_refuses(make_client):
+    app = make_client(tokens={"a": "secret"}, max_rows=2).app
+    telemetry = app.state.service.telemetry
+    guard = app.state.guard
+    methods = Methods(app, max_bytes=2000, max_rows=2, guard=guard, telemetry=telemetry)
+    known = [("authorization", "Bearer secret")]
+    unnamed, unknown = request(), request()
+    unnamed.model_name, unknown.model_name = "a/b", "evil"
+    calls = [
+        (request(), ()),
+        (request(rows=400), known),
+        (b"\xff", known),
+        (unnamed, known),
+        (unknown, known),
+        (request(rows=3), known),
+        (request(), known),
+    ]
+    for asked, metadata in calls[:-1]:
+        data = asked if isinstance(asked, bytes) else asked.SerializeToString()
+        with pytest.raises(Failed):
+            asyncio.run(methods.call("ModelInfer", data, metadata))
+    asyncio.run(methods.call("ModelInfer", calls[-1][0].SerializeToString(), known))
+    told = [
+        one for one in telemetry.text({}, {}).decode().splitlines() if "raymm_errors_total{" in one
+    ]
+    assert sorted(told) == [
+        'raymm_errors_total{error="InputError",model="",status="422"} 1.0',
+        'raymm_errors_total{error="NotFound",model="",status="404"} 2.0',
+        'raymm_errors_total{error="TooLarge",model="",status="413"} 1.0',
+        'raymm_errors_total{error="TooLarge",model="churn",status="413"} 1.0',
+        'raymm_errors_total{error="Unauthorized",model="",status="401"} 1.0',
+    ]
+
+
 def test_many_rows_are_answered_as_few(call):
     few, lots = call("ModelInfer", request(rows=2)), call("ModelInfer", request(rows=900))
     assert [output.shape[0] for output in lots.outputs] == [900, 900]
@@ -227,7 +267,8 @@ def test_more_large_calls_than_the_thread_can_do_soon_are_turned_away(make_clien
     from raymm.serving.grpc_reading import LARGE, WAITING, at_ease
 
     app = make_client().app
-    methods = Methods(app, max_bytes=2**20, max_rows=1000, guard=None)
+    telemetry = app.state.service.telemetry
+    methods = Methods(app, max_bytes=2**20, max_rows=1000, guard=None, telemetry=telemetry)
     large, small = (request(rows=rows).SerializeToString() for rows in (900, 1))
     assert len(small) < LARGE < len(large)
 
