@@ -101,9 +101,9 @@ def _build(
     """Make the replica's ASGI application: load the models, then start to follow their release."""
     from raymm.serving.app import create_app
 
-    to_serve()
     settings = ServingConfig.model_validate(config)
     require_bound(settings, listens())
+    to_serve()
     turnstile = Turnstile()
     line = _line(shelf, opinion, settings.release.slowdown)
     care = Care(load_seconds=settings.release.load_time, row_seconds=settings.release.row_time)

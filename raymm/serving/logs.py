@@ -26,8 +26,7 @@ class ToServe(logging.Handler):
 
 
 def to_serve() -> None:
-    """Let this process write raymm's log into Serve's, and nowhere else; once is enough."""
+    """Let this process write raymm's log into Serve's too; once is enough."""
     logger = logging.getLogger("raymm")
     if not any(isinstance(one, ToServe) for one in logger.handlers):
         logger.addHandler(ToServe())
-    logger.propagate = False
