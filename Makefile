@@ -7,7 +7,7 @@ BIN := .venv/bin
 # 3.6 s of processor time for LightGBM alone, 1.1 s with byte code.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test quick slow ray check bench bench-quality bench-search bench-compress bench-serve chaos chaos-search chaos-serve fuzz clean
+.PHONY: help setup demo test quick check bench bench-quality bench-search bench-compress bench-serve chaos chaos-search chaos-serve fuzz clean
 
 help:
 	@echo "make setup   make .venv alone"
@@ -49,18 +49,10 @@ quick: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/architecture \
 	  -m "not ray and not slow and not chaos" tests
 
-# Ray's tests wait more than they compute, so they run beside the slow ones. What each of the two
-# says is printed when it ends, where this make can keep it back.
 test: check quick
 	$(BIN)/python -m pytest -q --doctest-modules raymm
-	@$(MAKE) --no-print-directory -j 2 \
-	  $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) slow ray
-
-slow: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal \
 	  -m "slow and not ray and not chaos" tests
-
-ray: setup
 	$(BIN)/python -m pytest -q -m "ray and not chaos" tests
 
 # The property tests on examples that no run has seen.
