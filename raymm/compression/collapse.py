@@ -18,8 +18,8 @@ from raymm.compression.sums import weigh
 
 _STEPS = 40
 _PRICES = -60.0, 60.0
-"""Logarithms, base 2, between which the price of a leaf is looked for at least. They reach as far
-below the whole change as here below 1, and above it, whatever unit answers are told in."""
+"""Logarithms, base 2, between which the price of a leaf is looked for; further where the unit of
+answers asks for it (see `_prices`)."""
 _NEAR = 0.995
 """Share of the nodes that may stay from which on no lower price is looked for."""
 _UNSEEN = 1e-3
