@@ -198,8 +198,10 @@ class ServingConfig(Section):
 
     A request's body must come within ``body_time``, and after five seconds at ``body_rate`` bytes a
     second on average; one that needs a thread is answered within ``answer_time`` of that, or told
-    to come back. With ``batch`` "auto", requests of a slow version that wait are predicted by one
-    call where that is measured to pay. ``rate`` is how many requests a second one token may send to
+    to come back. One that would have to wait longer than ``max_wait`` for a slow version, as its
+    last calls took, is told so at once, as it is beyond ``max_queued`` requests. With ``batch``
+    "auto", requests of a slow version that wait are predicted by one call where that is measured to
+    pay. ``rate`` is how many requests a second one token may send to
     one replica, on average; without tokens it is that of all together. ``tokens`` is a file of
     ``NAME: TOKEN`` lines, or a folder with one file a token; it is read again when it changes.
     ``certificate`` and ``key`` are PEM files for TLS. Only loopback addresses are bound without a
@@ -214,6 +216,7 @@ class ServingConfig(Section):
     max_rows: int = Field(default=10_000, ge=1)
     max_explained: int = Field(default=20, ge=1, le=1000)
     max_queued: int = Field(default=200, ge=1)
+    max_wait: Duration = None
     batch: AutoOrOff = "auto"
     body_time: Seconds = 30.0
     body_rate: float = Field(default=1024.0, ge=0, allow_inf_nan=False)

@@ -49,7 +49,7 @@ from raymm.serving import inference_protocol, openapi
 from raymm.serving.explaining import Explanations
 from raymm.serving.feedback import Feedbacks
 from raymm.serving.gate import LOOKS, Gate, refusal
-from raymm.serving.intake import is_unread
+from raymm.serving.intake import discarded, is_unread
 from raymm.serving.limits import Rates
 from raymm.serving.overview import Overview, Standing
 from raymm.serving.page import Page, slashed
@@ -193,7 +193,7 @@ def _endpoint(handler: Handler, service: Service, gate: Gate | None = None) -> H
             service.count_error(request.scope, kind_of(error), error.http_status)
             if _log.isEnabledFor(logging.INFO):
                 _log.info(*refusal(request.scope, error))
-            return _closing(request, failure(error, request.scope))
+            return await _closing(request, failure(error, request.scope))
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as error:
@@ -203,14 +203,16 @@ def _endpoint(handler: Handler, service: Service, gate: Gate | None = None) -> H
             _log.error("%s %r failed: %s\n%s", *told)  # the error's text may hold a user's value
             kind = type(error).__name__
             failed = ServingError(f"the service failed: {kind}. See the replica's log.")
-            return _closing(request, failure(failed, request.scope))
+            return await _closing(request, failure(failed, request.scope))
 
     return endpoint
 
 
-def _closing(request: Request, answer: Response) -> Response:
-    """Return an error's answer, which ends the connection where the body was not read."""
-    if is_unread(request.scope):
+async def _closing(request: Request, answer: Response) -> Response:
+    """Return an error's answer, which ends the connection where the body is not read."""
+    if "connection" in answer.headers or not is_unread(request.scope):
+        return answer
+    if not await discarded(request.scope, request.receive):
         answer.headers["connection"] = "close"
     return answer
 
@@ -269,7 +271,7 @@ async def _unrouted(request: Request, error: Exception) -> Response:
         headers=getattr(error, "headers", None),
         media_type="application/json",
     )
-    return _closing(request, answer)
+    return await _closing(request, answer)
 
 
 def _json(value: Any, status: int = 200) -> Response:

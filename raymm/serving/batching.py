@@ -1,4 +1,4 @@
-"""Requests of a slow version that wait while it is at work are answered by its next call together.
+"""Requests of a slow version stand in line; where it pays, the next call answers all together.
 
 A support vector machine compares a row with thousands of others, and sixteen rows in hardly more
 time than one, as what it compares them with is fetched once. So where a version's calls pay when
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -49,10 +50,12 @@ class _Line:
     served: Served
     waiting: deque[_Waiting] = field(default_factory=deque)
     calls: int = 0
+    begun: float = 0.0
+    """When the last of its calls began, or was handed to the threads."""
 
 
 class Batches:
-    """Runs the requests of versions, of each those together that wait at the same time.
+    """Runs the requests of versions, those together that wait where a version is `Served.joined`.
 
     The threads may do other work, too: after each call a version stands behind what waits there.
 
@@ -61,12 +64,16 @@ class Batches:
     threads : ThreadPoolExecutor
     calls : int
         Of one version at once, at most: as many as there are threads, so that what comes while one
-        call is at work and a thread is free need not wait.
+        call is at work and a thread is free need not wait; fewer where they would share processors,
+        as all would end late then.
+    joined : bool
+        Whether any are run together.
     """
 
-    def __init__(self, threads: ThreadPoolExecutor, calls: int) -> None:
+    def __init__(self, threads: ThreadPoolExecutor, calls: int, *, joined: bool = True) -> None:
         self._threads = threads
         self._calls = calls
+        self._joined = joined
         self._lock = threading.Lock()
         self._lines: dict[int, _Line] = {}
         """Of versions that have something to do, so that none is kept that is served no more."""
@@ -97,7 +104,23 @@ class Batches:
             self._begin(line)
         return one.answer
 
+    def wait(self, served: Served) -> float:
+        """Return the seconds until a request that came now would begin, as far as is known."""
+        with self._lock:
+            line = self._lines.get(id(served))
+            if line is None or line.calls < self._calls:
+                return 0.0
+            rows, begun = sum(one.rows for one in line.waiting), line.begun
+            before = rows // ROWS if self._most(served) > 1 else len(line.waiting)
+        each = served.tally.call_seconds or served.row_seconds
+        return max(0.0, (1 + before) * each / self._calls - (time.monotonic() - begun))
+
+    def _most(self, served: Served) -> int:
+        """Return how many rows of several requests one call takes."""
+        return ROWS if self._joined and served.joined else 1
+
     def _begin(self, line: _Line) -> None:
+        line.begun = time.monotonic()
         try:
             job = self._threads.submit(self._call, line)
         except RuntimeError:  # the threads are shut down
@@ -108,14 +131,16 @@ class Batches:
     def _call(self, line: _Line) -> None:
         taken = self._take(line)
         if taken:
+            line.begun = start = time.monotonic()
             answer(line.served.runner.predict, taken)
+            line.served.tally.called(time.monotonic() - start)
 
     def _take(self, line: _Line) -> list[_Waiting]:
         """Return what the next call answers, in the order in which it came."""
         taken: list[_Waiting] = []
-        rows = 0
+        rows, most = 0, self._most(line.served)
         with self._lock:
-            while line.waiting and (not taken or rows + line.waiting[0].rows <= ROWS):
+            while line.waiting and (not taken or rows + line.waiting[0].rows <= most):
                 one = line.waiting.popleft()
                 if one.answer.set_running_or_notify_cancel():
                     taken.append(one)

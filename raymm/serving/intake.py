@@ -16,12 +16,15 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from raymm.errors import InputError, Overloaded, TooLarge, TooSlow, Unsupported
+from raymm.serving.media import headers_of
 
 GRACE = 5.0
 """Seconds before the rate of a body counts."""
 _LOOK = 1.0
 _AGAIN = 0.1
 _READ = "raymm.read"
+_SMALL, _SOON = 65_536, 1.0
+"""Bytes of a body that is read though its request is refused, and seconds that it may take."""
 _TOGETHER = 64 * 2**20
 """Bytes that bodies which are still coming may hold, and eight of the largest in any case."""
 
@@ -38,6 +41,29 @@ def is_unread(scope: Scope) -> bool:
         name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")
         for name, value in scope["headers"]
     )
+
+
+async def discarded(scope: Scope, receive: Receive) -> bool:
+    """Read a small body that comes at once, as nearly all do; return whether it came whole.
+
+    Its connection can be used again then. To end it with each refusal of an overloaded service, and
+    to make another, takes several times the processor that the refusal does, here and in front.
+    """
+    headers = headers_of(scope)
+    length = headers.get(b"content-length", b"")
+    if not length.isdigit() or len(length) > 6 or int(length) > _SMALL:
+        return False
+    if b"expect" in headers:  # it comes when it is asked for
+        return False
+    try:
+        async with asyncio.timeout(_SOON):
+            while (message := await receive())["type"] == "http.request":
+                if not message.get("more_body", False):
+                    scope[_READ] = True
+                    return True
+    except TimeoutError:
+        pass
+    return False
 
 
 class Intake:

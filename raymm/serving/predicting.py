@@ -4,16 +4,17 @@ A small request is answered on the event loop, since handing it to a thread woul
 than the graph does. A large body, or a model slow on one row, is answered in a thread, so that
 health checks and other requests are not held up; onnxruntime lets go of the interpreter's lock.
 
-Small requests of a slow model are read and written on the event loop, and those that wait go into
-one call where that pays (see `raymm.serving.batching`). Quick models are not joined: of the 0.34 ms
-that a request takes of the processor, 500 trees take 0.04, and joined in a thread they answered
-0.57 times as many requests. A support vector machine of 0.4 ms a row answered 1.1 times as many,
-but one client 0.6 times; at 1.5 ms it was 1.5 times with 16 clients and 2.5 with 64.
+Small requests of a slow model are read and written on the event loop and stand in line; those that
+wait go into one call where that pays (see `raymm.serving.batching`). Quick models are not joined:
+of the 0.34 ms that a request takes of the processor, 500 trees take 0.04, and joined in a thread
+they answered 0.57 times as many requests. A support vector machine of 0.4 ms a row answered 1.1
+times as many, but one client 0.6 times; at 1.5 ms it was 1.5 times with 16 clients and 2.5 with 64.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -61,7 +62,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """A request that was read, and whose turn it is: a canary's, or one whose calls are joined."""
+    """A request that was read, and whose turn it is: a canary's, or one that stands in line."""
 
     served: Served
     asked: Asked
@@ -69,6 +70,16 @@ class _Turn:
 
 def _quick(served: Served, small: bool) -> bool:
     return small and served.row_seconds <= INLINE_SECONDS
+
+
+def calls_at_once(replicas: int) -> int:
+    """Return how many calls of one version a replica runs at once, of so many replicas.
+
+    Two of a processor's own would both end late: of a model of 0.1 s a row, with two replicas on
+    two processors and requests joined, the slowest of a hundred took 4.7 times as long as without
+    load with two calls each, and 2.6 times with one, and as many were answered.
+    """
+    return max(1, min(_THREADS, (os.cpu_count() or 1) // replicas))
 
 
 def is_small(media: bytes, size: int) -> bool:
@@ -108,8 +119,9 @@ class Service:
         self._room = Room(config.max_queued)
         self._trials = Trials(config.answer_time / 2)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="raymm-predict")
-        self._batches = Batches(self._threads, _THREADS)
         self._joined = config.batch == "auto"
+        at_once = calls_at_once(config.replicas.max)
+        self._batches = Batches(self._threads, at_once, joined=self._joined)
         self._identities = identities()
 
     async def predict(self, request: Request) -> Response:
@@ -210,19 +222,21 @@ class Service:
     ) -> Answer:
         """Read a body and answer it, by the version or the canary, which has its share.
 
-        Where the calls of a slow version are joined, a small body is read on the event loop, as
-        for a quick one; other work of slow versions is done in a thread, all at once.
+        A small body is read on the event loop, for a slow version, too, whose calls then stand in
+        line; other work is done in a thread, all at once.
         """
-        joins = self._joins(served, small)
+        lined = small and not _quick(served, small)
+        if lined:
+            self._require_soon(served)
 
         def work() -> Answer | _Turn:
             asked = reading()
             chosen = served if pinned else self.models.route(served.name, asked.identity)
-            if joins or chosen is not served:
+            if lined or chosen is not served:
                 return _Turn(chosen, asked)
             return asked.answer(served)
 
-        if joins or _quick(served, small):
+        if small:
             made = work()
         else:
             made = await self.in_thread(self._threads, self._room, work)
@@ -232,11 +246,20 @@ class Service:
             return await self._try(served, small, made)
         return await self._by(served, small, made.asked)
 
+    def _require_soon(self, served: Served) -> None:
+        """Raise Overloaded where a version's line is longer than ``serving.max_wait`` allows."""
+        most = self.config.max_wait
+        if most is not None and (wait := self._batches.wait(served)) > most:
+            raise Overloaded(
+                f"a request would wait {wait:.2g} s for its turn, but may wait {most:g} s. Try "
+                "again in a second, or raise serving.max_wait or serving.replicas."
+            )
+
     async def _by(self, served: Served, small: bool, asked: Asked) -> Answer:
         """Let a version answer what was read: here where it is quick, else in a thread."""
         if _quick(served, small):
             return asked.answer(served)
-        if not self._joins(served, small):
+        if not small:
             return await self.in_thread(self._threads, self._room, asked.answer, served)
         tensors = asked.read(served)
         job = self._batches.submit(served, tensors)

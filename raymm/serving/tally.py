@@ -14,6 +14,8 @@ from raymm.errors import RaymmError, ServingError
 
 _LEAST = 1e-4
 _BUCKETS = 80
+_NEW = 0.2
+"""Weight of the newest call in what calls take."""
 FIRST_LOOK = 50
 """Requests of a canary before it is judged first; then at each doubling of them."""
 LEAST_KNOWN = 100
@@ -25,9 +27,10 @@ _ALPHA = 5e-4
 class Tally:
     """Counts the requests of one version in one process."""
 
-    __slots__ = ("errors", "requests", "within")
+    __slots__ = ("call_seconds", "errors", "requests", "within")
 
     def __init__(self) -> None:
+        self.call_seconds = 0.0
         self.clear()
 
     def clear(self) -> None:
@@ -41,6 +44,11 @@ class Tally:
         self.requests += 1
         place = int(4 * math.log2(seconds / _LEAST)) if seconds > _LEAST else 0
         self.within[place if place < _BUCKETS else -1] += 1
+
+    def called(self, seconds: float) -> None:
+        """Learn from a call that took so long what calls take: ``call_seconds``, 0 before any."""
+        known = self.call_seconds
+        self.call_seconds = known + _NEW * (seconds - known) if known else seconds
 
     def failed(self) -> None:
         """Count a request that failed for no fault of who sent it."""

@@ -13,15 +13,16 @@ sends requests at fixed moments (200 a second), whether or not earlier ones were
   have been among it that was sent before the replica was dead, was not answered before the signal,
   and ended as a broken connection does (without an answer, or with 500, 502 or 504) within 4 s of
   its death: HAProxy tries three times again, a second apart. Whatever else fails is a miss.
-- overload: ten times the requests that it can take, of a model that needs a tenth of a second a
-  row (so that the client, on the same processors, can send as many). Only 200, 429 and 503 may be
+- overload: ten times the requests that it can take (two replicas, each for ever at work on one), of
+  a model that needs a tenth of a second a row (so that the client, on the same processors, can
+  send as many). Only 200, 429 and 503 may be
   answered, the 99th percentile of the time of what is accepted may be three times that without
   load, and the replicas' memory may grow by 5 %. Both are taken in turns, three times: of half a
-  minute without load the 99th percentile would be the slowest of sixty answers. A replica holds two
-  requests (``max_queued: 2``), which is what bounds their times, so none waits that could be joined
-  to another. Beside it, for information, what becomes of the same requests with the default of 200
-  places: they are joined (``serving.batch``), and this model takes no longer for many rows than for
-  one, as no other does.
+  minute without load the 99th percentile would be the slowest of sixty answers. A request may wait
+  for half of a row's time (``max_wait``), and none is joined to another (``batch: off``), since
+  this model takes no longer for many rows than for one, as no other does. Beside it, for
+  information, what becomes of the same requests with two places a replica (``max_queued: 2``), and
+  with all as it is by default, where they are joined.
 
 In the first three parts the requests a second, from the first one to the end of the part, must be
 within 5 % of the 200 too; the fewest of any second are printed beside.
@@ -55,6 +56,7 @@ import bench_serve
 
 RATE, STEADY = 200, 0.05
 ROW_SECONDS = 0.1
+BOUNDED = {"max_wait": ROW_SECONDS / 2, "batch": "off"}
 BROKEN, TRIES_SECONDS = (0, 500, 502, 504), 4.0
 BACK_SECONDS = 15.0
 SLOWER = 3.0
@@ -481,14 +483,8 @@ def _dead(pid):
 
 def overload(service, rounds=3, seconds=10.0):
     """Send ten times what the service can take, and in turns with it hardly any."""
-    from raymm.sections import ServingConfig
-
     calm = _calm(service)
-    row = float(np.median([one.done - one.sent for one in calm]))
-    with traffic(service, rate=4 / row) as full:
-        time.sleep(6)
-    taken = [one for one in full if one.status == 200]
-    capacity = len(taken) / (full[-1].sent - full[0].sent)
+    capacity = service.replicas / float(np.median([one.done - one.sent for one in calm]))
     before = memory(service.pids())
     answers, growth = [], 0.0
     for number in range(rounds):
@@ -502,19 +498,20 @@ def overload(service, rounds=3, seconds=10.0):
         what = f"round {number + 1}: sent, requests/s"
         yield what, round(sent, 1), round(10 * capacity, 1), sent >= 8 * capacity
     statuses, rate, ratio = _taken(answers, rounds * seconds, p99(calm))
-    yield "capacity, requests/s", round(capacity, 1), None, True
+    yield "it can take at most, requests/s", round(capacity, 1), None, True
     yield "answers by status", statuses, "200, 429, 503", set(statuses) <= {200, 429, 503}
     yield "accepted requests/s", rate, None, True
     yield f"p99 unloaded, ms, of {len(calm)}", round(1e3 * p99(calm), 1), None, True
     yield "p99 of what is accepted / unloaded", ratio, SLOWER, ratio <= SLOWER
     yield "growth of the replicas' memory", round(growth, 3), GROWTH, growth <= GROWTH
-    service = service.again(max_queued=ServingConfig().max_queued)
-    with traffic(service, rate=10 * capacity) as answers:
-        time.sleep(2 * seconds)
-    statuses, rate, ratio = _taken(answers, 2 * seconds, p99(calm))
-    yield "with the default max_queued: answers by status", statuses, None, True
-    yield "with the default max_queued: accepted requests/s", rate, None, True
-    yield "with the default max_queued: p99 / unloaded", ratio, None, True
+    for what, settings in (("max_queued: 2", {"max_queued": 2, "batch": "off"}), ("defaults", {})):
+        service = service.again(**settings)
+        with traffic(service, rate=10 * capacity) as answers:
+            time.sleep(2 * seconds)
+        statuses, rate, ratio = _taken(answers, 2 * seconds, p99(calm))
+        yield f"with {what}: answers by status", statuses, None, True
+        yield f"with {what}: accepted requests/s", rate, None, True
+        yield f"with {what}: p99 / unloaded", ratio, None, True
 
 
 def _calm(service, seconds=40.0):
@@ -563,7 +560,7 @@ def main():
 
 
 def _smaller(service, folder):
-    """Return a service in its place that takes on no more requests than it answers in time."""
+    """Return a service in its place that takes on no more requests than begin in time."""
     from raymm.bundle.packed import Bundle
     from raymm.serving import deployment
 
@@ -574,7 +571,7 @@ def _smaller(service, folder):
         times = max(1, round(times * ROW_SECONDS / _row_seconds(Bundle.from_bytes(slow), service)))
     slow = _graph(good, np.float32(0.5), 0, slow=True, size=300, times=times)
     deployment.undeploy(NAME)
-    return Service(folder / "smaller", port=service.port, data=slow, max_queued=2)
+    return Service(folder / "smaller", port=service.port, data=slow, **BOUNDED)
 
 
 def _row_seconds(bundle, service):

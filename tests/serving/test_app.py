@@ -1,3 +1,4 @@
+import http.client
 import json
 import re
 from dataclasses import replace
@@ -329,19 +330,50 @@ def test_a_full_service_says_when_to_come_back(make_client, record):
     assert client.post(path, json=body).status_code == 200
 
 
+def test_a_refused_client_keeps_its_connection(make_client, record, serve_here):
+    client = make_client(max_queued=1)
+    url, _ = serve_here(client.app)
+    link = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    told = []
+
+    def post():
+        link.request("POST", "/v1/models/churn/predict", json.dumps({"records": [record]}))
+        answer = link.getresponse()
+        answer.read()
+        told.append((answer.status, link.sock and link.sock.getsockname()))
+
+    with client.app.state.service._room:
+        post()
+        post()
+    post()
+    link.close()
+    assert [status for status, _ in told] == [503, 503, 200]
+    assert len({name for _, name in told}) == 1
+    assert told[0][1] is not None
+
+
 def test_a_connection_ends_where_an_error_leaves_its_body_unread(make_client, record):
     client = make_client(max_queued=1)
-    path, body = "/v1/models/churn/predict", {"records": [record]}
+    path = "/v1/models/churn/predict"
+    small, large = (json.dumps({"records": [record], "more": "x" * n}) for n in (1, 70_000))
     missing = "/v1/models/other/predict", "/v1/models/other/feedback", "/nowhere", "/v1/models"
     for unread in missing:
-        answer = make_client().post(unread, json=body)
+        answer = make_client().post(unread, content=large)
         assert (answer.status_code, answer.headers["connection"]) in (
             (404, "close"),
             (405, "close"),
         )
+    # a small body that has come is read though nobody asks for it
+    for unread in missing:
+        answer = make_client().post(unread, content=small)
+        assert answer.status_code in (404, 405)
+        assert "connection" not in answer.headers
     with client.app.state.service._room:
-        refused = client.post(path, json=body)
-    assert (refused.status_code, refused.headers["connection"]) == (503, "close")
+        refused = client.post(path, content=large)
+        assert (refused.status_code, refused.headers["connection"]) == (503, "close")
+        refused = client.post(path, content=small)
+        assert refused.status_code == 503
+        assert "connection" not in refused.headers
 
     async def slow():
         yield b"{"

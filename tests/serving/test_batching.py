@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import threading
+import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -20,7 +21,9 @@ from raymm.artifacts import Column, Dataset, Lineage, Recipe, Schema, Statistics
 from raymm.bundle.build import build
 from raymm.bundle.run import Runner
 from raymm.features.columns import encode
+from raymm.serving import batching
 from raymm.serving.batching import ROWS, Batches
+from raymm.serving.tally import Tally
 
 
 def _rows(*values):
@@ -48,23 +51,24 @@ class Counting:
 class Version:
     """What batches need of a version."""
 
-    def __init__(self, runner):
-        self.runner = runner
+    def __init__(self, runner, *, joined=True, row_seconds=0.0):
+        self.runner, self.joined, self.row_seconds = runner, joined, row_seconds
+        self.tally = Tally()
 
 
 @contextlib.contextmanager
-def _batches(threads=1, calls=1):
+def _batches(threads=1, calls=1, **how):
     with ThreadPoolExecutor(threads) as pool:
-        made = Batches(pool, calls)
+        made = Batches(pool, calls, **how)
         yield made
     assert not made._lines  # no version is kept that has nothing to do
 
 
 @contextlib.contextmanager
-def _busy(batches, *, runner=None):
+def _busy(batches, *, runner=None, **how):
     """Yield a version that is at work on -1 and, at the end, let go."""
     runner = runner or Counting(wait=True)
-    version = Version(runner)
+    version = Version(runner, **how)
     first = batches.submit(version, _rows(-1))
     assert runner.begun.wait(20)
     try:
@@ -103,6 +107,63 @@ def test_one_that_nobody_waits_beside_is_given_as_it_is():
     with _batches() as batches:
         batches.submit(Version(Noting()), tensors).result(20)
     assert given_[0] is tensors
+
+
+@pytest.mark.parametrize("how", [{"joined": False}, {"joined": True}])
+def test_requests_that_are_not_joined_are_run_in_turn(how):
+    with _batches(threads=2, joined=not how["joined"]) as batches:
+        with _busy(batches, **how) as version:
+            answers = [batches.submit(version, _rows(n, n)) for n in range(4)]
+        assert [one.result(20).tolist() for one in answers] == [[2 * n] * 2 for n in range(4)]
+    assert version.runner.calls == [[-1.0], *([n, n] for n in range(4))]
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+
+def _waits(monkeypatch, *, calls=1, **how):
+    """Return what a request is told to wait: before, at the beginning, later and in a long line."""
+    clock = Clock()
+    monkeypatch.setattr(batching, "time", clock)
+    with _batches(threads=calls, calls=calls) as batches:
+        runner = Counting(wait=True)
+        idle = Version(runner, row_seconds=1.0, **how)
+        told = [batches.wait(idle)]
+        with _busy(batches, runner=runner, row_seconds=1.0, **how) as version:
+            told.append(batches.wait(version))
+            clock.now += 0.75
+            told.append(batches.wait(version))
+            for _ in range(calls - 1 + 3 * ROWS):
+                batches.submit(version, _rows(0))
+            if calls > 1:
+                while len(runner.calls) < calls:
+                    time.sleep(0.001)
+                clock.now += 0.75
+            told.append(batches.wait(version))
+            clock.now += 1000.0
+            told.append(batches.wait(version))
+            clock.now += 3.0
+    return told, version.tally.call_seconds
+
+
+def test_the_wait_is_that_for_the_calls_ahead(monkeypatch):
+    told, taken = _waits(monkeypatch, joined=True)
+    assert told == [0.0, 1.0, 0.25, 3.25, 0.0]
+    assert taken < 1003.75  # the calls after the first took no time
+    told, _ = _waits(monkeypatch, joined=False)
+    assert told == [0.0, 1.0, 0.25, 3 * ROWS + 0.25, 0.0]
+
+
+def test_nobody_waits_while_a_call_may_begin(monkeypatch):
+    told, _ = _waits(monkeypatch, calls=2, joined=False)
+    assert told == [0.0, 0.0, 0.0, (3 * ROWS + 1) / 2 - 0.75, 0.0]
 
 
 def test_a_second_thread_begins_at_once():

@@ -178,3 +178,48 @@ def test_bodies_that_are_still_coming_hold_so_much_together():
         assert taking.held == 0
 
     asyncio.run(main())
+
+
+def _discard(*messages, headers=((b"content-length", b"2"),)):
+    """Discard a body; returns whether it was whole, and whether it counts as read."""
+    coming = list(messages)
+
+    async def receive():
+        if not coming:
+            await asyncio.Event().wait()
+        return coming.pop(0)
+
+    async def discard():
+        scope = {"type": "http", "headers": list(headers)}
+        return await intake.discarded(scope, receive), not intake.is_unread(scope)
+
+    return asyncio.run(discard())
+
+
+def test_a_small_body_is_discarded():
+    whole = {"type": "http.request", "body": b"{}", "more_body": False}
+    piece = {"type": "http.request", "body": b"", "more_body": True}
+    assert _discard(whole) == (True, True)
+    assert _discard(*[piece] * 3, whole) == (True, True)
+    assert _discard(whole, headers=[(b"content-length", b"65536")]) == (True, True)
+
+
+def test_a_body_that_does_not_come_is_left(monkeypatch):
+    monkeypatch.setattr(intake, "_SOON", 0.05)
+    assert _discard() == (False, False)
+    piece = {"type": "http.request", "body": b"", "more_body": True}
+    assert _discard(piece) == (False, False)
+    assert _discard({"type": "http.disconnect"}) == (False, False)
+
+
+@pytest.mark.parametrize("length", [b"65537", b"9" * 5000, b"-1", b"x"])
+def test_a_large_body_is_not_discarded(length):
+    whole = {"type": "http.request", "body": b"{}", "more_body": False}
+    assert _discard(whole, headers=[(b"content-length", length)]) == (False, False)
+
+
+def test_a_body_that_waits_to_be_asked_for_is_not_discarded():
+    whole = {"type": "http.request", "body": b"{}", "more_body": False}
+    asked = [(b"content-length", b"2"), (b"expect", b"100-continue")]
+    assert _discard(whole, headers=asked) == (False, False)
+    assert _discard(whole, headers=[(b"transfer-encoding", b"chunked")]) == (False, False)

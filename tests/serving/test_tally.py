@@ -35,6 +35,16 @@ def test_counts_add_up_and_are_read_back():
     assert total([]) == Counts()
 
 
+def test_what_calls_take_follows_the_newest():
+    tally = Tally()
+    assert tally.call_seconds == 0
+    tally.called(1.0)
+    assert tally.call_seconds == 1
+    for _ in range(40):
+        tally.called(3.0)
+    assert tally.call_seconds == pytest.approx(3, abs=0.01)
+
+
 def test_the_tail_is_that_of_the_binomial():
     for least, trials, chance in ((3, 50, 0.01), (1, 1, 0.3), (40, 200, 0.1)):
         assert tail(least, trials, chance) == pytest.approx(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from raymm.errors import Overloaded
+from raymm.serving.tally import Tally
 from raymm.serving.trial import PLACES, CanaryBusy, Trials, finished
 
 
@@ -78,7 +79,9 @@ def test_what_waits_for_a_canary_is_predicted_together_until_another_takes_its_p
             going.wait(20)
             return tensors["a"] + 1
 
-    first, second = (SimpleNamespace(name="m", runner=Runner()) for _ in range(2))
+    first, second = (
+        SimpleNamespace(name="m", runner=Runner(), joined=True, tally=Tally()) for _ in range(2)
+    )
 
     async def scene():
         trials = Trials(20.0)
