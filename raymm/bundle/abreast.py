@@ -22,6 +22,9 @@ from raymm.onnx_builder import FLOAT, make_node
 
 CELLS = 256
 """Pieces of broken lines that are computed together in a row: more would leave the cache."""
+EXACT = 1e-9
+"""Of a broken line's rise, what it may be off: a sixtieth of float32's least step, which it is told
+in."""
 FEWEST = 2
 """Columns from which on one matrix is made of them."""
 
@@ -183,8 +186,11 @@ class _Writer:
     def _line(self, source: str, column: Sequence[Step]) -> str:
         """Write broken lines of a matrix that lies; those of fewer pieces have some of no rise.
 
-        The way into each piece is a share of its width, from 0 to 1, and is worth its rise.
+        The way into each piece is a share of its width, from 0 to 1, and is worth its rise. Where
+        that is exact enough, it is where the line bends that counts, which takes half of the time.
         """
+        if all(map(_bent, column)):
+            return self._bends(source, column)
         most = max(len(step.constant(1)) for step in column)
         knots, widths, slopes = (
             np.stack([_padded(step.constant(part), most, fill) for step in column])
@@ -198,6 +204,22 @@ class _Writer:
         way = self._node("Clip", [way, zero, one])
         rise = self._constant((widths * slopes)[:, None, :])
         return self._node("Squeeze", [self._node("MatMul", [rise, way]), middle])
+
+    def _bends(self, source: str, column: Sequence[Step]) -> str:
+        """Write broken lines as what each bend adds to the slope of all that lies beyond it."""
+        knots = [step.constant(1) for step in column]
+        bends = [np.diff(step.constant(3), prepend=0.0) for step in column]
+        most = max(map(len, knots))
+        first = [-(bend @ knot) for bend, knot in zip(bends, knots, strict=True)]
+        ends = self._constant(np.array([[_end(step)] for step in column]))
+        middle = self._constant(np.array([1], np.int64))
+        way = self._node("Unsqueeze", [self._node("Min", [source, ends]), middle])
+        knot = np.stack([_padded(one, most, 0.0) for one in knots])
+        way = self._node("Max", [way, self._constant(knot[:, :, None])])
+        bend = np.stack([_padded(one, most, 0.0) for one in bends])
+        rise = self._node("MatMul", [self._constant(bend[:, None, :]), way])
+        rise = self._node("Squeeze", [rise, middle])
+        return self._node("Add", [rise, self._constant(np.array(first)[:, None])])
 
     def concats(self, reader: Reader, concats: Mapping[str, list[str]]) -> None:
         """Let Concats read matrices in place of columns, and put their columns in order."""
@@ -285,6 +307,25 @@ def delete(field: Any, places: Sequence[int]) -> None:
     """Take members out of a repeated field; the others are not copied."""
     for place in sorted(places, reverse=True):
         del field[place]
+
+
+def _bent(step: Step) -> bool:
+    """Return whether a broken line may be told by its bends: its pieces lie end to end, in float64.
+
+    What is lost by sums of large numbers that leave small ones is `EXACT` of the line's rise.
+    """
+    knots, widths, slopes = (step.constant(place) for place in (1, 2, 3))
+    if knots.dtype != np.float64:
+        return False
+    lost = float(np.finfo(np.float64).eps) * max(abs(knots[0]), abs(_end(step)))
+    together = (np.abs(knots[:-1] + widths[:-1] - knots[1:]) <= 2 * lost).all()
+    bends, rise = np.abs(np.diff(slopes, prepend=0.0)).sum(), (widths * np.abs(slopes)).sum()
+    return bool(together and len(knots) * bends * lost <= EXACT * rise)
+
+
+def _end(step: Step) -> float:
+    """Return where the last piece of a broken line ends."""
+    return float(step.constant(1)[-1] + step.constant(2)[-1])
 
 
 def _padded(values: Array, count: int, fill: float) -> Array:

@@ -6,7 +6,9 @@ import onnxruntime
 import pytest
 
 from raymm.artifacts import Column
-from raymm.bundle.abreast import joined, sweep
+from raymm.bundle.abreast import _bent, joined, sweep
+from raymm.bundle.lanes import LINE, Step
+from raymm.features.normal_score import NormalScore
 from raymm.features.number import Number
 from raymm.features.onehot_category import OneHotCategory
 from raymm.features.scaled_number import ScaledNumber
@@ -92,6 +94,61 @@ def test_the_same_numbers_come_of_fewer_nodes(kind):
         np.testing.assert_array_equal(np.isnan(after), np.isnan(before))
         # Broken lines are summed in float64 in another order before they become float32.
         np.testing.assert_allclose(after, before, rtol=2e-7, atol=1e-7)
+
+
+def scores_of(values):
+    """Return a graph of the normal scores of some columns, and these."""
+    builder = GraphBuilder()
+    names = [builder.input(f"x{place}", FLOAT) for place in range(len(values))]
+    scores = [NormalScore().fit(one) for one in values]
+    made = [one.to_onnx(builder, name) for one, name in zip(scores, names, strict=True)]
+    model = builder.model([(builder.node("Concat", made, axis=1), "out", FLOAT, ["n", None])])
+    return model.SerializeToString(deterministic=True), scores
+
+
+@pytest.mark.parametrize(
+    ("start", "step", "bent"),
+    [
+        (0, 1, True),
+        (-1e-20, 1e-21, True),
+        (2**20, 8, True),
+        (1.7e9, 256, False),
+        (0, 2.0**-60, True),
+    ],
+)
+def test_broken_lines_are_told_by_their_bends(start, step, bent):
+    random = np.random.default_rng(5)
+    values = [
+        (start + step * random.choice(count, ROWS)).astype(np.float32) for count in (20, 30, 300)
+    ]
+    graph, scores = scores_of(values)
+    made, matrices = abreast(graph)
+    operators = [node.op_type for node in onnx.ModelProto.FromString(made).graph.node]
+    assert (operators.count("Max"), operators.count("Clip")) == (bent, not bent)
+    feed = {}
+    for place, one in enumerate(values):
+        hard = random.choice(np.array(HARD[1:], np.float32), ROWS)
+        between = one + np.float32(step / 3) * random.normal(size=ROWS).astype(np.float32)
+        feed[f"x{place}"] = np.where(random.random(ROWS) < 0.3, hard, between)[:, None]
+    for found in (run(made, feed, matrices), run(graph, feed)):
+        for place, score in enumerate(scores):
+            expected = score(feed[f"x{place}"][:, 0])
+            np.testing.assert_allclose(found[:, place], expected, rtol=2e-7, atol=1e-7)
+
+
+def line(knots, widths, slopes):
+    return Step((LINE,), None, (-1, *map(np.asarray, (knots, widths, slopes))), "made")
+
+
+def test_lines_that_would_lose_too_much_are_told_by_their_pieces():
+    knots, widths, slopes = np.array([0.0, 1.0, 3.0]), np.array([1.0, 2.0, 0.5]), np.ones(3)
+    assert _bent(line(knots, widths, slopes))
+    assert _bent(line(knots + 1e6, widths, slopes))
+    assert not _bent(line(knots + 1e7, widths, slopes))  # of 3.5, 5e-9 are lost among millions
+    assert not _bent(line(knots, widths - np.array([0.0, 0.1, 0.0]), slopes))  # a gap
+    assert not _bent(line(*(one.astype(np.float32) for one in (knots, widths, slopes))))
+    flat = np.zeros(3)
+    assert _bent(line(knots, widths, flat))
 
 
 def test_done_once_there_is_nothing_left_to_do():
