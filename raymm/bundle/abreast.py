@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from raymm.bundle.lanes import LINE, Array, Lane, Reader, Step, joins
-from raymm.onnx_builder import FLOAT, make_node
+from raymm.onnx_builder import FLOAT, INT64, make_node
 
 CELLS = 256
 """Pieces of broken lines that are computed together in a row: more would leave the cache."""
@@ -187,8 +187,11 @@ class _Writer:
         """Write broken lines of a matrix that lies; those of fewer pieces have some of no rise.
 
         The way into each piece is a share of its width, from 0 to 1, and is worth its rise. Where
-        that is exact enough, it is where the line bends that counts, which takes half of the time.
+        that is exact enough, it is where the line bends that counts, in two thirds of the time, and
+        pieces of one width, as those between whole numbers, are looked up, in a third.
         """
+        if column[0].even:
+            return self._lookups(source, column)
         if all(map(_bent, column)):
             return self._bends(source, column)
         most = max(len(step.constant(1)) for step in column)
@@ -204,6 +207,33 @@ class _Writer:
         way = self._node("Clip", [way, zero, one])
         rise = self._constant((widths * slopes)[:, None, :])
         return self._node("Squeeze", [self._node("MatMul", [rise, way]), middle])
+
+    def _lookups(self, source: str, column: Sequence[Step]) -> str:
+        """Write broken lines of even pieces as what is reached before a piece, and the way into it.
+
+        An index is held within the table, whatever becomes of NaN.
+        """
+        lows, ends = [step.constant(1)[0] for step in column], [_end(step) for step in column]
+        widths = np.array([[step.constant(2)[0]] for step in column])
+        most = max(len(step.constant(2)) for step in column)
+        rises = np.stack(
+            [_padded(step.constant(2) * step.constant(3), most + 1, 0.0) for step in column]
+        )
+        reached = np.cumsum(rises, axis=1) - rises
+        low, end = (self._constant(np.array(one)[:, None]) for one in (lows, ends))
+        way = self._node("Max", [self._node("Min", [source, end]), low])
+        way = self._node("Sub", [way, low])
+        if (widths != 1).any():
+            way = self._node("Mul", [way, self._constant(1 / widths)])
+        whole = self._node("Floor", [way])
+        least, largest = (self._constant(np.array(one, np.int64)) for one in (0, most))
+        index = self._node("Clip", [self._node("Cast", [whole], to=INT64), least, largest])
+        before, slope = (
+            self._node("GatherElements", [self._constant(table), index], axis=1)
+            for table in (reached, rises)
+        )
+        into = self._node("Mul", [self._node("Sub", [way, whole]), slope])
+        return self._node("Add", [before, into])
 
     def _bends(self, source: str, column: Sequence[Step]) -> str:
         """Write broken lines as what each bend adds to the slope of all that lies beyond it."""

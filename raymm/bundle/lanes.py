@@ -46,6 +46,11 @@ class Step:
     operands: tuple[int | Array, ...]
     result: str
 
+    @property
+    def even(self) -> bool:
+        """Whether it is a broken line whose pieces have one width and lie end to end."""
+        return self.kind[0] == LINE and bool(self.kind[3])
+
     def constant(self, place: int) -> Array:
         """Return the constant among the operands at a place."""
         return np.asarray(self.operands[place])
@@ -65,9 +70,12 @@ class Lane:
 
     @property
     def pieces(self) -> int:
-        """How many pieces the broken line of most has, 0 where there is none."""
-        lines = (step.constant(1) for step in self.steps if step.kind[0] == LINE)
-        return max(map(len, lines), default=0)
+        """How many pieces the broken line of most has, 0 where there is none.
+
+        Even ones count as one piece: which of them a number lies in is known without a look at all.
+        """
+        lines = (step for step in self.steps if step.kind[0] == LINE)
+        return max((1 if one.even else len(one.constant(1)) for one in lines), default=0)
 
 
 class Reader:
@@ -207,7 +215,8 @@ class Reader:
         if zero.item() != 0 or not _rising(widths, slopes):
             return None
         place = places[node.input[0]]
-        kind = (LINE, place, knots.dtype.str, (count - 1).bit_length())
+        even = _even(knots[0], widths[0])
+        kind = (LINE, place, knots.dtype.str, even, 0 if even else (count - 1).bit_length())
         operands = place, knots[0], widths[0], slopes[:, 0]
         return Step(kind, node, operands, chain[-1].output[0])
 
@@ -254,6 +263,13 @@ def _rising(widths: Array, slopes: Array) -> bool:
     with np.errstate(all="ignore"):
         known = np.isfinite([1 / widths.ravel(), widths.ravel() * slopes.ravel()]).all()
     return bool(known and (widths > 0).all())
+
+
+def _even(knots: Array, widths: Array) -> bool:
+    """Return whether pieces have one width and lie end to end, in float64."""
+    if knots.dtype != np.float64 or not (widths == widths[0]).all():
+        return False
+    return bool((knots == knots[0] + widths[0] * np.arange(len(knots))).all())
 
 
 def joins(node: Any) -> bool:

@@ -106,6 +106,26 @@ def scores_of(values):
     return model.SerializeToString(deterministic=True), scores
 
 
+def told(start, step, counts):
+    """Return the operators that scores of columns are told by, which are as in numpy."""
+    random = np.random.default_rng(5)
+    values = [(start + step * random.choice(count, ROWS)).astype(np.float32) for count in counts]
+    graph, scores = scores_of(values)
+    made, matrices = abreast(graph)
+    feed = {}
+    for place, one in enumerate(values):
+        hard = random.choice(np.array(HARD[1:], np.float32), ROWS)
+        between = one + np.float32(step / 3) * random.normal(size=ROWS).astype(np.float32)
+        feed[f"x{place}"] = np.where(random.random(ROWS) < 0.3, hard, between)[:, None]
+    for rows in (1, ROWS):
+        some = {name: values[:rows] for name, values in feed.items()}
+        for found in (run(made, some, matrices), run(graph, some)):
+            for place, score in enumerate(scores):
+                expected = score(some[f"x{place}"][:, 0])
+                np.testing.assert_allclose(found[:, place], expected, rtol=2e-7, atol=1e-7)
+    return {node.op_type for node in onnx.ModelProto.FromString(made).graph.node}
+
+
 @pytest.mark.parametrize(
     ("start", "step", "bent"),
     [
@@ -117,23 +137,27 @@ def scores_of(values):
     ],
 )
 def test_broken_lines_are_told_by_their_bends(start, step, bent):
-    random = np.random.default_rng(5)
-    values = [
-        (start + step * random.choice(count, ROWS)).astype(np.float32) for count in (20, 30, 300)
-    ]
-    graph, scores = scores_of(values)
+    operators = told(start, step, [300, 400])  # more values than knots, which are quantiles
+    assert ("Max" in operators, "Clip" in operators) == (bent, not bent)
+    assert "GatherElements" not in operators
+
+
+@pytest.mark.parametrize(
+    ("start", "step"), [(0, 1), (-7, 1), (2**20, 8), (1.7e9, 256), (0, 2.0**-60), (0.5, 0.25)]
+)
+def test_pieces_of_one_width_are_looked_up(start, step):
+    operators = told(start, step, [5, 16, 30])
+    assert "GatherElements" in operators
+    assert "MatMul" not in operators
+
+
+def test_nan_is_nan_where_it_is_looked_up():
+    graph, _ = scores_of([np.arange(5, dtype=np.float32), np.arange(7, dtype=np.float32)])
     made, matrices = abreast(graph)
-    operators = [node.op_type for node in onnx.ModelProto.FromString(made).graph.node]
-    assert (operators.count("Max"), operators.count("Clip")) == (bent, not bent)
-    feed = {}
-    for place, one in enumerate(values):
-        hard = random.choice(np.array(HARD[1:], np.float32), ROWS)
-        between = one + np.float32(step / 3) * random.normal(size=ROWS).astype(np.float32)
-        feed[f"x{place}"] = np.where(random.random(ROWS) < 0.3, hard, between)[:, None]
-    for found in (run(made, feed, matrices), run(graph, feed)):
-        for place, score in enumerate(scores):
-            expected = score(feed[f"x{place}"][:, 0])
-            np.testing.assert_allclose(found[:, place], expected, rtol=2e-7, atol=1e-7)
+    feed = {name: np.full((3, 1), np.nan, np.float32) for name in ("x0", "x1")}
+    feed["x0"][1] = 2
+    found = run(made, feed, matrices)
+    assert np.isnan(found).tolist() == [[True, True], [False, True], [True, True]]
 
 
 def line(knots, widths, slopes):
