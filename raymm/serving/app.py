@@ -48,7 +48,7 @@ from raymm.sections import ServingConfig
 from raymm.serving import inference_protocol, openapi
 from raymm.serving.explaining import Explanations
 from raymm.serving.feedback import Feedbacks
-from raymm.serving.gate import LOOKS, Gate, refusal
+from raymm.serving.gate import ADMITTED, LOOKS, Gate, refusal
 from raymm.serving.intake import discarded, is_unread
 from raymm.serving.limits import Rates
 from raymm.serving.overview import Overview, Standing
@@ -209,10 +209,13 @@ def _endpoint(handler: Handler, service: Service, gate: Gate | None = None) -> H
 
 
 async def _closing(request: Request, answer: Response) -> Response:
-    """Return an error's answer, which ends the connection where the body is not read."""
+    """Return an error's answer, which ends the connection where the body is not read.
+
+    For who was not let in nothing is read: it would hold a place meanwhile.
+    """
     if "connection" in answer.headers or not is_unread(request.scope):
         return answer
-    if not await discarded(request.scope, request.receive):
+    if ADMITTED not in request.scope or not await discarded(request.scope, request.receive):
         answer.headers["connection"] = "close"
     return answer
 

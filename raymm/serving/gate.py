@@ -18,6 +18,10 @@ LOOKS = 50.0
 them, the figures of a model of a hundred columns, takes some milliseconds."""
 
 
+ADMITTED = "raymm.caller"
+"""Where a request's scope holds the name of the token that it was admitted by; empty for none."""
+
+
 class Gate:
     """Admits requests.
 
@@ -47,7 +51,7 @@ class Gate:
         self._telemetry = telemetry
 
     def admit(self, scope: Scope) -> None:
-        """Let a request in, and write its token's name to ``scope["raymm.caller"]``.
+        """Let a request in, and write its token's name to its scope.
 
         Raises
         ------
@@ -59,7 +63,7 @@ class Gate:
         caller = ""
         if self._guard is not None:
             caller = self._guard.admit(headers_of(scope).get(b"authorization"))
-        scope["raymm.caller"] = caller
+        scope[ADMITTED] = caller
         rates = self._rates if scope["method"] == "POST" else self._looks
         if rates is not None:
             rates.spend(caller)
@@ -74,7 +78,7 @@ def refusal(scope: Scope, error: RaymmError) -> tuple[Any, ...]:
         "%s %r of token %r: %d %s",
         told["method"],
         told["path"][:200],
-        told.get("raymm.caller", ""),
+        told.get(ADMITTED, ""),
         error.http_status,
         type(error).__name__,
     )

@@ -14,7 +14,6 @@ times as many, but one client 0.6 times; at 1.5 ms it was 1.5 times with 16 clie
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,7 +31,7 @@ from raymm.errors import CanaryBusy, NotFound, Overloaded, RaymmError
 from raymm.sections import ServingConfig
 from raymm.serving import asking
 from raymm.serving.asking import Answer, Ask, Asked
-from raymm.serving.batching import Batches
+from raymm.serving.batching import Batches, calls_at_once
 from raymm.serving.identity import identities, row_names
 from raymm.serving.intake import Intake
 from raymm.serving.limits import Room
@@ -55,7 +54,7 @@ INLINE_SECONDS = 0.002
 
 _COUNTED = "raymm.counted"
 _THREADS = 2
-"""Calls at once of what is not quick."""
+"""Calls at once of large bodies, and as many of lines, so that neither waits for the other."""
 
 Made = TypeVar("Made")
 
@@ -70,16 +69,6 @@ class _Turn:
 
 def _quick(served: Served, small: bool) -> bool:
     return small and served.row_seconds <= INLINE_SECONDS
-
-
-def calls_at_once(replicas: int) -> int:
-    """Return how many calls of one version a replica runs at once, of so many replicas.
-
-    Two of a processor's own would both end late: of a model of 0.1 s a row, with two replicas on
-    two processors and requests joined, the slowest of a hundred took 4.7 times as long as without
-    load with two calls each, and 2.6 times with one, and as many were answered.
-    """
-    return max(1, min(_THREADS, (os.cpu_count() or 1) // replicas))
 
 
 def is_small(media: bytes, size: int) -> bool:
@@ -120,8 +109,9 @@ class Service:
         self._trials = Trials(config.answer_time / 2)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="raymm-predict")
         self._joined = config.batch == "auto"
-        at_once = calls_at_once(config.replicas.max)
-        self._batches = Batches(self._threads, at_once, joined=self._joined)
+        lines = ThreadPoolExecutor(_THREADS, thread_name_prefix="raymm-predict-line")
+        at_once = calls_at_once(config.replicas.max, most=_THREADS)
+        self._batches = Batches(lines, at_once, joined=self._joined)
         self._identities = identities()
 
     async def predict(self, request: Request) -> Response:
@@ -226,8 +216,6 @@ class Service:
         line; other work is done in a thread, all at once.
         """
         lined = small and not _quick(served, small)
-        if lined:
-            self._require_soon(served)
 
         def work() -> Answer | _Turn:
             asked = reading()
@@ -251,7 +239,7 @@ class Service:
         most = self.config.max_wait
         if most is not None and (wait := self._batches.wait(served)) > most:
             raise Overloaded(
-                f"a request would wait {wait:.2g} s for its turn, but may wait {most:g} s. Try "
+                f"a request would wait {wait:.3g} s for its turn, but may wait {most:g} s. Try "
                 "again in a second, or raise serving.max_wait or serving.replicas."
             )
 
@@ -261,6 +249,7 @@ class Service:
             return asked.answer(served)
         if not small:
             return await self.in_thread(self._threads, self._room, asked.answer, served)
+        self._require_soon(served)
         tensors = asked.read(served)
         job = self._batches.submit(served, tensors)
         return asked.answered(served, tensors, await self._done(job, self._room))

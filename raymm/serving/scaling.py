@@ -23,7 +23,7 @@ def options(config: ServingConfig) -> dict[str, Any]:
             "autoscaling_config": {
                 "min_replicas": replicas.min,
                 "max_replicas": replicas.max,
-                "target_ongoing_requests": min(_TARGET_ONGOING, config.max_queued),
+                "target_ongoing_requests": _target(config),
             }
         }
     return scaling | {
@@ -36,6 +36,15 @@ def options(config: ServingConfig) -> dict[str, Any]:
         "ray_actor_options": {"num_cpus": 1},
         "logging_config": {"enable_access_log": False, "log_level": "WARNING"},
     }
+
+
+def _target(config: ServingConfig) -> int:
+    """Return how many requests a replica is busy with before another is added.
+
+    Where none may wait for long, those that would are gone at once, and few are ever there: one
+    that has one at work all the time is busy.
+    """
+    return 1 if config.max_wait is not None else min(_TARGET_ONGOING, config.max_queued)
 
 
 SERVICER = "raymm.serving.grpc_protocol.add_to_server"

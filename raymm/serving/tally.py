@@ -14,7 +14,7 @@ from raymm.errors import RaymmError, ServingError
 
 _LEAST = 1e-4
 _BUCKETS = 80
-_NEW = 0.2
+_NEW = 0.3
 """Weight of the newest call in what calls take."""
 FIRST_LOOK = 50
 """Requests of a canary before it is judged first; then at each doubling of them."""
@@ -46,7 +46,7 @@ class Tally:
         self.within[place if place < _BUCKETS else -1] += 1
 
     def called(self, seconds: float) -> None:
-        """Learn from a call that took so long what calls take: ``call_seconds``, 0 before any."""
+        """Learn from a call what calls take, or a row of them: ``call_seconds``, 0 before any."""
         known = self.call_seconds
         self.call_seconds = known + _NEW * (seconds - known) if known else seconds
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -22,7 +23,7 @@ from raymm.bundle.build import build
 from raymm.bundle.run import Runner
 from raymm.features.columns import encode
 from raymm.serving import batching
-from raymm.serving.batching import ROWS, Batches
+from raymm.serving.batching import ROWS, Batches, calls_at_once
 from raymm.serving.tally import Tally
 
 
@@ -128,42 +129,78 @@ class Clock:
         return self.now
 
 
-def _waits(monkeypatch, *, calls=1, **how):
-    """Return what a request is told to wait: before, at the beginning, later and in a long line."""
+@contextlib.contextmanager
+def _at_work(monkeypatch, *, calls=1, **how):
+    """Yield a clock, batches of which all calls have just begun, and their version."""
     clock = Clock()
     monkeypatch.setattr(batching, "time", clock)
     with _batches(threads=calls, calls=calls) as batches:
         runner = Counting(wait=True)
-        idle = Version(runner, row_seconds=1.0, **how)
-        told = [batches.wait(idle)]
+        assert batches.wait(Version(runner, row_seconds=1.0, **how)) == 0
         with _busy(batches, runner=runner, row_seconds=1.0, **how) as version:
-            told.append(batches.wait(version))
-            clock.now += 0.75
-            told.append(batches.wait(version))
-            for _ in range(calls - 1 + 3 * ROWS):
+            for _ in range(calls - 1):
+                assert batches.wait(version) == 0  # another may begin
                 batches.submit(version, _rows(0))
-            if calls > 1:
-                while len(runner.calls) < calls:
-                    time.sleep(0.001)
-                clock.now += 0.75
-            told.append(batches.wait(version))
-            clock.now += 1000.0
-            told.append(batches.wait(version))
-            clock.now += 3.0
-    return told, version.tally.call_seconds
+            while len(runner.calls) < calls:
+                time.sleep(0.001)
+            yield clock, batches, version
 
 
-def test_the_wait_is_that_for_the_calls_ahead(monkeypatch):
-    told, taken = _waits(monkeypatch, joined=True)
-    assert told == [0.0, 1.0, 0.25, 3.25, 0.0]
-    assert taken < 1003.75  # the calls after the first took no time
-    told, _ = _waits(monkeypatch, joined=False)
-    assert told == [0.0, 1.0, 0.25, 3 * ROWS + 0.25, 0.0]
+def test_the_wait_is_what_is_left_of_the_call_at_work(monkeypatch):
+    with _at_work(monkeypatch, joined=True) as (clock, batches, version):
+        assert batches.wait(version) == 1
+        clock.now += 0.75
+        assert batches.wait(version) == 0.25
+        clock.now += 1000  # late, but what waits behind it has not become less
+        assert batches.wait(version) == 0
+        for _ in range(3 * ROWS):
+            batches.submit(version, _rows(0))
+        assert batches.wait(version) == 3
 
 
-def test_nobody_waits_while_a_call_may_begin(monkeypatch):
-    told, _ = _waits(monkeypatch, calls=2, joined=False)
-    assert told == [0.0, 0.0, 0.0, (3 * ROWS + 1) / 2 - 0.75, 0.0]
+def test_the_wait_is_for_rows_where_calls_are_not_joined(monkeypatch):
+    with _at_work(monkeypatch, joined=False) as (clock, batches, version):
+        batches.submit(version, _rows(*range(40)))
+        gone = batches.submit(version, _rows(*range(100)))
+        assert batches.wait(version) == 1 + 40 + 100
+        gone.cancel()
+        clock.now += 0.5
+        assert batches.wait(version) == 0.5 + 40
+
+
+def test_two_calls_at_once_halve_the_wait(monkeypatch):
+    with _at_work(monkeypatch, joined=False, calls=2) as (clock, batches, version):
+        clock.now += 0.5
+        assert batches.wait(version) == 0.5
+        batches.submit(version, _rows(*range(6)))
+        assert batches.wait(version) == 3.5
+
+
+@pytest.mark.parametrize(("joined", "each"), [(True, 8.0), (False, 2.0)])
+def test_what_calls_take_is_learned_from_the_last(monkeypatch, joined, each):
+    clock = Clock()
+    monkeypatch.setattr(batching, "time", clock)
+
+    class Slow(Counting):
+        def predict(self, tensors):
+            clock.now += 8
+            return super().predict(tensors)
+
+    version = Version(Slow(), joined=joined, row_seconds=1.0)
+    with _batches() as batches:
+        batches.submit(version, _rows(0, 0, 0, 0)).result(20)
+    assert version.tally.call_seconds == each
+
+
+@pytest.mark.parametrize(
+    ("processors", "replicas", "calls"),
+    [(1, 1, 1), (2, 1, 2), (2, 2, 1), (16, 1, 2), (16, 8, 2), (16, 9, 1), (2, 100, 1)],
+)
+def test_calls_at_once_are_as_many_as_a_replica_has_processors(
+    monkeypatch, processors, replicas, calls
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)), raising=False)
+    assert calls_at_once(replicas, most=2) == calls
 
 
 def test_a_second_thread_begins_at_once():
@@ -364,7 +401,7 @@ def _while_busy(app, asked, waiting, *, leave=()):
     """
     service, going = app.state.service, threading.Event()
     for _ in range(2):
-        service._threads.submit(going.wait, 20)
+        service._batches._threads.submit(going.wait, 20)
 
     async def main():
         transport = httpx.ASGITransport(app=app)

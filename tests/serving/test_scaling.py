@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from raymm.sections import ServingConfig
 from raymm.serving.scaling import message_bytes, options
 
@@ -10,6 +12,15 @@ def test_replicas_scale_where_there_may_be_more():
     assert options(ServingConfig())["num_replicas"] == 1
     scaled = options(ServingConfig(replicas={"min": 2, "max": 4}))["autoscaling_config"]
     assert (scaled["min_replicas"], scaled["max_replicas"]) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "target"),
+    [({}, 8), ({"max_queued": 3}, 3), ({"max_wait": 0.5}, 1), ({"max_wait": "1m"}, 1)],
+)
+def test_another_replica_is_asked_for_before_requests_are_refused(settings, target):
+    config = ServingConfig(replicas={"min": 1, "max": 4}, **settings)
+    assert options(config)["autoscaling_config"]["target_ongoing_requests"] == target
 
 
 def test_ray_takes_them():
