@@ -347,10 +347,11 @@ def _bent(step: Step) -> bool:
     knots, widths, slopes = (step.constant(place) for place in (1, 2, 3))
     if knots.dtype != np.float64:
         return False
-    lost = float(np.finfo(np.float64).eps) * max(abs(knots[0]), abs(_end(step)))
-    together = (np.abs(knots[:-1] + widths[:-1] - knots[1:]) <= 2 * lost).all()
-    bends, rise = np.abs(np.diff(slopes, prepend=0.0)).sum(), (widths * np.abs(slopes)).sum()
-    return bool(together and len(knots) * bends * lost <= EXACT * rise)
+    with np.errstate(over="ignore"):
+        lost = float(np.finfo(np.float64).eps) * max(abs(knots[0]), abs(_end(step)))
+        together = (np.abs(knots[:-1] + widths[:-1] - knots[1:]) <= 2 * lost).all()
+        bends, rise = np.abs(np.diff(slopes, prepend=0.0)).sum(), (widths * np.abs(slopes)).sum()
+        return bool(together and len(knots) * bends * lost <= EXACT * rise < np.inf)
 
 
 def _end(step: Step) -> float:

@@ -171,6 +171,7 @@ def test_lines_that_would_lose_too_much_are_told_by_their_pieces():
     assert not _bent(line(knots + 1e7, widths, slopes))  # of 3.5, 5e-9 are lost among millions
     assert not _bent(line(knots, widths - np.array([0.0, 0.1, 0.0]), slopes))  # a gap
     assert not _bent(line(*(one.astype(np.float32) for one in (knots, widths, slopes))))
+    assert not _bent(line(knots, widths, np.full(3, 1e308)))  # what it rises by overflows
     flat = np.zeros(3)
     assert _bent(line(knots, widths, flat))
 
