@@ -146,14 +146,17 @@ class Told(Watcher):
         return {}
 
 
-def released(champion, other, **how):
+def released(champion, other, settings=None, **how):
     from raymm.sections import ServingConfig
     from raymm.serving.app import create_app
 
     told = Told()
     models = Released(champion, other, **how)
     return create_app(
-        models, config=ServingConfig(), tokens={}, watcher_for=lambda name: told
+        models,
+        config=ServingConfig(**(settings or {})),
+        tokens={},
+        watcher_for=lambda name: told,
     ), told
 
 
@@ -298,6 +301,42 @@ def test_a_canary_that_hangs_is_judged_and_holds_up_nobody(make_served, make_cli
     assert (champion.tally.requests, champion.tally.errors) == (6, 0)
     assert len(where) == 1  # nothing more is begun while it hangs
     assert "raymm-canary" in where[0]
+
+
+def test_a_canary_is_not_refused_for_the_champions_line(make_served, record):
+    served, going = make_served(), threading.Event()
+
+    class Held:
+        schema = served.schema
+        labels = staticmethod(served.runner.labels)
+
+        def predict(self, tensors):
+            assert going.wait(30)
+            return served.runner.predict(tensors)
+
+    canary = replace(make_served(number=2), row_seconds=1.0)
+    champion = replace(served, runner=Held(), row_seconds=100.0)
+    settings = {"max_wait": 50, "replicas": {"min": 1, "max": 99}}
+    app, _ = released(champion, canary, settings)
+
+    async def main():
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+
+            def ask(name):
+                body = {"records": [record], "id": name}
+                return asyncio.ensure_future(client.post("/v1/models/churn/predict", json=body))
+
+            first = ask("a")
+            while not app.state.service._batches._lines:
+                await asyncio.sleep(0.001)
+            others = [await ask("a"), await ask("c")]
+            going.set()
+            return [await first, *others]
+
+    answers = asyncio.run(main())
+    assert [one.status_code for one in answers] == [200, 503, 200]
+    assert answers[2].headers["x-raymm-version"] == "2"
 
 
 @pytest.mark.parametrize("joined", [False, True])
