@@ -22,7 +22,7 @@ from raymm.errors import ConfigError, NotFound, ServingError
 from raymm.registry.versions import Registry
 from raymm.sections import MonitoringConfig, RayConfig, ServingConfig
 from raymm.serving.exposure import require_bound, require_safe
-from raymm.serving.tokens import token_alone
+from raymm.serving.tokens import VARIABLE, token_alone
 from raymm.shelf import RegistryShelf
 from raymm.sole import held
 from raymm.wishing import lock_of
@@ -147,8 +147,8 @@ def serve_application(args: Mapping[str, Any]) -> Any:
     """Build the application for ``serve deploy`` and RayService.
 
     ``args``: ``name``, or ``names`` of several models; ``storage`` (default RAYMM_HOME); any
-    ``serving.*`` or ``monitoring.*`` key. The token comes from the environment variable
-    RAYMM_TOKEN; without it and ``serving.tokens``, and with ``serving.auth`` not "none",
+    ``serving.*`` or ``monitoring.*`` key. Tokens come from the environment variables RAYMM_TOKEN
+    and RAYMM_TOKENS and from ``serving.tokens``; without any, and with ``serving.auth`` not "none",
     building fails, as it does with a short one, and where more than this machine could reach it
     unsafely: by ``serving.host``, or by the ``http_options`` and ``grpc_options`` of the Serve
     that runs.
@@ -162,7 +162,8 @@ def serve_application(args: Mapping[str, Any]) -> Any:
     )
     token = token_alone()
     guarded = ordered.serving.auth == "token"
-    if guarded and not (token or ordered.serving.tokens):
+    known = token or ordered.serving.tokens or os.environ.get(VARIABLE, "").strip()
+    if guarded and not known:
         raise ServingError(
             "the service needs a token. Set RAYMM_TOKEN in its environment, name a file with "
             "serving.tokens, or set serving.auth: none where nothing else can reach it."

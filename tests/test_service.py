@@ -104,6 +104,17 @@ def test_serve_deploy_needs_a_token_in_the_environment(home, monkeypatch):
         service.serve_application({"name": "loans", "storage": str(home)})
 
 
+def test_serve_deploy_takes_the_environments_named_tokens(home, monkeypatch):
+    monkeypatch.delenv("RAYMM_TOKEN", raising=False)
+    monkeypatch.setenv("RAYMM_TOKENS", "ann: " + "a" * LEAST)
+    monkeypatch.setattr(service, "_monitor", lambda ordered: None)
+    monkeypatch.setattr(service, "application", lambda ordered, token: token)
+    assert service.serve_application({"name": "loans", "storage": str(home)}) == ""
+    monkeypatch.setenv("RAYMM_TOKENS", " ")
+    with pytest.raises(ServingError, match="needs a token"):
+        service.serve_application({"name": "loans", "storage": str(home)})
+
+
 def test_a_token_that_can_be_guessed_begins_nothing(home, monkeypatch):
     from raymm import cluster
 

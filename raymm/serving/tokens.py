@@ -16,7 +16,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from raymm.errors import ConfigError, Unauthorized
@@ -160,7 +160,7 @@ class TokenFile:
         if self._path.is_dir():
             pairs = [(one.name, text.strip()) for one, text in texts.items()]
         else:
-            pairs = list(_pairs(next(iter(texts.values())), str(self._path)))
+            pairs = list(_pairs(next(iter(texts.values())).split("\n"), str(self._path)))
         return tuple((name, token.encode()) for name, token in _checked(pairs, str(self._path)))
 
     def _unreadable(self, error: Exception) -> ConfigError:
@@ -188,7 +188,7 @@ def guard_of(
     if config.auth == "none" and not tokens:
         return None
     given = environ.get(VARIABLE, "")
-    pairs = list(_pairs(given, VARIABLE)) if given.strip() else []
+    pairs = list(_pairs(re.split(r"[\n,]", given), VARIABLE)) if given.strip() else []
     known = {**tokens, **dict(_checked(pairs, VARIABLE) if pairs else ())}
     file = TokenFile(config.tokens) if config.tokens is not None else None
     return Guard(known, file) if known or file is not None else None
@@ -217,12 +217,12 @@ def _text(path: Path) -> str:
     return data.decode("utf-8")
 
 
-def _pairs(text: str, place: str) -> Iterator[tuple[str, str]]:
+def _pairs(lines: Sequence[str], place: str) -> Iterator[tuple[str, str]]:
     """Yield names and tokens of ``NAME: TOKEN`` lines; empty ones and comments are passed over.
 
     A token may stand in quotes, as in YAML.
     """
-    for number, line in enumerate(re.split(r"[\n,]", text), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, colon, token = line.partition(":")

@@ -101,6 +101,13 @@ def test_a_token_may_stand_in_quotes(tmp_path, clock, quote):
     assert _admitted(guard, A, B, quote + B) == ["alice", None, "bob"]
 
 
+def test_a_comma_ends_no_line_of_a_file(tmp_path, clock):
+    """Else who was taken out in a comment would be let in, and tokens could hold no comma."""
+    (tmp_path / "tokens").write_text(f"alice: {A},{A}\n# gone in May, bob: {B}\r\ncarol: {C}\r\n")
+    guard = Guard({}, TokenFile(str(tmp_path / "tokens"), clock=clock))
+    assert _admitted(guard, f"{A},{A}", A, B, C) == ["alice", None, None, "carol"]
+
+
 def test_a_folder_has_one_file_a_token(tmp_path, clock):
     (tmp_path / "alice").write_text(A + "\n")
     (tmp_path / ".hidden").write_text("x")
