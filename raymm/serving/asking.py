@@ -52,7 +52,10 @@ class Asked:
 
     def answer(self, served: Served) -> Answer:
         """Let a version answer by a call of its own."""
-        tensors = self.read(served)
+        return self.answered_of(served, self.read(served))
+
+    def answered_of(self, served: Served, tensors: Tensors) -> Answer:
+        """Let a version answer what it has read by a call of its own."""
         return self.answered(served, tensors, served.runner.predict(tensors))
 
     def answered(self, served: Served, tensors: Tensors, predictions: Predicted) -> Answer:

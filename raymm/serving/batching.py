@@ -54,6 +54,24 @@ class _Line:
     at_work: dict[int, tuple[float, int]] = field(default_factory=dict)
     """Of calls at work, by thread: when each began, and its size (see `Batches.wait`)."""
 
+    def each(self) -> float:
+        """Return the seconds of a call of size 1, as the last calls took."""
+        return self.served.tally.call_seconds or self.served.row_seconds
+
+    def left(self, now: float) -> float:
+        """Return the seconds until all calls at work have ended, one after the other.
+
+        One that takes as long again as it should is taken to need as long as it is late, so that
+        one that hangs is not for ever about to end.
+        """
+        each, took = self.each(), [(now - begun, one) for begun, one in self.at_work.values()]
+        return sum(max(one * each - past, past - 2 * one * each, 0.0) for past, one in took)
+
+    def behind(self, now: float) -> float:
+        """Return the seconds of what waits behind the calls at work, each of size 1."""
+        late = ((now - begun) / one for begun, one in self.at_work.values())
+        return max((self.each(), *late))
+
 
 def calls_at_once(replicas: int, *, most: int) -> int:
     """Return how many calls of one version a replica runs at once: as many as its share of this
@@ -80,13 +98,18 @@ class Batches:
         Of one version at once, at most: as many as there are threads, so that what comes while one
         call is at work and a thread is free need not wait; fewer where they would share processors,
         as all would end late then.
+    workers : int
+        How many threads there are.
     joined : bool
         Whether any are run together.
     """
 
-    def __init__(self, threads: ThreadPoolExecutor, calls: int, *, joined: bool = True) -> None:
+    def __init__(
+        self, threads: ThreadPoolExecutor, calls: int, *, workers: int, joined: bool = True
+    ) -> None:
         self._threads = threads
         self._calls = calls
+        self._workers = workers
         self._joined = joined
         self._lock = threading.Lock()
         self._lines: dict[int, _Line] = {}
@@ -111,6 +134,8 @@ class Batches:
         one = _Waiting(tensors, len(next(iter(tensors.values()))))
         with self._lock:
             line = self._lines.setdefault(id(served), _Line(served))
+            while line.waiting and line.waiting[0].answer.cancelled():
+                line.waiting.popleft()  # else all who gave up behind a call that hangs were kept
             line.waiting.append(one)
             begins = line.calls < self._calls
             line.calls += begins
@@ -122,19 +147,23 @@ class Batches:
         """Return the seconds until a request that came now would begin, as far as is known.
 
         A call takes as long as the last ones: of a version whose calls are joined for each call,
-        of others for each row.
+        of others for each row. Versions that have something to do have as many threads each.
         """
+        now = time.monotonic()
         with self._lock:
-            line = self._lines.get(id(served))
-            if line is None or line.calls < self._calls:
+            line = self._lines.get(id(served)) or _Line(served)
+            if line.calls < self._calls and self._busy() < self._workers:
                 return 0.0
+            others = [one for one in self._lines.values() if one is not line]
+            share = min(self._calls, max(1, self._workers // (1 + len(others))))
             size = sum(one.rows for one in line.waiting if not one.answer.cancelled())
-            at_work = list(line.at_work.values())
-        if self._most(served) > 1:
-            size //= ROWS
-        each, now = served.tally.call_seconds or served.row_seconds, time.monotonic()
-        left = sum(max(0.0, one * each - (now - begun)) for begun, one in at_work)
-        return (left + size * each) / self._calls
+            if self._most(served) > 1:
+                size //= ROWS
+            ahead = 0.0 if line.at_work else sum(one.left(now) for one in others) / self._workers
+            return ahead + (line.left(now) + size * line.behind(now)) / share
+
+    def _busy(self) -> int:
+        return sum(line.calls for line in self._lines.values())
 
     def _most(self, served: Served) -> int:
         """Return how many rows of several requests one call takes."""
@@ -167,7 +196,7 @@ class Batches:
                 if one.answer.set_running_or_notify_cancel():
                     taken.append(one)
                     rows += one.rows
-            size = max(1, rows) if most == 1 else 1
+            size = max(1, rows if most == 1 else -(-rows // most))
             line.at_work[thread] = now, size
         return taken, size
 
@@ -196,17 +225,22 @@ class Batches:
             del self._lines[id(line.served)]
 
 
-def answer(predict: Predict, taken: Sequence[_Waiting]) -> None:
-    """Predict the rows of one or more requests by one call; each is told its own or its error."""
+def answer(predict: Predict, taken: list[_Waiting]) -> None:
+    """Predict the rows of one or more requests by one call; each is told its own or its error.
+
+    Who is answered alone is taken out of the list.
+    """
     if len(taken) > 1:
         with contextlib.suppress(Exception):  # whoever it is that fails, the others do not
             _together(predict, taken)
             return
-    for one in taken:
+    while taken:
+        one = taken.pop(0)
         try:
             one.answer.set_result(predict(one.tensors))
         except Exception as error:
             one.answer.set_exception(error)
+        del one  # an error knows this frame and those around it, and would keep the request's rows
 
 
 def _together(predict: Predict, taken: Sequence[_Waiting]) -> None:

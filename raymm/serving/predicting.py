@@ -31,7 +31,7 @@ from raymm.errors import CanaryBusy, NotFound, Overloaded, RaymmError
 from raymm.sections import ServingConfig
 from raymm.serving import asking
 from raymm.serving.asking import Answer, Ask, Asked
-from raymm.serving.batching import Batches, calls_at_once
+from raymm.serving.batching import ROWS, Batches, calls_at_once
 from raymm.serving.identity import identities, row_names
 from raymm.serving.intake import Intake
 from raymm.serving.limits import Room
@@ -111,7 +111,7 @@ class Service:
         self._joined = config.batch == "auto"
         lines = ThreadPoolExecutor(_THREADS, thread_name_prefix="raymm-predict-line")
         at_once = calls_at_once(config.replicas.max, most=_THREADS)
-        self._batches = Batches(lines, at_once, joined=self._joined)
+        self._batches = Batches(lines, at_once, workers=_THREADS, joined=self._joined)
         self._identities = identities()
 
     async def predict(self, request: Request) -> Response:
@@ -251,8 +251,12 @@ class Service:
             return await self.in_thread(self._threads, self._room, asked.answer, served)
         self._require_soon(served)
         tensors = asked.read(served)
-        job = self._batches.submit(served, tensors)
-        return asked.answered(served, tensors, await self._done(job, self._room))
+        if len(next(iter(tensors.values()))) > ROWS:  # whose answer takes long to write, too
+            return await self.in_thread(
+                self._threads, self._room, asked.answered_of, served, tensors
+            )
+        predictions = await self._done(self._batches.submit(served, tensors), self._room)
+        return asked.answered(served, tensors, predictions)
 
     async def _try(self, served: Served, small: bool, turn: _Turn) -> Answer:
         """Let a canary answer, in a thread of its own unless it is quick.
@@ -272,11 +276,18 @@ class Service:
             tensors = asked.read(canary)
             return asked.answered(canary, tensors, await self._trials.predict(canary, tensors))
         except Exception as error:
-            made = await self._by(served, small, asked)
-            self._tell_failure(canary, start, error, alone=True)
-            if not isinstance(error, CanaryBusy):
-                canary.tally.failed()
+            try:
+                made = await self._by(served, small, asked)
+            except Overloaded:  # no failure of the champion, and so not of both
+                self._tell_alone(canary, start, error)
+                raise
+            self._tell_alone(canary, start, error)
             return made
+
+    def _tell_alone(self, canary: Served, start: float, error: Exception) -> None:
+        self._tell_failure(canary, start, error, alone=True)
+        if not isinstance(error, CanaryBusy):
+            canary.tally.failed()
 
     def _tell_shadow(self, served: Served, batch: Batch) -> None:
         watcher = self.watcher(served)

@@ -65,7 +65,7 @@ class _Trial:
     def __init__(self, canary: Served) -> None:
         self.canary = canary
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="raymm-canary")
-        self.batches = Batches(self.thread, 1)
+        self.batches = Batches(self.thread, 1, workers=1)
         self._places = threading.BoundedSemaphore(PLACES)
         self._late: Future[Any] | None = None
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import os
 import threading
 import time
+import weakref
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -60,7 +62,7 @@ class Version:
 @contextlib.contextmanager
 def _batches(threads=1, calls=1, **how):
     with ThreadPoolExecutor(threads) as pool:
-        made = Batches(pool, calls, **how)
+        made = Batches(pool, calls, workers=threads, **how)
         yield made
     assert not made._lines  # no version is kept that has nothing to do
 
@@ -151,11 +153,71 @@ def test_the_wait_is_what_is_left_of_the_call_at_work(monkeypatch):
         assert batches.wait(version) == 1
         clock.now += 0.75
         assert batches.wait(version) == 0.25
-        clock.now += 1000  # late, but what waits behind it has not become less
+        clock.now += 0.5
         assert batches.wait(version) == 0
         for _ in range(3 * ROWS):
             batches.submit(version, _rows(0))
+        assert batches.wait(version) == 3 * 1.25
+
+
+def test_a_call_that_hangs_is_not_for_ever_about_to_end(monkeypatch):
+    with _at_work(monkeypatch, joined=True) as (clock, batches, version):
+        clock.now += 2
+        assert batches.wait(version) == 0
+        clock.now += 30
+        assert batches.wait(version) == 30
+        for _ in range(ROWS):
+            batches.submit(version, _rows(0))
+        assert batches.wait(version) == 30 + 32
+
+
+def test_a_joint_call_of_many_rows_counts_as_as_many(monkeypatch):
+    clock, runner = Clock(), Counting(wait=True)
+    monkeypatch.setattr(batching, "time", clock)
+    version = Version(runner, joined=True, row_seconds=1.0)
+    with _batches() as batches:
+        answer = batches.submit(version, _rows(*range(3 * ROWS + 1)))
+        assert runner.begun.wait(20)
+        clock.now += 1
         assert batches.wait(version) == 3
+        clock.now += 7
+        runner.going.set()
+        assert len(answer.result(20)) == 3 * ROWS + 1
+    assert version.tally.call_seconds == 2
+
+
+def test_who_has_no_thread_waits_for_other_versions(monkeypatch):
+    with _at_work(monkeypatch, joined=False, calls=2) as (clock, batches, version):
+        other = Version(Counting(), joined=False, row_seconds=4.0)
+        clock.now += 0.5
+        assert batches.wait(other) == 0.5
+        answers = [batches.submit(other, _rows(0, 0))]
+        assert batches.wait(other) == 0.5 + 8  # of two threads each has one
+        assert batches.wait(version) == 1.0
+    assert answers[0].result(20).tolist() == [0, 0]
+
+
+def test_who_gave_up_is_not_kept_behind_a_call_that_hangs():
+    with _batches() as batches, _busy(batches) as version:
+        for _ in range(100):
+            assert batches.submit(version, _rows(1)).cancel()
+        assert len(batches._lines[id(version)].waiting) == 1
+
+
+def test_an_error_keeps_nothing_of_its_request():
+    runner = Counting()
+    with _batches() as batches:
+        tensors = _rows(np.nan)
+        known = weakref.ref(tensors["age"])
+        answer = batches.submit(Version(runner), tensors)
+        del tensors
+        assert isinstance(answer.exception(20), ValueError)
+    gc.disable()
+    try:
+        del answer
+        assert known() is None
+    finally:
+        gc.enable()
 
 
 def test_the_wait_is_for_rows_where_calls_are_not_joined(monkeypatch):
@@ -290,7 +352,7 @@ def test_versions_are_not_mixed_and_take_turns():
 
 def test_what_waits_when_the_threads_are_shut_down_is_cancelled():
     pool = ThreadPoolExecutor(1)
-    batches = Batches(pool, 1)
+    batches = Batches(pool, 1, workers=1)
     other = Version(Counting())
     with _busy(batches) as version:
         waiting = [batches.submit(one, _rows(1)) for one in (version, other)]

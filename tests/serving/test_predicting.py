@@ -1,6 +1,7 @@
 import asyncio
 import gc
 import io
+import json
 import threading
 import time
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 
 from raymm.artifacts import ColumnStatistics, Predictions, Reliability, Watcher
 from raymm.errors import InputError, failed_of, status_of
+from raymm.serving.batching import ROWS
 from raymm.serving.predicting import INLINE_BYTES, INLINE_SECONDS
 from raymm.serving.sources import FixedModels
 from raymm.serving.trial import PLACES
@@ -303,7 +305,9 @@ def test_a_canary_that_hangs_is_judged_and_holds_up_nobody(make_served, make_cli
     assert "raymm-canary" in where[0]
 
 
-def test_a_canary_is_not_refused_for_the_champions_line(make_served, record):
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_canary_is_not_refused_for_the_champions_line(make_served, record, fails):
+    """Where it fails and the champion refuses for its line, the failure is the canary's alone."""
     served, going = make_served(), threading.Event()
 
     class Held:
@@ -314,7 +318,13 @@ def test_a_canary_is_not_refused_for_the_champions_line(make_served, record):
             assert going.wait(30)
             return served.runner.predict(tensors)
 
+    class Failing(Held):
+        def predict(self, tensors):
+            raise RuntimeError("no")
+
     canary = replace(make_served(number=2), row_seconds=1.0)
+    if fails:
+        canary = replace(canary, runner=Failing())
     champion = replace(served, runner=Held(), row_seconds=100.0)
     settings = {"max_wait": 50, "replicas": {"min": 1, "max": 99}}
     app, _ = released(champion, canary, settings)
@@ -335,8 +345,10 @@ def test_a_canary_is_not_refused_for_the_champions_line(make_served, record):
             return [await first, *others]
 
     answers = asyncio.run(main())
-    assert [one.status_code for one in answers] == [200, 503, 200]
-    assert answers[2].headers["x-raymm-version"] == "2"
+    assert [one.status_code for one in answers] == [200, 503, 503 if fails else 200]
+    assert fails or answers[2].headers["x-raymm-version"] == "2"
+    assert (canary.tally.requests, canary.tally.errors) == (1, int(fails))
+    assert (champion.tally.requests, champion.tally.errors) == (1, 0)
 
 
 @pytest.mark.parametrize("joined", [False, True])
@@ -467,6 +479,29 @@ def test_who_would_wait_too_long_is_refused(
     for one in told:
         assert (one.status_code, one.headers["retry-after"]) == (503, "1")
         assert "max_wait" in one.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "thread"), [(ROWS, "raymm-predict-line"), (ROWS + 1, "raymm-predict_")]
+)
+def test_small_bodies_of_many_rows_stand_in_no_line(make_client, make_served, record, rows, thread):
+    served, where = make_served(), []
+
+    class Noting:
+        schema = served.schema
+        labels = staticmethod(served.runner.labels)
+
+        def predict(self, tensors):
+            where.append(threading.current_thread().name)
+            return served.runner.predict(tensors)
+
+    short = record | {"note": ""}
+    client = make_client(replace(served, runner=Noting(), row_seconds=1.0))
+    body = json.dumps({"records": [short] * rows}, separators=(",", ":")).encode()
+    assert len(body) <= INLINE_BYTES
+    answer = client.post("/v1/models/churn/predict", content=body)
+    assert len(answer.json()["predictions"]) == rows
+    assert [one.startswith(thread) for one in where] == [True]
 
 
 def test_a_refused_body_is_not_held(make_client):
