@@ -219,7 +219,7 @@ class _Writer:
         rises = np.stack(
             [_padded(step.constant(2) * step.constant(3), most + 1, 0.0) for step in column]
         )
-        reached = np.cumsum(rises, axis=1) - rises
+        reached = np.cumsum(np.pad(rises[:, :-1], ((0, 0), (1, 0))), axis=1)
         low, end = (self._constant(np.array(one)[:, None]) for one in (lows, ends))
         way = self._node("Max", [self._node("Min", [source, end]), low])
         way = self._node("Sub", [way, low])
@@ -342,16 +342,19 @@ def delete(field: Any, places: Sequence[int]) -> None:
 def _bent(step: Step) -> bool:
     """Return whether a broken line may be told by its bends: its pieces lie end to end, in float64.
 
-    What is lost by sums of large numbers that leave small ones is `EXACT` of the line's rise.
+    What is lost by sums of large numbers that leave small ones is `EXACT` of the line's rise, and
+    those sums do not overflow.
     """
     knots, widths, slopes = (step.constant(place) for place in (1, 2, 3))
     if knots.dtype != np.float64:
         return False
     with np.errstate(over="ignore"):
-        lost = float(np.finfo(np.float64).eps) * max(abs(knots[0]), abs(_end(step)))
+        size = max(abs(knots[0]), abs(_end(step)))
+        lost = float(np.finfo(np.float64).eps) * size
         together = (np.abs(knots[:-1] + widths[:-1] - knots[1:]) <= 2 * lost).all()
         bends, rise = np.abs(np.diff(slopes, prepend=0.0)).sum(), (widths * np.abs(slopes)).sum()
-        return bool(together and len(knots) * bends * lost <= EXACT * rise < np.inf)
+        bends *= len(knots)
+        return bool(together and bends * lost <= EXACT * rise < np.inf and bends * size < np.inf)
 
 
 def _end(step: Step) -> float:

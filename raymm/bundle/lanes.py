@@ -216,7 +216,9 @@ class Reader:
             return None
         place = places[node.input[0]]
         even = _even(knots[0], widths[0])
-        kind = (LINE, place, knots.dtype.str, even, 0 if even else (count - 1).bit_length())
+        # a line is padded to the longest beside it: to twice its length at most, unless it is short
+        length = max(5 if even else 0, (count - 1).bit_length())
+        kind = (LINE, place, knots.dtype.str, even, length)
         operands = place, knots[0], widths[0], slopes[:, 0]
         return Step(kind, node, operands, chain[-1].output[0])
 
@@ -266,10 +268,12 @@ def _rising(widths: Array, slopes: Array) -> bool:
 
 
 def _even(knots: Array, widths: Array) -> bool:
-    """Return whether pieces have one width and lie end to end, in float64."""
+    """Return whether pieces have one width and lie end to end, each beyond the last, in float64."""
     if knots.dtype != np.float64 or not (widths == widths[0]).all():
         return False
-    return bool((knots == knots[0] + widths[0] * np.arange(len(knots))).all())
+    with np.errstate(all="ignore"):  # they may be infinite
+        apart = (np.diff(knots, append=knots[-1] + widths[0]) > 0).all()
+        return bool(apart and (knots == knots[0] + widths[0] * np.arange(len(knots))).all())
 
 
 def joins(node: Any) -> bool:

@@ -172,8 +172,25 @@ def test_lines_that_would_lose_too_much_are_told_by_their_pieces():
     assert not _bent(line(knots, widths - np.array([0.0, 0.1, 0.0]), slopes))  # a gap
     assert not _bent(line(*(one.astype(np.float32) for one in (knots, widths, slopes))))
     assert not _bent(line(knots, widths, np.full(3, 1e308)))  # what it rises by overflows
+    steep = np.array([1e304, -1e304, 5e303])  # what is summed overflows, and not the rise
+    assert not _bent(line(knots[[0, 1, 1]] + [1e6, 1e6, 1e6 + 2], widths, steep))
     flat = np.zeros(3)
     assert _bent(line(knots, widths, flat))
+
+
+def test_what_is_reached_before_a_piece_is_not_lost_in_its_rise():
+    made = NormalScore()
+    made.knots, made.scores = np.arange(4.0), np.array([0, 1, 1e20, 0.0])
+    builder = GraphBuilder()
+    names = [builder.input(name, FLOAT) for name in ("x0", "x1")]
+    both = builder.node("Concat", [made.to_onnx(builder, name) for name in names], axis=1)
+    graph = builder.model([(both, "out", FLOAT, ["n", None])]).SerializeToString()
+    looked, matrices = abreast(graph)
+    assert "GatherElements" in {
+        node.op_type for node in onnx.ModelProto.FromString(looked).graph.node
+    }
+    feed = dict.fromkeys(("x0", "x1"), np.array([[1.0], [0.5]], np.float32))
+    assert run(looked, feed, matrices).tolist() == [[1, 1], [0.5, 0.5]]
 
 
 def test_done_once_there_is_nothing_left_to_do():

@@ -6,6 +6,7 @@ from onnx import TensorProto
 
 from raymm.bundle import lanes
 from raymm.bundle.lanes import LINE, Reader
+from raymm.features.normal_score import NormalScore
 from raymm.onnx_builder import FLOAT, GraphBuilder
 
 
@@ -23,6 +24,12 @@ def line(builder, tensor, pieces, zero=0.0, width=1.0):
     way = builder.node("Max", [builder.node("Sub", [tensor, row]), builder.constant(zero)])
     way = builder.node("Min", [way, builder.constant(np.full((1, pieces), width))])
     return builder.node("MatMul", [way, builder.constant(np.ones((pieces, 1)))])
+
+
+def even_line(builder, tensor, pieces):
+    score = NormalScore()
+    score.knots = score.scores = np.arange(pieces + 1.0)
+    return score.to_onnx(builder, tensor)
 
 
 def test_steps_differ_in_numbers_alone():
@@ -51,6 +58,30 @@ def test_broken_lines_are_one_step_and_alike_where_pieces_are_about_as_many():
     assert [lane.pieces for lane in lanes] == [5, 7, 9]
     assert lanes[0].kind == lanes[1].kind != lanes[2].kind
     assert lanes[0].kind[0][0] == LINE
+
+
+@pytest.mark.parametrize(
+    ("knots", "width", "even"),
+    [
+        ([0, 1, 2], 1, True), ([-7.5, -7, -6.5], 0.5, True), ([0, 1, 3], 1, False),
+        ([np.inf, np.inf], 1, False), ([-np.inf, -np.inf], 1, False), ([1e17, 1e17], 1, False),
+    ],
+)  # fmt: skip
+def test_even_pieces_lie_each_beyond_the_last(knots, width, even):
+    knots = np.array(knots, np.float64)
+    assert lanes._even(knots, np.full(len(knots), width, np.float64)) == even
+
+
+def test_a_long_line_of_even_pieces_makes_no_short_one_as_long():
+    def build(builder, names):
+        made = [
+            even_line(builder, x, count) for x, count in zip(names, (3, 31, 40, 900), strict=True)
+        ]
+        return builder.node("Concat", made, axis=1)
+
+    _, found = read(build, columns=4)
+    kinds = [lane.kind for lane in found]
+    assert kinds[0] == kinds[1] != kinds[2] != kinds[3]
 
 
 @pytest.mark.parametrize(
