@@ -158,6 +158,8 @@ class SearchConfig(Section):
 class CompressionConfig(Section):
     """``max_loss`` is the loss of the goal's metric allowed on validation rows: a share of the
     metric's value for errors such as rmse, an absolute difference for metrics in [0, 1].
+    ``techniques`` are names of compressors, "auto" all that are known: members, truncate, prune,
+    prune_linear, prune_network, distill, retrain, quantize, quantize_network, quantize_rows.
     """
 
     max_loss: float = Field(default=0.0005, ge=0)
@@ -307,11 +309,12 @@ class MonitoringConfig(Section):
     all versions wait for theirs; where more come, the newest half stays and the rest is thinned
     to a sample of every age.
 
-    ``retrain`` says what calls for training again, one or more of "drift" (a feature drifted for
-    ``windows`` windows in a row), "quality" (that of the last window of labelled rows is surely
-    below ``quality_at_least``, a floor, or a ceiling for errors), "age" (the champion is older
-    than ``max_age``) and "schedule" (``every`` after the last training that came to an end began).
-    Training begins once in ``pause`` at most.
+    ``retrain`` says what calls for training again, one or more of "drift" (a feature, or the
+    predictions, drifted for ``windows`` windows in a row), "quality" (that of the last window of
+    labelled rows is surely below ``quality_at_least``, a floor, or a ceiling for errors), "age"
+    (the champion has been served for ``max_age``) and "schedule" (``every`` after the last training
+    that came to an end began). Training begins once in ``pause`` at most. The monitor's state is
+    written every ``flush`` seconds, which is what a kill may lose.
     """
 
     false_alarms_per_day: float = Field(default=0.01, gt=0)

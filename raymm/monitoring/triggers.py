@@ -27,7 +27,7 @@ class Policy:
     quality_at_least : float or None
         Of the metric: a floor, or a ceiling for errors.
     max_age, every : float or None
-        Of the champion, and between trainings, in seconds.
+        Since the champion is served, and between trainings, in seconds.
     """
 
     on: tuple[Reason, ...] = ()

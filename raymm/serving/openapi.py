@@ -217,9 +217,10 @@ def request_schema(schema: Schema, max_rows: int) -> dict[str, Any]:
         "required": [column.name for column in schema.features],
     }
     records = {"type": "array", "items": record, "minItems": 1, "maxItems": max_rows}
+    named = {"type": "string", "pattern": PATTERN, "description": "A name of your own for feedback"}
     return {
         "type": "object",
-        "properties": {"records": records},
+        "properties": {"records": records, "id": named},
         "required": ["records"],
         "additionalProperties": False,
         "example": {"records": [example(schema)]},

@@ -13,6 +13,10 @@ def test_requests_that_fit_the_schema_are_accepted(schema, record):
     body = {"records": [record, protocol.example(schema)]}
     jsonschema.validate(body, rules)
     protocol.RecordReader(schema).tensors(body["records"])
+    jsonschema.validate(body | {"id": "my-own.7"}, rules)
+    for name in ("", "a b", 7):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(body | {"id": name}, rules)
     for wrong in ({"age": "x"}, {"age": None}, {"note": 1}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({"records": [record | wrong]}, rules)
