@@ -16,7 +16,8 @@ help:
 	@echo "make quick   set up, then the quick tests, without Ray (about a minute)"
 	@echo "make check   ruff, mypy and the architecture tests"
 	@echo "make fuzz    the property tests on examples that no run has seen"
-	@echo "make bench   measures against the field; make chaos kills things on purpose"
+	@echo "make bench   measures against the field; make chaos kills things on purpose,"
+	@echo "             and runs the tests that take longer"
 	@echo "make bench-search, make chaos-search   the same for the search alone"
 	@echo "make bench-serve, make chaos-serve     the same for serving alone"
 	@echo "make bench-compress    how small and fast compression makes models, and runs"
@@ -47,13 +48,16 @@ check: setup
 # The architecture is looked at by `check`.
 quick: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/architecture \
-	  -m "not ray and not slow and not chaos" tests
+	  -m "not ray and not slow and not long and not chaos" tests
 
+# Ray's tests wait for much: the slow ones beside them take what is left of the processors.
 test: check quick
 	$(BIN)/python -m pytest -q --doctest-modules raymm
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal \
-	  -m "slow and not ray and not chaos" tests
-	$(BIN)/python -m pytest -q -m "ray and not chaos" tests
+	@log=$$(mktemp); OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m pytest -q -n 2 --dist worksteal \
+	  -m "slow and not ray and not long and not chaos" tests >"$$log" 2>&1 & slow=$$!; \
+	trap 'kill $$slow 2>/dev/null; rm -f "$$log"' EXIT; trap 'exit 130' INT TERM; \
+	$(BIN)/python -m pytest -q -m "ray and not long and not chaos" tests; ray=$$?; \
+	wait $$slow; status=$$?; cat "$$log"; [ $$ray = 0 ] && exit $$status
 
 # The property tests on examples that no run has seen.
 fuzz: setup
@@ -97,7 +101,7 @@ bench-compress: setup
 	  echo "== $$file"; $(BIN)/python "$$file" || status=1; done; exit $$status
 
 chaos: setup
-	$(BIN)/python -m pytest -q -m chaos tests
+	$(BIN)/python -m pytest -q -m "chaos or long" tests
 
 # Drivers killed with workers of their own and with Ray's, files cut, workers killed.
 chaos-search: setup

@@ -42,7 +42,7 @@ def test_under_another_seed_its_training_rows_are_left_out(finished, registry):
     assert (rival.unseen == ~learned).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_challenger_on_the_same_table_can_win_under_another_seed(
     finished, tmp_path, searching_here
 ):

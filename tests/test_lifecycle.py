@@ -187,7 +187,7 @@ def test_wrong_names_are_answered_with_the_right_ones(
         lifecycle.run(config.parse(raw, change))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_with_interactions_is_replayed_and_picked(searching_here, tmp_path):
     generator = np.random.default_rng(0)
     columns = {name: generator.lognormal(size=900) for name in ("area", "rooms", "x", "y", "z")}

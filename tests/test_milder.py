@@ -159,7 +159,7 @@ def test_the_whole_ships_where_the_other_cannot_be_proven_to_be_its_graph(proven
     assert milder.proven(life, Recipe(members=()), built) == (built, first)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_ships_the_milder_form_and_does_it_once(
     loans_csv, tmp_path, searching_here, monkeypatch
 ):

@@ -33,7 +33,7 @@ def test_rows_are_predicted_by_models_that_have_not_seen_them(finished):
     assert abs(hits - 0.5) < 0.05
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_few_rows_are_drawn_of_many_and_the_same_each_time(finished, monkeypatch):
     monkeypatch.setattr(oof, "ROWS", 100)
     monkeypatch.setattr(oof, "RARE", 10)

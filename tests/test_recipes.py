@@ -116,7 +116,7 @@ def test_models_that_err_differently_are_mixed(make, half_linear):
     assert values[0] < values[1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_trials_make_the_same_recipe(make, half_linear):
     configs = [forest(0), {"family": "linear", "linear.alpha": 1.0}]
     lives = [make("rmse", dataset=half_linear) for _ in range(2)]

@@ -79,7 +79,7 @@ def test_columns_of_noise_go_and_those_that_tell_stay():
     assert f"{len(found.dropped)} of 32 columns are left out" in finding.statement
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_weak_columns_that_tell_are_rarely_left_out():
     # Of 10 tables whose columns all tell, at most 3 lose any: at 5 % each, more are 1 in 970.
     lost = 0

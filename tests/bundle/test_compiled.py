@@ -24,6 +24,7 @@ needs_numba = pytest.mark.skipif(module.ready() is None, reason="numba is not in
 LINEAGE = Lineage(
     run="", data_sha256="", source="", seed=0, ledger="", configuration={}, trial={}, packages={}
 )
+LONG = pytest.mark.long
 BOUND = 1e-6
 """Of a probability, or of a value as a share of the values' spread."""
 
@@ -305,7 +306,10 @@ def test_a_graph_of_another_operator_set_or_output_is_left_to_onnxruntime():
 
 @needs_numba
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize(
+    "task",
+    ["binary", pytest.param("multiclass", marks=LONG), pytest.param("regression", marks=LONG)],
+)
 def test_ten_thousand_rows_drawn_to_hurt(task):
     dataset = _dataset(task, rows=3000)
     for family in FAMILIES:

@@ -162,7 +162,7 @@ def test_what_was_folded_for_its_size_is_proven_before_it_is_a_file(monkeypatch)
     folding._known.clear()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_few_graphs_are_remembered():
     folding._known.clear()
     for count in range(1, 2 + folding._REMEMBERED):

@@ -33,7 +33,7 @@ def test_what_cannot_be_kept_is_compiled_where_it_pays_in_each_process(monkeypat
         jit.compiled("void(f4[::1])")(double)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_kernel_is_compiled_anew_where_a_part_of_it_has_changed(tmp_path):
     """In a process for each, as what is kept is looked for as a module is read."""
     kernel = (

@@ -36,7 +36,7 @@ def _model(coder, seed, told):
     return np.concatenate(found)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 7, 64, 256]))
 @settings(max_examples=20, deadline=None)
 def test_the_bytes_are_the_same_and_come_back_either_way(seed, lanes):

@@ -325,7 +325,7 @@ def wide(columns):
     return dataclasses.replace(BUNDLE, statistics=statistics, schema=schema)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_table_of_8_000_columns_is_written_and_read():
     bundle = wide(8_000)
     assert Bundle.from_bytes(bundle.to_bytes()) == bundle

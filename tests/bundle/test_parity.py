@@ -165,7 +165,7 @@ def without_dates_and_texts(dataset):
         ("lightgbm", "regression", False),
         ("xgboost", "multiclass", False),
         ("extra_trees", "binary", False),
-        ("forest", "multiclass", True),
+        pytest.param("forest", "multiclass", True, marks=pytest.mark.long),
         ("linear", "regression", True),
         ("mlp", "multiclass", False),
         ("svm", "binary", False),

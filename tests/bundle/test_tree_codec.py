@@ -116,7 +116,7 @@ def test_small_ensembles_come_back_with_every_bit(order, wild):
 
 @pytest.mark.slow
 @given(ensembles())
-@settings(max_examples=50)
+@settings(max_examples=25)
 def test_ensembles_come_back_with_every_bit(ensemble):
     data = encode(ensemble)
     assert same(decode(data), ensemble)
@@ -154,7 +154,7 @@ def boosted(rows=3000, columns=8, rounds=40, leaves=31, classes=2):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("classes", [pytest.param(2, marks=pytest.mark.long), 3])
 def test_trees_of_lightgbm_take_few_bits(classes):
     ensemble = boosted(classes=classes, rounds=40 // (classes - 1))
     data = encode(ensemble)

@@ -34,7 +34,7 @@ def test_techniques_are_found_by_name():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["multiclass", "regression"])
+@pytest.mark.parametrize("task", [pytest.param("multiclass", marks=pytest.mark.long), "regression"])
 def test_graphs_of_every_technique_pass_as_bundles(dataset, trained, mix, monkeypatch, task):
     monkeypatch.setattr(quantize_network, "SMALLEST", 8)
     data = dataset(task)

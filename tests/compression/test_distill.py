@@ -96,7 +96,7 @@ def test_a_recipe_without_a_size_is_an_error(dataset, trained, recipe):
             technique.apply(bundle, recipe, rows_of(data))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_student_is_chosen_only_where_it_beats_the_labels(dataset, trained, monkeypatch):
     data = dataset("binary")
     bundle, _ = trained(data, rounds=60)

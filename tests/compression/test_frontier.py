@@ -57,7 +57,9 @@ def explored(dataset, trained):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", METRICS)
+@pytest.mark.parametrize(
+    "task", ["binary", "regression", pytest.param("multiclass", marks=pytest.mark.long)]
+)
 def test_candidates_hold_what_can_be_measured_again(explored, task):
     found, bundle, tensors, y, metric, trained = explored(task, techniques="auto", rounds=10)
     whole = found.candidates[0]
@@ -181,7 +183,7 @@ def rounding(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("max_loss", [0.003, 0.02, 10.0])
+@pytest.mark.parametrize("max_loss", [pytest.param(0.003, marks=pytest.mark.long), 0.02, 10.0])
 def test_what_follows_is_tried_on_the_smallest_that_is_good(explored, rounding, max_loss):
     names = (*BOTH, rounding)
     found, bundle, *_, trained = explored(
@@ -301,7 +303,7 @@ def test_a_limit_of_time_is_kept_where_a_form_is_fast_enough(explored, monkeypat
     assert chosen.slow_microseconds <= 300 < found.candidates[0].slow_microseconds
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_is_not_good_beside_all_others_holds_nothing_back(explored, monkeypatch):
     def quantized(found):
         return sum(one.technique == "quantize" for one in found.candidates)

@@ -19,6 +19,7 @@ from raymm.evaluation.metrics import metric_for
 from raymm.models.trees import TreeEnsemble
 
 TASKS = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
+LONG = pytest.mark.long
 
 
 def rows_of(data):
@@ -42,8 +43,20 @@ def ensembles(bundle):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["lightgbm", "xgboost", "forest"])
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    ("task", "family"),
+    [
+        ("binary", "xgboost"),
+        ("multiclass", "forest"),
+        ("regression", "lightgbm"),
+        pytest.param("binary", "lightgbm", marks=LONG),
+        pytest.param("binary", "forest", marks=LONG),
+        pytest.param("multiclass", "lightgbm", marks=LONG),
+        pytest.param("multiclass", "xgboost", marks=LONG),
+        pytest.param("regression", "xgboost", marks=LONG),
+        pytest.param("regression", "forest", marks=LONG),
+    ],
+)
 def test_files_shrink_and_the_metric_hardly_falls(case, task, family):
     bundle, data, rows = case(task, family, rounds=20)
     technique = Quantize()

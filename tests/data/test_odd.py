@@ -153,7 +153,7 @@ def test_every_odd_file_is_spoken_of() -> None:
     assert len(here) >= 40
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ten_thousand_columns_are_read() -> None:
     assert ingest.read(str(ODD / "wide.csv.gz")).frame.shape == (12, 10_000)
 

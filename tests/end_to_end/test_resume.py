@@ -65,6 +65,7 @@ def check_kills(command, tmp_path, csv, moments, settings=SETTINGS):
 
 
 @pytest.mark.ray
+@pytest.mark.long
 def test_a_killed_driver_resumes_and_ends_as_an_undisturbed_one(command, tmp_path, loans_csv):
     check_kills(command, tmp_path, loans_csv, [(5, 0.05)], (*SETTINGS, *FEW))
 
@@ -81,7 +82,7 @@ def test_twenty_kills_at_random_moments(command, tmp_path, loans_csv):
 
 @pytest.mark.ray
 def test_ctrl_c_says_how_to_resume_and_keeps_what_was_found(command, loans_csv):
-    process = command.start("run", loans_csv, "--target", "approved", "--trials", 4000)
+    process = command.start("run", loans_csv, "--target", "approved", "--trials", 4000, *FEW)
     deadline = time.monotonic() + 600
     while len(records(command.home, "trial")) < 2:
         assert time.monotonic() < deadline
@@ -93,5 +94,5 @@ def test_ctrl_c_says_how_to_resume_and_keeps_what_was_found(command, loans_csv):
     assert "same command" in err
     assert "Traceback" not in err
     kept = len(records(command.home, "trial"))
-    done = command.json("run", loans_csv, "--target", "approved", "--trials", kept)
+    done = command.json("run", loans_csv, "--target", "approved", "--trials", kept, *FEW)
     assert done["resumed_trials"] == kept

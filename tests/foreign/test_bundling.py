@@ -214,7 +214,7 @@ def test_the_form_that_is_written_adds_up(make, monkeypatch):
         compress(*told, techniques=[])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_forms_with_worse_probabilities_are_not_chosen_for_their_accuracy(make, monkeypatch):
     """As the proof of a run refuses them: the log loss and the calibration count besides."""
     given = make("multiclass")

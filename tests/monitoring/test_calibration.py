@@ -79,7 +79,11 @@ def chances(count: int, before: Any, now: Any) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("test", "rows", "slope", "centre"),
-    [(200, 1000, 1.0, -1.0), (700, 1000, 2.0, 0.5), (1000, 1000, 1.0, -4.0)],
+    [
+        pytest.param(200, 1000, 1.0, -1.0, marks=pytest.mark.long),
+        (700, 1000, 2.0, 0.5),
+        (1000, 1000, 1.0, -4.0),
+    ],
 )
 def test_chance_calls_calibration_another_no_oftener_than_it_says(
     test: int, rows: int, slope: float, centre: float

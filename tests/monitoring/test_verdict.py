@@ -159,7 +159,7 @@ BARE = Trial(labels=200, requests=100, patience=1000.0, margin=0.0)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", [0.02, 0.1])
+@pytest.mark.parametrize("part", [pytest.param(0.02, marks=pytest.mark.long), 0.1])
 def test_who_looks_at_each_label_promotes_equals_no_oftener_than_is_said(part: float) -> None:
     """5 % where the margin is 0: of 2,000, 7 % is four standard deviations of 0.5 % more.
 

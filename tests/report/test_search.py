@@ -100,7 +100,7 @@ def test_nothing_is_drawn_of_nothing():
         assert not any(found.values())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_large_run_makes_a_small_report():
     one = searched(10_000)
     page = render(

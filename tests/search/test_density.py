@@ -53,7 +53,7 @@ def test_the_density_integrates_to_one(prior) -> None:
     assert abs(values.mean() - 1.0) < 6 * values.std() / math.sqrt(len(values))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_draws_follow_the_density() -> None:
     """E under draws of u equals E under even draws of density times u, for any u."""
     density = Density(MIXED, _points(MIXED, 6), narrowest=0.2)

@@ -64,7 +64,7 @@ def _deep(count):
     return space
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_wide_and_deep_spaces_are_walked_without_recursion() -> None:
     assert next(grid(_wide(3000), 2)) == dict.fromkeys(_wide(3000), "a")
     assert size(_wide(3000), 10**9) is None

@@ -303,7 +303,7 @@ def test_compute_and_plateau_end_it_and_hold_after_resuming(tmp_path: Path) -> N
             assert Session(Walker(), None, ledger, limits=limits).next() is None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ten_thousand_trials_cost_the_same_each_and_replay_in_linear_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,14 +32,16 @@ def _schema(task):
     return Schema(columns=COLUMNS, target="left", task=task, classes=classes)
 
 
-def _graph(schema, shift):
-    """P(yes) = sigmoid(age / 100 + shift), or the value age + shift."""
+def _graph(schema, shift, products=0):
+    """P(yes) = sigmoid(age / 100 + shift), or the value age + shift, after that many products."""
     builder = GraphBuilder()
     for column in schema.features:
         builder.input(column.name, ELEMENT[column.kind])
     scale = 1.0 if schema.task == "regression" else 0.01
     score = builder.node("Mul", ["age", builder.constant(np.float32(scale))])
     score = builder.node("Add", [score, builder.constant(np.float32(shift))])
+    if products:
+        score = builder.node("Add", [score, _zero(builder, products)])
     if schema.task == "regression":
         model = builder.model([(score, "prediction", FLOAT, ["n", 1])])
     else:
@@ -53,6 +55,18 @@ def _graph(schema, shift):
             [(label, "prediction", STRING, ["n"]), (both, "probabilities", FLOAT, ["n", 2])]
         )
     return model.SerializeToString()
+
+
+def _zero(builder, products):
+    """Return 0, which nobody knows before as many matrices of 300 x 300 were multiplied."""
+    mean = builder.constant(np.full((300, 300), 1 / 300, np.float32))
+    age = builder.node("ReduceMax", ["age"], keepdims=0)
+    unknown = builder.node("Cast", [builder.node("IsNaN", [age])], to=FLOAT)
+    product = builder.node("Add", [mean, unknown])
+    for _ in range(products):
+        product = builder.node("MatMul", [product, mean])
+    most = builder.node("ReduceMax", [product], keepdims=0)
+    return builder.node("Mul", [most, builder.constant(np.float32(0))])
 
 
 class Client:
@@ -78,16 +92,15 @@ class Client:
 
 @pytest.fixture(scope="session")
 def make_bundle():
-    def make(shift=0.0, task="binary"):
+    def make(shift=0.0, task="binary", products=0):
         schema = _schema(task)
         lineage = Lineage(
             run="r", data_sha256="0", source="s", seed=0, ledger="", configuration={}, trial={},
             packages={},
         )  # fmt: skip
         statistics = Statistics(rows=0, columns=())
-        return Bundle(
-            graph=_graph(schema, shift), schema=schema, statistics=statistics, lineage=lineage
-        )
+        graph = _graph(schema, shift, products)
+        return Bundle(graph=graph, schema=schema, statistics=statistics, lineage=lineage)
 
     return make
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
@@ -83,7 +84,7 @@ def _load_test(port, body, stop, answers, sents):
 
 def _standing(port, *, until, name="churn", prefix=""):
     """Ask how the replicas stand until that fits, and return it."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         connection.request("GET", f"{prefix}/v1/models/{name}/release")
@@ -349,12 +350,11 @@ def test_a_replica_does_not_start_behind_proxies_that_listen_wide(
     assert "without TLS" in told["message"]
 
 
-def test_replicas_come_with_the_load_and_go_without(
-    ray_cluster, port, make_bundle, record, tmp_path, monkeypatch
-):
-    """As Serve's autoscaling has it, which waits half a minute and ten where nothing else is said.
+@pytest.fixture
+def scaled(ray_cluster, port, tmp_path, monkeypatch):
+    """Deploy a bundle on one replica or two, which come and go sooner than half a minute and ten.
 
-    Requests go past Serve, so that it knows of them by the lane alone.
+    Returns what waits until so many are running.
     """
     true = deployment.options
     soon = {"upscale_delay_s": 1.0, "downscale_delay_s": 3.0, "look_back_period_s": 3.0}
@@ -362,15 +362,6 @@ def test_replicas_come_with_the_load_and_go_without(
     def hurried(config):
         made = true(config)
         return made | {"autoscaling_config": made["autoscaling_config"] | soon}
-
-    monkeypatch.setattr(deployment, "options", hurried)
-    config = ServingConfig(port=port, poll=0.2, replicas={"min": 1, "max": 2})
-    models = Models(tmp_path)
-    models.add(make_bundle().to_bytes())
-    app = deployment.application(("churn",), models.shelf, None, config=config, tokens={})
-    deployment.deploy(app, name="churn", config=config, timeout=120)
-    if not deployment.uses_haproxy():
-        pytest.skip("no HAProxy here: Serve counts the requests by itself")
 
     def running():
         return deployment.status("churn")["replicas"].get("RUNNING", 0)
@@ -381,26 +372,61 @@ def test_replicas_come_with_the_load_and_go_without(
             assert time.monotonic() < deadline, deployment.status("churn")
             time.sleep(0.2)
 
-    assert running() == 1
-    many, one = (json.dumps({"records": [record] * count}) for count in (200, 1))
+    def deploy(bundle, **settings):
+        config = ServingConfig(port=port, poll=0.2, replicas={"min": 1, "max": 2}, **settings)
+        models = Models(tmp_path)
+        models.add(bundle.to_bytes())
+        app = deployment.application(("churn",), models.shelf, None, config=config, tokens={})
+        deployment.deploy(app, name="churn", config=config, timeout=120)
+        if not deployment.uses_haproxy():
+            pytest.skip("no HAProxy here: Serve counts the requests by itself")
+        assert running() == 1
+        return wait_for
+
+    monkeypatch.setattr(deployment, "options", hurried)
+    return deploy
+
+
+@contextlib.contextmanager
+def _clients(count, port, body):
+    """Let so many clients send a body, each again as soon as it is answered, and yield answers."""
     stop, answers = threading.Event(), []
     clients = [
-        threading.Thread(target=_load_test, args=(port, many, stop, answers, [])) for _ in range(24)
+        threading.Thread(target=_load_test, args=(port, body, stop, answers, []))
+        for _ in range(count)
     ]
     for client in clients:
         client.start()
     try:
-        wait_for(2)
+        yield answers
     finally:
         stop.set()
         for client in clients:
             client.join()
-    stop.clear()
-    client = threading.Thread(target=_load_test, args=(port, one, stop, answers, []))
-    client.start()
-    try:
+
+
+@pytest.mark.long
+def test_replicas_come_with_the_load_and_go_without(scaled, port, make_bundle, record):
+    """Requests go past Serve, so that it knows of them by the lane alone."""
+    wait_for = scaled(make_bundle())
+    many, one = (json.dumps({"records": [record] * count}) for count in (200, 1))
+    with _clients(24, port, many) as answers:
+        wait_for(2)
+    with _clients(1, port, one) as others:
         wait_for(1)
-    finally:
-        stop.set()
-        client.join()
-    assert {status for status, _, _ in answers} == {200}
+    assert {status for status, _, _ in answers + others} == {200}
+
+
+@pytest.mark.long
+def test_replicas_come_where_none_may_wait(scaled, port, make_bundle, record):
+    """Those who would wait are refused at once, so that hardly more than one is ever there."""
+    wait_for = scaled(make_bundle(products=60), max_wait=0.01, batch="off")
+    body = json.dumps({"records": [record]})
+    with _clients(1, port, body) as alone:
+        time.sleep(8)
+        wait_for(1)
+    with _clients(4, port, body) as answers:
+        wait_for(2)
+    wait_for(1)
+    assert {status for status, _, _ in alone} == {200}
+    assert {status for status, _, _ in answers} == {200, 503}
