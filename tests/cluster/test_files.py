@@ -7,13 +7,16 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
 
+from raymm import prediction, service
 from raymm.monitoring import news
 from raymm.serving.exposure import loopback
+from raymm.serving.scaling import options
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
 KUBERAY = ("raycluster", "rayjob", "rayservice")
@@ -87,19 +90,28 @@ def _start_options():
     return {option for parameter in start.params for option in parameter.opts}
 
 
-def test_the_service_is_a_valid_serve_configuration():
+def test_the_service_is_a_valid_serve_configuration(monkeypatch):
     from ray.serve.schema import ServeDeploySchema
 
     document = _yaml("kuberay/rayservice.yaml")
     config = ServeDeploySchema.model_validate(yaml.safe_load(document["spec"]["serveConfigV2"]))
     (application,) = config.applications
     assert application.import_path == "raymm.service:serve_application"
-    assert set(application.args) == {"name", "storage", "serving.insecure"}
+    settings = {"serving.insecure", "serving.replicas"}
+    assert set(application.args) == {"name", "storage"} | settings
     # it listens to more than its pod, in clear text, and says so
     assert not loopback(config.http_options.host)
     assert application.args["serving.insecure"] is True
-    # its deployments are those that raymm makes
-    assert [deployment.name for deployment in application.deployments] == ["model"]
+    # what the file says of a deployment would win over serving.*, which remedies name
+    assert not application.deployments
+    changes = {key: application.args[key] for key in settings}
+    champion = SimpleNamespace(summary={"settings": {"serving": {"replicas": {"max": 2}}}})
+    monkeypatch.setattr(prediction, "champion", lambda *_: champion)
+    made = options(service.order("churn", application.args["storage"], changes=changes).serving)
+    scaled = made["autoscaling_config"]
+    assert (scaled["min_replicas"], scaled["max_replicas"]) == (1, 8)
+    assert scaled["target_ongoing_requests"] == 8
+    assert made["max_queued_requests"] == made["max_ongoing_requests"] == 200
 
 
 def test_the_job_runs_a_command_that_exists():
