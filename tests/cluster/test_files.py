@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,8 @@ from raymm.monitoring import news
 from raymm.serving.exposure import loopback
 from raymm.serving.scaling import options
 
-CLUSTER = Path(__file__).parents[2] / "cluster"
+ROOT = Path(__file__).parents[2]
+CLUSTER = ROOT / "cluster"
 KUBERAY = ("raycluster", "rayjob", "rayservice")
 
 
@@ -43,6 +45,28 @@ def test_aws_passes_rays_validator():
     assert kinds["spot"]["max_workers"] <= config["max_workers"]
 
 
+def test_aws_nodes_install_what_is_here_in_its_pinned_versions():
+    config = _yaml("cloud/aws.yaml")
+    # the Python of Ray's own image is older than raymm's
+    assert all("ImageId" in kind["node_config"] for kind in config["available_node_types"].values())
+    mounts = config["file_mounts"]
+    assert all((ROOT / local).exists() for local in mounts.values())
+    (line,) = [line for line in config["setup_commands"] if "pip install" in line]
+    given = shlex.split(line)[shlex.split(line).index("install") + 1 :]
+    assert given == ["-c", "~/raymm-source/constraints.txt", "~/raymm-source", "boto3"]
+    # the build finds all that it reads
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    read = {project["project"]["readme"], *project["project"]["license-files"]}
+    read |= {"pyproject.toml", "constraints.txt"}
+    read |= set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+    assert mounts == {f"~/raymm-source/{path}": path for path in read}
+
+
+def test_no_file_asks_an_index_for_raymm():
+    for path in CLUSTER.rglob("*.*"):
+        assert not re.search(r"pip install[^\n`]*\sraymm\b(?![/-])", path.read_text()), path
+
+
 @pytest.mark.parametrize("name", KUBERAY)
 def test_kuberay_shape(name):
     document = _yaml(f"kuberay/{name}.yaml")
@@ -52,6 +76,8 @@ def test_kuberay_shape(name):
     assert re.fullmatch(r"[a-z]([a-z0-9-]{0,45}[a-z0-9])?", document["metadata"]["name"])
     spec = _cluster_spec(document)
     assert spec["rayVersion"] in SpecifierSet(_ray_requirement())
+    pinned = (ROOT / "constraints.txt").read_text().splitlines()
+    assert f"ray=={spec['rayVersion']}" in pinned  # the image is made with them
     groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
     for group in groups:
         # every value of rayStartParams is text, or the API server refuses it
