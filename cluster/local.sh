@@ -20,11 +20,15 @@ if [ "$RAY_AUTH_MODE" = token ] && [ ! -s "$RAY_AUTH_TOKEN_PATH" ]; then
     od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > "$RAY_AUTH_TOKEN_PATH"
 fi
 
-# Serve answers through HAProxy only where the process that starts Ray says so.
+# Serve answers through HAProxy only where the process that starts Ray says so. A gRPC message takes
+# 4096 times serving.max_body_kb: raise its size where that is over 4096.
 export RAY_SERVE_ENABLE_HA_PROXY=1
 export RAY_SERVE_THROUGHPUT_OPTIMIZED=1
 export RAY_SERVE_HAPROXY_METRICS_ENABLED=0
 export RAY_SERVE_HAPROXY_LOG_TARGET='127.0.0.1:514 sample 1:1000000'
+export RAY_SERVE_HAPROXY_RETRY_ON='conn-failure empty-response'
+export RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S=30
+export RAY_SERVE_GRPC_MAX_MESSAGE_SIZE=16777216
 export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=raymm.serving.ingress:middlewares
 
 # The folder's name is short, because a socket's path holds 107 bytes.

@@ -15,6 +15,7 @@ import yaml
 from packaging.specifiers import SpecifierSet
 
 from raymm import prediction, service
+from raymm.cluster import ENVIRONMENT
 from raymm.monitoring import news
 from raymm.serving.exposure import loopback
 from raymm.serving.scaling import options
@@ -160,6 +161,44 @@ def test_the_local_cluster_keeps_to_loopback():
     ports = [int(port) for port in re.findall(r"-port=(\d+)", text)]
     assert len(set(ports)) == len(ports) == 11
     assert "RAY_AUTH_MODE" in text
+
+
+SERVING = {
+    key: value
+    for key, value in ENVIRONMENT.items()
+    # these two suit one machine, which is known
+    if key.startswith("RAY_SERVE_")
+    and key not in {"RAY_SERVE_HAPROXY_NBTHREAD", "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"}
+}
+
+
+def _told(command, home):
+    """What a command prints with no more of the environment than a home and a path."""
+    plain = {"HOME": str(home), "PATH": f"{home}:/usr/bin:/bin"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=plain)
+    return dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+
+
+def test_the_local_cluster_serves_as_raymm_does(tmp_path):
+    (tmp_path / "ray").write_text("#!/bin/sh\nenv\n")
+    (tmp_path / "ray").chmod(0o755)
+    assert SERVING.items() <= _told(["sh", str(CLUSTER / "local.sh")], tmp_path).items()
+
+
+def test_the_cluster_on_aws_serves_as_raymm_does(tmp_path):
+    for line in _yaml("cloud/aws.yaml")["setup_commands"]:
+        if line.startswith("echo "):
+            _told(["bash", "-c", line], tmp_path)
+    assert SERVING.items() <= _told(["bash", "-c", ". ~/.bashrc; env"], tmp_path).items()
+
+
+@pytest.mark.parametrize("name", ["raycluster", "rayservice"])
+def test_clusters_on_kubernetes_serve_as_raymm_does(name):
+    spec = _cluster_spec(_yaml(f"kuberay/{name}.yaml"))
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        (container,) = group["template"]["spec"]["containers"]
+        told = {one["name"]: one["value"] for one in container["env"]}
+        assert SERVING.items() <= told.items()
 
 
 def _metric_names():
