@@ -201,6 +201,14 @@ def test_clusters_on_kubernetes_serve_as_raymm_does(name):
         assert SERVING.items() <= told.items()
 
 
+def test_prometheus_looks_where_the_local_cluster_tells():
+    jobs = {one["job_name"]: one for one in _yaml("prometheus.yml")["scrape_configs"]}
+    (port,) = re.findall(r"--metrics-export-port=(\d+)", (CLUSTER / "local.sh").read_text())
+    assert jobs["ray"]["static_configs"] == [{"targets": [f"127.0.0.1:{port}"]}]
+    # nothing but the file of the comment holds a secret
+    assert jobs["raymm"]["authorization"] == {"credentials_file": "raymm.token"}
+
+
 def _metric_names():
     from raymm.serving.telemetry import Telemetry
 
