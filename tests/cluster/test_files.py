@@ -19,6 +19,7 @@ from raymm.cluster import ENVIRONMENT
 from raymm.monitoring import news
 from raymm.serving.exposure import loopback
 from raymm.serving.scaling import options
+from raymm.serving.telemetry import FEATURE_FIGURES
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
@@ -223,7 +224,8 @@ def _metric_names():
     version = {"quality": quality, "estimated": {"accuracy": {"value": 1}}, "drifted": []}
     version |= {"prediction": {"drifted": True}}
     version |= {"requests": 1, "errors": {"Exception": 1}, "latency": {"within": {"0": 1}}}
-    report = {"drift": 1, "age": 1, "versions": {"1": version}}
+    feature = {"statistic": 0.3, "threshold": 0.2, "drifted": True, "missing": 0.1, "unseen": 0.0}
+    report = {"drift": 1, "age": 1, "versions": {"1": version}, "features": {"age": feature}}
     text = telemetry.text({"m": 1}, {"m": report}).decode()
     return set(re.findall(r"^(raymm_\w+)", text, re.MULTILINE))
 
@@ -258,9 +260,26 @@ def test_no_panel_lies_over_another():
     assert len({panel["id"] for panel in panels}) == len(panels)
 
 
+def _queries():
+    panels = json.loads((CLUSTER / "grafana/raymm.json").read_text())["panels"]
+    return [target["expr"] for panel in panels for target in panel["targets"]]
+
+
+def test_the_dashboard_shows_the_drift_of_features_though_there_are_many():
+    queries = [query for query in _queries() if "raymm_feature_" in query]
+    shown = set(re.findall(r"raymm_feature_\w+", " ".join(queries)))
+    assert shown == {f"raymm_feature_{key}" for key in FEATURE_FIGURES}
+    assert all(query.startswith("topk by (model) (10, ") for query in queries)
+
+
+def test_the_dashboard_asks_for_what_it_uses():
+    text = (CLUSTER / "grafana/raymm.json").read_text()
+    listed = {variable["name"] for variable in json.loads(text)["templating"]["list"]}
+    assert set(re.findall(r"\$\{?(\w+)", text)) == listed
+
+
 def test_dashboard_and_alerts_use_figures_that_exist():
-    dashboard = json.loads((CLUSTER / "grafana/raymm.json").read_text())
-    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    queries = _queries()
     rules = [rule for group in _yaml("alerts.yml")["groups"] for rule in group["rules"]]
     for query in (*queries, *(rule["expr"] for rule in rules)):
         named = set(re.findall(r"raymm_\w+", query))
@@ -273,6 +292,14 @@ def test_dashboard_and_alerts_use_figures_that_exist():
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_promtool_takes_the_rules():
     command = ["promtool", "check", "rules", str(CLUSTER / "alerts.yml")]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_takes_the_dashboards_queries(tmp_path):
+    rules = [{"record": f"panel:{at}", "expr": query} for at, query in enumerate(_queries())]
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "all", "rules": rules}]}))
+    command = ["promtool", "check", "rules", str(tmp_path / "rules.yml")]
     subprocess.run(command, check=True, capture_output=True)
 
 
