@@ -15,7 +15,10 @@ import yaml
 from packaging.specifiers import SpecifierSet
 
 from raymm import prediction, service
+from raymm.cli import watching
+from raymm.cli.options import changes
 from raymm.cluster import ENVIRONMENT
+from raymm.config import parse
 from raymm.monitoring import news
 from raymm.serving.exposure import loopback
 from raymm.serving.scaling import options
@@ -132,10 +135,10 @@ def test_the_service_is_a_valid_serve_configuration(monkeypatch):
     assert application.args["serving.insecure"] is True
     # what the file says of a deployment would win over serving.*, which remedies name
     assert not application.deployments
-    changes = {key: application.args[key] for key in settings}
+    said = {key: application.args[key] for key in settings}
     champion = SimpleNamespace(summary={"settings": {"serving": {"replicas": {"max": 2}}}})
     monkeypatch.setattr(prediction, "champion", lambda *_: champion)
-    made = options(service.order("churn", application.args["storage"], changes=changes).serving)
+    made = options(service.order("churn", application.args["storage"], changes=said).serving)
     scaled = made["autoscaling_config"]
     assert (scaled["min_replicas"], scaled["max_replicas"]) == (1, 8)
     assert scaled["target_ongoing_requests"] == 8
@@ -145,6 +148,29 @@ def test_the_service_is_a_valid_serve_configuration(monkeypatch):
 def test_the_job_runs_a_command_that_exists():
     words = shlex.split(_yaml("kuberay/rayjob.yaml")["spec"]["entrypoint"])
     assert words[:2] == ["raymm", "run"]
+
+
+def test_the_loop_keeps_the_model_of_the_service():
+    spec = _yaml("kuberay/keep.yaml")["spec"]
+    assert spec["template"]["metadata"]["labels"].items() >= spec["selector"]["matchLabels"].items()
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    raymm, keep, *words = container["command"]
+    assert (raymm, keep) == ("raymm", watching.keep.name)
+    given = watching.keep.make_context(keep, words).params
+    parse({"data": {"source": given["source"], "target": "-"}}, changes({}, given["settings"]))
+    service = _yaml("kuberay/rayservice.yaml")
+    serve = yaml.safe_load(service["spec"]["serveConfigV2"])
+    (application,) = serve["applications"]
+    assert given["name"] == application["args"]["name"]
+    # KubeRay's name of what answers for the service
+    host = f"{service['metadata']['name']}-serve-svc"
+    assert given["url"] == f"http://{host}:{serve['http_options']['port']}"
+    # the same token, storage and image
+    (head,) = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"]
+    assert (container["envFrom"], container["image"]) == (head["envFrom"], head["image"])
+    assert container["env"] == [{"name": "RAYMM_HOME", "value": application["args"]["storage"]}]
+    assert {one["name"] for one in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
 
 
 @pytest.mark.parametrize("path", ["local.sh", "cloud/aws.yaml"])
