@@ -22,7 +22,7 @@ from raymm.errors import ConfigError, NotFound, ServingError
 from raymm.registry.versions import Registry
 from raymm.sections import MonitoringConfig, RayConfig, ServingConfig
 from raymm.serving.exposure import require_bound, require_safe
-from raymm.serving.tokens import VARIABLE, token_alone
+from raymm.serving.tokens import named_tokens, token_alone
 from raymm.shelf import RegistryShelf
 from raymm.sole import held
 from raymm.wishing import lock_of
@@ -125,8 +125,11 @@ def watcher(name: str) -> Any:
     return ActorWatcher(name)
 
 
-def application(ordered: Order, token: str) -> Any:
-    """Return the Serve application of an order; labels judge its canaries' answers."""
+def application(ordered: Order, tokens: Mapping[str, str]) -> Any:
+    """Return the Serve application of an order; labels judge its canaries' answers.
+
+    ``tokens``, by name, are let in beside those that a replica finds itself.
+    """
     from raymm.monitoring.verdict import Trial
     from raymm.opinion import LabelOpinion
     from raymm.serving import deployment
@@ -138,7 +141,7 @@ def application(ordered: Order, token: str) -> Any:
         RegistryShelf(storage=ordered.storage, policy=policy),
         watcher,
         config=ordered.serving,
-        tokens={"default": token} if token else {},
+        tokens=tokens,
         opinion=LabelOpinion(trials={name: Trial.of(one) for name, one in watched.items()}),
     )
 
@@ -162,8 +165,9 @@ def serve_application(args: Mapping[str, Any]) -> Any:
     )
     token = token_alone()
     guarded = ordered.serving.auth == "token"
-    known = token or ordered.serving.tokens or os.environ.get(VARIABLE, "").strip()
-    if guarded and not known:
+    # a replica's own environment may be another one, in which none of them are
+    tokens = ({"default": token} if token else {}) | (named_tokens() if guarded else {})
+    if guarded and not (tokens or ordered.serving.tokens):
         raise ServingError(
             "the service needs a token. Set RAYMM_TOKEN in its environment, name a file with "
             "serving.tokens, or set serving.auth: none where nothing else can reach it."
@@ -172,7 +176,7 @@ def serve_application(args: Mapping[str, Any]) -> Any:
     require_bound(ordered.serving, deployment.listens())  # its replicas look again
     _monitor(ordered)
     served.sign(ordered.names, ordered.storage)  # no record of it is kept in a home
-    return application(ordered, token)
+    return application(ordered, tokens)
 
 
 def _monitor(ordered: Order) -> None:
@@ -215,7 +219,7 @@ def serving(
     os.environ.setdefault("RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", str(most))
     with leftover.owned(), cluster.connect(ordered.ray, serving=True) as connection:
         _monitor(ordered)
-        built = application(ordered, token)
+        built = application(ordered, {"default": token} if token else {})
         try:
             url = deployment.deploy(built, name=ordered.name, config=ordered.serving)
         except ServingError as error:

@@ -108,11 +108,18 @@ def test_serve_deploy_takes_the_environments_named_tokens(home, monkeypatch):
     monkeypatch.delenv("RAYMM_TOKEN", raising=False)
     monkeypatch.setenv("RAYMM_TOKENS", "ann: " + "a" * LEAST)
     monkeypatch.setattr(service, "_monitor", lambda ordered: None)
-    monkeypatch.setattr(service, "application", lambda ordered, token: token)
-    assert service.serve_application({"name": "loans", "storage": str(home)}) == ""
+    monkeypatch.setattr(service, "application", lambda ordered, tokens: tokens)
+    args = {"name": "loans", "storage": str(home)}
+    # handed over, since a replica's own environment may have none
+    assert service.serve_application(args) == {"ann": "a" * LEAST}
+    assert service.serve_application({**args, "serving.auth": "none"}) == {}
     monkeypatch.setenv("RAYMM_TOKENS", " ")
     with pytest.raises(ServingError, match="needs a token"):
-        service.serve_application({"name": "loans", "storage": str(home)})
+        service.serve_application(args)
+    for none in ("# ann: none yet", ","):
+        monkeypatch.setenv("RAYMM_TOKENS", none)
+        with pytest.raises(ConfigError, match="RAYMM_TOKENS must hold a token"):
+            service.serve_application(args)
 
 
 def test_a_token_that_can_be_guessed_begins_nothing(home, monkeypatch):
@@ -142,7 +149,7 @@ def test_canaries_are_judged_by_labels_as_each_models_run_was_configured(home, m
     changes = {"monitoring.trial.labels": 77, "monitoring.labels": 500}
     ordered = service.order("loans", str(home), changes=changes)
     other = ordered.monitoring.model_copy(update={"labels": 600})
-    service.application(replace(ordered, beside={"other": other}), "")
+    service.application(replace(ordered, beside={"other": other}), {})
     trials = made[0]["opinion"].trials
     assert {name: (one.labels, one.kept) for name, one in trials.items()} == {
         "loans": (77, 500),
@@ -153,10 +160,10 @@ def test_canaries_are_judged_by_labels_as_each_models_run_was_configured(home, m
 def test_serve_deploy_takes_tokens_of_a_file_and_nothing_unsafe(home, monkeypatch):
     monkeypatch.delenv("RAYMM_TOKEN", raising=False)
     monkeypatch.setattr(service, "_monitor", lambda ordered: None)
-    monkeypatch.setattr(service, "application", lambda ordered, token: (ordered, token))
+    monkeypatch.setattr(service, "application", lambda ordered, tokens: (ordered, tokens))
     args = {"name": "loans", "storage": str(home), "serving.tokens": "/run/tokens"}
-    ordered, token = service.serve_application(args)
-    assert (ordered.serving.tokens, token) == ("/run/tokens", "")
+    ordered, tokens = service.serve_application(args)
+    assert (ordered.serving.tokens, tokens) == ("/run/tokens", {})
     assert "deployed with this storage" in served.known("loans", str(home))
     (home / "served" / "loans.json").unlink()
     with pytest.raises(ServingError, match="without TLS"):
@@ -173,9 +180,9 @@ def test_serve_deploy_looks_where_serve_really_listens(home, monkeypatch):
     monkeypatch.setattr(deployment, "listens", lambda: Bound(host="0.0.0.0", port=8000))
     started = []
     monkeypatch.setattr(service, "_monitor", started.append)
-    monkeypatch.setattr(service, "application", lambda ordered, token: token)
+    monkeypatch.setattr(service, "application", lambda ordered, tokens: tokens)
     args = {"name": "loans", "storage": str(home)}
     with pytest.raises(ServingError, match=r'http_options\.host .*without TLS, but it is "0'):
         service.serve_application(args)
     assert started == []
-    assert service.serve_application({**args, "serving.insecure": True}) == secret
+    assert service.serve_application({**args, "serving.insecure": True}) == {"default": secret}

@@ -187,11 +187,22 @@ def guard_of(
     """
     if config.auth == "none" and not tokens:
         return None
-    given = environ.get(VARIABLE, "")
-    pairs = list(_pairs(re.split(r"[\n,]", given), VARIABLE)) if given.strip() else []
-    known = {**tokens, **dict(_checked(pairs, VARIABLE) if pairs else ())}
+    known = {**tokens, **named_tokens(environ)}
     file = TokenFile(config.tokens) if config.tokens is not None else None
     return Guard(known, file) if known or file is not None else None
+
+
+def named_tokens(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the tokens of the environment variable ``RAYMM_TOKENS`` by their names.
+
+    Raises
+    ------
+    ConfigError
+        When a name or a token is wrong, or the variable is set and holds none.
+    """
+    given = environ.get(VARIABLE, "")
+    pairs = _pairs(re.split(r"[\n,]", given), VARIABLE)
+    return dict(_checked(list(pairs), VARIABLE)) if given.strip() else {}
 
 
 def token_alone(environ: Mapping[str, str] = os.environ) -> str:

@@ -149,6 +149,8 @@ def test_where_the_tokens_of_a_service_come_from(tmp_path):
     assert guard_of(ServingConfig(auth="none"), {}, environ) is None
     with pytest.raises(ConfigError, match="RAYMM_TOKENS"):
         guard_of(ServingConfig(), {}, {"RAYMM_TOKENS": "alice: short"})
+    with pytest.raises(ConfigError, match="RAYMM_TOKENS must hold a token"):
+        guard_of(ServingConfig(), {}, {"RAYMM_TOKENS": "# none"})
 
 
 def test_a_token_without_a_name_is_as_long_as_others():
