@@ -15,7 +15,7 @@ from typing import Any
 
 from raymm import endpoint, lifecycle
 from raymm.artifacts import Notify, Wish
-from raymm.errors import ConfigError, NotBlessed, NotFound, RaymmError
+from raymm.errors import ConfigError, Interrupted, NotBlessed, NotFound, RaymmError
 from raymm.hands import Hands, RegistryHands
 from raymm.monitoring.loop import Situation, Step, advance, asked_of, marked, trained, untrained
 from raymm.monitoring.news import News
@@ -109,6 +109,8 @@ def _trained(
     source = step.situation.wish.source if step.situation.wish else ""
     try:
         number, why = hands.train(step.reason, source)
+    except Interrupted:  # by who ends the loop; its next start takes the training up again
+        raise
     except Exception as error:  # a training that fails, however it does, ends no loop
         end = _untrained(step.situation, error, clock())
         begun(end.situation)

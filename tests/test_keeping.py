@@ -15,7 +15,14 @@ import pytest
 from raymm import endpoint, keeping, lifecycle
 from raymm.artifacts import Release, Wish, as_record, from_record
 from raymm.config import parse
-from raymm.errors import ClusterError, DataError, NotBlessed, RegistryError, ServingError
+from raymm.errors import (
+    ClusterError,
+    DataError,
+    Interrupted,
+    NotBlessed,
+    RegistryError,
+    ServingError,
+)
 from raymm.hands import RegistryHands
 from raymm.lease import Lease
 from raymm.monitoring.loop import RETRY, TRIES, Situation, Step
@@ -268,6 +275,18 @@ def test_a_training_may_fail_in_any_way() -> None:
             Situation(), report(), Hands(error), policy=POLICY, trial=TRIAL, clock=at(1)
         )
         assert "training failed" in steps[-1].reason
+
+
+def test_who_ends_the_loop_in_a_training_ends_it() -> None:
+    """And nothing is said to have failed: its next start takes the training up again."""
+    hands, begun = Hands(Interrupted("by hand.")), []
+    with pytest.raises(Interrupted):
+        keeping.tend(
+            Situation(), report(), hands, policy=POLICY, trial=TRIAL, clock=at(1),
+            begun=begun.append,
+        )  # fmt: skip
+    assert begun[-1].trained_at == 1
+    assert hands.done == []
 
 
 @pytest.mark.parametrize(("stage", "new"), [("watching", 0.9), ("canary", 0.7), ("canary", 0.9)])
