@@ -23,6 +23,7 @@
     │   ├── Unsupported      6, 415   the body is of a kind that is not read
     │   ├── TooOften         6, 429   more requests than one token may send
     │   └── Overloaded       6, 503   the queue is full
+    │       ├── LineTooLong  6, 503   it would wait longer for its turn than it may
     │       └── CanaryBusy   6, 503   a canary has no place; the champion answers
     └── Interrupted        130, 503   a person stopped it; the run can be resumed
 """
@@ -208,6 +209,10 @@ class Overloaded(ServingError):
     """The queue is full, or an answer would take too long."""
 
     http_status = 503
+
+
+class LineTooLong(Overloaded):
+    """A request would wait longer for its turn than ``serving.max_wait`` allows."""
 
 
 class CanaryBusy(Overloaded):

@@ -58,19 +58,27 @@ class _Line:
         """Return the seconds of a call of size 1, as the last calls took."""
         return self.served.tally.call_seconds or self.served.row_seconds
 
-    def left(self, now: float) -> float:
-        """Return the seconds until all calls at work have ended, one after the other.
+    def left(self, now: float) -> list[float]:
+        """Return the seconds until each call at work has ended, the first to end first.
 
         One that takes as long again as it should is taken to need as long as it is late, so that
         one that hangs is not for ever about to end.
         """
         each, took = self.each(), [(now - begun, one) for begun, one in self.at_work.values()]
-        return sum(max(one * each - past, past - 2 * one * each, 0.0) for past, one in took)
+        return sorted(max(one * each - past, past - 2 * one * each, 0.0) for past, one in took)
 
-    def behind(self, now: float) -> float:
-        """Return the seconds of what waits behind the calls at work, each of size 1."""
+    def until(self, now: float, size: int, share: float) -> float:
+        """Return the seconds until what comes behind calls of that size in all begins.
+
+        ``share`` is how many threads the line has. What waits takes as long as the last calls, or
+        as those at work where all are late; a thread that is late does not count where the others
+        are done sooner without it.
+        """
         late = ((now - begun) / one for begun, one in self.at_work.values())
-        return max((self.each(), *late))
+        behind, left = size * max(self.each(), min(late, default=0.0)), self.left(now)
+        threads = range(1, len(left) + 1)
+        ends = ((sum(left[:most]) + behind) / min(most, share) for most in threads)
+        return min(ends, default=behind / share)
 
 
 def calls_at_once(replicas: int, *, most: int) -> int:
@@ -155,12 +163,12 @@ class Batches:
             if line.calls < self._calls and self._busy() < self._workers:
                 return 0.0
             others = [one for one in self._lines.values() if one is not line]
-            share = min(self._calls, max(1, self._workers // (1 + len(others))))
+            share = min(self._calls, self._workers / (1 + len(others)))
             size = sum(one.rows for one in line.waiting if not one.answer.cancelled())
             if self._most(served) > 1:
                 size //= ROWS
-            ahead = 0.0 if line.at_work else sum(one.left(now) for one in others) / self._workers
-            return ahead + (line.left(now) + size * line.behind(now)) / share
+            ahead = [] if line.at_work else [seconds for one in others for seconds in one.left(now)]
+            return sum(ahead) / self._workers + line.until(now, size, share)
 
     def _busy(self) -> int:
         return sum(line.calls for line in self._lines.values())

@@ -27,7 +27,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from raymm.artifacts import Batch, Target, Tensors, Watcher
-from raymm.errors import CanaryBusy, NotFound, Overloaded, RaymmError
+from raymm.errors import CanaryBusy, LineTooLong, NotFound, Overloaded, RaymmError
 from raymm.sections import ServingConfig
 from raymm.serving import asking
 from raymm.serving.asking import Answer, Ask, Asked
@@ -235,10 +235,10 @@ class Service:
         return await self._by(served, small, made.asked)
 
     def _require_soon(self, served: Served) -> None:
-        """Raise Overloaded where a version's line is longer than ``serving.max_wait`` allows."""
+        """Raise LineTooLong where a version's line is longer than ``serving.max_wait`` allows."""
         most = self.config.max_wait
         if most is not None and (wait := self._batches.wait(served)) > most:
-            raise Overloaded(
+            raise LineTooLong(
                 f"a request would wait {wait:.3g} s for its turn, but may wait {most:g} s. Try "
                 "again in a second, or raise serving.max_wait or serving.replicas."
             )
@@ -249,12 +249,12 @@ class Service:
             return asked.answer(served)
         if not small:
             return await self.in_thread(self._threads, self._room, asked.answer, served)
-        self._require_soon(served)
         tensors = asked.read(served)
         if len(next(iter(tensors.values()))) > ROWS:  # whose answer takes long to write, too
             return await self.in_thread(
                 self._threads, self._room, asked.answered_of, served, tensors
             )
+        self._require_soon(served)
         predictions = await self._done(self._batches.submit(served, tensors), self._room)
         return asked.answered(served, tensors, predictions)
 
@@ -276,18 +276,17 @@ class Service:
             tensors = asked.read(canary)
             return asked.answered(canary, tensors, await self._trials.predict(canary, tensors))
         except Exception as error:
+            made: Answer | RaymmError
             try:
                 made = await self._by(served, small, asked)
-            except Overloaded:  # no failure of the champion, and so not of both
-                self._tell_alone(canary, start, error)
-                raise
-            self._tell_alone(canary, start, error)
+            except LineTooLong as refusal:  # no failure of the champion, and so not of both
+                made = refusal
+            self._tell_failure(canary, start, error, alone=True)
+            if not isinstance(error, CanaryBusy):
+                canary.tally.failed()
+            if isinstance(made, RaymmError):
+                raise made from None
             return made
-
-    def _tell_alone(self, canary: Served, start: float, error: Exception) -> None:
-        self._tell_failure(canary, start, error, alone=True)
-        if not isinstance(error, CanaryBusy):
-            canary.tally.failed()
 
     def _tell_shadow(self, served: Served, batch: Batch) -> None:
         watcher = self.watcher(served)

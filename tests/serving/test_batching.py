@@ -193,8 +193,44 @@ def test_who_has_no_thread_waits_for_other_versions(monkeypatch):
         assert batches.wait(other) == 0.5
         answers = [batches.submit(other, _rows(0, 0))]
         assert batches.wait(other) == 0.5 + 8  # of two threads each has one
-        assert batches.wait(version) == 1.0
+        assert batches.wait(version) == 0.5
     assert answers[0].result(20).tolist() == [0, 0]
+
+
+def test_versions_share_the_threads_alike(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(batching, "time", clock)
+    with _batches(threads=2, calls=1) as batches:
+        versions = [Version(Counting(wait=True), joined=False, row_seconds=1.0) for _ in range(3)]
+        for version in versions:
+            batches.submit(version, _rows(0))
+        for version in versions[:2]:
+            assert version.runner.begun.wait(20)
+        batches.submit(versions[0], _rows(0))
+        clock.now += 0.5
+        assert batches.wait(versions[0]) == pytest.approx((0.5 + 1) * 3 / 2)
+        assert batches.wait(versions[2]) == pytest.approx(0.5 + 1 * 3 / 2)
+        for version in versions:
+            version.runner.going.set()
+
+
+def test_a_call_that_hangs_delays_none_that_the_other_thread_answers(monkeypatch):
+    clock, runner = Clock(), Counting(wait=True)
+    monkeypatch.setattr(batching, "time", clock)
+    version = Version(runner, joined=False, row_seconds=1.0)
+    with _batches(threads=2, calls=2) as batches:
+        batches.submit(version, _rows(0))
+        while not runner.calls:
+            time.sleep(0.001)
+        clock.now += 100
+        batches.submit(version, _rows(0))
+        while len(runner.calls) < 2:
+            time.sleep(0.001)
+        clock.now += 0.25
+        assert batches.wait(version) == 0.75
+        batches.submit(version, _rows(0, 0))
+        assert batches.wait(version) == 0.75 + 2
+        runner.going.set()
 
 
 def test_who_gave_up_is_not_kept_behind_a_call_that_hangs():
