@@ -12,12 +12,12 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make setup   make .venv alone"
 	@echo "make demo    set up, then the worked example end to end (about 2 minutes)"
-	@echo "make test    set up, then every check and test (at most 15 minutes)"
+	@echo "make test    set up, then every check and all tests but the longest"
 	@echo "make quick   set up, then the quick tests, without Ray (about a minute)"
 	@echo "make check   ruff, mypy and the architecture tests"
 	@echo "make fuzz    the property tests on examples that no run has seen"
 	@echo "make bench   measures against the field; make chaos kills things on purpose,"
-	@echo "             and runs the tests that take longer"
+	@echo "             and runs the longest tests"
 	@echo "make bench-search, make chaos-search   the same for the search alone"
 	@echo "make bench-serve, make chaos-serve     the same for serving alone"
 	@echo "make bench-compress    how small and fast compression makes models, and runs"
@@ -57,11 +57,12 @@ quick: setup
 # Ray's tests wait for much: the slow ones beside them take what is left of the processors.
 test: check quick
 	$(BIN)/python -m pytest -q --doctest-modules raymm
-	@log=$$(mktemp); OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m pytest -q -n 2 --dist worksteal \
-	  -m "slow and not ray and not long and not chaos" tests >"$$log" 2>&1 & slow=$$!; \
-	trap 'kill $$slow 2>/dev/null; rm -f "$$log"' EXIT; trap 'exit 130' INT TERM; \
+	@log=$$(mktemp); set -m; OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m pytest -q -n 2 \
+	  --dist worksteal -m "slow and not ray and not long and not chaos" tests >"$$log" 2>&1 & \
+	slow=$$!; set +m; trap 'exit 130' INT TERM; \
+	trap '[ -z "$$slow" ] || kill -- -$$slow 2>/dev/null; rm -f "$$log"' EXIT; \
 	$(BIN)/python -m pytest -q -m "ray and not long and not chaos" tests; ray=$$?; \
-	wait $$slow; status=$$?; cat "$$log"; [ $$ray = 0 ] && exit $$status
+	wait $$slow; status=$$?; slow=; cat "$$log"; [ $$ray = 0 ] && exit $$status
 
 # The property tests on examples that no run has seen.
 fuzz: setup

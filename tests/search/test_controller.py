@@ -165,13 +165,13 @@ def test_the_time_and_memory_of_a_suggestion_stay_bounded() -> None:
     _run(searcher, 120, net)
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         _run(searcher, 20, net)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     _run(searcher, 150, net)
-    start = time.perf_counter()
+    start = time.process_time()
     _run(searcher, 20, net)
-    assert time.perf_counter() - start < 4 * max(times) + 0.05
+    assert time.process_time() - start < 4 * max(times) + 0.05
     assert len(searcher._memory) == controller.MEMORY
     assert len(searcher._odds) == 0
 

@@ -137,9 +137,9 @@ def test_the_time_of_a_suggestion_stays_bounded() -> None:
         searcher.suggest(1)
         times = []
         for _ in range(5):
-            start = time.perf_counter()
+            start = time.process_time()
             searcher.suggest(1)
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
         return min(times)
 
     # 240 of the results are modelled, however many there are; the rest are only kept in order

@@ -354,7 +354,7 @@ def test_a_replica_does_not_start_behind_proxies_that_listen_wide(
 def scaled(ray_cluster, port, tmp_path, monkeypatch):
     """Deploy a bundle on one replica or two, which come and go sooner than half a minute and ten.
 
-    Returns what waits until so many are running.
+    Returns what waits until so many are running, and may be told how long it is to stay so.
     """
     true = deployment.options
     soon = {"upscale_delay_s": 1.0, "downscale_delay_s": 3.0, "look_back_period_s": 3.0}
@@ -366,10 +366,14 @@ def scaled(ray_cluster, port, tmp_path, monkeypatch):
     def running():
         return deployment.status("churn")["replicas"].get("RUNNING", 0)
 
-    def wait_for(count):
+    def wait_for(count, *, stays=0.0):
         deadline = time.monotonic() + 120
         while running() != count:
             assert time.monotonic() < deadline, deployment.status("churn")
+            time.sleep(0.2)
+        end = time.monotonic() + stays
+        while time.monotonic() < end:
+            assert sum(deployment.status("churn")["replicas"].values()) == count
             time.sleep(0.2)
 
     def deploy(bundle, **settings):
@@ -405,7 +409,6 @@ def _clients(count, port, body):
             client.join()
 
 
-@pytest.mark.long
 def test_replicas_come_with_the_load_and_go_without(scaled, port, make_bundle, record):
     """Requests go past Serve, so that it knows of them by the lane alone."""
     wait_for = scaled(make_bundle())
@@ -423,8 +426,7 @@ def test_replicas_come_where_none_may_wait(scaled, port, make_bundle, record):
     wait_for = scaled(make_bundle(products=60), max_wait=0.01, batch="off")
     body = json.dumps({"records": [record]})
     with _clients(1, port, body) as alone:
-        time.sleep(8)
-        wait_for(1)
+        wait_for(1, stays=8)
     with _clients(4, port, body) as answers:
         wait_for(2)
     wait_for(1)
