@@ -141,9 +141,10 @@ def _prediction(one: Mapping[str, Any]) -> list[str]:
     if not one.get("drifted"):
         return []
     statistic, threshold = one.get("statistic"), one.get("threshold")
-    known = statistic is not None and threshold is not None
-    beside = f" (PSI {statistic:.3g}, threshold {threshold:.3g})" if known else ""
-    return [f"the predictions{beside}"]
+    told = [_REASONS.get(why, why) for why in one.get("reasons", ()) if why != "distribution"]
+    if statistic is not None and threshold is not None:
+        told.append(f"PSI {statistic:.3g}, threshold {threshold:.3g}")
+    return [f"the predictions ({', '.join(told)})" if told else "the predictions"]
 
 
 def _against(one: Mapping[str, Any]) -> str:

@@ -112,6 +112,9 @@ def test_predictions_that_drifted_are_named_beside_the_features(capsys):
     drifted = {"statistic": 0.31234, "threshold": 0.1, "drifted": True}
     watching.show("loans", {**report(1), "prediction": drifted})
     assert "drift    age, the predictions (PSI 0.312, threshold 0.1)" in capsys.readouterr().out
+    moved = {"statistic": 0.135, "threshold": 0.161, "drifted": True, "reasons": ["location"]}
+    watching.show("loans", {**report(1), "prediction": moved})
+    assert "the predictions (moved, PSI 0.135, threshold 0.161)" in capsys.readouterr().out
     early = {"statistic": None, "threshold": None, "drifted": True}
     watching.show("loans", {**report(0), "prediction": early})
     assert "drift    the predictions\n" in capsys.readouterr().out
