@@ -54,7 +54,8 @@ quick: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/architecture \
 	  -m "not ray and not slow and not long and not chaos" tests
 
-# Ray's tests wait for much: the slow ones beside them take what is left of the processors.
+# Ray's tests wait for much: the slow ones beside them take what is left of the processors, but where
+# the kernel shares these among sessions, of which each command that Ray's tests start is one.
 test: check quick
 	$(BIN)/python -m pytest -q --doctest-modules raymm
 	@log=$$(mktemp); set -m; OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m pytest -q -n 2 \

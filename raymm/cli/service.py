@@ -15,6 +15,14 @@ import click
 from raymm.cli import options, printing
 from raymm.errors import ConfigError, NotFound
 
+_settings_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set serving.* and monitoring.* keys.",
+)
+
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME [NAME ...]")
@@ -22,13 +30,7 @@ from raymm.errors import ConfigError, NotFound
 @click.option("--port", type=int, default=None, help="Port to listen on (default 8000).")
 @click.option("--address", default="auto", help="Ray cluster to use: auto, local or an address.")
 @click.option("--join", default="", metavar="NAME", help="Put it behind the endpoint of NAME.")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set serving.* and monitoring.* keys.",
-)
+@_settings_option
 @options.storage_option
 @options.json_option
 def deploy(
@@ -229,13 +231,7 @@ _LISTENS = """\
 @export.command("serve")
 @click.argument("names", nargs=-1, required=True, metavar="NAME [NAME ...]")
 @click.option("-o", "--output", default="-", help="File; default standard output.")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set serving.* and monitoring.* keys.",
-)
+@_settings_option
 @options.storage_option
 def export_serve(
     names: tuple[str, ...], output: str, settings: tuple[str, ...], storage: str | None

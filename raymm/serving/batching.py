@@ -87,7 +87,7 @@ def calls_at_once(replicas: int, *, most: int) -> int:
 
     Two on one processor would both end late: of a model of 0.1 s a row, with two replicas on two
     processors and requests joined, the slowest of a hundred took 4.5 to 5.4 times as long as
-    without load with two calls each, and 2.6 to 3.5 times with one, and as many were answered.
+    without load with two calls each, and 2.6 to 3.9 times with one, and as many were answered.
     """
     affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
     processors = len(affinity(0)) if affinity else os.cpu_count() or 1
