@@ -54,13 +54,12 @@ quick: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/architecture \
 	  -m "not ray and not slow and not long and not chaos" tests
 
-# Ray's tests wait for much: the slow ones beside them take what is left of the processors, but where
-# the kernel shares these among sessions, of which each command that Ray's tests start is one.
+# Ray's tests wait for much: the slow ones beside them take what is left of the processors.
 test: check quick
 	$(BIN)/python -m pytest -q --doctest-modules raymm
-	@log=$$(mktemp); set -m; OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m pytest -q -n 2 \
-	  --dist worksteal -m "slow and not ray and not long and not chaos" tests >"$$log" 2>&1 & \
-	slow=$$!; set +m; trap 'exit 130' INT TERM; \
+	@log=$$(mktemp); OMP_NUM_THREADS=1 $(BIN)/python tests/beside.py $(BIN)/python -m pytest -q \
+	  -n 2 --dist worksteal -m "slow and not ray and not long and not chaos" tests >"$$log" 2>&1 & \
+	slow=$$!; trap 'exit 130' INT TERM; \
 	trap '[ -z "$$slow" ] || kill -- -$$slow 2>/dev/null; rm -f "$$log"' EXIT; \
 	$(BIN)/python -m pytest -q -m "ray and not long and not chaos" tests; ray=$$?; \
 	wait $$slow; status=$$?; slow=; cat "$$log"; [ $$ray = 0 ] && exit $$status

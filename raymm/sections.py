@@ -20,6 +20,16 @@ Delimiter = Annotated[str | None, BeforeValidator(delimiter)]
 AutoOrOff = Annotated[Literal["auto", "off"], _Off]
 
 
+def _wait(value: Any) -> Any:
+    if value is None or value is False:
+        return "off"
+    return value if value in ("auto", "off") else seconds(value)
+
+
+Wait = Annotated[Literal["auto", "off"] | float, BeforeValidator(_wait)]
+"""A duration, or a bound that is found, or none."""
+
+
 def _words(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -201,14 +211,14 @@ class ServingConfig(Section):
     A request's body must come within ``body_time``, and after five seconds at ``body_rate`` bytes a
     second on average; one that needs a thread is answered within ``answer_time`` of that, or told
     to come back. One that would have to wait longer than ``max_wait`` for a slow version, as its
-    last calls took, is told so at once, as it is beyond ``max_queued`` requests. With ``batch``
-    "auto", requests of a slow version that wait are predicted by one call where that is measured to
-    pay. ``rate`` is how many requests a second one token may send to one replica, on average;
-    without tokens it is that of all together. ``tokens`` is a file of ``NAME: TOKEN`` lines, or a
-    folder with one file a token; it is read again when it changes. ``certificate`` and ``key`` are
-    PEM files for TLS. Only loopback addresses are bound without a token and TLS, unless
-    ``insecure`` says that something in front brings them. With ``grpc_port`` the Open Inference
-    Protocol is spoken over gRPC there.
+    last calls took, is told so at once, as it is beyond ``max_queued`` requests; with "auto" it may
+    wait as long as a call takes, or 0.1 s where that is longer. With ``batch`` "auto", requests of
+    a slow version that wait are predicted by one call where that is measured to pay. ``rate`` is
+    how many requests a second one token may send to one replica, on average; without tokens it is
+    that of all together. ``tokens`` is a file of ``NAME: TOKEN`` lines, or a folder with one file a
+    token; it is read again when it changes. ``certificate`` and ``key`` are PEM files for TLS. Only
+    loopback addresses are bound without a token and TLS, unless ``insecure`` says that something in
+    front brings them. With ``grpc_port`` the Open Inference Protocol is spoken over gRPC there.
     """
 
     host: str = "127.0.0.1"
@@ -218,7 +228,7 @@ class ServingConfig(Section):
     max_rows: int = Field(default=10_000, ge=1)
     max_explained: int = Field(default=20, ge=1, le=1000)
     max_queued: int = Field(default=200, ge=1)
-    max_wait: Duration = None
+    max_wait: Wait = "auto"
     batch: AutoOrOff = "auto"
     body_time: Seconds = 30.0
     body_rate: float = Field(default=1024.0, ge=0, allow_inf_nan=False)

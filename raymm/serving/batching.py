@@ -21,16 +21,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Literal
 
 import numpy as np
 
 from raymm.artifacts import Tensors
-from raymm.errors import ServingError
+from raymm.errors import LineTooLong, ServingError
 from raymm.serving.asking import Predicted
 from raymm.serving.sources import Served
 
 ROWS = 64
 """Rows of a joint call at most. A request of more has a call of its own."""
+
+BRIEF = 0.1
+"""Seconds that a request may wait of whatever version, unless less is asked for."""
 
 Predict = Callable[[Tensors], Predicted]
 
@@ -120,6 +124,10 @@ class Batches:
         self._workers = workers
         self._joined = joined
         self._lock = threading.Lock()
+        self._asked = 0.0
+        """Seconds of calls that ended, or would have been made for who was refused."""
+        self._counted = time.monotonic()
+        """When they were counted last."""
         self._lines: dict[int, _Line] = {}
         """Of versions that have something to do, so that none is kept that is served no more."""
 
@@ -170,6 +178,46 @@ class Batches:
             ahead = [] if line.at_work else [seconds for one in others for seconds in one.left(now)]
             return sum(ahead) / self._workers + line.until(now, size, share)
 
+    def require_soon(self, served: Served, most: float | Literal["auto", "off"]) -> None:
+        """Raise LineTooLong where a request that came now would wait longer than ``most`` seconds.
+
+        With "auto" it may wait as long as a call takes, so that it is answered in twice the time of
+        one, and `BRIEF` of whatever version.
+        """
+        if most == "off":
+            return
+        if most == "auto":
+            most = self._patience(served)
+        if (wait := self.wait(served)) > most:
+            each = served.tally.call_seconds or served.row_seconds
+            with self._lock:
+                self._asked += each / self._most(served)
+            raise LineTooLong(
+                f"a request would wait {wait:.3g} s for its turn, but may wait {most:.3g} s. Try "
+                "again in a second, or raise serving.max_wait or serving.replicas."
+            )
+
+    def load(self) -> float:
+        """Return what was asked for since this was called last, as a share of what can be done.
+
+        It is 1 where calls were always at work, and more where requests were refused for the line.
+        """
+        with self._lock:
+            now = time.monotonic()
+            asked, passed = self._asked, now - self._counted
+            self._asked, self._counted = 0.0, now
+        return asked / self._calls / max(passed, 1e-3)
+
+    def _patience(self, served: Served) -> float:
+        """Return the seconds for which a request may wait where nobody says how long.
+
+        Of versions whose calls are joined the last calls count, as what waits goes into the next;
+        of others what a row took when the version was loaded: on a machine that has too much to do
+        all calls take longer, and each would be waited for longer, too.
+        """
+        each = served.tally.call_seconds or served.row_seconds
+        return max(BRIEF, each if self._most(served) > 1 else min(each, served.row_seconds))
+
     def _busy(self) -> int:
         return sum(line.calls for line in self._lines.values())
 
@@ -192,6 +240,7 @@ class Batches:
             answer(line.served.runner.predict, taken)
             line.served.tally.called((time.monotonic() - start) / size)
         with self._lock:
+            self._asked += time.monotonic() - start
             line.at_work.pop(thread, None)
 
     def _take(self, line: _Line, thread: int, now: float) -> tuple[list[_Waiting], int]:

@@ -22,10 +22,10 @@ from raymm.errors import ServingError
 from raymm.sections import ServingConfig
 from raymm.serving.desk import Desk, Line, Opinion, desk_name
 from raymm.serving.exposure import Bound, require_bound, require_same
-from raymm.serving.grpc_service import Inference
 from raymm.serving.logs import to_serve
 from raymm.serving.reach import free_prefix, reachable, require_port, wait_answering
 from raymm.serving.released import Care, ReleasedModel, ReleasedModels, Shelf
+from raymm.serving.replica import Replica
 from raymm.serving.scaling import listening, options
 from raymm.serving.turnstile import Turnstile
 
@@ -84,7 +84,7 @@ def application(
 
     serve = _serve()
     deployment = serve.deployment(
-        serve.ingress(build_app)(_Replica), name="model", **options(config)
+        serve.ingress(build_app)(Replica), name="model", **options(config)
     )
     return deployment.bind()
 
@@ -114,18 +114,6 @@ def _build(
         models, config=settings, tokens=tokens, watcher_for=make_watcher, standing=line.standing
     )
     return turnstile.around(app)
-
-
-class _Replica(Inference):
-    """What Serve asks of a replica besides answering HTTP."""
-
-    app: Any
-
-    def check_health(self) -> None:
-        """Fail when no model is loaded, so that Serve replaces the replica."""
-        models = self.app.app.state.models
-        for name in models.names():
-            models.get(name)
 
 
 def _replicas(app: str) -> set[str]:

@@ -131,6 +131,10 @@ class Service:
             raise NotFound(f'version {wanted[:20]} of "{name[:80]}" is not served.')
         return self.models.at(name, int(wanted))
 
+    def load(self) -> float:
+        """Return how much is asked of slow versions (see `raymm.serving.batching.Batches.load`)."""
+        return self._batches.load()
+
     def report(self, name: str) -> Mapping[str, Any]:
         """Return the monitor's report of a model that is served; empty where none watches."""
         watcher = self.watcher(self.models.get(name))
@@ -234,15 +238,6 @@ class Service:
             return await self._try(served, small, made)
         return await self._by(served, small, made.asked)
 
-    def _require_soon(self, served: Served) -> None:
-        """Raise LineTooLong where a version's line is longer than ``serving.max_wait`` allows."""
-        most = self.config.max_wait
-        if most is not None and (wait := self._batches.wait(served)) > most:
-            raise LineTooLong(
-                f"a request would wait {wait:.3g} s for its turn, but may wait {most:g} s. Try "
-                "again in a second, or raise serving.max_wait or serving.replicas."
-            )
-
     async def _by(self, served: Served, small: bool, asked: Asked) -> Answer:
         """Let a version answer what was read: here where it is quick, else in a thread."""
         if _quick(served, small):
@@ -254,7 +249,7 @@ class Service:
             return await self.in_thread(
                 self._threads, self._room, asked.answered_of, served, tensors
             )
-        self._require_soon(served)
+        self._batches.require_soon(served, self.config.max_wait)
         predictions = await self._done(self._batches.submit(served, tensors), self._room)
         return asked.answered(served, tensors, predictions)
 

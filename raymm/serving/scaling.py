@@ -1,4 +1,8 @@
-"""How Serve runs the replicas and where it listens, as Serve itself is told."""
+"""How Serve runs the replicas and where it listens, as Serve itself is told.
+
+Serve's own rule adds replicas where many requests are there at once. Where those that would wait
+are refused hardly any are, however many come, so the work that is asked for counts, too.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,12 @@ from raymm.sections import ServingConfig
 
 _TARGET_ONGOING = 8
 """Requests a replica is busy with before autoscaling adds another; one core answers one at once."""
+LOAD = "load"
+"""Under this name a replica tells what is asked of its slow versions, as a share of what it can."""
+_SHARE = 0.9
+"""Of the load, what a replica counts: always at work it is one, and a tenth more needs another."""
+_MOST = 2.0
+"""Load that a replica counts at most: who is refused and asks again at once counts many times."""
 
 
 def options(config: ServingConfig) -> dict[str, Any]:
@@ -23,7 +33,8 @@ def options(config: ServingConfig) -> dict[str, Any]:
             "autoscaling_config": {
                 "min_replicas": replicas.min,
                 "max_replicas": replicas.max,
-                "target_ongoing_requests": _target(config),
+                "target_ongoing_requests": min(_TARGET_ONGOING, config.max_queued),
+                "policy": {"policy_function": f"{__name__}:{replicas_wanted.__name__}"},
             }
         }
     return scaling | {
@@ -38,13 +49,23 @@ def options(config: ServingConfig) -> dict[str, Any]:
     }
 
 
-def _target(config: ServingConfig) -> int:
-    """Return how many requests a replica is busy with before another is added.
+def replicas_wanted(context: Any) -> tuple[float, dict[str, Any]]:
+    """Return how many replicas what was asked for of late needs; Serve calls it.
 
-    Where none may wait for long, those that would are gone at once, and few are ever there: one
-    that has one at work all the time is busy.
+    Those that answer one call after the other, and refuse none, are enough.
+
+    Parameters
+    ----------
+    context : ray.serve.config.AutoscalingContext
+
+    Returns
+    -------
+    float, dict
+        Before the bounds and delays of the configuration; and a state that is not needed.
     """
-    return 1 if config.max_wait is not None else min(_TARGET_ONGOING, config.max_queued)
+    by_requests = context.total_num_requests / context.config.get_target_ongoing_requests()
+    loads = (context.aggregated_metrics or {}).get(LOAD, {})
+    return max(by_requests, sum(min(load, _MOST) for load in loads.values()) * _SHARE), {}
 
 
 SERVICER = "raymm.serving.grpc_protocol.add_to_server"

@@ -113,7 +113,9 @@ def serve(family, side, port, folder):
     (folder / f"{family}.{side}").write_text(json.dumps(about))
     if side == "joined":
         predicting.INLINE_SECONDS, served = -1.0, replace(served, joined=True)
-    config = ServingConfig(batch="off" if side == "off" else "auto")
+    # As it is none may be refused; one by one sixty-four would wait too long for most.
+    bounds = {"batch": "off", "max_wait": "off"} if side == "off" else {}
+    config = ServingConfig(**bounds)
     app = create_app(FixedModels(served), config=config, tokens={})
     gc.collect()
     gc.freeze()  # as a replica does: else all that was imported is looked through, for 0.2 s

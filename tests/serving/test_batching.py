@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from raymm.artifacts import Column, Dataset, Lineage, Recipe, Schema, Statistics, Trial
 from raymm.bundle.build import build
 from raymm.bundle.run import Runner
+from raymm.errors import LineTooLong
 from raymm.features.columns import encode
 from raymm.serving import batching
 from raymm.serving.batching import ROWS, Batches, calls_at_once
@@ -158,6 +159,51 @@ def test_the_wait_is_what_is_left_of_the_call_at_work(monkeypatch):
         for _ in range(3 * ROWS):
             batches.submit(version, _rows(0))
         assert batches.wait(version) == 3 * 1.25
+
+
+@pytest.mark.parametrize(
+    ("joined", "row_seconds", "last", "most"),
+    [
+        (False, 1.0, 0.0, 1.0),
+        (False, 1.0, 3.0, 1.0),  # on a machine with too much to do
+        (False, 1.0, 0.5, 0.5),
+        (True, 1.0, 3.0, 3.0),  # of many rows
+        (True, 1.0, 0.0, 1.0),
+        (True, 0.01, 0.0, batching.BRIEF),
+        (False, 0.01, 0.02, batching.BRIEF),
+    ],
+)
+def test_a_request_may_wait_for_as_long_as_a_call_takes(joined, row_seconds, last, most):
+    version = Version(Counting(), joined=joined, row_seconds=row_seconds)
+    version.tally.call_seconds = last
+    with _batches() as batches:
+        batches.wait = lambda _: most
+        batches.require_soon(version, "auto")
+        batches.wait = lambda _: most * 1.001
+        batches.require_soon(version, "off")
+        batches.require_soon(version, most * 1.01)
+        with pytest.raises(LineTooLong, match=f"may wait {most:g} s"):
+            batches.require_soon(version, "auto")
+
+
+@pytest.mark.parametrize(("calls", "joined", "each"), [(1, False, 1), (2, False, 1), (1, True, 64)])
+def test_the_load_is_what_was_done_and_what_was_refused(monkeypatch, calls, joined, each):
+    """Calls are at work for a second of two, and then as many requests are refused as tell."""
+    with _at_work(monkeypatch, calls=calls, joined=joined) as (clock, batches, version):
+        batches.load()
+        clock.now += 1
+    with batches._lock:  # all have ended
+        clock.now += 1
+    assert batches.load() == 0.5
+    clock.now += 2
+    assert batches.load() == 0
+    clock.now += 2
+    version.tally.call_seconds = 0.5
+    batches.wait = lambda _: 1.0
+    for _ in range(8 * calls):
+        with pytest.raises(LineTooLong):
+            batches.require_soon(version, "auto")
+    assert batches.load() == 2 / each
 
 
 def test_a_call_that_hangs_is_not_for_ever_about_to_end(monkeypatch):
@@ -566,8 +612,8 @@ def test_requests_of_all_protocols_are_joined_and_answered_as_alone(
 @pytest.mark.parametrize(
     ("how", "settings"),
     [
-        ({"row_seconds": 1.0}, {}),
-        ({"row_seconds": 1.0, "joined": True}, {"batch": "off"}),
+        ({"row_seconds": 1.0}, {"max_wait": "off"}),
+        ({"row_seconds": 1.0, "joined": True}, {"batch": "off", "max_wait": "off"}),
         ({}, {}),
     ],
 )

@@ -417,7 +417,7 @@ def test_slow_answers_wait_for_places_and_quick_ones_take_none(
             return served.runner.predict(tensors)
 
     slow = replace(served, runner=Sleeping(), row_seconds=row_seconds, joined=joined)
-    app = make_client(slow, max_queued=4).app
+    app = make_client(slow, max_queued=4, max_wait="off").app
 
     async def main():
         transport = httpx.ASGITransport(app=app)
@@ -439,7 +439,8 @@ def test_slow_answers_wait_for_places_and_quick_ones_take_none(
         (100.0, {"max_wait": 50}, 4),
         (100.0, {"max_wait": "350s"}, 1),
         (100.0, {"max_wait": "1h"}, 0),
-        (100.0, {}, 0),
+        (100.0, {"max_wait": "off"}, 0),
+        (100.0, {}, 3),  # for as long as a row takes
         (0.0, {"max_wait": 0.001}, 0),  # a quick one has no line
     ],
 )

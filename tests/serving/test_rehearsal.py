@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from raymm.bundle.run import Runner
 from raymm.errors import BundleError
-from raymm.serving import rehearsal
+from raymm.serving import gain, rehearsal
 from raymm.serving.rehearsal import Refused, from_bundle, rehearsed, warmed
 
 
@@ -79,12 +79,17 @@ def test_rows_with_missing_values_are_tried_too(make_bundle):
 
 
 @pytest.mark.parametrize(("cost", "joined"), [(0.0, True), (0.004, False)])
-def test_a_version_knows_whether_its_calls_are_to_be_joined(make_bundle, cost, joined):
+def test_a_version_knows_whether_its_calls_are_to_be_joined(monkeypatch, make_bundle, cost, joined):
     """A call of 1 ms, and each row ``cost`` seconds more."""
+    now = 0.0
+    clock = SimpleNamespace(perf_counter=lambda: now)
+    monkeypatch.setattr(rehearsal, "time", clock)
+    monkeypatch.setattr(gain, "time", clock)
 
     class Costing(Changed):
         def predict(self, tensors):
-            time.sleep(0.001 + cost * len(tensors["age"]))
+            nonlocal now
+            now += 0.001 + cost * len(tensors["age"])
             return super().predict(tensors)
 
     assert warmed("m", 1, "0", Costing(make_bundle(), lambda p: p)).joined is joined

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
+
 import pytest
+from ray.serve.config import AutoscalingConfig
 
 from raymm.sections import ServingConfig
-from raymm.serving.scaling import message_bytes, options
+from raymm.serving.scaling import LOAD, message_bytes, options, replicas_wanted
 
 
 def test_replicas_scale_where_there_may_be_more():
@@ -14,13 +18,44 @@ def test_replicas_scale_where_there_may_be_more():
     assert (scaled["min_replicas"], scaled["max_replicas"]) == (2, 4)
 
 
-@pytest.mark.parametrize(
-    ("settings", "target"),
-    [({}, 8), ({"max_queued": 3}, 3), ({"max_wait": 0.5}, 1), ({"max_wait": "1m"}, 1)],
-)
+@pytest.mark.parametrize(("settings", "target"), [({}, 8), ({"max_queued": 3}, 3)])
 def test_another_replica_is_asked_for_before_requests_are_refused(settings, target):
     config = ServingConfig(replicas={"min": 1, "max": 4}, **settings)
     assert options(config)["autoscaling_config"]["target_ongoing_requests"] == target
+
+
+@pytest.mark.parametrize(
+    ("requests", "loads", "wanted"),
+    [
+        (0, [], 0),
+        (4, [0.0], 1),
+        (20, [0.0, 0.0], 3),
+        (1, [1.0], 1),  # always at work, for one client
+        (1, [1.05], 1),  # as far as can be measured
+        (2, [1.3], 2),
+        (2, [50.0], 2),  # who is refused asks again at once
+        (2, [50.0, 1.5], 4),
+        (0, [0.4, 0.5], 1),
+    ],
+)
+def test_replicas_are_wanted_for_requests_and_for_work(requests, loads, wanted):
+    """As Ray rounds what its own policy finds: up."""
+    config = AutoscalingConfig(**_scaled())
+    context = SimpleNamespace(
+        total_num_requests=requests,
+        config=config,
+        aggregated_metrics={LOAD: dict(enumerate(loads))} if loads else None,
+    )
+    assert math.ceil(replicas_wanted(context)[0]) == wanted
+
+
+def test_serve_finds_what_it_is_to_ask():
+    policy = AutoscalingConfig(**_scaled()).policy.get_policy()
+    assert (policy.__module__, policy.__name__) == (replicas_wanted.__module__, "replicas_wanted")
+
+
+def _scaled():
+    return options(ServingConfig(replicas={"min": 1, "max": 9}))["autoscaling_config"]
 
 
 def test_ray_takes_them():
