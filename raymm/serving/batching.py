@@ -165,33 +165,22 @@ class Batches:
         A call takes as long as the last ones: of a version whose calls are joined for each call,
         of others for each row. Versions that have something to do have as many threads each.
         """
-        now = time.monotonic()
-        with self._lock:
-            line = self._lines.get(id(served)) or _Line(served)
-            if line.calls < self._calls and self._busy() < self._workers:
-                return 0.0
-            others = [one for one in self._lines.values() if one is not line]
-            share = min(self._calls, self._workers / (1 + len(others)))
-            size = sum(one.rows for one in line.waiting if not one.answer.cancelled())
-            if self._most(served) > 1:
-                size //= ROWS
-            ahead = [] if line.at_work else [seconds for one in others for seconds in one.left(now)]
-            return sum(ahead) / self._workers + line.until(now, size, share)
+        return sum(self._waits(served))
 
     def require_soon(self, served: Served, most: float | Literal["auto", "off"]) -> None:
         """Raise LineTooLong where a request that came now would wait longer than ``most`` seconds.
 
-        With "auto" it may wait as long as a call takes, so that it is answered in twice the time of
-        one, and `BRIEF` of whatever version.
+        With "auto" it may wait for its version as long as one call takes, so that it is answered in
+        twice the time of one: the longest of those at work and in line. Whatever version it is may
+        be waited for `BRIEF`, and other versions' calls for as long as they take.
         """
         if most == "off":
             return
-        if most == "auto":
-            most = self._patience(served)
-        if (wait := self.wait(served)) > most:
-            each = served.tally.call_seconds or served.row_seconds
+        others, own = self._waits(served)
+        wait, most = (own, self._patience(served)) if most == "auto" else (others + own, most)
+        if wait > most:
             with self._lock:
-                self._asked += each / self._most(served)
+                self._asked += self._line(served).each() / self._most(served)
             raise LineTooLong(
                 f"a request would wait {wait:.3g} s for its turn, but may wait {most:.3g} s. Try "
                 "again in a second, or raise serving.max_wait or serving.replicas."
@@ -208,15 +197,41 @@ class Batches:
             self._asked, self._counted = 0.0, now
         return asked / self._calls / max(passed, 1e-3)
 
+    def _waits(self, served: Served) -> tuple[float, float]:
+        """Return the seconds until other versions' calls leave a thread, and then until a request
+        that came now would begin.
+        """
+        now = time.monotonic()
+        with self._lock:
+            line = self._line(served)
+            if line.calls < self._calls and self._busy() < self._workers:
+                return 0.0, 0.0
+            others = [one for one in self._lines.values() if one is not line]
+            share = min(self._calls, self._workers / (1 + len(others)))
+            size = sum(one.rows for one in line.waiting if not one.answer.cancelled())
+            if self._most(served) > 1:
+                size //= ROWS
+            ahead = [] if line.at_work else [seconds for one in others for seconds in one.left(now)]
+            return sum(ahead) / self._workers, line.until(now, size, share)
+
     def _patience(self, served: Served) -> float:
         """Return the seconds for which a request may wait where nobody says how long.
 
         Of versions whose calls are joined the last calls count, as what waits goes into the next;
-        of others what a row took when the version was loaded: on a machine that has too much to do
-        all calls take longer, and each would be waited for longer, too.
+        of others the quickest row of late: on a machine that has too much to do all take longer,
+        and each would be waited for longer, too.
         """
-        each = served.tally.call_seconds or served.row_seconds
-        return max(BRIEF, each if self._most(served) > 1 else min(each, served.row_seconds))
+        with self._lock:
+            line = self._line(served)
+            sizes = [one for _, one in line.at_work.values()]
+            if self._most(served) > 1:
+                return max(BRIEF, line.each() * max(sizes, default=1))
+            sizes += [one.rows for one in line.waiting]
+        row = served.tally.least_seconds or served.row_seconds
+        return max(BRIEF, row * max(sizes, default=1))
+
+    def _line(self, served: Served) -> _Line:
+        return self._lines.get(id(served)) or _Line(served)
 
     def _busy(self) -> int:
         return sum(line.calls for line in self._lines.values())

@@ -162,28 +162,54 @@ def test_the_wait_is_what_is_left_of_the_call_at_work(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("joined", "row_seconds", "last", "most"),
+    ("joined", "row_seconds", "calls", "most"),
     [
-        (False, 1.0, 0.0, 1.0),
-        (False, 1.0, 3.0, 1.0),  # on a machine with too much to do
-        (False, 1.0, 0.5, 0.5),
-        (True, 1.0, 3.0, 3.0),  # of many rows
-        (True, 1.0, 0.0, 1.0),
-        (True, 0.01, 0.0, batching.BRIEF),
-        (False, 0.01, 0.02, batching.BRIEF),
+        (False, 1.0, [], 1.0),
+        (False, 1.0, [3.0, 2.0, 4.0], 2.0),  # on a machine with too much to do
+        (False, 1.0, [0.5], 0.5),
+        (True, 1.0, [3.0], 3.0),  # of many rows
+        (True, 1.0, [], 1.0),
+        (True, 0.01, [], batching.BRIEF),
+        (False, 0.01, [0.02], batching.BRIEF),
     ],
 )
-def test_a_request_may_wait_for_as_long_as_a_call_takes(joined, row_seconds, last, most):
+def test_a_request_may_wait_for_as_long_as_a_call_takes(joined, row_seconds, calls, most):
     version = Version(Counting(), joined=joined, row_seconds=row_seconds)
-    version.tally.call_seconds = last
+    for seconds in calls:
+        version.tally.called(seconds)
     with _batches() as batches:
-        batches.wait = lambda _: most
-        batches.require_soon(version, "auto")
-        batches.wait = lambda _: most * 1.001
+        for others, own in ((0.0, most), (100.0, most)):
+            batches._waits = lambda _, told=(others, own): told
+            batches.require_soon(version, "auto")
+        batches._waits = lambda _: (0.0, most * 1.001)
         batches.require_soon(version, "off")
         batches.require_soon(version, most * 1.01)
         with pytest.raises(LineTooLong, match=f"may wait {most:g} s"):
             batches.require_soon(version, "auto")
+        batches._waits = lambda _: (1.0, most)
+        with pytest.raises(LineTooLong, match=f"would wait {most + 1:.3g} s"):
+            batches.require_soon(version, most)
+
+
+def test_who_comes_behind_many_rows_may_wait_for_these(monkeypatch):
+    """As long as there are, and not behind as many again."""
+    clock, runner = Clock(), Counting(wait=True)
+    monkeypatch.setattr(batching, "time", clock)
+    version = Version(runner, joined=False, row_seconds=1.0)
+    with _batches() as batches:
+        batches.submit(version, _rows(*range(9)))
+        assert runner.begun.wait(20)
+        batches.require_soon(version, "auto")
+        waiting = batches.submit(version, _rows(0))
+        with pytest.raises(LineTooLong, match="wait 10 s for its turn, but may wait 9 s"):
+            batches.require_soon(version, "auto")
+        clock.now += 1
+        batches.require_soon(version, "auto")
+        waiting.cancel()
+        batches.submit(version, _rows(*range(11)))
+        clock.now += 8
+        batches.require_soon(version, "auto")
+        runner.going.set()
 
 
 @pytest.mark.parametrize(("calls", "joined", "each"), [(1, False, 1), (2, False, 1), (1, True, 64)])
@@ -199,7 +225,7 @@ def test_the_load_is_what_was_done_and_what_was_refused(monkeypatch, calls, join
     assert batches.load() == 0
     clock.now += 2
     version.tally.call_seconds = 0.5
-    batches.wait = lambda _: 1.0
+    batches._waits = lambda _: (0.0, 9.0)
     for _ in range(8 * calls):
         with pytest.raises(LineTooLong):
             batches.require_soon(version, "auto")

@@ -498,7 +498,7 @@ def test_small_bodies_of_many_rows_stand_in_no_line(make_client, make_served, re
 
     short = record | {"note": ""}
     client = make_client(replace(served, runner=Noting(), row_seconds=1.0), max_wait=0.001)
-    client.app.state.service._batches.wait = lambda _: 0.0 if rows <= ROWS else 1.0
+    client.app.state.service._batches._waits = lambda _: (0.0, 0.0 if rows <= ROWS else 1.0)
     body = json.dumps({"records": [short] * rows}, separators=(",", ":")).encode()
     assert len(body) <= INLINE_BYTES
     answer = client.post("/v1/models/churn/predict", content=body)

@@ -87,3 +87,19 @@ def test_the_bounds_are_those_of_the_quantiles():
     place = counts.within.index(1)
     assert counts.quantile(0.5) == ends[place] >= 0.5 > ends[place - 1]
     assert len(ends) == len(counts.within)
+
+
+def test_the_quickest_of_the_last_calls_is_known():
+    tally = Tally()
+    assert tally.least_seconds == 0
+    for place in range(64):
+        tally.called(1.0 + place)
+        assert tally.least_seconds == 1
+    for _ in range(64):
+        tally.called(9.0)
+        assert tally.least_seconds == 1
+    tally.called(8.0)
+    assert tally.least_seconds == 8
+    for _ in range(128):
+        tally.called(10.0)
+    assert tally.least_seconds == 10
