@@ -104,11 +104,9 @@ def _registered(
     from raymm.registry.versions import Registry
 
     registry = Registry(storage)
-    name, at, number = model.partition("@")
-    if at and not number.isdecimal():
-        raise ConfigError(f'a version is written NAME@NUMBER, such as churn@3, not "{model}".')
-    if at:
-        version = registry.version(name, int(number))
+    name, number = options.version_of(model)
+    if number is not None:
+        version = registry.version(name, number)
     else:
         version = registry.champion(name) or registry.versions(name)[-1]
     if pick is None:

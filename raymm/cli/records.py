@@ -79,47 +79,65 @@ def _chosen(named: str, run: str, storage: str) -> None:
         )
 
 
-def _version_of(run: str, storage: str | None) -> tuple[Any, Any]:
-    """Return the registry and the newest version that a run, or a model by its name, has made."""
+def _version_of(named: str, storage: str | None) -> tuple[Any, Any]:
+    """Return the registry, and the version that NAME, NAME@NUMBER or a run stands for, or None.
+
+    A model stands for its champion, else for its newest version; a run for the newest that it has
+    made, if any. Which one it is of several is told on the error output.
+
+    Raises
+    ------
+    NotFound
+        When there is no version of that number.
+    """
     from raymm.registry.versions import Registry
 
     registry = Registry(options.storage_of(storage))
-    name = run if run in registry.models() else run.rpartition("-")[0]
-    if name in registry.models():
-        for version in reversed(registry.versions(name)):
-            if run in (version.run, version.name):
-                return registry, version
-    raise NotFound(f'run "{run}" has made no version. See the runs with: raymm runs')
+    name, number = options.version_of(named)
+    if number is not None:
+        return registry, registry.version(name, number)
+    model = name if name in registry.models() else name.rpartition("-")[0]
+    versions = registry.versions(model) if model in registry.models() else ()
+    if name != model:
+        versions = tuple(one for one in versions if one.run == name)
+    if not versions:
+        return registry, None
+    champion = registry.champion(name) if name == model else None
+    version, which = champion or versions[-1], "the champion" if champion else "the newest"
+    if name == model and champion is None:
+        which += " as none is the champion"
+    if len(versions) > 1:
+        click.echo(
+            f"note  {model} version {version.number}, {which}, of run {version.run}; raymm models "
+            f"{model} lists the others, and {model}@NUMBER names one",
+            err=True,
+        )
+    return registry, version
 
 
 @click.command()
-@click.argument("run")
+@click.argument("model", metavar="NAME[@VERSION] | RUN")
 @click.option("-o", "--output", default=None, help="Where to write it; default RUN.html.")
 @options.storage_option
-def report(run: str, output: str | None, storage: str | None) -> None:
-    """Write the HTML report of RUN (or of the newest version of a model).
+def report(model: str, output: str | None, storage: str | None) -> None:
+    """Write the HTML report of a model or a run.
 
-    A run that has made no version, as of raymm tune or one not finished, is told from its ledger.
+    With NAME: of its champion, or of its newest version where none was promoted. With RUN: of the
+    newest version that it has made; a run that has made none, as of raymm tune or one not
+    finished, is told from its ledger.
     """
     from pathlib import Path
 
     from raymm.cli import reporting
     from raymm.report.html import numbered
 
-    try:
-        registry, version = _version_of(run, storage)
-    except NotFound:
-        found = reporting.run_of(run, options.storage_of(storage))
-        _chosen(run, found, options.storage_of(storage))
+    registry, version = _version_of(model, storage)
+    if version is None:
+        found = reporting.run_of(model, options.storage_of(storage))
+        _chosen(model, found, options.storage_of(storage))
         page = reporting.page(found, options.storage_of(storage))
     else:
         found = version.run
-        if run == version.name and version.number > 1:
-            click.echo(
-                f"note  {run} version {version.number}, the newest, of run {found}; raymm models "
-                f"{run} lists the others, and the report of one is had by its run",
-                err=True,
-            )
         page = numbered(registry.part(version, "report.html").decode(), version.number)
     # A stored name is no path: the page goes to this folder, whatever the record says.
     path = reporting.write(page.encode(), Path(output or f"{Path(found).name}.html"))
@@ -127,16 +145,22 @@ def report(run: str, output: str | None, storage: str | None) -> None:
 
 
 @click.command()
-@click.argument("run")
+@click.argument("model", metavar="NAME[@VERSION] | RUN")
 @options.storage_option
 @options.json_option
-def explain(run: str, storage: str | None, as_json: bool) -> None:
-    """Show what the model of RUN (or the newest version of a model) rests on."""
+def explain(model: str, storage: str | None, as_json: bool) -> None:
+    """Show what a model, or that of a run, rests on.
+
+    With NAME: its champion, or its newest version where none was promoted. With RUN: the newest
+    version that it has made.
+    """
     import json
 
     from raymm.artifacts import Explanation, from_record
 
-    registry, version = _version_of(run, storage)
+    registry, version = _version_of(model, storage)
+    if version is None:
+        raise NotFound(f'run "{model}" has made no version. See the runs with: raymm runs')
     record = json.loads(registry.part(version, "explanation.json"))
     if as_json:
         printing.as_json(record)
@@ -220,10 +244,10 @@ def replay(version: str, source: str | None, storage: str | None, as_json: bool)
     """Rebuild NAME@VERSION from its lineage and compare the hashes."""
     from raymm.lifecycle import replay as rebuild
 
-    name, at, number = version.partition("@")
-    if not at or not number.isdigit():
+    name, number = options.version_of(version)
+    if number is None:
         raise ConfigError(f'a version is written NAME@NUMBER, such as churn@3, not "{version}".')
-    same, stored, rebuilt = rebuild(options.storage_of(storage), name, int(number), source)
+    same, stored, rebuilt = rebuild(options.storage_of(storage), name, number, source)
     if as_json:
         printing.as_json({"same": same, "stored": stored, "rebuilt": rebuilt})
     else:

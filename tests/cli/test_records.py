@@ -47,6 +47,52 @@ def test_reports_are_written(raymm, finished, home, tmp_path, by):
     assert "<html" in (tmp_path / "r.html").read_text()
 
 
+@pytest.fixture
+def gone_back(finished, tmp_path):
+    """A copy of the home of `finished` whose champion is version 1, though 2 is newer."""
+    import shutil
+
+    from raymm.registry.versions import Registry
+
+    shutil.copytree(finished.home, tmp_path / "gone_back")
+    registry = Registry(str(tmp_path / "gone_back"))
+    registry.promote("loans", 1, force=True)
+    return registry
+
+
+def test_a_name_stands_for_its_champion_and_each_version_can_be_named(
+    raymm, finished, gone_back, tmp_path
+):
+    where, page = ("--storage", gone_back.uri), tmp_path / "r.html"
+    first, second = finished.runs
+    for which, number in (("loans", 1), ("loans@1", 1), ("loans@2", 2), (second.run, 2)):
+        done = raymm("explain", which, "--json", *where)
+        part = gone_back.part(gone_back.version("loans", number), "explanation.json")
+        assert json.loads(done.out) == json.loads(part)
+        made = raymm("report", which, "-o", page, *where)
+        assert f"version {number}<" in page.read_text()
+        told = f"note  loans version 1, the champion, of run {first.run}; raymm models loans"
+        for one in (done, made):
+            assert one.err.startswith(told) if which == "loans" else not one.err
+    for which, code in (("loans@3", 6), ("loans@two", 2), ("loans@", 2), ("lones@1", 6)):
+        for command in ("explain", "report"):
+            assert raymm(command, which, *where).code == code
+
+
+def test_a_name_without_a_champion_stands_for_the_newest(raymm, finished, gone_back):
+    import shutil
+    from pathlib import Path
+
+    shutil.rmtree(Path(gone_back.uri) / "models" / "loans" / "promotions")
+    done = raymm("explain", "loans", "--json", "--storage", gone_back.uri)
+    part = gone_back.part(gone_back.version("loans", 2), "explanation.json")
+    assert json.loads(done.out) == json.loads(part)
+    told = (
+        f"note  loans version 2, the newest as none is the champion, of run {finished.runs[1].run}"
+    )
+    assert done.err.startswith(told)
+
+
 def test_leaderboards_take_a_name(raymm, finished, home):
     told = json.loads(raymm("leaderboard", "loans", "--json").out)
     assert told["run"] in {run.run for run in finished.runs}
