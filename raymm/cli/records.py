@@ -104,7 +104,9 @@ def _version_of(named: str, storage: str | None) -> tuple[Any, Any]:
         return registry, None
     champion = registry.champion(name) if name == model else None
     version, which = champion or versions[-1], "the champion" if champion else "the newest"
-    if name == model and champion is None:
+    if name != model:
+        which += f" of {len(versions)}"
+    elif champion is None:
         which += " as none is the champion"
     if len(versions) > 1:
         click.echo(
@@ -117,14 +119,15 @@ def _version_of(named: str, storage: str | None) -> tuple[Any, Any]:
 
 @click.command()
 @click.argument("model", metavar="NAME[@VERSION] | RUN")
-@click.option("-o", "--output", default=None, help="Where to write it; default RUN.html.")
+@click.option("-o", "--output", default=None, help="Default RUN.html, or RUN-VERSION.html.")
 @options.storage_option
 def report(model: str, output: str | None, storage: str | None) -> None:
     """Write the HTML report of a model or a run.
 
     With NAME: of its champion, or of its newest version where none was promoted. With RUN: of the
     newest version that it has made; a run that has made none, as of raymm tune or one not
-    finished, is told from its ledger.
+    finished, is told from its ledger. Where a run has made several versions, as raymm compress
+    --pick does, the file is called RUN-VERSION.html.
     """
     from pathlib import Path
 
@@ -137,7 +140,8 @@ def report(model: str, output: str | None, storage: str | None) -> None:
         _chosen(model, found, options.storage_of(storage))
         page = reporting.page(found, options.storage_of(storage))
     else:
-        found = version.run
+        made = sum(one.run == version.run for one in registry.versions(version.name))
+        found = version.run if made == 1 else f"{version.run}-{version.number}"
         page = numbered(registry.part(version, "report.html").decode(), version.number)
     # A stored name is no path: the page goes to this folder, whatever the record says.
     path = reporting.write(page.encode(), Path(output or f"{Path(found).name}.html"))

@@ -93,6 +93,29 @@ def test_a_name_without_a_champion_stands_for_the_newest(raymm, finished, gone_b
     assert done.err.startswith(told)
 
 
+def test_each_version_of_a_run_has_its_report(raymm, finished, gone_back, tmp_path, monkeypatch):
+    """As of what raymm compress --pick makes."""
+    monkeypatch.chdir(tmp_path)
+    old = gone_back.version("loans", 2)
+    page = gone_back.part(old, "report.html").replace(b"Confusion matrix", b"Another page")
+    parts = {key: gone_back.part(old, key) for key in old.parts} | {"report.html": page}
+    how = {"run": old.run, "blessed": True, "summary": old.summary, "parts": parts}
+    gone_back.register("loans", gone_back.bundle(gone_back.version("loans", 1)), **how)
+    where = ("--storage", gone_back.uri)
+    note = raymm("report", old.run, *where).err
+    assert note.startswith(f"note  loans version 3, the newest of 2, of run {old.run}; ")
+    assert "raymm models loans" in note
+    assert "loans@NUMBER" in note
+    for number, words in ((2, "Confusion matrix"), (3, "Another page")):
+        done = raymm("report", f"loans@{number}", *where)
+        assert (done.code, done.err) == (0, "")
+        assert done.out == f"{tmp_path}/{old.run}-{number}.html\n"
+        text = (tmp_path / f"{old.run}-{number}.html").read_text()
+        assert (f"version {number}<" in text, words in text) == (True, True)
+    alone = finished.runs[0].run
+    assert raymm("report", "loans", *where).out == f"{tmp_path}/{alone}.html\n"
+
+
 def test_leaderboards_take_a_name(raymm, finished, home):
     told = json.loads(raymm("leaderboard", "loans", "--json").out)
     assert told["run"] in {run.run for run in finished.runs}
