@@ -19,7 +19,7 @@ from raymm.serving import inference_protocol, protocol
 from raymm.serving.answers import write_table
 from raymm.serving.bulk import sheet_of
 from raymm.serving.columns import shown
-from raymm.serving.identity import claimed
+from raymm.serving.identity import HEADER, agreed, claimed
 from raymm.serving.media import JSON, Headers, asked_of, media_of
 from raymm.serving.raw_tensors import document_of
 from raymm.serving.shadow import Read
@@ -79,15 +79,14 @@ def records(
     InputError, TooLarge, Unsupported
         When it is none, or holds too much.
     """
-    media, asked = media_of(headers), asked_of(headers)
+    media, asked, named = media_of(headers), asked_of(headers), headers.get(HEADER)
     if media == JSON:
         document = protocol.document(body)
         rows = served.reader.records(document, config.max_rows)
-        if len(document) > 1:
-            identity = claimed(document["id"], identity)
+        if len(document) > 1 or named is not None:
+            identity = agreed(document.get("id"), named, identity)
     else:
-        named = headers.get(b"x-raymm-prediction")
-        identity = claimed(None if named is None else named.decode("latin-1"), identity)
+        identity = agreed(None, named, identity)
         sheet = sheet_of(
             media,
             body,

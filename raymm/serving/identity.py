@@ -15,6 +15,8 @@ from typing import Any
 from raymm.errors import InputError
 from raymm.serving.columns import shown
 
+HEADER = b"x-raymm-prediction"
+"""The header that gives a name, of a request and of its answer."""
 LONGEST = 64
 """Characters of a name that a client gives."""
 ALPHABET = "A-Za-z0-9_.:@/+=-"
@@ -45,6 +47,26 @@ def claimed(given: Any, otherwise: str) -> str:
     if type(given) is not str or not _NAME.match(given):
         raise _strange("id", given, LONGEST)
     return given
+
+
+def agreed(given: Any, header: bytes | None, otherwise: str) -> str:
+    """Return the name that a body or a header gives, or ``otherwise`` where neither does.
+
+    Raises
+    ------
+    InputError
+        With field "id", when one of them cannot be a name or they are two names.
+    """
+    if header is None:
+        return claimed(given, otherwise)
+    name = claimed(header.decode("latin-1"), otherwise)
+    if claimed(given, name) != name:
+        raise InputError(
+            field="id",
+            observed=shown(given),
+            allowed=f'"{name}", as the header {HEADER.decode()} says, or left out',
+        )
+    return name
 
 
 def require_row_name(given: Any, field: str) -> str:

@@ -145,7 +145,7 @@ def add_tables(operation: dict[str, Any], schema: Schema) -> None:
         {
             "name": "x-raymm-prediction",
             "in": "header",
-            "description": "The prediction's name, where the body is CSV or Arrow",
+            "description": "A name of your own for feedback, as a JSON body's id",
             "schema": head,
         }
     ]

@@ -53,6 +53,23 @@ def test_a_request_names_its_prediction(make_served, record):
     assert _infer(served).identity == "made"
 
 
+def test_a_name_beside_json_stands_in_the_body_the_header_or_alike_in_both(make_served, record):
+    served = make_served()
+
+    def named(header, **given):
+        body = json.dumps({"records": [record], **given}).encode()
+        headers = {b"content-type": JSON, b"x-raymm-prediction": header}
+        return asking.records(served, body, "made", headers, CONFIG).identity
+
+    assert named(b"mine") == named(b"mine", id="mine") == named(b"mine", id=None) == "mine"
+    with pytest.raises(InputError, match='"mine", as the header x-raymm-pred') as error:
+        named(b"mine", id="other")
+    assert (error.value.field, error.value.observed) == ("id", "'other' (text)")
+    for header, given in ((b"", {}), (b"a b", {}), (b"\xff", {}), (b"mine", {"id": 7})):
+        with pytest.raises(InputError, match="id must be 1 to 64"):
+            named(header, **given)
+
+
 def test_an_empty_name_is_refused_but_for_the_protocol_where_it_stands_for_none(
     make_served, record
 ):

@@ -85,8 +85,8 @@ def test_all_formats_lead_to_the_same_answer(client, record, told):
 
 
 def test_a_client_names_its_prediction(client, record, told):
-    for name in ("csv", "arrow"):
-        headers = {"content-type": MEDIA[name], "x-raymm-prediction": "mine"}
+    for name, media in MEDIA.items():
+        headers = {"content-type": media, "x-raymm-prediction": "mine"}
         answer = client.post(PATH, content=bodies([record])[name], headers=headers)
         assert answer.json()["id"] == "mine"
         assert told[-1].ids == ("mine",)

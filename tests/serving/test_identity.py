@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from raymm.errors import InputError
 from raymm.serving import identity
-from raymm.serving.identity import claimed, identities, require_row_name, row_names
+from raymm.serving.identity import agreed, claimed, identities, require_row_name, row_names
 
 
 def test_names_of_two_processes_differ_and_could_be_told_back():
@@ -31,6 +31,13 @@ def test_a_name_is_taken_as_it_is_or_refused(text):
 def test_what_cannot_be_a_name(given):
     with pytest.raises(InputError):
         claimed(given, "other")
+
+
+def test_a_body_and_a_header_may_not_give_two_names():
+    assert agreed(None, None, "other") == "other"
+    assert agreed("a", None, "other") == agreed(None, b"a", "other") == agreed("a", b"a", "") == "a"
+    with pytest.raises(InputError, match=r"""id must be "b", as the header .* but got 'a'"""):
+        agreed("a", b"b", "other")
 
 
 def test_every_row_of_the_largest_request_has_a_name_that_feedback_takes():
