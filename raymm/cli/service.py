@@ -273,7 +273,8 @@ def export_serve(
     }
     for told in preflight.unready(serving):
         click.echo(f"note: as seen from here, {told} It is read where the service runs.", err=True)
-    _write(output, (_LISTENS + yaml.safe_dump(document, sort_keys=False)).encode())
+    text = _LISTENS + yaml.safe_dump(document, sort_keys=False)
+    _write(output, text.encode(), f"service of {' and '.join(names)}")
 
 
 @export.command("onnx")
@@ -290,12 +291,12 @@ def export_onnx(name: str, output: str, storage: str | None) -> None:
     bundle, version = found(name, storage=options.storage_of(storage))
     if version is None:
         require_apart(output, name)
-    _write(output, bundle.graph)
     told = name if version is None else f"{name} version {version.number}"
-    printing.say(f"{told} written to {output}")
+    _write(output, bundle.graph, told)
 
 
-def _write(output: str, data: bytes) -> None:
+def _write(output: str, data: bytes, told: str) -> None:
+    """Write a file and say so, or write to the standard output, which then holds nothing else."""
     if output == "-":
         sys.stdout.buffer.write(data)
         return
@@ -303,3 +304,4 @@ def _write(output: str, data: bytes) -> None:
         Path(output).write_bytes(data)
     except OSError as error:
         raise ConfigError(f"{output} cannot be written: {error.strerror}.") from error
+    printing.say(f"{told} written to {output}")

@@ -107,6 +107,28 @@ def test_the_exported_graph_runs_in_plain_onnxruntime(raymm, home, tmp_path):
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-6)
 
 
+EXPORTS = {"serve": "service of loans", "onnx": "loans version 2"}
+
+
+@pytest.mark.parametrize("kind", EXPORTS)
+def test_an_export_says_where_it_is(raymm, home, tmp_path, kind):
+    path = tmp_path / "made"
+    done = raymm("export", kind, "loans", "-o", path)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"{EXPORTS[kind]} written to {path}\n"
+
+
+@pytest.mark.parametrize("kind", EXPORTS)
+def test_an_export_is_alone_in_the_output(home, tmp_path, capsysbinary, kind):
+    from raymm.cli import main
+
+    for output in (str(tmp_path / "made"), "-"):
+        capsysbinary.readouterr()
+        with pytest.raises(SystemExit):
+            main(["export", kind, "loans", "-o", output])
+    assert capsysbinary.readouterr().out == (tmp_path / "made").read_bytes()
+
+
 def test_help_names_every_command(raymm):
     out = raymm("--help").out
     for name in ("run", "demo", "validate", "tune", "deploy", "monitor", "rollback", "fsck"):
