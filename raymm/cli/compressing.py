@@ -180,17 +180,19 @@ def _outside(model: str, picture: str | None, *, as_json: bool, **given: Any) ->
         raise ConfigError(f"--time {error}") from error
     output = _output(model, given["data"], given["output"])
     names = given["techniques"]
-    done = bundled(
-        model,
-        given["data"],
-        given["target"],
-        metric=given["metric"] or "auto",
-        max_loss=0.0005 if given["max_loss"] is None else given["max_loss"],
-        techniques="auto" if names is None else [one.strip() for one in names.split(",")],
-        seed=given["seed"] or 0,
-        seconds=limit,
-        task=given["task"],
-    )
+    with printing.progress(quiet=as_json) as notify:
+        done = bundled(
+            model,
+            given["data"],
+            given["target"],
+            metric=given["metric"] or "auto",
+            max_loss=0.0005 if given["max_loss"] is None else given["max_loss"],
+            techniques="auto" if names is None else [one.strip() for one in names.split(",")],
+            seed=given["seed"] or 0,
+            seconds=limit,
+            task=given["task"],
+            notify=notify,
+        )
     _draw(done.frontier, picture)
     plain = output.suffix.lower() == ".onnx"
     data = done.bundle.graph if plain else done.bundle.to_bytes()
@@ -288,6 +290,24 @@ def _table(title: str, found: Frontier, file_bytes: int = 0) -> None:
     heading = f"{title}; loss allowed {found.max_loss:g}"
     printing.table(heading, (*columns, *more), rows, width=_WIDTH, unfolded="technique")
     _controls(found)
+    _anew(found)
+
+
+def _anew(found: Frontier) -> None:
+    """Say which forms are no smaller forms of the model, but were trained without it."""
+    anew = {
+        number: one.chosen
+        for number, one in enumerate(found.candidates, start=1)
+        if "retrain" in one.technique.split("+")
+    }
+    if not anew:
+        return
+    are = "is a new small model" if len(anew) == 1 else "are new small models"
+    chosen = next((f"; {number} is chosen" for number in anew if anew[number]), "")
+    printing.say(
+        f"retrain: {', '.join(map(str, anew))} {are} trained on the labels alone, not the model "
+        f"made smaller{chosen}"
+    )
 
 
 def _controls(found: Frontier) -> None:

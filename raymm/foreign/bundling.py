@@ -23,6 +23,8 @@ from raymm.artifacts import (
     Frontier,
     Lineage,
     MetricLike,
+    Notify,
+    Progress,
     Schema,
     Table,
     Task,
@@ -84,6 +86,7 @@ def compress(  # noqa: PLR0913  (a model, a table, and what is allowed)
     seed: int = 0,
     seconds: float | None = None,
     task: Task | None = None,
+    notify: Notify = lambda event: None,
 ) -> Compressed:
     """Make a bundle of a model file and compress it over a table that it was not trained on.
 
@@ -97,6 +100,8 @@ def compress(  # noqa: PLR0913  (a model, a table, and what is allowed)
         the same rows lead to the same choice.
     task : "binary", "multiclass" or "regression", optional
         What a model predicts whose file does not tell, as an ONNX graph's; else the target says.
+    notify : callable, optional
+        Is told which stage begins: data, compress and, where rows are held back for it, prove.
 
     Raises
     ------
@@ -109,6 +114,7 @@ def compress(  # noqa: PLR0913  (a model, a table, and what is allowed)
     ParityError
         When a graph says something else than the model, or does not add up as it should.
     """
+    notify(Progress(stage="data", message=f"reading {data}"))
     foreign = read(model)
     _require_own(task, foreign.facts, model)
     table = ingest.read(data)
@@ -121,6 +127,7 @@ def compress(  # noqa: PLR0913  (a model, a table, and what is allowed)
     parts = Parts.of(dataset)
     fitted = Rows(tensors=dataset.rows(parts.fit), y=dataset.y[parts.fit], metric=judge, seed=seed)
     began = time.monotonic()
+    notify(Progress(stage="compress", message=f"measuring forms on {len(parts.judge):,} rows"))
     found = compressing.explore(
         full,
         techniques,
@@ -134,6 +141,7 @@ def compress(  # noqa: PLR0913  (a model, a table, and what is allowed)
         beside=partial(_beside, dataset.schema.task, judge, max_loss, seed),
     )
     make = partial(_made, full, fitted, dataset, seed)
+    _tell_proof(parts, notify)
     done = prove(dataset, parts, found, make, metric=judge, seed=seed)
     return Compressed(
         facts=foreign.facts,
@@ -161,6 +169,13 @@ def _made(full: Bundle, fitted: Rows, dataset: Dataset, seed: int, form: Candida
     real, kept = dict(dataset.tensors), dataset.schema
     require_agreement(made, parity.adversarial(real, kept, generator=generator, count=_HARD_ROWS))
     return made
+
+
+def _tell_proof(parts: Parts, notify: Notify) -> None:
+    """Tell who waits that the proof begins, where rows are held back for one."""
+    if count := len(parts.proof):
+        told = f"holding what is chosen against the model as it was, on {count:,} other rows"
+        notify(Progress(stage="prove", message=told))
 
 
 def _unproven(parts: Parts) -> tuple[str, ...]:

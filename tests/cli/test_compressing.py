@@ -70,7 +70,11 @@ def test_a_file_becomes_a_bundle(raymm, outside, tmp_path):
     data = (tmp_path / "small.raymm").read_bytes()
     assert told["output_bytes"] == chosen["bytes"] == len(data) < told["file_bytes"]
     assert Bundle.from_bytes(data).schema.classes == ("down", "up")
+    assert done.err == ""
     shown = raymm("compress", *where, "-o", tmp_path / "again.raymm")
+    begun = [line.partition("] ")[2] for line in shown.err.splitlines()]
+    assert begun[0].startswith("data  reading ")
+    assert begun[1].startswith("compress  measuring forms on 150 rows")
     assert "times smaller than" in shown.out
     assert (tmp_path / "again.raymm").read_bytes() == data
 
@@ -223,6 +227,22 @@ def test_students_are_told_beside_their_controls(forms, capsys):
     assert "  6: balanced_accuracy better by 0.01 (-0.001 … 0.02), not surely better" in said
     _controls(replace(forms, candidates=forms.candidates[:3]))
     assert capsys.readouterr().out == ""
+
+
+def test_forms_that_were_trained_anew_are_told(forms, capsys):
+    _table("m.txt", forms)
+    assert "retrain" not in capsys.readouterr().out
+    made = form("retrain", {"units": 4})
+    _table("m.txt", replace(forms, candidates=(*forms.candidates, made)))
+    said = "7 is a new small model trained on the labels alone, not the model made smaller\n"
+    assert f"retrain: {said}" in capsys.readouterr().out
+    chosen = form("retrain+quantize_network", {"quantize_network.bits": 8}, chosen=True)
+    _table("m.txt", replace(forms, candidates=(forms.candidates[0], made, chosen)))
+    lines = capsys.readouterr().out.splitlines()
+    (told,) = (line for line in lines if line.startswith("retrain: "))
+    assert told.startswith("retrain: 2, 3 are new small models trained on the labels alone")
+    assert told.endswith("; 3 is chosen")
+    assert len(told) <= 110
 
 
 @pytest.mark.parametrize(

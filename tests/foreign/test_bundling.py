@@ -193,6 +193,18 @@ def test_a_word_among_numbers_that_is_taken_for_missing_is_told(make):
 
 
 @pytest.mark.slow
+def test_who_waits_is_told_what_goes_on(make, tmp_path):
+    made, seen = make("binary"), []
+    path = tmp_path / "more.csv"
+    pd.concat([made.holdout] * (2000 // len(made.holdout) + 1)).to_csv(path, index=False)
+    for data in (made.csv, path):
+        compress(str(made.path), str(data), "y", techniques=[], notify=seen.append)
+    stages = [event.stage for event in seen]
+    assert stages == ["data", "compress", "data", "compress", "prove"]
+    assert all(event.message for event in seen)
+
+
+@pytest.mark.slow
 def test_time_that_is_over_leaves_forms_out(make):
     made = make("binary")
     told = str(made.path), str(made.csv), "y"
