@@ -164,7 +164,10 @@ def explain(model: str, storage: str | None, as_json: bool) -> None:
 
     registry, version = _version_of(model, storage)
     if version is None:
-        raise NotFound(f'run "{model}" has made no version. See the runs with: raymm runs')
+        raise NotFound(
+            f'there is no model "{model}", and no run of this name that has made a version. List '
+            "them with: raymm models   or   raymm runs"
+        )
     record = json.loads(registry.part(version, "explanation.json"))
     if as_json:
         printing.as_json(record)
