@@ -6,7 +6,6 @@ import math
 from types import SimpleNamespace
 
 import pytest
-from ray.serve.config import AutoscalingConfig
 
 from raymm.sections import ServingConfig
 from raymm.serving.scaling import LOAD, message_bytes, options, replicas_wanted
@@ -40,22 +39,24 @@ def test_another_replica_is_asked_for_before_requests_are_refused(settings, targ
 )
 def test_replicas_are_wanted_for_requests_and_for_work(requests, loads, wanted):
     """As Ray rounds what its own policy finds: up."""
-    config = AutoscalingConfig(**_scaled())
     context = SimpleNamespace(
         total_num_requests=requests,
-        config=config,
+        config=_scaled(),
         aggregated_metrics={LOAD: dict(enumerate(loads))} if loads else None,
     )
     assert math.ceil(replicas_wanted(context)[0]) == wanted
 
 
 def test_serve_finds_what_it_is_to_ask():
-    policy = AutoscalingConfig(**_scaled()).policy.get_policy()
+    policy = _scaled().policy.get_policy()
     assert (policy.__module__, policy.__name__) == (replicas_wanted.__module__, "replicas_wanted")
 
 
 def _scaled():
-    return options(ServingConfig(replicas={"min": 1, "max": 9}))["autoscaling_config"]
+    from ray.serve.config import AutoscalingConfig  # which reads the environment
+
+    made = options(ServingConfig(replicas={"min": 1, "max": 9}))
+    return AutoscalingConfig(**made["autoscaling_config"])
 
 
 def test_ray_takes_them():
