@@ -21,8 +21,10 @@ AutoOrOff = Annotated[Literal["auto", "off"], _Off]
 
 
 def _wait(value: Any) -> Any:
-    if value is None or value is False:
+    if value is False:
         return "off"
+    if value is None:  # as versions hold it that are older than "auto"
+        return "auto"
     return value if value in ("auto", "off") else seconds(value)
 
 

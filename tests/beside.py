@@ -9,21 +9,33 @@ the command gets a session of its own, and that whole session steps back. Its gr
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
+import time
 from pathlib import Path
 
 NICE = 10
 SESSION = Path("/proc/self/autogroup")
 
 
+def step_back() -> None:
+    """Let this session come after others, where the kernel has it so."""
+    for _ in range(20):
+        try:
+            SESSION.write_text(f"{NICE}\n")
+        except BlockingIOError:  # one may write in each tenth of a second
+            time.sleep(0.1)
+        except OSError:  # no Linux, or one that does not share among sessions
+            return
+        else:
+            return
+
+
 def become(command: list[str]) -> None:
     """Run a command in this process's place; raises OSError where it cannot be."""
     os.setsid()
     os.nice(NICE)
-    with contextlib.suppress(OSError):  # no Linux, or one that does not share among sessions
-        SESSION.write_text(f"{NICE}\n")
+    step_back()
     os.execvp(command[0], command)
 
 

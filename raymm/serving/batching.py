@@ -35,6 +35,8 @@ ROWS = 64
 
 BRIEF = 0.1
 """Seconds that a request may wait of whatever version, unless less is asked for."""
+_CALM = 1.0
+"""Seconds, and ten calls, after which it does not count any more that a request was refused."""
 
 Predict = Callable[[Tensors], Predicted]
 
@@ -81,8 +83,13 @@ class _Line:
         late = ((now - begun) / one for begun, one in self.at_work.values())
         behind, left = size * max(self.each(), min(late, default=0.0)), self.left(now)
         threads = range(1, len(left) + 1)
-        ends = ((sum(left[:most]) + behind) / min(most, share) for most in threads)
+        ends = (sum(left[:most]) / most + behind / min(most, share) for most in threads)
         return min(ends, default=behind / share)
+
+
+def rows_of(tensors: Tensors) -> int:
+    """Return how many rows columns have."""
+    return len(next(iter(tensors.values())))
 
 
 def calls_at_once(replicas: int, *, most: int) -> int:
@@ -101,7 +108,8 @@ def calls_at_once(replicas: int, *, most: int) -> int:
 class Batches:
     """Runs the requests of versions, those together that wait where a version is `Served.joined`.
 
-    Versions share the threads: after each call one stands behind the others that wait for them.
+    Versions share the threads: after a call, and more calls until the longest of another version
+    would have ended, one stands behind the others that wait for them.
 
     Parameters
     ----------
@@ -124,8 +132,10 @@ class Batches:
         self._workers = workers
         self._joined = joined
         self._lock = threading.Lock()
-        self._asked = 0.0
-        """Seconds of calls that ended, or would have been made for who was refused."""
+        self._worked, self._refused = 0.0, 0.0
+        """Seconds of calls that ended, and of those that who was refused would have needed."""
+        self._asked: set[int] = set()
+        """The versions whose calls these are."""
         self._counted = time.monotonic()
         """When they were counted last."""
         self._lines: dict[int, _Line] = {}
@@ -147,7 +157,7 @@ class Batches:
             until the call begins, which takes nothing from others; it is cancelled when the
             threads are shut down before.
         """
-        one = _Waiting(tensors, len(next(iter(tensors.values()))))
+        one = _Waiting(tensors, rows_of(tensors))
         with self._lock:
             line = self._lines.setdefault(id(served), _Line(served))
             while line.waiting and line.waiting[0].answer.cancelled():
@@ -167,12 +177,13 @@ class Batches:
         """
         return sum(self._waits(served))
 
-    def require_soon(self, served: Served, most: float | Literal["auto", "off"]) -> None:
-        """Raise LineTooLong where a request that came now would wait longer than ``most`` seconds.
+    def require_soon(self, served: Served, rows: int, most: float | Literal["auto", "off"]) -> None:
+        """Raise LineTooLong where so many rows that came now would wait longer than ``most`` s.
 
-        With "auto" it may wait for its version as long as one call takes, so that it is answered in
-        twice the time of one: the longest of those at work and in line. Whatever version it is may
-        be waited for `BRIEF`, and other versions' calls for as long as they take.
+        With "auto" they may wait for their version for two calls, and once any was refused of late
+        for one, so that they are answered in twice the time of one: the longest of those at work
+        and in line. Whatever version it is may be waited for `BRIEF`, and other versions' calls for
+        as long as they take.
         """
         if most == "off":
             return
@@ -180,22 +191,35 @@ class Batches:
         wait, most = (own, self._patience(served)) if most == "auto" else (others + own, most)
         if wait > most:
             with self._lock:
-                self._asked += self._line(served).each() / self._most(served)
+                each, size = self._line(served).each(), rows / self._most(served)
+                self._refused += each * size
+                self._asked.add(id(served))
+            served.tally.refused(time.monotonic())
             raise LineTooLong(
                 f"a request would wait {wait:.3g} s for its turn, but may wait {most:.3g} s. Try "
-                "again in a second, or raise serving.max_wait or serving.replicas."
+                'again in a second, set serving.max_wait to more or "off", or raise '
+                "serving.replicas."
             )
 
-    def load(self) -> float:
-        """Return what was asked for since this was called last, as a share of what can be done.
+    def load(self) -> tuple[float, float]:
+        """Return what was worked since this was called last, and what was refused for the line.
 
-        It is 1 where calls were always at work, and more where requests were refused for the line.
+        Both are shares of what can be worked: the first is 1 where calls were always at work.
         """
         with self._lock:
             now = time.monotonic()
-            asked, passed = self._asked, now - self._counted
-            self._asked, self._counted = 0.0, now
-        return asked / self._calls / max(passed, 1e-3)
+            going = [
+                now - max(begun, self._counted)
+                for line in self._lines.values()
+                for begun, _ in line.at_work.values()
+            ]
+            versions = len(self._asked | {key for key, one in self._lines.items() if one.at_work})
+            threads = min(self._workers, self._calls * max(1, versions))
+            able = threads * max(now - self._counted, 1e-3)
+            told = (self._worked + sum(going)) / able, self._refused / able
+            self._worked, self._refused, self._counted = 0.0, 0.0, now
+            self._asked.clear()
+        return told
 
     def _waits(self, served: Served) -> tuple[float, float]:
         """Return the seconds until other versions' calls leave a thread, and then until a request
@@ -206,7 +230,7 @@ class Batches:
             line = self._line(served)
             if line.calls < self._calls and self._busy() < self._workers:
                 return 0.0, 0.0
-            others = [one for one in self._lines.values() if one is not line]
+            others = self._others(line)
             share = min(self._calls, self._workers / (1 + len(others)))
             size = sum(one.rows for one in line.waiting if not one.answer.cancelled())
             if self._most(served) > 1:
@@ -217,18 +241,23 @@ class Batches:
     def _patience(self, served: Served) -> float:
         """Return the seconds for which a request may wait where nobody says how long.
 
-        Of versions whose calls are joined the last calls count, as what waits goes into the next;
-        of others the quickest row of late: on a machine that has too much to do all take longer,
-        and each would be waited for longer, too.
+        Where any was refused of late the machine may have too much to do: then all calls take
+        longer, and each would be waited for longer, too, so the quickest row of late counts. Of
+        versions whose calls are joined all that wait go into the next one, however long it takes.
         """
+        tally = served.tally
         with self._lock:
             line = self._line(served)
-            sizes = [one for _, one in line.at_work.values()]
-            if self._most(served) > 1:
-                return max(BRIEF, line.each() * max(sizes, default=1))
-            sizes += [one.rows for one in line.waiting]
-        row = served.tally.least_seconds or served.row_seconds
-        return max(BRIEF, row * max(sizes, default=1))
+            each = line.each()
+            sizes = [size for _, size in line.at_work.values()]
+            if self._most(served) == 1:
+                sizes += [one.rows for one in line.waiting if not one.answer.cancelled()]
+            longest = max(sizes, default=1)
+        if time.monotonic() - tally.refused_at > max(_CALM, 10 * each * longest):
+            return max(BRIEF, 2 * each * longest)
+        if self._most(served) == 1:
+            each = min(each, tally.least_seconds or served.row_seconds)
+        return max(BRIEF, each * longest)
 
     def _line(self, served: Served) -> _Line:
         return self._lines.get(id(served)) or _Line(served)
@@ -249,14 +278,26 @@ class Batches:
             job.add_done_callback(partial(self._ended, line))
 
     def _call(self, line: _Line) -> None:
-        thread, start = threading.get_ident(), time.monotonic()
-        taken, size = self._take(line, thread, start)
-        if taken:
-            answer(line.served.runner.predict, taken)
-            line.served.tally.called((time.monotonic() - start) / size)
-        with self._lock:
-            self._asked += time.monotonic() - start
-            line.at_work.pop(thread, None)
+        thread, begun = threading.get_ident(), time.monotonic()
+        more = True
+        while more:
+            start = time.monotonic()
+            taken, size = self._take(line, thread, start)
+            called = bool(taken)
+            answer(line.served.runner.predict, taken)  # which takes them out of the list
+            with self._lock:
+                now = time.monotonic()
+                del line.at_work[thread]
+                if called:
+                    line.served.tally.called((now - start) / size)
+                    self._worked += now - max(start, self._counted)
+                    self._asked.add(id(line.served))
+                # Else a version of short calls would wait for a long one of another after each.
+                longest = max((one.each() for one in self._others(line)), default=0.0)
+                more = bool(line.waiting) and now - begun + line.each() <= longest
+
+    def _others(self, line: _Line) -> list[_Line]:
+        return [one for one in self._lines.values() if one is not line]
 
     def _take(self, line: _Line, thread: int, now: float) -> tuple[list[_Waiting], int]:
         """Return what the next call answers, in the order in which it came, and its size."""

@@ -31,7 +31,7 @@ from raymm.errors import CanaryBusy, LineTooLong, NotFound, Overloaded, RaymmErr
 from raymm.sections import ServingConfig
 from raymm.serving import asking
 from raymm.serving.asking import Answer, Ask, Asked
-from raymm.serving.batching import ROWS, Batches, calls_at_once
+from raymm.serving.batching import ROWS, Batches, calls_at_once, rows_of
 from raymm.serving.identity import identities, row_names
 from raymm.serving.intake import Intake
 from raymm.serving.limits import Room
@@ -106,12 +106,12 @@ class Service:
         self._watched: dict[str, tuple[int, set[int]]] = {}
         self.shadows = Shadows(self._tell_shadow)
         self._room = Room(config.max_queued)
-        self._trials = Trials(config.answer_time / 2)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="raymm-predict")
-        self._joined = config.batch == "auto"
+        joined = config.batch == "auto"
+        self._trials = Trials(config.answer_time / 2, max_wait=config.max_wait, joined=joined)
         lines = ThreadPoolExecutor(_THREADS, thread_name_prefix="raymm-predict-line")
         at_once = calls_at_once(config.replicas.max, most=_THREADS)
-        self._batches = Batches(lines, at_once, workers=_THREADS, joined=self._joined)
+        self._batches = Batches(lines, at_once, workers=_THREADS, joined=joined)
         self._identities = identities()
 
     async def predict(self, request: Request) -> Response:
@@ -131,8 +131,11 @@ class Service:
             raise NotFound(f'version {wanted[:20]} of "{name[:80]}" is not served.')
         return self.models.at(name, int(wanted))
 
-    def load(self) -> float:
-        """Return how much is asked of slow versions (see `raymm.serving.batching.Batches.load`)."""
+    def load(self) -> tuple[float, float]:
+        """Return what lines of slow versions worked and refused (see `Batches.load`).
+
+        Not counted are bodies that stand in no line, and canaries.
+        """
         return self._batches.load()
 
     def report(self, name: str) -> Mapping[str, Any]:
@@ -207,10 +210,6 @@ class Service:
                 _tell(watcher, served.number, seconds, tensors, predictions, ids)
         return _Prediction(content, given, served.number, identity)
 
-    def _joins(self, served: Served, small: bool) -> bool:
-        """Whether a version's calls for small bodies are joined: where it pays and it is slow."""
-        return small and served.joined and self._joined and not _quick(served, small)
-
     async def _answer(
         self, served: Served, small: bool, pinned: bool, reading: Callable[[], Asked]
     ) -> Answer:
@@ -245,11 +244,11 @@ class Service:
         if not small:
             return await self.in_thread(self._threads, self._room, asked.answer, served)
         tensors = asked.read(served)
-        if len(next(iter(tensors.values()))) > ROWS:  # whose answer takes long to write, too
+        if (rows := rows_of(tensors)) > ROWS:  # whose answer takes long to write, too
             return await self.in_thread(
                 self._threads, self._room, asked.answered_of, served, tensors
             )
-        self._batches.require_soon(served, self.config.max_wait)
+        self._batches.require_soon(served, rows, self.config.max_wait)
         predictions = await self._done(self._batches.submit(served, tensors), self._room)
         return asked.answered(served, tensors, predictions)
 
@@ -266,7 +265,7 @@ class Service:
         try:
             if _quick(canary, small):
                 return asked.answer(canary)
-            if not self._joins(canary, small):
+            if not small:
                 return await self._trials.run(canary, asked.answer)
             tensors = asked.read(canary)
             return asked.answered(canary, tensors, await self._trials.predict(canary, tensors))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from raymm.serving.grpc_service import Inference
-from raymm.serving.scaling import LOAD
+from raymm.serving.scaling import LOAD, REFUSED
 
 
 class Replica(Inference):
@@ -27,4 +27,5 @@ class Replica(Inference):
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Return what `raymm.serving.scaling.replicas_wanted` goes by."""
-        return {LOAD: self.app.app.state.service.load()}
+        load, refused = self.app.app.state.service.load()
+        return {LOAD: load, REFUSED: refused}

@@ -12,12 +12,13 @@ from raymm.sections import ServingConfig
 
 _TARGET_ONGOING = 8
 """Requests a replica is busy with before autoscaling adds another; one core answers one at once."""
-LOAD = "load"
-"""Under this name a replica tells what is asked of its slow versions, as a share of what it can."""
-_SHARE = 0.9
-"""Of the load, what a replica counts: always at work it is one, and a tenth more needs another."""
-_MOST = 2.0
-"""Load that a replica counts at most: who is refused and asks again at once counts many times."""
+LOAD, REFUSED = "load", "refused"
+"""Under these names a replica tells what its slow versions did, and what they refused, as shares of
+what they can do."""
+_SLACK = 0.15
+"""Of a replica, by which what is measured may be off: one that is always at work is enough."""
+_FEW = 0.01
+"""Of the work that is asked for, what may be refused before another replica is wanted."""
 
 
 def options(config: ServingConfig) -> dict[str, Any]:
@@ -52,7 +53,8 @@ def options(config: ServingConfig) -> dict[str, Any]:
 def replicas_wanted(context: Any) -> tuple[float, dict[str, Any]]:
     """Return how many replicas what was asked for of late needs; Serve calls it.
 
-    Those that answer one call after the other, and refuse none, are enough.
+    Those that answer one call after the other, and refuse none, are enough. Refused work counts as
+    much as a replica can do at most: who is refused may ask again at once.
 
     Parameters
     ----------
@@ -63,9 +65,16 @@ def replicas_wanted(context: Any) -> tuple[float, dict[str, Any]]:
     float, dict
         Before the bounds and delays of the configuration; and a state that is not needed.
     """
+    metrics, now = context.aggregated_metrics or {}, context.current_num_replicas
+    worked = sum(min(load, 1.0) for load in metrics.get(LOAD, {}).values())
+    refused = sum(min(load, 1.0) for load in metrics.get(REFUSED, {}).values())
+    work = worked + refused - _SLACK
+    if refused > _FEW * (worked + refused):
+        work = max(work, now + 1)
+    elif refused:
+        work = max(work, now)
     by_requests = context.total_num_requests / context.config.get_target_ongoing_requests()
-    loads = (context.aggregated_metrics or {}).get(LOAD, {})
-    return max(by_requests, sum(min(load, _MOST) for load in loads.values()) * _SHARE), {}
+    return max(by_requests, work, 0.0), {}
 
 
 SERVICER = "raymm.serving.grpc_protocol.add_to_server"

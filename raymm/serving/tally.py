@@ -29,10 +29,13 @@ _ALPHA = 5e-4
 class Tally:
     """Counts the requests of one version in one process."""
 
-    __slots__ = ("_calls", "_quickest", "call_seconds", "errors", "requests", "within")
+    __slots__ = (
+        "_calls", "_quickest", "call_seconds", "errors", "refused_at", "requests", "within"
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.call_seconds = 0.0
+        self.refused_at = -math.inf
         self._calls = 0
         self._quickest = math.inf, math.inf
         self.clear()
@@ -57,6 +60,10 @@ class Tally:
         full = self._calls % _RECENT == 0
         self._quickest = (now, seconds) if full else (before, min(now, seconds))
         self._calls += 1
+
+    def refused(self, now: float) -> None:
+        """Remember when a request was refused last, as it would have waited for too long."""
+        self.refused_at = now
 
     @property
     def least_seconds(self) -> float:

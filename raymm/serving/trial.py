@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from raymm.artifacts import Tensors
-from raymm.errors import CanaryBusy, Overloaded
+from raymm.errors import CanaryBusy, LineTooLong, Overloaded
 from raymm.serving.asking import Predicted
-from raymm.serving.batching import Batches
+from raymm.serving.batching import Batches, rows_of
 from raymm.serving.sources import Served
 
 PLACES = 8
@@ -28,10 +28,19 @@ class Trials:
     ----------
     seconds : float
         Until an answer is late.
+    max_wait : float, "auto" or "off"
+        How long requests of a line may wait, as champions' do: what is compared with theirs is what
+        answers take.
+    joined : bool
+        Whether any are run together.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(
+        self, seconds: float, *, max_wait: float | Literal["auto", "off"], joined: bool
+    ) -> None:
         self._seconds = seconds
+        self._max_wait = max_wait
+        self._joined = joined
         self._trials: dict[str, _Trial] = {}
 
     async def run(self, canary: Served, work: Callable[[Served], Made]) -> Made:
@@ -48,8 +57,21 @@ class Trials:
         return await trial.run(partial(trial.thread.submit, work, canary), self._seconds)
 
     async def predict(self, canary: Served, tensors: Tensors) -> Predicted:
-        """Return what the canary predicts, by a call that others may share; raises as `run`."""
+        """Return what the canary predicts, in its turn and by a call that others may share.
+
+        Raises
+        ------
+        CanaryBusy
+            When the canary holds too many requests, or they would wait too long.
+        Overloaded
+            When it is late, or still has one that was late.
+        """
         trial = self._of(canary)
+        trial.require_timely()  # else one that hangs would be busy, which is no failure
+        try:
+            trial.batches.require_soon(canary, rows_of(tensors), self._max_wait)
+        except LineTooLong as error:
+            raise CanaryBusy(str(error)) from None
         return await trial.run(partial(trial.batches.submit, canary, tensors), self._seconds)
 
     def _of(self, canary: Served) -> _Trial:
@@ -57,21 +79,25 @@ class Trials:
         if trial is None or trial.canary is not canary:
             if trial is not None:
                 trial.end()
-            trial = self._trials[canary.name] = _Trial(canary)
+            trial = self._trials[canary.name] = _Trial(canary, joined=self._joined)
         return trial
 
 
 class _Trial:
-    def __init__(self, canary: Served) -> None:
+    def __init__(self, canary: Served, *, joined: bool) -> None:
         self.canary = canary
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="raymm-canary")
-        self.batches = Batches(self.thread, 1, workers=1)
+        self.batches = Batches(self.thread, 1, workers=1, joined=joined)
         self._places = threading.BoundedSemaphore(PLACES)
         self._late: Future[Any] | None = None
 
-    async def run(self, begin: Callable[[], Future[Made]], seconds: float) -> Made:
+    def require_timely(self) -> None:
+        """Raise Overloaded while a request that was late is still at work."""
         if self._late is not None and not self._late.done():
             raise Overloaded("the canary is still at a request that was late.")
+
+    async def run(self, begin: Callable[[], Future[Made]], seconds: float) -> Made:
+        self.require_timely()
         if not self._places.acquire(blocking=False):
             raise CanaryBusy(f"the canary is busy: it holds {PLACES} requests at once at most.")
         try:

@@ -161,75 +161,132 @@ def test_the_wait_is_what_is_left_of_the_call_at_work(monkeypatch):
         assert batches.wait(version) == 3 * 1.25
 
 
+@pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize(
-    ("joined", "row_seconds", "calls", "most"),
+    ("joined", "row_seconds", "calls", "most", "most_full"),
     [
-        (False, 1.0, [], 1.0),
-        (False, 1.0, [3.0, 2.0, 4.0], 2.0),  # on a machine with too much to do
-        (False, 1.0, [0.5], 0.5),
-        (True, 1.0, [3.0], 3.0),  # of many rows
-        (True, 1.0, [], 1.0),
-        (True, 0.01, [], batching.BRIEF),
-        (False, 0.01, [0.02], batching.BRIEF),
+        (False, 1.0, [], 2.0, 1.0),
+        (False, 1.0, [3.0, 2.0, 4.0], 6.18, 2.0),  # on a machine with too much to do
+        (False, 1.0, [0.5], 1.0, 0.5),
+        (True, 1.0, [3.0], 6.0, 3.0),  # of many rows
+        (True, 1.0, [], 2.0, 1.0),
+        (True, 0.01, [], batching.BRIEF, batching.BRIEF),
+        (False, 0.01, [0.02], batching.BRIEF, batching.BRIEF),
     ],
 )
-def test_a_request_may_wait_for_as_long_as_a_call_takes(joined, row_seconds, calls, most):
+def test_a_request_may_wait_for_as_long_as_a_call_takes(
+    joined, row_seconds, calls, most, most_full, full
+):
+    """Or two, where none was refused of late."""
     version = Version(Counting(), joined=joined, row_seconds=row_seconds)
     for seconds in calls:
         version.tally.called(seconds)
+    each = version.tally.call_seconds or row_seconds
+    ago = 10 * max(each, 0.1) + (-0.5 if full else 0.5)
+    version.tally.refused(time.monotonic() - ago)
+    most = most_full if full else most
     with _batches() as batches:
         for others, own in ((0.0, most), (100.0, most)):
             batches._waits = lambda _, told=(others, own): told
-            batches.require_soon(version, "auto")
+            batches.require_soon(version, 1, "auto")
         batches._waits = lambda _: (0.0, most * 1.001)
-        batches.require_soon(version, "off")
-        batches.require_soon(version, most * 1.01)
-        with pytest.raises(LineTooLong, match=f"may wait {most:g} s"):
-            batches.require_soon(version, "auto")
+        batches.require_soon(version, 1, "off")
+        batches.require_soon(version, 1, most * 1.01)
+        with pytest.raises(LineTooLong, match=f"may wait {most:.3g} s"):
+            batches.require_soon(version, 1, "auto")
         batches._waits = lambda _: (1.0, most)
         with pytest.raises(LineTooLong, match=f"would wait {most + 1:.3g} s"):
-            batches.require_soon(version, most)
+            batches.require_soon(version, 1, most)
 
 
 def test_who_comes_behind_many_rows_may_wait_for_these(monkeypatch):
-    """As long as there are, and not behind as many again."""
+    """For as many again, and as long as there are once any was refused."""
     clock, runner = Clock(), Counting(wait=True)
     monkeypatch.setattr(batching, "time", clock)
     version = Version(runner, joined=False, row_seconds=1.0)
     with _batches() as batches:
         batches.submit(version, _rows(*range(9)))
         assert runner.begun.wait(20)
-        batches.require_soon(version, "auto")
-        waiting = batches.submit(version, _rows(0))
-        with pytest.raises(LineTooLong, match="wait 10 s for its turn, but may wait 9 s"):
-            batches.require_soon(version, "auto")
-        clock.now += 1
-        batches.require_soon(version, "auto")
-        waiting.cancel()
-        batches.submit(version, _rows(*range(11)))
+        waiting = [batches.submit(version, _rows(*range(rows))) for rows in (9, 40)]
+        batches.require_soon(version, 1, "auto")  # behind 9 + 9 + 40, of which 40 are the most
+        waiting[1].cancel()  # who waits no more lets nobody wait
+        batches.require_soon(version, 1, "auto")
+        waiting.append(batches.submit(version, _rows(0)))
+        with pytest.raises(LineTooLong, match="wait 19 s for its turn, but may wait 18 s"):
+            batches.require_soon(version, 1, "auto")
         clock.now += 8
-        batches.require_soon(version, "auto")
+        with pytest.raises(LineTooLong, match="wait 11 s for its turn, but may wait 9 s"):
+            batches.require_soon(version, 1, "auto")
+        clock.now += 1
+        waiting[0].cancel()
+        batches.require_soon(version, 1, "auto")
         runner.going.set()
+
+
+def test_a_version_of_short_calls_takes_its_share_of_the_time(monkeypatch):
+    """Beside one of long calls: it makes as many as go into one of these, then it is behind it."""
+    clock, order = Clock(), []
+    monkeypatch.setattr(batching, "time", clock)
+
+    class Taking:
+        def __init__(self, name, seconds):
+            self.name, self.seconds = name, seconds
+
+        def predict(self, tensors):
+            order.append(self.name)
+            clock.now += self.seconds
+            return tensors["age"]
+
+    long, short = (
+        Version(Taking(name, seconds), joined=False, row_seconds=seconds)
+        for name, seconds in (("l", 1.0), ("s", 0.25))
+    )
+    with _batches(threads=1, calls=1) as batches:
+        with _busy(batches):
+            asked = [batches.submit(long, _rows(0)) for _ in range(3)]
+            asked += [batches.submit(short, _rows(0)) for _ in range(9)]
+        for one in asked:
+            one.result(20)
+    assert "".join(order) == "lssssl" + "ssss" + "l" + "s"
 
 
 @pytest.mark.parametrize(("calls", "joined", "each"), [(1, False, 1), (2, False, 1), (1, True, 64)])
 def test_the_load_is_what_was_done_and_what_was_refused(monkeypatch, calls, joined, each):
-    """Calls are at work for a second of two, and then as many requests are refused as tell."""
+    """Calls are at work for a second of two, which counts while it lasts."""
     with _at_work(monkeypatch, calls=calls, joined=joined) as (clock, batches, version):
-        batches.load()
-        clock.now += 1
-    with batches._lock:  # all have ended
-        clock.now += 1
-    assert batches.load() == 0.5
+        assert batches.load() == (0.0, 0.0)
+        clock.now += 0.5
+        assert batches.load() == (1.0, 0.0)
+        clock.now += 1.0
+    while batches._lines:
+        time.sleep(0.001)
+    clock.now += 1.0
+    assert batches.load() == (0.5, 0.0)
     clock.now += 2
-    assert batches.load() == 0
+    assert batches.load() == (0.0, 0.0)
     clock.now += 2
     version.tally.call_seconds = 0.5
-    batches._waits = lambda _: (0.0, 9.0)
-    for _ in range(8 * calls):
+    batches._waits = lambda _: (0.0, 1e9)
+    for _ in range(4 * calls):
         with pytest.raises(LineTooLong):
-            batches.require_soon(version, "auto")
-    assert batches.load() == 2 / each
+            batches.require_soon(version, 3, "auto")
+    assert batches.load() == (0.0, 3 / each)
+
+
+def test_versions_that_share_threads_do_not_count_these_twice(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(batching, "time", clock)
+    with _batches(threads=2, calls=1) as batches:
+        versions = [Version(Counting(wait=True), joined=False, row_seconds=1.0) for _ in range(2)]
+        asked = [batches.submit(version, _rows(0)) for version in versions]
+        for version in versions:
+            assert version.runner.begun.wait(20)
+        clock.now += 1
+        assert batches.load() == (1.0, 0.0)
+        for version in versions:
+            version.runner.going.set()
+        for one in asked:
+            one.result(20)
 
 
 def test_a_call_that_hangs_is_not_for_ever_about_to_end(monkeypatch):
@@ -280,7 +337,7 @@ def test_versions_share_the_threads_alike(monkeypatch):
             assert version.runner.begun.wait(20)
         batches.submit(versions[0], _rows(0))
         clock.now += 0.5
-        assert batches.wait(versions[0]) == pytest.approx((0.5 + 1) * 3 / 2)
+        assert batches.wait(versions[0]) == pytest.approx(0.5 + 1 * 3 / 2)
         assert batches.wait(versions[2]) == pytest.approx(0.5 + 1 * 3 / 2)
         for version in versions:
             version.runner.going.set()

@@ -8,7 +8,7 @@ import pytest
 
 from raymm.errors import NotFound
 from raymm.serving.replica import Replica
-from raymm.serving.scaling import LOAD
+from raymm.serving.scaling import LOAD, REFUSED
 
 
 def _replica(app):
@@ -29,7 +29,7 @@ def test_a_replica_without_a_model_is_not_well(make_client, make_served):
 
 def test_a_replica_tells_what_is_asked_of_it(make_client, make_served):
     client = make_client(make_served())
-    client.app.state.service._batches._asked = 1e9
-    (told,) = _replica(client.app).record_autoscaling_stats().items()
-    assert told[0] == LOAD
-    assert told[1] > 1e3
+    batches = client.app.state.service._batches
+    batches._worked, batches._refused = 1e9, 2e9
+    told = _replica(client.app).record_autoscaling_stats()
+    assert told[REFUSED] == 2 * told[LOAD] > 1e3

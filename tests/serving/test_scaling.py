@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from raymm.sections import ServingConfig
-from raymm.serving.scaling import LOAD, message_bytes, options, replicas_wanted
+from raymm.serving.scaling import LOAD, REFUSED, message_bytes, options, replicas_wanted
 
 
 def test_replicas_scale_where_there_may_be_more():
@@ -24,25 +24,30 @@ def test_another_replica_is_asked_for_before_requests_are_refused(settings, targ
 
 
 @pytest.mark.parametrize(
-    ("requests", "loads", "wanted"),
+    ("requests", "replicas", "load", "refused", "wanted"),
     [
-        (0, [], 0),
-        (4, [0.0], 1),
-        (20, [0.0, 0.0], 3),
-        (1, [1.0], 1),  # always at work, for one client
-        (1, [1.05], 1),  # as far as can be measured
-        (2, [1.3], 2),
-        (2, [50.0], 2),  # who is refused asks again at once
-        (2, [50.0, 1.5], 4),
-        (0, [0.4, 0.5], 1),
+        (0, 1, [], [], 0),
+        (4, 1, [0.0], [0.0], 1),
+        (20, 2, [0.0, 0.0], [0.0, 0.0], 3),
+        (1, 1, [1.0], [0.0], 1),  # always at work, for one client
+        (1, 1, [1.05], [0.0], 1),  # as far as can be measured
+        (9, 9, [1.0] * 9, [0.0] * 9, 9),
+        (2, 1, [1.0], [0.3], 2),
+        (2, 1, [0.4], [0.03], 2),  # those that come by chance while others are at work
+        (2, 2, [0.2, 0.2], [0.002, 0.0], 2),
+        (2, 3, [0.2, 0.2, 0.2], [0.0, 0.0, 0.0], 1),
+        (2, 1, [1.0], [50.0], 2),  # who is refused asks again at once
+        (2, 2, [1.0, 1.0], [50.0, 0.5], 4),
     ],
 )
-def test_replicas_are_wanted_for_requests_and_for_work(requests, loads, wanted):
+def test_replicas_are_wanted_for_requests_and_for_work(requests, replicas, load, refused, wanted):
     """As Ray rounds what its own policy finds: up."""
+    told = {LOAD: dict(enumerate(load)), REFUSED: dict(enumerate(refused))}
     context = SimpleNamespace(
         total_num_requests=requests,
+        current_num_replicas=replicas,
         config=_scaled(),
-        aggregated_metrics={LOAD: dict(enumerate(loads))} if loads else None,
+        aggregated_metrics=told if load else None,
     )
     assert math.ceil(replicas_wanted(context)[0]) == wanted
 

@@ -13,12 +13,16 @@ from raymm.serving.tally import Tally
 from raymm.serving.trial import PLACES, CanaryBusy, Trials, finished
 
 
+def _trials(seconds, max_wait="off"):
+    return Trials(seconds, max_wait=max_wait, joined=True)
+
+
 def test_a_canary_holds_so_many_requests_and_the_next_one_begins_anew():
     first, second = (SimpleNamespace(name="m", number=number) for number in (1, 2))
     going = threading.Event()
 
     async def scene():
-        trials = Trials(20.0)
+        trials = _trials(20.0)
         waiting = [
             asyncio.ensure_future(trials.run(first, lambda canary: going.wait(20)))
             for _ in range(PLACES)
@@ -38,7 +42,7 @@ def test_one_that_is_late_is_asked_nothing_until_it_ends():
     canary, going = SimpleNamespace(name="m"), threading.Event()
 
     async def scene():
-        trials = Trials(0.01)
+        trials = _trials(0.01)
         with pytest.raises(Overloaded, match="within"):
             await trials.run(canary, lambda _: going.wait(20))
         with pytest.raises(Overloaded, match="was late") as stuck:
@@ -84,7 +88,7 @@ def test_what_waits_for_a_canary_is_predicted_together_until_another_takes_its_p
     )
 
     async def scene():
-        trials = Trials(20.0)
+        trials = _trials(20.0)
         asked = [
             asyncio.ensure_future(trials.predict(first, {"a": np.array([place])}))
             for place in range(PLACES)
@@ -122,7 +126,7 @@ def test_who_leaves_before_a_canary_begins_is_not_answered():
     going, done = threading.Event(), []
 
     async def scene():
-        trials, canary = Trials(20.0), SimpleNamespace(name="m")
+        trials, canary = _trials(20.0), SimpleNamespace(name="m")
         first = asyncio.ensure_future(trials.run(canary, lambda _: going.wait(20)))
         second = asyncio.ensure_future(trials.run(canary, lambda _: done.append(1)))
         await asyncio.sleep(0.01)
@@ -134,3 +138,36 @@ def test_who_leaves_before_a_canary_begins_is_not_answered():
 
     asyncio.run(scene())
     assert done == []
+
+
+def test_who_would_wait_too_long_for_a_canary_finds_it_busy_and_one_that_hangs_late():
+    """As long as for a champion: what their answers take is compared."""
+    going, begun = threading.Event(), threading.Event()
+
+    class Runner:
+        def predict(self, tensors):
+            begun.set()
+            assert going.wait(20)
+            return tensors["a"]
+
+    canary = SimpleNamespace(
+        name="m", runner=Runner(), joined=False, tally=Tally(), row_seconds=100.0
+    )
+
+    async def scene():
+        trials = _trials(0.5, max_wait="auto")
+        row = {"a": np.array([0])}
+        asked = [asyncio.ensure_future(trials.predict(canary, row)) for _ in range(3)]
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        with pytest.raises(CanaryBusy, match="may wait 200 s"):
+            await trials.predict(canary, row)
+        for one in asked:
+            with pytest.raises(Overloaded, match=r"within 0\.5 s"):
+                await one
+        with pytest.raises(Overloaded, match="still at a request") as late:
+            await trials.predict(canary, row)
+        assert not isinstance(late.value, CanaryBusy)
+        going.set()
+
+    asyncio.run(scene())
