@@ -19,7 +19,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
@@ -28,6 +27,7 @@ import numpy as np
 from raymm.artifacts import Tensors
 from raymm.errors import LineTooLong, ServingError
 from raymm.serving.asking import Predicted
+from raymm.serving.line import Line, Waiting, rows_of
 from raymm.serving.sources import Served
 
 ROWS = 64
@@ -39,57 +39,6 @@ _CALM = 1.0
 """Seconds, and ten calls, after which it does not count any more that a request was refused."""
 
 Predict = Callable[[Tensors], Predicted]
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A request's rows, and where their predictions are awaited."""
-
-    tensors: Tensors
-    rows: int
-    answer: Future[Predicted] = field(default_factory=Future)
-
-
-@dataclass(slots=True)
-class _Line:
-    """The requests of a version that wait, and its calls that are at work or will be."""
-
-    served: Served
-    waiting: deque[_Waiting] = field(default_factory=deque)
-    calls: int = 0
-    at_work: dict[int, tuple[float, int]] = field(default_factory=dict)
-    """Of calls at work, by thread: when each began, and its size (see `Batches.wait`)."""
-
-    def each(self) -> float:
-        """Return the seconds of a call of size 1, as the last calls took."""
-        return self.served.tally.call_seconds or self.served.row_seconds
-
-    def left(self, now: float) -> list[float]:
-        """Return the seconds until each call at work has ended, the first to end first.
-
-        One that takes as long again as it should is taken to need as long as it is late, so that
-        one that hangs is not for ever about to end.
-        """
-        each, took = self.each(), [(now - begun, one) for begun, one in self.at_work.values()]
-        return sorted(max(one * each - past, past - 2 * one * each, 0.0) for past, one in took)
-
-    def until(self, now: float, size: int, share: float) -> float:
-        """Return the seconds until what comes behind calls of that size in all begins.
-
-        ``share`` is how many threads the line has. What waits takes as long as the last calls, or
-        as those at work where all are late; a thread that is late does not count where the others
-        are done sooner without it.
-        """
-        late = ((now - begun) / one for begun, one in self.at_work.values())
-        behind, left = size * max(self.each(), min(late, default=0.0)), self.left(now)
-        threads = range(1, len(left) + 1)
-        ends = (sum(left[:most]) / most + behind / min(most, share) for most in threads)
-        return min(ends, default=behind / share)
-
-
-def rows_of(tensors: Tensors) -> int:
-    """Return how many rows columns have."""
-    return len(next(iter(tensors.values())))
 
 
 def calls_at_once(replicas: int, *, most: int) -> int:
@@ -138,7 +87,7 @@ class Batches:
         """The versions whose calls these are."""
         self._counted = time.monotonic()
         """When they were counted last."""
-        self._lines: dict[int, _Line] = {}
+        self._lines: dict[int, Line] = {}
         """Of versions that have something to do, so that none is kept that is served no more."""
 
     def submit(self, served: Served, tensors: Tensors) -> Future[Predicted]:
@@ -157,9 +106,9 @@ class Batches:
             until the call begins, which takes nothing from others; it is cancelled when the
             threads are shut down before.
         """
-        one = _Waiting(tensors, rows_of(tensors))
+        one = Waiting(tensors, rows_of(tensors))
         with self._lock:
-            line = self._lines.setdefault(id(served), _Line(served))
+            line = self._lines.setdefault(id(served), Line(served))
             while line.waiting and line.waiting[0].answer.cancelled():
                 line.waiting.popleft()  # else all who gave up behind a call that hangs were kept
             line.waiting.append(one)
@@ -182,24 +131,42 @@ class Batches:
 
         With "auto" they may wait for their version for two calls, and once any was refused of late
         for one, so that they are answered in twice the time of one: the longest of those at work
-        and in line. Whatever version it is may be waited for `BRIEF`, and other versions' calls for
-        as long as they take.
+        and in line. Then who waits longer already is told so, too. Whatever version it is may be
+        waited for `BRIEF`, and other versions' calls for as long as they take.
         """
         if most == "off":
             return
         others, own = self._waits(served)
-        wait, most = (own, self._patience(served)) if most == "auto" else (others + own, most)
-        if wait > most:
-            with self._lock:
-                each, size = self._line(served).each(), rows / self._most(served)
-                self._refused += each * size
-                self._asked.add(id(served))
-            served.tally.refused(time.monotonic())
-            raise LineTooLong(
-                f"a request would wait {wait:.3g} s for its turn, but may wait {most:.3g} s. Try "
-                'again in a second, set serving.max_wait to more or "off", or raise '
-                "serving.replicas."
-            )
+        wait, bound = (own, self._patience(served)) if most == "auto" else (others + own, most)
+        if wait <= bound:
+            return
+        with self._lock:
+            each, size = self._line(served).each(), rows / self._most(served)
+            self._refused += each * size
+            self._asked.add(id(served))
+        served.tally.refused(time.monotonic())
+        if most == "auto":
+            self._cut(served, self._patience(served))
+        raise _too_long(wait, bound)
+
+    def _cut(self, served: Served, most: float) -> None:
+        """Send away who waits in a line and would wait longer than so many seconds from now on."""
+        now, ahead = time.monotonic(), 0
+        gone: list[tuple[Waiting, float]] = []
+        with self._lock:
+            line, kept = self._line(served), deque[Waiting]()
+            for one in line.waiting:
+                size = ahead if self._most(served) == 1 else ahead // ROWS
+                wait = line.until(now, size, self._share(line))
+                if wait > most:
+                    gone.append((one, wait))
+                else:
+                    kept.append(one)
+                    ahead += one.rows
+            line.waiting = kept
+        for one, wait in gone:
+            if one.answer.set_running_or_notify_cancel():
+                one.answer.set_exception(_too_long(wait, most))
 
     def load(self) -> tuple[float, float]:
         """Return what was worked since this was called last, and what was refused for the line.
@@ -230,13 +197,16 @@ class Batches:
             line = self._line(served)
             if line.calls < self._calls and self._busy() < self._workers:
                 return 0.0, 0.0
-            others = self._others(line)
-            share = min(self._calls, self._workers / (1 + len(others)))
+            others, share = self._others(line), self._share(line)
             size = sum(one.rows for one in line.waiting if not one.answer.cancelled())
             if self._most(served) > 1:
                 size //= ROWS
             ahead = [] if line.at_work else [seconds for one in others for seconds in one.left(now)]
             return sum(ahead) / self._workers, line.until(now, size, share)
+
+    def _share(self, line: Line) -> float:
+        """Return how many threads a line has."""
+        return min(self._calls, self._workers / (1 + len(self._others(line))))
 
     def _patience(self, served: Served) -> float:
         """Return the seconds for which a request may wait where nobody says how long.
@@ -259,8 +229,8 @@ class Batches:
             each = min(each, tally.least_seconds or served.row_seconds)
         return max(BRIEF, each * longest)
 
-    def _line(self, served: Served) -> _Line:
-        return self._lines.get(id(served)) or _Line(served)
+    def _line(self, served: Served) -> Line:
+        return self._lines.get(id(served)) or Line(served)
 
     def _busy(self) -> int:
         return sum(line.calls for line in self._lines.values())
@@ -269,7 +239,7 @@ class Batches:
         """Return how many rows of several requests one call takes."""
         return ROWS if self._joined and served.joined else 1
 
-    def _begin(self, line: _Line) -> None:
+    def _begin(self, line: Line) -> None:
         try:
             job = self._threads.submit(self._call, line)
         except RuntimeError:  # the threads are shut down
@@ -277,7 +247,7 @@ class Batches:
         else:
             job.add_done_callback(partial(self._ended, line))
 
-    def _call(self, line: _Line) -> None:
+    def _call(self, line: Line) -> None:
         thread, begun = threading.get_ident(), time.monotonic()
         more = True
         while more:
@@ -296,12 +266,12 @@ class Batches:
                 longest = max((one.each() for one in self._others(line)), default=0.0)
                 more = bool(line.waiting) and now - begun + line.each() <= longest
 
-    def _others(self, line: _Line) -> list[_Line]:
+    def _others(self, line: Line) -> list[Line]:
         return [one for one in self._lines.values() if one is not line]
 
-    def _take(self, line: _Line, thread: int, now: float) -> tuple[list[_Waiting], int]:
+    def _take(self, line: Line, thread: int, now: float) -> tuple[list[Waiting], int]:
         """Return what the next call answers, in the order in which it came, and its size."""
-        taken: list[_Waiting] = []
+        taken: list[Waiting] = []
         rows, most = 0, self._most(line.served)
         with self._lock:
             while line.waiting and (not taken or rows + line.waiting[0].rows <= most):
@@ -313,7 +283,7 @@ class Batches:
             line.at_work[thread] = now, size
         return taken, size
 
-    def _ended(self, line: _Line, job: Future[None]) -> None:
+    def _ended(self, line: Line, job: Future[None]) -> None:
         if job.cancelled():
             self._give_up(line)
             return
@@ -324,7 +294,7 @@ class Batches:
         if more:
             self._begin(line)
 
-    def _give_up(self, line: _Line) -> None:
+    def _give_up(self, line: Line) -> None:
         with self._lock:
             waiting = list(line.waiting)
             line.waiting.clear()
@@ -332,13 +302,20 @@ class Batches:
         for one in waiting:
             one.answer.cancel()
 
-    def _leave(self, line: _Line) -> None:
+    def _leave(self, line: Line) -> None:
         line.calls -= 1
         if not line.calls:
             del self._lines[id(line.served)]
 
 
-def answer(predict: Predict, taken: list[_Waiting]) -> None:
+def _too_long(wait: float, most: float) -> LineTooLong:
+    return LineTooLong(
+        f"a request would wait {wait:.3g} s for its turn, but may wait {most:.3g} s. Try again in "
+        'a second, set serving.max_wait to more or "off", or raise serving.replicas.'
+    )
+
+
+def answer(predict: Predict, taken: list[Waiting]) -> None:
     """Predict the rows of one or more requests by one call; each is told its own or its error.
 
     Who is answered alone is taken out of the list.
@@ -356,7 +333,7 @@ def answer(predict: Predict, taken: list[_Waiting]) -> None:
         del one  # an error knows this frame and those around it, and would keep the request's rows
 
 
-def _together(predict: Predict, taken: Sequence[_Waiting]) -> None:
+def _together(predict: Predict, taken: Sequence[Waiting]) -> None:
     """Predict all by one call, or raise before any is told."""
     joined = {
         name: np.concatenate(

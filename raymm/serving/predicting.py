@@ -31,10 +31,11 @@ from raymm.errors import CanaryBusy, LineTooLong, NotFound, Overloaded, RaymmErr
 from raymm.sections import ServingConfig
 from raymm.serving import asking
 from raymm.serving.asking import Answer, Ask, Asked
-from raymm.serving.batching import ROWS, Batches, calls_at_once, rows_of
+from raymm.serving.batching import ROWS, Batches, calls_at_once
 from raymm.serving.identity import identities, row_names
 from raymm.serving.intake import Intake
 from raymm.serving.limits import Room
+from raymm.serving.line import rows_of
 from raymm.serving.media import CSV, JSON, Headers, headers_of, media_of, require_json
 from raymm.serving.shadow import Shadows
 from raymm.serving.sources import ModelSource, Served

@@ -12,7 +12,8 @@ from typing import Any, Literal, TypeVar
 from raymm.artifacts import Tensors
 from raymm.errors import CanaryBusy, LineTooLong, Overloaded
 from raymm.serving.asking import Predicted
-from raymm.serving.batching import Batches, rows_of
+from raymm.serving.batching import Batches
+from raymm.serving.line import rows_of
 from raymm.serving.sources import Served
 
 PLACES = 8
@@ -70,9 +71,9 @@ class Trials:
         trial.require_timely()  # else one that hangs would be busy, which is no failure
         try:
             trial.batches.require_soon(canary, rows_of(tensors), self._max_wait)
-        except LineTooLong as error:
+            return await trial.run(partial(trial.batches.submit, canary, tensors), self._seconds)
+        except LineTooLong as error:  # now, or once others were told so
             raise CanaryBusy(str(error)) from None
-        return await trial.run(partial(trial.batches.submit, canary, tensors), self._seconds)
 
     def _of(self, canary: Served) -> _Trial:
         trial = self._trials.get(canary.name)

@@ -214,13 +214,37 @@ def test_who_comes_behind_many_rows_may_wait_for_these(monkeypatch):
         waiting.append(batches.submit(version, _rows(0)))
         with pytest.raises(LineTooLong, match="wait 19 s for its turn, but may wait 18 s"):
             batches.require_soon(version, 1, "auto")
+        with pytest.raises(LineTooLong, match="wait 18 s for its turn, but may wait 9 s"):
+            waiting[2].result(20)
         clock.now += 8
-        with pytest.raises(LineTooLong, match="wait 11 s for its turn, but may wait 9 s"):
+        with pytest.raises(LineTooLong, match="wait 10 s for its turn, but may wait 9 s"):
             batches.require_soon(version, 1, "auto")
         clock.now += 1
         waiting[0].cancel()
         batches.require_soon(version, 1, "auto")
         runner.going.set()
+
+
+def test_who_waits_longer_than_one_call_goes_when_others_are_refused(monkeypatch):
+    """Three at once are all answered; of more only those that are answered in two calls' time."""
+    clock, runner = Clock(), Counting(wait=True)
+    monkeypatch.setattr(batching, "time", clock)
+    version = Version(runner, joined=False, row_seconds=1.0)
+    with _batches() as batches:
+        asked = []
+        for place in range(3):
+            batches.require_soon(version, 1, "auto")
+            asked.append(batches.submit(version, _rows(place)))
+            assert runner.begun.wait(20)
+        with pytest.raises(LineTooLong, match="would wait 3 s for its turn, but may wait 2 s"):
+            batches.require_soon(version, 1, "auto")
+        with pytest.raises(LineTooLong, match="would wait 2 s for its turn, but may wait 1 s"):
+            asked[2].result(20)
+        clock.now += 0.5
+        with pytest.raises(LineTooLong, match=r"would wait 1\.5 s for its turn, but may wait 1 s"):
+            batches.require_soon(version, 1, "auto")
+        runner.going.set()
+        assert [one.result(20).tolist() for one in asked[:2]] == [[0], [2]]
 
 
 def test_a_version_of_short_calls_takes_its_share_of_the_time(monkeypatch):
