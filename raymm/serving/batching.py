@@ -27,6 +27,7 @@ import numpy as np
 from raymm.artifacts import Tensors
 from raymm.errors import LineTooLong, ServingError
 from raymm.serving.asking import Predicted
+from raymm.serving.gain import SHARE
 from raymm.serving.line import Line, Waiting, rows_of
 from raymm.serving.sources import Served
 
@@ -35,8 +36,8 @@ ROWS = 64
 
 BRIEF = 0.1
 """Seconds that a request may wait of whatever version, unless less is asked for."""
-_CALM = 1.0
-"""Seconds, and ten calls, after which it does not count any more that a request was refused."""
+_LATELY = 1.0
+"""Seconds, or ten calls, of which what was asked for counts."""
 
 Predict = Callable[[Tensors], Predicted]
 
@@ -124,47 +125,65 @@ class Batches:
         A call takes as long as the last ones: of a version whose calls are joined for each call,
         of others for each row. Versions that have something to do have as many threads each.
         """
-        return sum(self._waits(served))
+        return sum(self._waits(served)[:2])
 
     def require_soon(self, served: Served, rows: int, most: float | Literal["auto", "off"]) -> None:
         """Raise LineTooLong where so many rows that came now would wait longer than ``most`` s.
 
-        With "auto" they may wait for their version for two calls, and once any was refused of late
-        for one, so that they are answered in twice the time of one: the longest of those at work
-        and in line. Then who waits longer already is told so, too. Whatever version it is may be
-        waited for `BRIEF`, and other versions' calls for as long as they take.
+        With "auto" they may wait for their version for two calls, and while more is asked for than
+        can be done for one, down to half of one: the longest of those at work and in line. Then who
+        waits longer already is told so, too, but the first. Whatever version it is may be waited
+        for `BRIEF`, and other versions' calls for as long as they take.
         """
         if most == "off":
             return
-        others, own = self._waits(served)
-        wait, bound = (own, self._patience(served)) if most == "auto" else (others + own, most)
-        if wait <= bound:
-            return
-        with self._lock:
-            each, size = self._line(served).each(), rows / self._most(served)
-            self._refused += each * size
-            self._asked.add(id(served))
-        served.tally.refused(time.monotonic())
+        others, wait, first = self._waits(served)
         if most == "auto":
-            self._cut(served, self._patience(served))
-        raise _too_long(wait, bound)
+            asked = self._asked_for(served, rows)
+            bound = self._patience(served, first=first, asked=asked)
+            if asked > 1 and wait > bound:
+                self._cut(served, self._patience(served, first=False, asked=asked))
+        else:
+            wait, bound = others + wait, most
+        if wait > bound:
+            self._refuse(served, rows)
+            raise _too_long(wait, bound)
+
+    def _asked_for(self, served: Served, rows: int) -> float:
+        """Count what so many rows ask for; returns how much is of late, by what can be done."""
+        with self._lock:
+            line = self._line(served)
+            each, share = line.each(), self._share(line)
+            work = each * rows / self._most(served)
+            return served.tally.asked(work, time.monotonic(), over=max(_LATELY, 10 * each)) / share
+
+    def _refuse(self, served: Served, rows: int) -> None:
+        with self._lock:
+            self._refused += self._line(served).each() * rows / self._most(served)
+            self._asked.add(id(served))
 
     def _cut(self, served: Served, most: float) -> None:
-        """Send away who waits in a line and would wait longer than so many seconds from now on."""
+        """Send away who waits in a line and would wait longer than so many seconds from now on.
+
+        Who is in the next call stays: else nobody would be.
+        """
         now, ahead = time.monotonic(), 0
         gone: list[tuple[Waiting, float]] = []
         with self._lock:
             line, kept = self._line(served), deque[Waiting]()
             for one in line.waiting:
+                if one.answer.cancelled():
+                    continue
                 size = ahead if self._most(served) == 1 else ahead // ROWS
                 wait = line.until(now, size, self._share(line))
-                if wait > most:
+                if size and wait > most:
                     gone.append((one, wait))
                 else:
                     kept.append(one)
                     ahead += one.rows
             line.waiting = kept
         for one, wait in gone:
+            self._refuse(served, one.rows)
             if one.answer.set_running_or_notify_cancel():
                 one.answer.set_exception(_too_long(wait, most))
 
@@ -188,46 +207,49 @@ class Batches:
             self._asked.clear()
         return told
 
-    def _waits(self, served: Served) -> tuple[float, float]:
+    def _waits(self, served: Served) -> tuple[float, float, bool]:
         """Return the seconds until other versions' calls leave a thread, and then until a request
-        that came now would begin.
+        that came now would begin; and whether the next call would take it.
         """
         now = time.monotonic()
         with self._lock:
             line = self._line(served)
             if line.calls < self._calls and self._busy() < self._workers:
-                return 0.0, 0.0
+                return 0.0, 0.0, True
             others, share = self._others(line), self._share(line)
             size = sum(one.rows for one in line.waiting if not one.answer.cancelled())
             if self._most(served) > 1:
                 size //= ROWS
             ahead = [] if line.at_work else [seconds for one in others for seconds in one.left(now)]
-            return sum(ahead) / self._workers, line.until(now, size, share)
+            return sum(ahead) / self._workers, line.until(now, size, share), not size
 
     def _share(self, line: Line) -> float:
         """Return how many threads a line has."""
         return min(self._calls, self._workers / (1 + len(self._others(line))))
 
-    def _patience(self, served: Served) -> float:
+    def _patience(self, served: Served, *, first: bool, asked: float) -> float:
         """Return the seconds for which a request may wait where nobody says how long.
 
-        Where any was refused of late the machine may have too much to do: then all calls take
-        longer, and each would be waited for longer, too, so the quickest row of late counts. Of
-        versions whose calls are joined all that wait go into the next one, however long it takes.
+        Where more is ``asked`` for than can be done the machine may be full: then all calls take
+        longer, and each would be waited for longer, too, so the quickest row of late counts, and
+        down to half of it: with twice as many as can be answered another one comes in the rest.
+        Of versions whose calls are joined who is ``first``, as the next call takes all that wait,
+        may wait for the longest that pays.
         """
-        tally = served.tally
+        joined = self._most(served) > 1
         with self._lock:
             line = self._line(served)
             each = line.each()
             sizes = [size for _, size in line.at_work.values()]
-            if self._most(served) == 1:
+            if not joined:
                 sizes += [one.rows for one in line.waiting if not one.answer.cancelled()]
             longest = max(sizes, default=1)
-        if time.monotonic() - tally.refused_at > max(_CALM, 10 * each * longest):
-            return max(BRIEF, 2 * each * longest)
-        if self._most(served) == 1:
-            each = min(each, tally.least_seconds or served.row_seconds)
-        return max(BRIEF, each * longest)
+        least = max(BRIEF, SHARE * ROWS * served.row_seconds if joined and first else 0.0)
+        if asked <= 1:
+            return max(least, 2 * each * longest)
+        if not joined:
+            each = min(each, served.tally.least_seconds or served.row_seconds) / min(asked, 2.0)
+        return max(least, each * longest)
 
     def _line(self, served: Served) -> Line:
         return self._lines.get(id(served)) or Line(served)
@@ -263,7 +285,8 @@ class Batches:
                     self._worked += now - max(start, self._counted)
                     self._asked.add(id(line.served))
                 # Else a version of short calls would wait for a long one of another after each.
-                longest = max((one.each() for one in self._others(line)), default=0.0)
+                waiting = (one for one in self._others(line) if one.calls > len(one.at_work))
+                longest = max((one.each() for one in waiting), default=0.0)
                 more = bool(line.waiting) and now - begun + line.each() <= longest
 
     def _others(self, line: Line) -> list[Line]:

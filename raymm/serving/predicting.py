@@ -269,6 +269,9 @@ class Service:
             if not small:
                 return await self._trials.run(canary, asked.answer)
             tensors = asked.read(canary)
+            if rows_of(tensors) > ROWS:
+                work = partial(asked.answered_of, tensors=tensors)
+                return await self._trials.run(canary, work)
             return asked.answered(canary, tensors, await self._trials.predict(canary, tensors))
         except Exception as error:
             made: Answer | RaymmError

@@ -18,7 +18,7 @@ what they can do."""
 _SLACK = 0.15
 """Of a replica, by which what is measured may be off: one that is always at work is enough."""
 _FEW = 0.01
-"""Of the work that is asked for, what may be refused before another replica is wanted."""
+"""Of what replicas can do, what may be refused before another is wanted."""
 
 
 def options(config: ServingConfig) -> dict[str, Any]:
@@ -69,10 +69,8 @@ def replicas_wanted(context: Any) -> tuple[float, dict[str, Any]]:
     worked = sum(min(load, 1.0) for load in metrics.get(LOAD, {}).values())
     refused = sum(min(load, 1.0) for load in metrics.get(REFUSED, {}).values())
     work = worked + refused - _SLACK
-    if refused > _FEW * (worked + refused):
+    if refused > _FEW * now:
         work = max(work, now + 1)
-    elif refused:
-        work = max(work, now)
     by_requests = context.total_num_requests / context.config.get_target_ongoing_requests()
     return max(by_requests, work, 0.0), {}
 

@@ -30,12 +30,12 @@ class Tally:
     """Counts the requests of one version in one process."""
 
     __slots__ = (
-        "_calls", "_quickest", "call_seconds", "errors", "refused_at", "requests", "within"
+        "_asked", "_calls", "_quickest", "call_seconds", "errors", "requests", "within"
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.call_seconds = 0.0
-        self.refused_at = -math.inf
+        self._asked = 0.0, 0.0
         self._calls = 0
         self._quickest = math.inf, math.inf
         self.clear()
@@ -61,9 +61,16 @@ class Tally:
         self._quickest = (now, seconds) if full else (before, min(now, seconds))
         self._calls += 1
 
-    def refused(self, now: float) -> None:
-        """Remember when a request was refused last, as it would have waited for too long."""
-        self.refused_at = now
+    def asked(self, seconds: float, now: float, *, over: float) -> float:
+        """Count work that was asked for, whether or not it is done.
+
+        Returns how much of it, with this, there was a second of late: what came so many seconds ago
+        as ``over`` says counts 1 / e.
+        """
+        known, at = self._asked
+        known = known * math.exp((at - now) / over) + seconds
+        self._asked = known, now
+        return known / over
 
     @property
     def least_seconds(self) -> float:

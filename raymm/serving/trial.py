@@ -117,8 +117,9 @@ class _Trial:
                 return job.result()
             finally:
                 del job  # else its error, which knows this frame, holds the body until it is found
-        if not job.cancel():
-            self._late = job
+        if job.cancel():
+            raise CanaryBusy(f"the canary is busy: it has not begun within {seconds:g} s.")
+        self._late = job
         raise Overloaded(f"the canary must answer within {seconds:g} s, but does not.")
 
     def end(self) -> None:

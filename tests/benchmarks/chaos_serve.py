@@ -85,8 +85,13 @@ async def client(port, path, body, rate, out, links=64):
     """
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-    idle, ended = [], asyncio.Event()
-    asyncio.get_running_loop().add_reader(sys.stdin, ended.set)
+    idle, ended, loop = [], asyncio.Event(), asyncio.get_running_loop()
+
+    def end():
+        loop.remove_reader(sys.stdin)  # which stays readable, and would keep a processor busy
+        ended.set()
+
+    loop.add_reader(sys.stdin, end)
 
     async def one():
         sent = time.monotonic()

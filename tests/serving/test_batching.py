@@ -165,9 +165,9 @@ def test_the_wait_is_what_is_left_of_the_call_at_work(monkeypatch):
 @pytest.mark.parametrize(
     ("joined", "row_seconds", "calls", "most", "most_full"),
     [
-        (False, 1.0, [], 2.0, 1.0),
-        (False, 1.0, [3.0, 2.0, 4.0], 6.18, 2.0),  # on a machine with too much to do
-        (False, 1.0, [0.5], 1.0, 0.5),
+        (False, 1.0, [], 2.0, 0.5),
+        (False, 1.0, [3.0, 2.0, 4.0], 6.18, 1.0),  # on a machine with too much to do
+        (False, 1.0, [0.5], 1.0, 0.25),
         (True, 1.0, [3.0], 6.0, 3.0),  # of many rows
         (True, 1.0, [], 2.0, 1.0),
         (True, 0.01, [], batching.BRIEF, batching.BRIEF),
@@ -177,30 +177,28 @@ def test_the_wait_is_what_is_left_of_the_call_at_work(monkeypatch):
 def test_a_request_may_wait_for_as_long_as_a_call_takes(
     joined, row_seconds, calls, most, most_full, full
 ):
-    """Or two, where none was refused of late."""
+    """Half of one where much more is asked for than can be done, and two where no more is."""
     version = Version(Counting(), joined=joined, row_seconds=row_seconds)
     for seconds in calls:
         version.tally.called(seconds)
-    each = version.tally.call_seconds or row_seconds
-    ago = 10 * max(each, 0.1) + (-0.5 if full else 0.5)
-    version.tally.refused(time.monotonic() - ago)
     most = most_full if full else most
     with _batches() as batches:
+        batches._asked_for = lambda *_: 3.0 if full else 1.0
         for others, own in ((0.0, most), (100.0, most)):
-            batches._waits = lambda _, told=(others, own): told
+            batches._waits = lambda _, told=(others, own, False): told
             batches.require_soon(version, 1, "auto")
-        batches._waits = lambda _: (0.0, most * 1.001)
+        batches._waits = lambda _: (0.0, most * 1.001, False)
         batches.require_soon(version, 1, "off")
         batches.require_soon(version, 1, most * 1.01)
         with pytest.raises(LineTooLong, match=f"may wait {most:.3g} s"):
             batches.require_soon(version, 1, "auto")
-        batches._waits = lambda _: (1.0, most)
+        batches._waits = lambda _: (1.0, most, False)
         with pytest.raises(LineTooLong, match=f"would wait {most + 1:.3g} s"):
             batches.require_soon(version, 1, most)
 
 
 def test_who_comes_behind_many_rows_may_wait_for_these(monkeypatch):
-    """For as many again, and as long as there are once any was refused."""
+    """For as many again, and as long as there are once more is asked for than can be done."""
     clock, runner = Clock(), Counting(wait=True)
     monkeypatch.setattr(batching, "time", clock)
     version = Version(runner, joined=False, row_seconds=1.0)
@@ -214,19 +212,18 @@ def test_who_comes_behind_many_rows_may_wait_for_these(monkeypatch):
         waiting.append(batches.submit(version, _rows(0)))
         with pytest.raises(LineTooLong, match="wait 19 s for its turn, but may wait 18 s"):
             batches.require_soon(version, 1, "auto")
-        with pytest.raises(LineTooLong, match="wait 18 s for its turn, but may wait 9 s"):
+        with pytest.raises(LineTooLong, match=r"wait 19 s for its turn, but may wait 4\.5 s"):
+            batches.require_soon(version, 99, "auto")
+        with pytest.raises(LineTooLong, match=r"wait 18 s for its turn, but may wait 4\.5 s"):
             waiting[2].result(20)
-        clock.now += 8
-        with pytest.raises(LineTooLong, match="wait 10 s for its turn, but may wait 9 s"):
-            batches.require_soon(version, 1, "auto")
-        clock.now += 1
+        clock.now += 9
         waiting[0].cancel()
         batches.require_soon(version, 1, "auto")
         runner.going.set()
 
 
-def test_who_waits_longer_than_one_call_goes_when_others_are_refused(monkeypatch):
-    """Three at once are all answered; of more only those that are answered in two calls' time."""
+def test_many_at_once_are_refused_and_those_of_them_that_wait_longer_than_one_call(monkeypatch):
+    """Three at once are all answered, a fourth is refused, and of twenty two are answered."""
     clock, runner = Clock(), Counting(wait=True)
     monkeypatch.setattr(batching, "time", clock)
     version = Version(runner, joined=False, row_seconds=1.0)
@@ -236,15 +233,80 @@ def test_who_waits_longer_than_one_call_goes_when_others_are_refused(monkeypatch
             batches.require_soon(version, 1, "auto")
             asked.append(batches.submit(version, _rows(place)))
             assert runner.begun.wait(20)
-        with pytest.raises(LineTooLong, match="would wait 3 s for its turn, but may wait 2 s"):
+            batches.submit(version, _rows(9)).cancel()  # who has left is not counted
+        for _ in range(7):
+            with pytest.raises(LineTooLong, match="would wait 3 s for its turn, but may wait 2 s"):
+                batches.require_soon(version, 1, "auto")
+        with pytest.raises(LineTooLong, match=r"would wait 3 s for its turn, but may wait 0\.9"):
             batches.require_soon(version, 1, "auto")
-        with pytest.raises(LineTooLong, match="would wait 2 s for its turn, but may wait 1 s"):
+        with pytest.raises(LineTooLong, match=r"would wait 2 s for its turn, but may wait 0\.9"):
             asked[2].result(20)
         clock.now += 0.5
-        with pytest.raises(LineTooLong, match=r"would wait 1\.5 s for its turn, but may wait 1 s"):
+        with pytest.raises(LineTooLong, match=r"would wait 1\.5 s for its turn, but may wait 0\.8"):
             batches.require_soon(version, 1, "auto")
         runner.going.set()
         assert [one.result(20).tolist() for one in asked[:2]] == [[0], [2]]
+
+
+def test_the_next_in_line_stays_though_some_calls_are_quicker(monkeypatch):
+    clock, runner = Clock(), Counting(wait=True)
+    monkeypatch.setattr(batching, "time", clock)
+    version = Version(runner, joined=False, row_seconds=1.0)
+    version.tally.called(0.5)
+    version.tally.called(1.5)  # 0.8 on the whole
+    with _batches() as batches:
+        asked = [batches.submit(version, _rows(place)) for place in range(3)]
+        assert runner.begun.wait(20)
+        with pytest.raises(
+            LineTooLong, match=r"would wait 2\.4 s for its turn, but may wait 0\.25"
+        ):
+            batches.require_soon(version, 99, "auto")
+        with pytest.raises(LineTooLong, match=r"may wait 0\.25 s"):
+            asked[2].result(20)
+        runner.going.set()
+        assert asked[1].result(20).tolist() == [2]
+
+
+def test_who_goes_into_the_next_joint_call_waits_for_a_long_one(monkeypatch):
+    """Of as many rows as there may be, unless it hangs."""
+    with _at_work(monkeypatch, joined=True) as (clock, batches, version):
+        for _ in range(ROWS - 1):
+            batches.submit(version, _rows(0))
+        clock.now += 30
+        batches.require_soon(version, 1, "auto")
+        clock.now += 5
+        with pytest.raises(LineTooLong, match="would wait 33 s for its turn, but may wait 32 s"):
+            batches.require_soon(version, 1, "auto")
+        assert _waiting(batches) == ROWS - 1
+
+
+def test_a_version_that_waits_for_no_thread_keeps_none_from_it():
+    """One of long calls is at work on a thread, one of short calls has much to do on the other."""
+    long = Version(Counting(wait=True), joined=False, row_seconds=1e3)
+    order = []
+
+    class Noting:
+        def __init__(self, name):
+            self.name, self.going = name, threading.Event()
+
+        def predict(self, tensors):
+            assert self.going.wait(20)
+            order.append(self.name)
+            return tensors["age"]
+
+    busy, light = (Version(Noting(name), joined=False, row_seconds=1e-9) for name in "bl")
+    with _batches(threads=2, calls=1) as batches:
+        first = batches.submit(long, _rows(0))
+        assert long.runner.begun.wait(20)
+        asked = [batches.submit(busy, _rows(0)) for _ in range(5)]
+        asked.append(batches.submit(light, _rows(0)))
+        light.runner.going.set()
+        busy.runner.going.set()
+        for one in asked:
+            one.result(20)
+        long.runner.going.set()
+        first.result(20)
+    assert order.index("l") == 1
 
 
 def test_a_version_of_short_calls_takes_its_share_of_the_time(monkeypatch):
@@ -290,7 +352,7 @@ def test_the_load_is_what_was_done_and_what_was_refused(monkeypatch, calls, join
     assert batches.load() == (0.0, 0.0)
     clock.now += 2
     version.tally.call_seconds = 0.5
-    batches._waits = lambda _: (0.0, 1e9)
+    batches._waits = lambda _: (0.0, 1e9, False)
     for _ in range(4 * calls):
         with pytest.raises(LineTooLong):
             batches.require_soon(version, 3, "auto")

@@ -34,8 +34,7 @@ def test_another_replica_is_asked_for_before_requests_are_refused(settings, targ
         (9, 9, [1.0] * 9, [0.0] * 9, 9),
         (2, 1, [1.0], [0.3], 2),
         (2, 1, [0.4], [0.03], 2),  # those that come by chance while others are at work
-        (2, 2, [0.2, 0.2], [0.002, 0.0], 2),
-        (2, 3, [0.2, 0.2, 0.2], [0.0, 0.0, 0.0], 1),
+        (2, 3, [0.2, 0.2, 0.2], [0.02, 0.0, 0.0], 1),  # too few for another
         (2, 1, [1.0], [50.0], 2),  # who is refused asks again at once
         (2, 2, [1.0, 1.0], [50.0, 0.5], 4),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -103,3 +105,12 @@ def test_the_quickest_of_the_last_calls_is_known():
     for _ in range(128):
         tally.called(10.0)
     assert tally.least_seconds == 10
+
+
+def test_what_is_asked_for_counts_the_less_the_longer_ago_it_was():
+    tally = Tally()
+    assert tally.asked(2.0, 100.0, over=10.0) == 0.2
+    assert tally.asked(0.0, 110.0, over=10.0) == pytest.approx(0.2 / math.e)
+    for second in range(111, 200):
+        much = tally.asked(3.0, float(second), over=10.0)
+    assert much == pytest.approx(3.0, rel=0.06)  # a second
