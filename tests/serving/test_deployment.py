@@ -421,7 +421,7 @@ def test_replicas_come_with_the_load_and_go_without(scaled, port, make_bundle, r
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("products", "settings"), [(60, {"max_wait": 0.01}), (900, {})])
+@pytest.mark.parametrize(("products", "settings"), [(60, {"max_wait": 0.01}), (300, {})])
 def test_replicas_come_where_none_may_wait(scaled, port, make_bundle, record, products, settings):
     """Those who would wait are refused at once, so that hardly more than one is ever there."""
     wait_for = scaled(make_bundle(products=products), batch="off", **settings)
