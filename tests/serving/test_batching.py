@@ -223,7 +223,7 @@ def test_who_comes_behind_many_rows_may_wait_for_these(monkeypatch):
 
 
 def test_many_at_once_are_refused_and_those_of_them_that_wait_longer_than_one_call(monkeypatch):
-    """Three at once are all answered, a fourth is refused, and of twenty two are answered."""
+    """Three at once are all answered, and a fourth is refused; of many more two are answered."""
     clock, runner = Clock(), Counting(wait=True)
     monkeypatch.setattr(batching, "time", clock)
     version = Version(runner, joined=False, row_seconds=1.0)
