@@ -38,6 +38,8 @@ BRIEF = 0.1
 """Seconds that a request may wait of whatever version, unless less is asked for."""
 _LATELY = 1.0
 """Seconds, or ten calls, of which what was asked for counts."""
+_MUCH = 0.5
+"""Of what can be done, from which on calls may take longer as others are at work, too."""
 
 Predict = Callable[[Tensors], Predicted]
 
@@ -130,9 +132,10 @@ class Batches:
     def require_soon(self, served: Served, rows: int, most: float | Literal["auto", "off"]) -> None:
         """Raise LineTooLong where so many rows that came now would wait longer than ``most`` s.
 
-        With "auto" they may wait for their version for two calls, and while more is asked for than
-        can be done for one, down to half of one: the longest of those at work and in line. Then who
-        waits longer already is told so, too, but the first. Whatever version it is may be waited
+        With "auto" they may wait for their version for two calls, less where calls are slower than
+        they can be while more than half is asked for of what can be done, and while more than that
+        is for one, down to half of one: the longest of those at work and in line. Then who waits
+        longer already is told so, too, but the first. Whatever version it is may be waited
         for `BRIEF`, and other versions' calls for as long as they take.
         """
         if most == "off":
@@ -230,11 +233,13 @@ class Batches:
     def _patience(self, served: Served, *, first: bool, asked: float) -> float:
         """Return the seconds for which a request may wait where nobody says how long.
 
-        Where more is ``asked`` for than can be done the machine may be full: then all calls take
-        longer, and each would be waited for longer, too, so the quickest row of late counts, and
-        down to half of it: with twice as many as can be answered another one comes in the rest.
-        Of versions whose calls are joined who is ``first``, as the next call takes all that wait,
-        may wait for the longest that pays.
+        Where much is ``asked`` for the machine may be full: then all calls take longer, and each
+        would be waited for longer, too. From half of what can be done, wait and call may take three
+        times the quickest row of late, but a call may always be waited for: of two replicas one
+        may be sent less than it can do while the other is full. From all of it a request may wait
+        for that row, down to half: with twice as many as can be answered another one comes in the
+        rest. Of versions whose calls are joined who is ``first``, as the next call takes all that
+        wait, may wait for the longest that pays.
         """
         joined = self._most(served) > 1
         with self._lock:
@@ -245,11 +250,14 @@ class Batches:
                 sizes += [one.rows for one in line.waiting if not one.answer.cancelled()]
             longest = max(sizes, default=1)
         least = max(BRIEF, SHARE * ROWS * served.row_seconds if joined and first else 0.0)
-        if asked <= 1:
-            return max(least, 2 * each * longest)
-        if not joined:
-            each = min(each, served.tally.least_seconds or served.row_seconds) / min(asked, 2.0)
-        return max(least, each * longest)
+        quickest = each if joined else min(each, served.tally.least_seconds or served.row_seconds)
+        if asked <= _MUCH:
+            wait = 2 * each
+        elif asked <= 1:
+            wait = max(each, 3 * quickest - each)
+        else:
+            wait = quickest if joined else quickest / min(asked, 2.0)
+        return max(least, wait * longest)
 
     def _line(self, served: Served) -> Line:
         return self._lines.get(id(served)) or Line(served)

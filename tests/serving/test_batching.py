@@ -161,31 +161,32 @@ def test_the_wait_is_what_is_left_of_the_call_at_work(monkeypatch):
         assert batches.wait(version) == 3 * 1.25
 
 
-@pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize(
-    ("joined", "row_seconds", "calls", "most", "most_full"),
+    ("joined", "row_seconds", "calls", "light", "much", "full"),
     [
-        (False, 1.0, [], 2.0, 0.5),
-        (False, 1.0, [3.0, 2.0, 4.0], 6.18, 1.0),  # on a machine with too much to do
-        (False, 1.0, [0.5], 1.0, 0.25),
-        (True, 1.0, [3.0], 6.0, 3.0),  # of many rows
-        (True, 1.0, [], 2.0, 1.0),
-        (True, 0.01, [], batching.BRIEF, batching.BRIEF),
-        (False, 0.01, [0.02], batching.BRIEF, batching.BRIEF),
+        (False, 1.0, [], 2.0, 2.0, 0.5),
+        (False, 1.0, [2.0, 3.0], 4.6, 3.7, 1.0),  # on a machine with something to do
+        (False, 1.0, [3.0, 2.0, 4.0], 6.18, 3.09, 1.0),  # with too much
+        (False, 1.0, [0.5], 1.0, 1.0, 0.25),
+        (True, 1.0, [3.0, 2.0], 5.4, 5.4, 2.7),  # of many rows
+        (True, 1.0, [], 2.0, 2.0, 1.0),
+        (True, 0.01, [], batching.BRIEF, batching.BRIEF, batching.BRIEF),
+        (False, 0.01, [0.02], batching.BRIEF, batching.BRIEF, batching.BRIEF),
     ],
 )
+@pytest.mark.parametrize("asked", [0.5, 1.0, 3.0])
 def test_a_request_may_wait_for_as_long_as_a_call_takes(
-    joined, row_seconds, calls, most, most_full, full
+    joined, row_seconds, calls, light, much, full, asked
 ):
-    """Half of one where much more is asked for than can be done, and two where no more is."""
+    """Half of one where much more is asked for than can be done, and two where little is."""
     version = Version(Counting(), joined=joined, row_seconds=row_seconds)
     for seconds in calls:
         version.tally.called(seconds)
-    most = most_full if full else most
+    most = {0.5: light, 1.0: much, 3.0: full}[asked]
     with _batches() as batches:
-        batches._asked_for = lambda *_: 3.0 if full else 1.0
-        for others, own in ((0.0, most), (100.0, most)):
-            batches._waits = lambda _, told=(others, own, False): told
+        batches._asked_for = lambda *_: asked
+        for others in (0.0, 100.0):
+            batches._waits = lambda _, told=(others, most * 0.999, False): told
             batches.require_soon(version, 1, "auto")
         batches._waits = lambda _: (0.0, most * 1.001, False)
         batches.require_soon(version, 1, "off")
