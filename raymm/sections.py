@@ -219,10 +219,9 @@ class ServingConfig(Section):
     version that wait are predicted by one call where that is measured to pay. ``rate`` is how many
     requests a second one token may send to one replica, on average; without tokens it is that of
     all together. ``tokens`` is a file of ``NAME: TOKEN`` lines, or a folder with one file a token;
-    it is read again when it changes.
-    ``certificate`` and ``key`` are PEM files for TLS. Only loopback addresses are bound without a
-    token and TLS, unless ``insecure`` says that something in front brings them. With ``grpc_port``
-    the Open Inference Protocol is spoken over gRPC there.
+    it is read again when it changes. ``certificate`` and ``key`` are PEM files for TLS. Only
+    loopback addresses are bound without a token and TLS, unless ``insecure`` says that something in
+    front brings them. With ``grpc_port`` the Open Inference Protocol is spoken over gRPC there.
     """
 
     host: str = "127.0.0.1"
