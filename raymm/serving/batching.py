@@ -30,6 +30,7 @@ from raymm.serving.asking import Predicted
 from raymm.serving.gain import SHARE
 from raymm.serving.line import Line, Waiting, rows_of
 from raymm.serving.sources import Served
+from raymm.serving.tally import LIGHT
 
 ROWS = 64
 """Rows of a joint call at most. A request of more has a call of its own."""
@@ -38,8 +39,6 @@ BRIEF = 0.1
 """Seconds that a request may wait of whatever version, unless less is asked for."""
 _LATELY = 1.0
 """Seconds, or ten calls, of which what was asked for counts."""
-_MUCH = 0.5
-"""Of what can be done, from which on calls may take longer as others are at work, too."""
 
 Predict = Callable[[Tensors], Predicted]
 
@@ -158,7 +157,8 @@ class Batches:
             line = self._line(served)
             each, share = line.each(), self._share(line)
             work = each * rows / self._most(served)
-            return served.tally.asked(work, time.monotonic(), over=max(_LATELY, 10 * each)) / share
+            over = max(_LATELY, 10 * each)
+            return served.tally.asked(work, time.monotonic(), over=over, able=share)
 
     def _refuse(self, served: Served, rows: int) -> None:
         with self._lock:
@@ -234,12 +234,12 @@ class Batches:
         """Return the seconds for which a request may wait where nobody says how long.
 
         Where much is ``asked`` for the machine may be full: then all calls take longer, and each
-        would be waited for longer, too. From half of what can be done, wait and call may take three
-        times the quickest row of late, but a call may always be waited for: of two replicas one
-        may be sent less than it can do while the other is full. From all of it a request may wait
-        for that row, down to half: with twice as many as can be answered another one comes in the
-        rest. Of versions whose calls are joined who is ``first``, as the next call takes all that
-        wait, may wait for the longest that pays.
+        would be waited for longer, too. So where the load is not light, wait and call may take
+        three times the usual time of one, but a call may always be waited for: of two replicas one
+        may be sent less than it can do while the other is full. Where more is asked for than can be
+        done a request may wait for that time, down to half: with twice as many as can be answered
+        another one comes in the rest. Of versions whose calls are joined who is ``first``, as the
+        next call takes all that wait, may wait for the longest that pays.
         """
         joined = self._most(served) > 1
         with self._lock:
@@ -250,13 +250,13 @@ class Batches:
                 sizes += [one.rows for one in line.waiting if not one.answer.cancelled()]
             longest = max(sizes, default=1)
         least = max(BRIEF, SHARE * ROWS * served.row_seconds if joined and first else 0.0)
-        quickest = each if joined else min(each, served.tally.least_seconds or served.row_seconds)
-        if asked <= _MUCH:
+        usual = each if joined else min(each, served.tally.usual_seconds or served.row_seconds)
+        if asked <= LIGHT:
             wait = 2 * each
         elif asked <= 1:
-            wait = max(each, 3 * quickest - each)
+            wait = max(each, 3 * usual - each)
         else:
-            wait = quickest if joined else quickest / min(asked, 2.0)
+            wait = usual if joined else usual / min(asked, 2.0)
         return max(least, wait * longest)
 
     def _line(self, served: Served) -> Line:

@@ -16,8 +16,10 @@ _LEAST = 1e-4
 _BUCKETS = 80
 _NEW = 0.3
 """Weight of the newest call in what calls take."""
-_RECENT = 64
-"""Calls of which the quickest is kept, of these and of as many before."""
+LIGHT = 0.5
+"""Of what can be done, up to which as much is asked for that calls take their usual time."""
+_USUAL = 20
+"""Calls of which the usual time is the mean, about."""
 FIRST_LOOK = 50
 """Requests of a canary before it is judged first; then at each doubling of them."""
 LEAST_KNOWN = 100
@@ -30,14 +32,16 @@ class Tally:
     """Counts the requests of one version in one process."""
 
     __slots__ = (
-        "_asked", "_calls", "_quickest", "call_seconds", "errors", "requests", "within"
+        "_asked", "_light", "_usual",
+        "call_seconds", "errors", "requests", "usual_seconds", "within",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.call_seconds = 0.0
+        self.usual_seconds = 0.0
+        self._light = True
         self._asked = 0.0, 0.0
-        self._calls = 0
-        self._quickest = math.inf, math.inf
+        self._usual = 0
         self.clear()
 
     def clear(self) -> None:
@@ -53,32 +57,30 @@ class Tally:
         self.within[place if place < _BUCKETS else -1] += 1
 
     def called(self, seconds: float) -> None:
-        """Learn from a call what calls take, or a row of them: ``call_seconds``, 0 before any."""
+        """Learn from a call what calls take, or a row of them: ``call_seconds``, 0 before any.
+
+        Those that end under light load tell their usual time besides, ``usual_seconds``: a machine
+        that has too much to do takes longer for each.
+        """
         known = self.call_seconds
         self.call_seconds = known + _NEW * (seconds - known) if known else seconds
-        before, now = self._quickest
-        full = self._calls % _RECENT == 0
-        self._quickest = (now, seconds) if full else (before, min(now, seconds))
-        self._calls += 1
+        if self._light:
+            self._usual = min(self._usual + 1, _USUAL)
+            self.usual_seconds += (seconds - self.usual_seconds) / self._usual
 
-    def asked(self, seconds: float, now: float, *, over: float) -> float:
+    def asked(self, seconds: float, now: float, *, over: float, able: float = 1.0) -> float:
         """Count work that was asked for, whether or not it is done.
 
-        Returns how much of it, with this, there was a second of late: what came so many seconds ago
-        as ``over`` says counts 1 / e.
+        Returns how much of it, with this, there was a second of late, of the ``able`` seconds of
+        work that can be done in one: what came so many seconds ago as ``over`` says counts 1 / e.
+        The load is light up to half of that.
         """
         known, at = self._asked
         known = known * math.exp((at - now) / over) + seconds
         self._asked = known, now
-        return known / over
-
-    @property
-    def least_seconds(self) -> float:
-        """What the quickest of the last 64 calls took, or of up to 128; 0 before any.
-
-        On a machine that has too much to do calls take longer, but hardly all of so many.
-        """
-        return min(self._quickest) if self._calls else 0.0
+        share = known / over / able
+        self._light = share <= LIGHT
+        return share
 
     def failed(self) -> None:
         """Count a request that failed for no fault of who sent it."""

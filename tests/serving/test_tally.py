@@ -91,20 +91,23 @@ def test_the_bounds_are_those_of_the_quantiles():
     assert len(ends) == len(counts.within)
 
 
-def test_the_quickest_of_the_last_calls_is_known():
+def test_the_usual_time_is_that_of_calls_under_light_load():
     tally = Tally()
-    assert tally.least_seconds == 0
-    for place in range(64):
-        tally.called(1.0 + place)
-        assert tally.least_seconds == 1
-    for _ in range(64):
+    assert tally.usual_seconds == 0
+    for seconds in (1.0, 3.0):
+        tally.called(seconds)
+    assert tally.usual_seconds == 2
+    assert tally.asked(6.0, 100.0, over=10.0, able=1.2) == 0.5
+    tally.called(2.0)
+    assert tally.usual_seconds == 2
+    assert tally.asked(1.0, 100.0, over=10.0, able=1.2) > 0.5
+    for _ in range(40):
         tally.called(9.0)
-        assert tally.least_seconds == 1
-    tally.called(8.0)
-    assert tally.least_seconds == 8
-    for _ in range(128):
-        tally.called(10.0)
-    assert tally.least_seconds == 10
+    assert tally.usual_seconds == 2
+    tally.asked(0.0, 110.0, over=10.0, able=1.2)
+    for _ in range(100):
+        tally.called(4.0)
+    assert tally.usual_seconds == pytest.approx(4, abs=0.02)
 
 
 def test_what_is_asked_for_counts_the_less_the_longer_ago_it_was():
