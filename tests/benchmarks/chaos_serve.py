@@ -3,8 +3,9 @@
 Two replicas answer behind Serve's proxy, watched by their monitor. A client of its own process
 sends requests at fixed moments (200 a second), whether or not earlier ones were answered.
 
-- promotions: versions are promoted and rolled back. No request may fail, and no answer may come
-  from a version after it was declared gone (which is when ``raymm promote --wait`` returns).
+- promotions: versions that no replica has had before are promoted, two at a time, and then rolled
+  back. No request may fail, no answer may come from a version after it was declared gone (which is
+  when ``raymm promote --wait`` returns), and each must be what that version's graph says.
 - bad: versions that cannot be loaded, are damaged, answer nonsense or take too long are promoted,
   made canaries and shadows. The champion must answer every request, and each must be refused.
 - kills: a replica is killed with SIGKILL, again and again. Nothing may fail but what it held,
@@ -81,7 +82,8 @@ async def client(port, path, body, rate, out, links=64):
     """Send ``rate`` requests a second until the standard input ends; write a line for each.
 
     A line: sent, answered (seconds of the machine's monotonic clock), status (0 where the
-    connection broke), version; with the same of one retry where the first failed.
+    connection broke), version, the first class's probability (null where there is none); with the
+    same of one retry where the first failed.
     """
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
@@ -102,17 +104,19 @@ async def client(port, path, body, rate, out, links=64):
             answer = await asyncio.wait_for(link[0].readuntil(b"\r\n\r\n"), 30)
             lines = answer.decode().lower().split("\r\n")
             found = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
-            await link[0].readexactly(int(found.get("content-length", 0)))
+            told = await link[0].readexactly(int(found.get("content-length", 0)))
             if found.get("connection") != "close" and len(idle) < links:
                 idle.append(link)
             else:
                 link[1].close()
             status = int(lines[0].split()[1])
-            return sent, time.monotonic(), status, int(found.get("x-raymm-version", 0))
+            done, version = time.monotonic(), int(found.get("x-raymm-version", 0))
+            said = json.loads(told)["probabilities"][0] if status == 200 else {"": None}
+            return sent, done, status, version, next(iter(said.values()))
         except (OSError, asyncio.IncompleteReadError, TimeoutError, ValueError, IndexError):
             if link is not None:
                 link[1].close()
-            return sent, time.monotonic(), 0, 0
+            return sent, time.monotonic(), 0, 0, None
 
     async def told():
         first = await one()
@@ -142,6 +146,7 @@ class Answer:
     done: float
     status: int
     version: int
+    said: float | None
     retried: int | None = None
 
 
@@ -171,7 +176,7 @@ def traffic(service, rate=RATE, body=None):
             raise SystemExit(f"the client ended with {process.returncode}")
         for line in out.read_text().splitlines():
             found = json.loads(line)
-            answers.append(Answer(*found[:4], found[6] if len(found) > 4 else None))
+            answers.append(Answer(*found[:5], found[7] if len(found) > 5 else None))
     answers.sort(key=lambda one: one.sent)
 
 
@@ -203,7 +208,7 @@ class Service:
         self.port = port or bench_serve._free_port()
         self.registry = Registry(str(folder / "registry"))
         self.releases = self.registry.releases(NAME)
-        frame, y = bench_serve._table()
+        self.table = frame, y = bench_serve._table()
         self.data = bench_serve._bundle(frame, y)
         record = json.loads(frame.head(1).to_json(orient="records"))[0]
         self.body = json.dumps({"records": [record]}).encode()
@@ -274,25 +279,41 @@ def p99(answers):
 
 def promotions(service, count):
     """Promote and roll back; yields what was found, its bound and whether it held."""
+    rollbacks = count // 3
+    fresh = [bench_serve._bundle(*service.table, rounds=200 - n) for n in range(count - rollbacks)]
+    says = {1: _says(service.data, service)}
     gone, seconds = [], []
     with traffic(service) as answers:
         time.sleep(2)
         for number in range(count):
             before = service.releases.current().champion
+            if number % 3 != 2:
+                data = fresh.pop(0)
+                version = service.add(data, run=f"promoted {number}")
+                says[version] = _says(data, service)
             start = time.monotonic()
-            for version, moment in gone:
-                if moment[1] == np.inf and version != before:
-                    moment[1] = start  # from here on it may be promoted again
             change = (
                 service.releases.rollback(reason="chaos")
                 if number % 3 == 2
-                else service.releases.promote(3 - before, reason="chaos")
+                else service.releases.promote(version, reason="chaos")
             )
+            champion = service.releases.current().champion
+            for other, until in gone:
+                if other == champion:
+                    until[1] = min(until[1], start)  # from here on it may answer again
             moment = service.wait(lambda told, at=change.sequence: told["switched"] >= at)
             seconds.append(moment - start)
             gone.append((before, [moment, np.inf]))
             time.sleep(0.2)
         time.sleep(1)
+    yield from steady(answers)
+    yield from _answered(answers, gone, says, f"{count} changes")
+    yield "switch, median s", round(float(np.median(seconds)), 2), None, True
+    yield "switch, slowest s", round(max(seconds), 2), None, True
+
+
+def _answered(answers, gone, says, what):
+    """Yield what was answered beside what each version says, until when each was declared gone."""
     failed = [one for one in answers if one.status != 200]
     late = [
         one
@@ -300,14 +321,19 @@ def promotions(service, count):
         for one in answers
         if one.version == version and since < one.done < until
     ]
-    yield from steady(answers)
-    yield f"{count} changes under {len(answers)} requests: failed", len(failed), 0, not failed
+    others = [
+        one
+        for one in answers
+        if one.status == 200 and abs(one.said - says.get(one.version, np.inf)) > 1e-6
+    ]
+    yield f"{what} under {len(answers)} requests: failed", len(failed), 0, not failed
     yield "answers from a version after it was declared gone", len(late), 0, not late
-    yield "switch, median s", round(float(np.median(seconds)), 2), None, True
-    yield "switch, slowest s", round(max(seconds), 2), None, True
+    yield "answers that their version's graph does not give", len(others), 0, not others
     yield "p99 of a request, ms", round(1e3 * p99(answers), 1), None, True
     versions = {one.version for one in answers}
-    yield "versions that answered", sorted(versions), [1, 2], versions == {1, 2}
+    different = len({round(one, 5) for one in says.values()})
+    yield "versions that answered", len(versions), len(says), versions == set(says)
+    yield "different answers of theirs", different, None, True
 
 
 def hostile(service, count):
@@ -603,19 +629,32 @@ def _slow(data, service, *, seconds, each):
 
 def _row_seconds(bundle, service):
     """Return the median time of one row, in this process."""
-    from raymm.bundle.run import Runner
-
-    runner, taken = Runner(bundle), []
-    record = json.loads(service.body)["records"][0]
-    tensors = {
-        one.name: np.array([record[one.name]], np.float32 if one.kind == "number" else object)
-        for one in bundle.schema.features
-    }
+    runner, tensors, taken = *_running(bundle, service), []
     for _ in range(7):
         start = time.perf_counter()
         runner.predict(tensors)
         taken.append(time.perf_counter() - start)
     return float(np.median(taken))
+
+
+def _says(data, service):
+    """Return the first class's probability of the row that the client sends."""
+    from raymm.bundle.packed import Bundle
+
+    runner, tensors = _running(Bundle.from_bytes(data), service)
+    return float(runner.predict(tensors)[0, 0])
+
+
+def _running(bundle, service):
+    """Return what runs a bundle in this process, and the columns of the row that is sent."""
+    from raymm.bundle.run import Runner
+
+    record = json.loads(service.body)["records"][0]
+    tensors = {
+        one.name: np.array([record[one.name]], np.float32 if one.kind == "number" else object)
+        for one in bundle.schema.features
+    }
+    return Runner(bundle), tensors
 
 
 if __name__ == "__main__":
