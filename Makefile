@@ -7,7 +7,7 @@ BIN := .venv/bin
 # 3.6 s of processor time for LightGBM alone, 1.1 s with byte code.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test quick check bench bench-quality bench-search bench-compress bench-serve chaos chaos-search chaos-serve fuzz clean
+.PHONY: help setup demo test quick check style types structure doctests bench bench-quality bench-search bench-compress bench-serve chaos chaos-search chaos-serve fuzz clean
 
 help:
 	@echo "make setup   make .venv alone"
@@ -38,30 +38,41 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/raymm demo
 
-check: setup
+check: style types structure
+
+style: setup
 	$(BIN)/ruff check raymm jobs tests
 	$(BIN)/ruff format --check raymm jobs tests
+
+types: setup
 	$(BIN)/mypy
+
+structure: setup
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/architecture
+
+doctests: setup
+	$(BIN)/python -m pytest -q --doctest-modules raymm
 
 # Threads of linear algebra in two processes on two cores wait for each other: a third of the time.
 # Where tests ask for two threads, these are to sleep while they wait: else 113 s instead of 5 beside
 # other work.
 test quick fuzz chaos: export OMP_WAIT_POLICY := passive
 
-# The architecture is looked at by `check`.
+# The architecture is looked at by `structure`.
 quick: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/architecture \
 	  -m "not ray and not slow and not long and not chaos" tests
 
-# Ray's tests wait for much: the slow ones beside them take what is left of the processors.
-test: check quick
-	$(BIN)/python -m pytest -q --doctest-modules raymm
+# mypy is one process beside two. Ray's tests wait for much: the slow ones beside them take what is
+# left of the processors. Reading every file for the few that need Ray would take 20 s more.
+test: style structure
+	@$(MAKE) --no-print-directory -j 3 types quick doctests
 	@log=$$(mktemp); OMP_NUM_THREADS=1 $(BIN)/python tests/beside.py $(BIN)/python -m pytest -q \
 	  -n 2 --dist worksteal -m "slow and not ray and not long and not chaos" tests >"$$log" 2>&1 & \
 	slow=$$!; trap 'exit 130' INT TERM; \
 	trap '[ -z "$$slow" ] || kill -- -$$slow 2>/dev/null; rm -f "$$log"' EXIT; \
-	$(BIN)/python -m pytest -q -m "ray and not long and not chaos" tests; ray=$$?; \
+	$(BIN)/python -m pytest -q -m "ray and not long and not chaos" \
+	  $$(grep -lr --include='test_*.py' 'mark\.ray' tests); ray=$$?; \
 	wait $$slow; status=$$?; slow=; cat "$$log"; [ $$ray = 0 ] && exit $$status
 
 # The property tests on examples that no run has seen.
