@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Every process of a search, and there are hundreds in the tests, would compile what it imports:
 # 3.6 s of processor time for LightGBM alone, 1.1 s with byte code.
+# pip would compile all that is installed, most of which nothing imports, in one process: 40 to 60 s.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test quick check style types structure doctests bench bench-quality bench-search bench-compress bench-serve chaos chaos-search chaos-serve fuzz clean
@@ -30,7 +31,8 @@ setup: .venv/ready
 	  uv pip install -q --compile-bytecode -p $(BIN)/python -c constraints.txt -e '.[dev]'; \
 	else \
 	  { [ -x $(BIN)/python ] || $(PYTHON) -m venv .venv; } && \
-	  $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	  $(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt \
+	    -e '.[dev]'; \
 	fi
 	@$(BIN)/python -m raymm.bundle.machine_code
 	@touch $@

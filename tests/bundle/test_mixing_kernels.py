@@ -38,7 +38,7 @@ def _model(coder, seed, told):
 
 @pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 7, 64, 256]))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_the_bytes_are_the_same_and_come_back_either_way(seed, lanes):
     slow, fast = Writer(lanes), Writer(lanes, fast=True)
     expected = _model(slow, seed, lambda given: given)
