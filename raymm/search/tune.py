@@ -227,6 +227,8 @@ def _wait_for(desk: Desk, target: Any, arguments: tuple[Any, ...]) -> None:
     caller's back; `settle` waits for it.
     """
 
+    over = threading.Event()
+
     def work() -> None:
         try:
             target(*arguments)
@@ -234,18 +236,21 @@ def _wait_for(desk: Desk, target: Any, arguments: tuple[Any, ...]) -> None:
             if desk.fault is None:
                 known = isinstance(error, SearchError)
                 desk.fault = error if known else SearchError(f"Ray failed: {error}")
+        finally:
+            over.set()
 
-    thread = threading.Thread(target=work, name=THREAD, daemon=True)
-    thread.start()
+    # Before Python 3.13 a thread whose `join` is interrupted counts as ended while it goes on, and
+    # Ray was taken away under it.
+    threading.Thread(target=work, name=THREAD, daemon=True).start()
     try:
-        while thread.is_alive():
+        while not over.is_set():
             left = desk.session.spending.seconds_left
             if desk.session.finished or (left is not None and left <= 0):
                 return
-            thread.join(POLL if left is None else min(left, POLL))
+            over.wait(POLL if left is None else min(left, POLL))
     except KeyboardInterrupt:
         desk.interrupted = True
-        thread.join(PATIENCE)
+        over.wait(PATIENCE)
 
 
 def settle() -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,27 @@ def test_one_worker_gives_the_same_leaderboard_each_time(tmp_path: Path) -> None
         (t.number, t.config, t.value) for t in second.leaderboard
     ]
     assert Ledger.read(str(tmp_path), "a").digest() == Ledger.read(str(tmp_path), "b").digest()
+
+
+def test_an_interrupted_search_is_waited_for_before_ray_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before Python 3.13 one whose `join` was interrupted counted as ended while it went on."""
+    from raymm.search import tune
+
+    monkeypatch.setattr(tune, "PATIENCE", 0.2)
+    session = SimpleNamespace(spending=SimpleNamespace(seconds_left=None), finished=False)
+    desk: Any = SimpleNamespace(session=session, interrupted=False, fault=None)
+    going = threading.Event()
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    tune._wait_for(desk, going.wait, (60.0,))
+    assert desk.interrupted
+    (thread,) = (one for one in threading.enumerate() if one.name == tune.THREAD)
+    assert thread.is_alive()
+    going.set()
+    tune.settle()
+    assert not thread.is_alive()
 
 
 def test_finished_trials_are_never_run_again(tmp_path: Path) -> None:
