@@ -215,8 +215,8 @@ class ServingConfig(Section):
     to come back. One that would have to wait longer than ``max_wait`` for a slow version, as its
     last calls took, is told so at once, as it is beyond ``max_queued`` requests; with "auto" it may
     wait as long as two calls take, less while they are slowed down by others, or one while more is
-    asked for than can be done, and 0.1 s at least. With ``batch`` "auto", requests of a slow
-    version that wait are predicted by one call where that is measured to pay. ``rate`` is how many
+    asked for than can be done, and 0.1 s at least. With ``batch`` "auto", requests of a version
+    that wait are predicted by one call where that is measured to pay. ``rate`` is how many
     requests a second one token may send to one replica, on average; without tokens it is that of
     all together. ``tokens`` is a file of ``NAME: TOKEN`` lines, or a folder with one file a token;
     it is read again when it changes. ``certificate`` and ``key`` are PEM files for TLS. Only

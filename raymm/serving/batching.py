@@ -17,18 +17,16 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Literal
-
-import numpy as np
+from typing import Literal, TypeVar
 
 from raymm.artifacts import Tensors
 from raymm.errors import LineTooLong, ServingError
 from raymm.serving.asking import Predicted
 from raymm.serving.gain import SHARE
-from raymm.serving.line import Line, Waiting, rows_of
+from raymm.serving.line import Asking, Line, Waiting, put_together, rows_of
 from raymm.serving.sources import Served
 from raymm.serving.tally import LIGHT
 
@@ -41,6 +39,7 @@ _LATELY = 1.0
 """Seconds, or ten calls, of which what was asked for counts."""
 
 Predict = Callable[[Tensors], Predicted]
+One = TypeVar("One", bound=Asking)
 
 
 def calls_at_once(replicas: int, *, most: int) -> int:
@@ -346,7 +345,7 @@ def _too_long(wait: float, most: float) -> LineTooLong:
     )
 
 
-def answer(predict: Predict, taken: list[Waiting]) -> None:
+def answer(predict: Predict, taken: MutableSequence[One]) -> None:
     """Predict the rows of one or more requests by one call; each is told its own or its error.
 
     Who is answered alone is taken out of the list.
@@ -364,15 +363,9 @@ def answer(predict: Predict, taken: list[Waiting]) -> None:
         del one  # an error knows this frame and those around it, and would keep the request's rows
 
 
-def _together(predict: Predict, taken: Sequence[Waiting]) -> None:
+def _together(predict: Predict, taken: Sequence[Asking]) -> None:
     """Predict all by one call, or raise before any is told."""
-    joined = {
-        name: np.concatenate(
-            [one.tensors[name] for one in taken], dtype=values.dtype, casting="no"
-        )
-        for name, values in taken[0].tensors.items()
-    }  # fmt: skip
-    predictions = predict(joined)
+    predictions = predict(put_together([one.tensors for one in taken]))
     rows = sum(one.rows for one in taken)
     if len(predictions) != rows:
         raise ServingError(f"{rows} rows must have as many predictions, not {len(predictions)}.")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from raymm.errors import Overloaded, TooOften
@@ -37,6 +37,15 @@ class Room:
         self.require()
         self.held += 1
         return self
+
+    @contextlib.contextmanager
+    def outside(self) -> Iterator[None]:
+        """Give a place back for as long as who has it need not wait for any work to be done."""
+        self.held -= 1
+        try:
+            yield
+        finally:
+            self.held += 1
 
     def stay(self) -> Callable[[], None]:
         """Take a place for work that outlives its request; any thread may call what gives it back.

@@ -3,12 +3,47 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
 
 from raymm.artifacts import Tensors
 from raymm.serving.asking import Predicted
 from raymm.serving.sources import Served
+
+
+class Awaited(Protocol):
+    """Where an answer is awaited: in a thread, or on an event loop."""
+
+    def set_result(self, result: Predicted, /) -> None:
+        """Answer."""
+        ...
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        """Fail."""
+        ...
+
+
+class Asking(Protocol):
+    """A request that waits."""
+
+    @property
+    def tensors(self) -> Tensors:
+        """Its rows."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        ...
+
+    @property
+    def answer(self) -> Awaited:
+        """Where their predictions are awaited."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +90,20 @@ class Line:
         threads = range(1, len(left) + 1)
         ends = (sum(left[:most]) / most + behind / min(most, share) for most in threads)
         return min(ends, default=behind / share)
+
+
+def put_together(requests: Sequence[Tensors]) -> Tensors:
+    """Return the rows of several requests, in their order, as one's.
+
+    Raises
+    ------
+    TypeError
+        When a column has not the same type in all of them.
+    """
+    return {
+        name: np.concatenate([one[name] for one in requests], dtype=values.dtype, casting="no")
+        for name, values in requests[0].items()
+    }  # fmt: skip
 
 
 def rows_of(tensors: Tensors) -> int:

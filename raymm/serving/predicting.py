@@ -1,14 +1,10 @@
 """Answers prediction requests: reads, checks, runs the graph once, counts and tells the monitor.
 
-A small request is answered on the event loop, since handing it to a thread would take longer
-than the graph does. A large body, or a model slow on one row, is answered in a thread, so that
+A small request is answered on the event loop, those that come in one turn of it together (see
+`raymm.serving.turns`). A large body, or a model slow on one row, is answered in a thread, so that
 health checks and other requests are not held up; onnxruntime lets go of the interpreter's lock.
-
 Small requests of a slow model are read and written on the event loop and stand in line; those that
-wait go into one call where that pays (see `raymm.serving.batching`). Quick models are not joined:
-of the 0.34 ms that a request takes of the processor, 500 trees take 0.04, and joined in a thread
-they answered 0.57 times as many requests. A support vector machine of 0.4 ms a row answered 1.1
-times as many, but one client 0.6 times; at 1.5 ms it was 1.5 times with 16 clients and 2.5 with 64.
+wait go into one call where that pays (see `raymm.serving.batching`).
 """
 
 from __future__ import annotations
@@ -42,6 +38,7 @@ from raymm.serving.sources import ModelSource, Served
 from raymm.serving.tally import kind_of
 from raymm.serving.telemetry import Telemetry
 from raymm.serving.trial import Trials, finished
+from raymm.serving.turns import Turns
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -112,6 +109,7 @@ class Service:
         self._trials = Trials(config.answer_time / 2, max_wait=config.max_wait, joined=joined)
         lines = ThreadPoolExecutor(_THREADS, thread_name_prefix="raymm-predict-line")
         at_once = calls_at_once(config.replicas.max, most=_THREADS)
+        self._turns = Turns(joined=joined)
         self._batches = Batches(lines, at_once, workers=_THREADS, joined=joined)
         self._identities = identities()
 
@@ -219,7 +217,7 @@ class Service:
         A small body is read on the event loop, for a slow version, too, whose calls then stand in
         line; other work is done in a thread, all at once.
         """
-        lined = small and not _quick(served, small)
+        lined = small and (not _quick(served, small) or self._turns.takes(served))
 
         def work() -> Answer | _Turn:
             asked = reading()
@@ -241,16 +239,23 @@ class Service:
     async def _by(self, served: Served, small: bool, asked: Asked) -> Answer:
         """Let a version answer what was read: here where it is quick, else in a thread."""
         if _quick(served, small):
-            return asked.answer(served)
+            return await self._on_loop(served, asked)
         if not small:
             return await self.in_thread(self._threads, self._room, asked.answer, served)
         tensors = asked.read(served)
         if (rows := rows_of(tensors)) > ROWS:  # whose answer takes long to write, too
-            return await self.in_thread(
-                self._threads, self._room, asked.answered_of, served, tensors
-            )
+            work = partial(asked.answered_of, served, tensors)
+            return await self.in_thread(self._threads, self._room, work)
         self._batches.require_soon(served, rows, self.config.max_wait)
         predictions = await self._done(self._batches.submit(served, tensors), self._room)
+        return asked.answered(served, tensors, predictions)
+
+    async def _on_loop(self, served: Served, asked: Asked) -> Answer:
+        if not self._turns.waits(served):
+            return asked.answer(served)
+        tensors = asked.read(served)
+        with self._room.outside():  # whose places are for what takes long
+            predictions = await self._turns.predict(served, tensors)
         return asked.answered(served, tensors, predictions)
 
     async def _try(self, served: Served, small: bool, turn: _Turn) -> Answer:
@@ -265,13 +270,12 @@ class Service:
         canary, asked = turn.served, turn.asked
         try:
             if _quick(canary, small):
-                return asked.answer(canary)
+                return await self._on_loop(canary, asked)
             if not small:
                 return await self._trials.run(canary, asked.answer)
             tensors = asked.read(canary)
             if rows_of(tensors) > ROWS:
-                work = partial(asked.answered_of, tensors=tensors)
-                return await self._trials.run(canary, work)
+                return await self._trials.run(canary, partial(asked.answered_of, tensors=tensors))
             return asked.answered(canary, tensors, await self._trials.predict(canary, tensors))
         except Exception as error:
             made: Answer | RaymmError

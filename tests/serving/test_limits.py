@@ -62,3 +62,16 @@ def test_who_waits_as_told_is_let_in():
     rates.spend("bob")  # nobody else is held up
     now += caught.value.retry_after
     rates.spend("alice")
+
+
+def test_who_needs_no_place_gives_it_back_for_a_while():
+    room = Room(1)
+    with room:
+        with room.outside():
+            room.require()
+        with pytest.raises(Overloaded):
+            room.require()
+        with pytest.raises(ValueError, match="none"), room.outside():
+            raise ValueError("none")
+        assert room.held == 1
+    assert room.held == 0

@@ -110,3 +110,11 @@ def test_the_longer_of_two_times_counts(make_bundle, monkeypatch, times):
     taken = iter(times)
     monkeypatch.setattr(rehearsal, "_timed", lambda *_: next(taken))
     assert warmed("m", 1, bundle.sha256, Runner(bundle)).row_seconds == 0.9
+
+
+def test_of_a_quick_row_one_time_that_is_long_does_not_count(make_bundle, monkeypatch):
+    times = iter([0.0001, 0.015, 0.0002, 0.0003, 0.0002, 0.0002, 0.0003, 0.0001, 0.0003])
+    bundle = make_bundle()
+    monkeypatch.setattr(rehearsal, "_timed", lambda *_: next(times))
+    assert warmed("m", 1, bundle.sha256, Runner(bundle)).row_seconds == 0.0002
+    assert next(times, None) is None
