@@ -195,8 +195,9 @@ class ReleaseConfig(Section):
     """How a version is tried before it answers, and when it is taken back.
 
     It must be loaded and warm within ``load_time``, and answer one row within ``row_time``. With
-    ``rollback`` "auto" one that fails, or a canary that fails more often, is more than ``slowdown``
-    times as slow or, as labels show, answers worse than the champion, is taken out of the
+    ``rollback`` "auto" one that fails, one that is promoted without force and of which a row takes
+    over ``slowdown`` times as long as the champion's, or a canary that fails more often, is more
+    than ``slowdown`` times as slow or, as labels show, answers worse, is taken out of the
     registry's release. Labels judge as ``monitoring.trial`` says, but only what is surely worse.
     """
 

@@ -158,5 +158,6 @@ def test_what_test_rows_leave_open_is_tried_and_tended_to_the_end(
         hands.act(Step(action=action, reason="labels say so", situation=Situation()), 2)
     assert (releases.current().champion, releases.current().shadow) == (2, 1)
     assert releases.changes()[-2].forced  # the history says that it is not blessed
+    assert releases.current().insisted  # its trial has judged how long it takes
     hands.act(Step(action="rollback", reason="worse", situation=Situation()), 2)
     assert releases.current().champion == 1

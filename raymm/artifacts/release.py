@@ -151,6 +151,9 @@ class Release:
         A version that computes answers to every request which nobody but the monitor sees.
     earlier : tuple of int
         The champions that rollbacks reach, the next one first.
+    insisted : bool
+        Whether the champion takes over however slow it is: its promotion was asked for with force,
+        or it was gone back to.
     """
 
     name: str
@@ -160,6 +163,7 @@ class Release:
     share: float = 0.0
     shadow: int | None = None
     earlier: tuple[int, ...] = ()
+    insisted: bool = False
 
     def role(self, number: int) -> str:
         """Return "champion", "canary" or "shadow"; empty for a version that has no role."""

@@ -29,7 +29,11 @@ def _changing(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-_FORCE = click.option("--force", is_flag=True, help="Release it although it is not blessed.")
+_FORCE = click.option(
+    "--force",
+    is_flag=True,
+    help="Release it although it is not blessed; promoted, also where it is much slower.",
+)
 
 
 @click.command()

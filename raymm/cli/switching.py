@@ -123,7 +123,8 @@ def undoing(registry: Any, change: Any, storage: str | None) -> str:
     more = "" if storage is None else f" --storage {shlex.quote(storage)}"
 
     def again(role: str, number: int | None) -> str:
-        force = "" if number is None or blessed.get(number) else " --force"
+        insisted = role == "promote" and before.insisted
+        force = " --force" if number is not None and (insisted or not blessed.get(number)) else ""
         share = f" --share {before.share:g}" if role == "canary" else ""
         return f"raymm {role} {name} {number}{share}{force}{more}"
 

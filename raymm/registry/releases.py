@@ -89,13 +89,15 @@ def released(name: str, history: Sequence[Change]) -> Release:
     """
     pile: list[int] = []
     roles: dict[str, int | None] = {"canary": None, "shadow": None}
-    share, sequence = 0.0, 0
+    share, sequence, insisted = 0.0, 0, False
     for change in history:
         sequence = change.sequence
         if change.action == "promote":
             pile.append(change.number)
+            insisted = change.insisted or change.forced
         elif change.action == "rollback":
             pile[-1:] = []
+            insisted = True
             if pile[-1:] != [change.number]:
                 raise RegistryError(
                     f"{name}: change {sequence} goes back to version {change.number}, which was "
@@ -114,6 +116,7 @@ def released(name: str, history: Sequence[Change]) -> Release:
         share=share if roles["canary"] is not None else 0.0,
         shadow=roles["shadow"],
         earlier=tuple(reversed(pile[:-1])),
+        insisted=insisted,
     )
 
 
@@ -187,8 +190,8 @@ class Releases:
         reason : str
             Kept in the record; required with ``force``.
         force : bool
-            Promote although the version is not blessed, and whatever the loop that keeps the
-            model thinks of it.
+            Promote although the version is not blessed, however much slower than the champion it
+            is, and whatever the loop that keeps the model thinks of it.
         who : str
             Kept in the record; empty is this user on this machine.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,8 @@ from raymm.serving.desk import Desk, Line, Opinion, desk_name
 from raymm.serving.exposure import Bound, require_bound, require_same
 from raymm.serving.logs import to_serve
 from raymm.serving.reach import free_prefix, reachable, require_port, wait_answering
-from raymm.serving.released import Care, ReleasedModel, ReleasedModels, Shelf
+from raymm.serving.rehearsal import Care
+from raymm.serving.released import ReleasedModel, ReleasedModels, Shelf
 from raymm.serving.replica import Replica
 from raymm.serving.scaling import listening, options
 from raymm.serving.turnstile import Turnstile
@@ -106,7 +108,9 @@ def _build(
     to_serve()
     turnstile = Turnstile()
     line = _line(shelf, opinion, settings.release.slowdown)
-    care = Care(load_seconds=settings.release.load_time, row_seconds=settings.release.row_time)
+    tried = settings.release
+    slowdown = tried.slowdown if tried.rollback == "auto" else math.inf
+    care = Care(load_seconds=tried.load_time, row_seconds=tried.row_time, slowdown=slowdown)
     how: Any = {"poll": settings.poll or 2.0, "turnstile": turnstile, "care": care}
     models = ReleasedModels(*(ReleasedModel(name, shelf, tell=line.tell, **how) for name in names))
     models.start()

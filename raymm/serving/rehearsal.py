@@ -6,11 +6,13 @@ It runs in a thread of its own under a time limit, so that one that hangs holds 
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,37 +24,49 @@ from raymm.serving.protocol import RecordReader, example
 from raymm.serving.sources import Predictor, Served
 from raymm.switching import switching
 
+QUICK_SECONDS = 1e-3
+"""A row that takes less counts as this long: a request takes longer, and times of microseconds are
+mostly chance."""
 _OFF = 1e-3
 """How far the probabilities of a row may be from 1 together."""
 _TRIES, _BRIEF = 9, 0.02
 """How often a row is predicted at most, and the seconds after which it is not once more."""
+_TURNS, _LONG = 7, 0.5
+"""How often two versions answer a row in turns at most, and the seconds after which they do no
+more, each of them twice at least."""
 
 Prepare = Callable[[str, int, bytes], Served]
+_Made = TypeVar("_Made")
 
 
 class Refused(BundleError):
     """A version failed its rehearsal; the message says how."""
 
 
-def rehearsed(
-    name: str,
-    number: int,
-    data: bytes,
-    *,
-    prepare: Prepare | None = None,
-    load_seconds: float = 60.0,
-    row_seconds: float = 1.0,
-) -> Served:
-    """Return a version that is fit to answer.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Care:
+    """How a version is tried.
 
-    Parameters
+    Attributes
     ----------
-    prepare : callable or None
-        Makes a `Served` of (name, number, bytes); None reads a bundle.
     load_seconds : float
-        How long all of it may take.
+        How long it may take to be loaded, warmed up and looked at.
     row_seconds : float
         How long one row may take when the graph is warm.
+    slowdown : float
+        How many times as long as the champion's a row may take of one that takes over.
+    prepare : callable or None
+        Makes a `Served` of (name, number, bytes); None reads a bundle.
+    """
+
+    load_seconds: float = 60.0
+    row_seconds: float = 1.0
+    slowdown: float = math.inf
+    prepare: Prepare | None = None
+
+
+def rehearsed(name: str, number: int, data: bytes, care: Care) -> Served:
+    """Return a version that is fit to answer.
 
     Raises
     ------
@@ -62,32 +76,90 @@ def rehearsed(
     from raymm.bundle.compiled import ready
 
     ready()  # which may compile for some seconds, once: no version is at fault for that
-    made: list[Served] = []
+    try:
+        work = partial(care.prepare or from_bundle, name, number, data)
+        made = _within(care.load_seconds, work)
+    except Refused:
+        raise
+    except Exception as error:
+        told = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"
+        raise Refused(f"it cannot be loaded: {told[:500]}") from error
+    if made is None:
+        raise Refused(
+            f"it must be loaded and answer within {care.load_seconds:g} s, but it does not"
+        )
+    if made.row_seconds > care.row_seconds:
+        raise Refused(
+            f"it must answer one row within {care.row_seconds:g} s, but takes "
+            f"{made.row_seconds:.3g}"
+        )
+    return made
+
+
+def require_pace(version: Served, champion: Served, care: Care) -> None:
+    """Refuse a version of which a row takes over ``slowdown`` times as long as the champion's.
+
+    Both answer their example rows now, in turns: whatever else the machine does tells on both.
+    The least time of each counts, and `QUICK_SECONDS` for less.
+
+    Raises
+    ------
+    Refused
+        When it is slower, with both times and how to insist on it, or fails.
+    """
+    if math.isinf(care.slowdown):
+        return
+    try:
+        times = _within(care.load_seconds, partial(_in_turns, version.runner, champion.runner))
+    except Exception as error:
+        raise Refused(f"its row cannot be timed: {type(error).__name__}: {error}") from error
+    if times is None:
+        raise Refused(f"it must answer its row within {care.load_seconds:g} s, but it does not")
+    theirs, ours = times
+    bound = care.slowdown * max(ours, QUICK_SECONDS)
+    if theirs > bound:
+        raise Refused(
+            f"its row takes {1e3 * theirs:.3g} ms, that of the champion, version "
+            f"{champion.number}, {1e3 * ours:.3g}: at most {1e3 * bound:.3g} ms are allowed "
+            f"(serving.release.slowdown, {care.slowdown:g}). To promote it all the same: raymm "
+            f"promote {version.name} {version.number} --force"
+        )
+
+
+def _in_turns(*runners: Predictor) -> list[float]:
+    """Return the least time of each runner's example row, in seconds."""
+    rows = [RecordReader(one.schema).tensors([example(one.schema)]) for one in runners]
+    times: list[list[float]] = [[] for _ in runners]
+    begun = time.perf_counter()
+    for number in range(_TURNS):
+        if number > 1 and time.perf_counter() - begun > _LONG:
+            break
+        for taken, runner, tensors in zip(times, runners, rows, strict=True):
+            taken.append(_timed(runner, tensors))
+    return [min(taken) for taken in times]
+
+
+def _within(seconds: float, work: Callable[[], _Made]) -> _Made | None:
+    """Return what is made in a thread of its own, or raise what it raises; None where it is late.
+
+    A thread that is late goes on, and holds up nobody.
+    """
+    made: list[_Made] = []
     failure: list[Exception] = []
 
-    def work() -> None:
+    def run() -> None:
         try:
-            made.append((prepare or from_bundle)(name, number, data))
+            made.append(work())
         except Exception as error:
             failure.append(error)
 
-    thread = threading.Thread(target=work, name="raymm-rehearsal", daemon=True)
+    thread = threading.Thread(target=run, name="raymm-rehearsal", daemon=True)
     with switching:
         thread.start()
-        thread.join(load_seconds)
+        thread.join(seconds)
     if failure:
-        error = failure[0]
-        if isinstance(error, Refused):
-            raise error
-        told = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"
-        raise Refused(f"it cannot be loaded: {told[:500]}") from error
-    if not made:
-        raise Refused(f"it must be loaded and answer within {load_seconds:g} s, but it does not")
-    if made[0].row_seconds > row_seconds:
-        raise Refused(
-            f"it must answer one row within {row_seconds:g} s, but takes {made[0].row_seconds:.3g}"
-        )
-    return made[0]
+        raise failure[0]
+    return made[0] if made else None
 
 
 def from_bundle(name: str, number: int, data: bytes) -> Served:

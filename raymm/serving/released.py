@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from raymm.artifacts import Predictions, Release, Reliability
 from raymm.errors import RegistryError, ServingError
-from raymm.serving.rehearsal import Prepare, Refused, rehearsed
+from raymm.serving.rehearsal import Care, Refused, rehearsed, require_pace
 from raymm.serving.routing import falls_to_canary
 from raymm.serving.sources import Served, unknown, unserved
 from raymm.serving.turnstile import Turnstile
@@ -70,15 +70,6 @@ class _Standing:
 
     def all(self) -> tuple[Served, ...]:
         return tuple(one for one in (self.champion, self.canary, self.shadow) if one is not None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Care:
-    """How a version is tried: the time it may take to load, and one row, in seconds."""
-
-    load_seconds: float = 60.0
-    row_seconds: float = 1.0
-    prepare: Prepare | None = None
 
 
 class ReleasedModel:
@@ -239,11 +230,24 @@ class ReleasedModel:
             # One that cannot be had just now is waited for; only a refused one gives way.
             for number in (release.champion, *(release.earlier if before is None else ())):
                 found = self._ready(number, release)
-                if found is not None:
+                if found is not None and self._keeps_pace(found, release, before):
                     return found
                 if number in self._missed:
                     break
         return None if before is None else before.champion
+
+    def _keeps_pace(self, version: Served, release: Release, before: _Standing | None) -> bool:
+        """Whether a version may take over; one that is too slow is refused."""
+        if before is None or version is before.champion or release.insisted:
+            return True
+        if self._refused.get(version.number, (-1, ""))[0] == release.sequence:
+            return False
+        try:
+            require_pace(version, before.champion, self._care)
+            return True
+        except Refused as error:
+            self._refuse(version.number, release, str(error))
+            return False
 
     def _ready(self, number: int | None, release: Release) -> Served | None:
         """Return a version loaded and rehearsed, or None where that fails or there is none."""
@@ -264,18 +268,15 @@ class ReleasedModel:
                 self._refuse(number, release, told)
             return None
         self._missed.pop(number, None)
-        care = self._care
-        times = {"load_seconds": care.load_seconds, "row_seconds": care.row_seconds}
         try:
-            served = rehearsed(self.name, number, data, prepare=care.prepare, **times)
+            served = rehearsed(self.name, number, data, self._care)
         except Refused as error:
             self._refuse(number, release, str(error))
             return None
         reliability = self.shelf.reliability(self.name, number)
         predictions = self.shelf.predictions(self.name, number)
-        served = replace(served, reliability=reliability, predictions=predictions)
-        self._loaded[number] = served
-        return served
+        self._loaded[number] = replace(served, reliability=reliability, predictions=predictions)
+        return self._loaded[number]
 
     def _refuse(self, number: int, release: Release, reason: str) -> None:
         self._missed.pop(number, None)

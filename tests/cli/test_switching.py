@@ -91,11 +91,14 @@ STEPS = (
     "shadow odd 2",
     "shadow odd 3 --force",
     "shadow odd --end",
+    "promote odd 2 --force",
 )
 
 
 @pytest.mark.parametrize(
-    "start", [(), (0,), (0, 1), (3,), (3, 7), (4, 6)], ids=lambda start: "".join(map(str, start))
+    "start",
+    [(), (0,), (0, 1), (3,), (3, 7), (4, 6), (9,)],
+    ids=lambda start: "".join(map(str, start)),
 )
 def test_every_change_that_can_be_made_is_undone_by_what_is_told(raymm, registry, start):
     for step in start:
@@ -111,6 +114,7 @@ def test_every_change_that_can_be_made_is_undone_by_what_is_told(raymm, registry
         now = releases.current()
         roles = [(one.champion, one.canary, one.share, one.shadow) for one in (before, now)]
         assert roles[0] == roles[1], (step, undo)
+        assert now.insisted >= before.insisted, (step, undo)
 
 
 def test_the_first_champion_has_no_way_back(registry):

@@ -52,7 +52,7 @@ def test_a_version_goes_from_shadow_to_canary_to_champion(uri: str) -> None:
     assert [now.role(n) for n in (1, 2, 3)] == ["", "champion", "shadow"]
     releases.end("shadow", reason="enough")
     releases.rollback(reason="worse")
-    assert releases.current() == Release(name="churn", sequence=8, champion=1)
+    assert releases.current() == Release(name="churn", sequence=8, champion=1, insisted=True)
     told = [
         (one.action, one.number, one.reason) for one in Registry(uri).releases("churn").changes()
     ]
@@ -136,7 +136,7 @@ def test_a_history_of_the_first_format_is_read_and_gone_on_with(tmp_path: Path) 
         if text:
             (folder / name).write_text(text)
     releases = Registry(str(tmp_path)).releases("churn")
-    assert releases.current() == Release(name="churn", sequence=3, champion=1)
+    assert releases.current() == Release(name="churn", sequence=3, champion=1, insisted=True)
     last = releases.changes()[-1]
     assert (last.reason, last.who, last.version) == ("slow", "", 1)
     releases.canary(2, 0.25)
@@ -152,6 +152,22 @@ def test_changes_that_do_not_follow_from_each_other_are_found(tmp_path: Path) ->
     with pytest.raises(RegistryError):
         Registry(str(tmp_path)).releases("churn").current()
     assert [one.severity for one in fsck(Registry(str(tmp_path)))] == ["error"]
+
+
+def test_who_insisted_on_a_champion_is_known_until_there_is_another(tmp_path: Path) -> None:
+    releases = made(str(tmp_path)).releases("churn")
+    seen = []
+    for act in (
+        lambda: releases.promote(1),
+        lambda: releases.promote(2, force=True, reason="slow, and better"),
+        lambda: releases.shadow(1),
+        lambda: releases.promote(3),
+        releases.rollback,
+        lambda: releases.promote(3),
+    ):
+        act()
+        seen.append(releases.current().insisted)
+    assert seen == [False, True, True, False, True, False]
 
 
 @pytest.mark.slow

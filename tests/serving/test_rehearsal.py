@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +14,8 @@ import pytest
 from raymm.bundle.run import Runner
 from raymm.errors import BundleError
 from raymm.serving import gain, rehearsal
-from raymm.serving.rehearsal import Refused, from_bundle, rehearsed, warmed
+from raymm.serving.rehearsal import Care, Refused, from_bundle, rehearsed, require_pace, warmed
+from raymm.serving.sources import Served
 
 
 class Changed:
@@ -30,7 +34,7 @@ class Changed:
 
 def test_a_sound_version_is_loaded_with_its_hash_and_its_time(make_bundle):
     bundle = make_bundle()
-    served = rehearsed("m", 3, bundle.to_bytes())
+    served = rehearsed("m", 3, bundle.to_bytes(), Care())
     assert (served.name, served.number, served.sha256) == ("m", 3, bundle.sha256)
     assert served.row_seconds > 0
 
@@ -39,7 +43,7 @@ def test_what_is_no_bundle_is_refused(make_bundle):
     data = make_bundle().to_bytes()
     for broken in (b"", b"no bundle", data[: len(data) // 2], data[:-9] + b"\0" * 9):
         with pytest.raises(Refused, match="cannot be loaded"):
-            rehearsed("m", 1, broken)
+            rehearsed("m", 1, broken, Care())
     with pytest.raises(BundleError):
         from_bundle("m", 1, b"no bundle")
 
@@ -97,11 +101,12 @@ def test_a_version_knows_whether_its_calls_are_to_be_joined(monkeypatch, make_bu
 
 def test_one_that_hangs_or_is_slow_is_refused(make_bundle):
     forever = threading.Event()
+    hanging = Care(prepare=lambda *_: forever.wait(20), load_seconds=0.05)
     with pytest.raises(Refused, match=r"within 0\.05 s"):
-        rehearsed("m", 1, b"", prepare=lambda *_: forever.wait(20), load_seconds=0.05)
+        rehearsed("m", 1, b"", hanging)
     forever.set()
     with pytest.raises(Refused, match="one row within 0 s"):
-        rehearsed("m", 1, make_bundle().to_bytes(), row_seconds=0.0)
+        rehearsed("m", 1, make_bundle().to_bytes(), Care(row_seconds=0.0))
 
 
 @pytest.mark.parametrize("times", [(0.3, 0.9), (0.9, 0.3)])
@@ -118,3 +123,71 @@ def test_of_a_quick_row_one_time_that_is_long_does_not_count(make_bundle, monkey
     monkeypatch.setattr(rehearsal, "_timed", lambda *_: next(times))
     assert warmed("m", 1, bundle.sha256, Runner(bundle)).row_seconds == 0.0002
     assert next(times, None) is None
+
+
+class Taking(Changed):
+    """A sound runner whose calls take their time by a clock that stands still else."""
+
+    def __init__(self, bundle, clock, *seconds):
+        super().__init__(bundle, lambda predictions: predictions)
+        self._clock, self._seconds, self.calls = clock, itertools.cycle(seconds), 0
+
+    def predict(self, tensors):
+        self.calls += 1
+        self._clock.now += next(self._seconds)
+        return super().predict(tensors)
+
+
+@pytest.fixture
+def pace(monkeypatch, make_bundle):
+    """Return a function that holds calls of a version against calls of its champion."""
+    clock = SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
+    monkeypatch.setattr(rehearsal, "time", clock)
+
+    def held(theirs, ours, **care):
+        bundle = make_bundle()
+        runners = [Taking(bundle, clock, *seconds) for seconds in (theirs, ours)]
+        version, champion = (
+            Served(name="m", number=number, sha256="0", runner=one, schema=one.schema)
+            for number, one in zip((2, 1), runners, strict=True)
+        )
+        require_pace(version, champion, Care(**{"slowdown": 2.0, **care}))
+        return [one.calls for one in runners]
+
+    return held
+
+
+def test_one_that_is_much_slower_than_the_champion_is_refused(pace):
+    told = (
+        r"its row takes 500 ms, that of the champion, version 1, 10: at most 20 ms are allowed "
+        r"\(serving\.release\.slowdown, 2\)\. .* raymm promote m 2 --force"
+    )
+    with pytest.raises(Refused, match=told):
+        pace((0.5,), (0.01,))
+    assert pace((0.5,), (0.01,), slowdown=51.0)[0] >= 2
+    assert pace((0.5,), (0.01,), slowdown=math.inf) == [0, 0]
+    pace((0.0199,), (0.01,))
+    with pytest.raises(Refused, match="at most 10 ms"):
+        pace((0.0101,), (0.01,), slowdown=1.0)
+
+
+def test_the_least_times_count_and_microseconds_do_not(pace):
+    pace((0.5, 0.012), (0.01, 0.9))
+    pace((50e-6,), (1e-6,))
+    pace((1.9e-3,), (1e-6,))
+    with pytest.raises(Refused, match="at most 2 ms"):
+        pace((2.1e-3,), (1e-6,))
+
+
+def test_one_that_fails_or_hangs_while_it_is_timed_is_refused(make_bundle):
+    bundle, forever = make_bundle(), threading.Event()
+    good = warmed("m", 1, "0", Runner(bundle))
+
+    def fails(predictions):
+        raise OSError("no")
+
+    for change, told in ((fails, "OSError: no"), (lambda _: forever.wait(20), r"within 0\.05 s")):
+        version = replace(good, number=2, runner=Changed(bundle, change))
+        with pytest.raises(Refused, match=told):
+            require_pace(version, good, Care(slowdown=2.0, load_seconds=0.05))
+    forever.set()

@@ -10,6 +10,7 @@ import pytest
 from raymm.artifacts import ColumnStatistics, Predictions, Release, Reliability
 from raymm.errors import NotFound, RegistryError, ServingError
 from raymm.serving import released
+from raymm.serving.rehearsal import Care, from_bundle
 from raymm.serving.released import ReleasedModel, ReleasedModels
 from raymm.serving.turnstile import Turnstile
 
@@ -288,3 +289,56 @@ def test_a_bundle_that_was_missed_is_forgotten_with_its_role(shelf):
     shelf.now(champion=1, earlier=())
     model.refresh()
     assert model.report()["sequence"] == 3
+
+
+class Slowed:
+    """A runner each of whose calls takes so many seconds more."""
+
+    def __init__(self, runner, seconds):
+        self._runner, self._seconds, self.schema = runner, seconds, runner.schema
+
+    def predict(self, tensors):
+        time.sleep(self._seconds)
+        return self._runner.predict(tensors)
+
+    def labels(self, predictions):
+        return self._runner.labels(predictions)
+
+
+@pytest.fixture
+def care():
+    """Lets the rows of versions 2 and 3 take 20 ms, and at most twice as long as the champion's."""
+
+    def prepare(name, number, data):
+        made = from_bundle(name, number, data)
+        return made if number == 1 else replace(made, runner=Slowed(made.runner, 0.02))
+
+    return Care(prepare=prepare, slowdown=2.0)
+
+
+@pytest.mark.parametrize("role", [{}, {"shadow": 2}, {"canary": 2, "share": 0.1}])
+def test_a_champion_that_is_much_slower_than_the_one_before_never_takes_over(shelf, care, role):
+    shelf.now(champion=1, **role)
+    model = started(shelf, care=care)
+    model.refresh()
+    shelf.now(champion=2, earlier=(1,), canary=None, shadow=None)
+    assert model.refresh() == bool(role)  # whose role ends
+    ((number, since, reason),) = shelf.refused
+    assert (number, since) == (2, 2)
+    assert "at most 2 ms are allowed" in reason
+    assert "raymm promote m 2 --force" in reason
+    model.refresh()
+    assert len(shelf.refused) == 1
+    assert model.served.number == 1
+    assert model.report()["refused"]["2"] == {"sequence": 2, "reason": reason}
+    shelf.now(champion=2, earlier=(1,), insisted=True)
+    assert model.refresh()
+    assert model.served.number == 2
+    shelf.now(champion=3, earlier=(2, 1), insisted=False)  # as slow as who reigns
+    model.refresh()
+    assert (model.served.number, len(shelf.refused)) == (3, 1)
+
+
+def test_a_replica_that_starts_takes_a_slow_champion(shelf, care):
+    shelf.now(champion=2, earlier=(1,))
+    assert started(shelf, care=care).served.number == 2
