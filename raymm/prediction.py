@@ -23,7 +23,7 @@ from raymm.config import default_storage
 from raymm.data import files, ingest
 from raymm.errors import ConfigError, DataError, NotFound
 from raymm.features.columns import distinct, encode, gaps, numbers
-from raymm.registry.versions import Registry
+from raymm.registry.versions import Registry, version_of
 
 _OTHERS = {".parquet", ".xlsx", ".xls", ".json", ".feather", ".arrow", ".gz", ".zip"}
 OUTSIDE = 0.1
@@ -104,7 +104,7 @@ def load(name: str | Path, *, version: int | None = None, storage: str | None = 
     Raises as `found` does.
     """
     bundle, known = found(name, version=version, storage=storage)
-    return Model(bundle, known, str(name))
+    return Model(bundle, known, known.name if known else str(name))
 
 
 def found(
@@ -113,25 +113,27 @@ def found(
     """Return a model's champion, the version asked for, or a bundle file, and what is known of it.
 
     A file is a Path, or a name that ends in .raymm where such a file exists or no model could be
-    called so.
+    called so. ``name`` may name a version, as NAME@NUMBER does.
 
     Raises
     ------
     NotFound
         When there is no such file, model or version, or no champion.
     ConfigError
-        When a version of a file is asked for, the file cannot be read, or it is no bundle.
+        When a version of a file or two versions are asked for, the file cannot be read, or it is
+        no bundle.
     BundleError
         When what is stored is damaged.
     """
     path = on_disk.path_of(name)
     if path is not None:
-        if version:
+        if version is not None:
             raise ConfigError(f"{path} is one version of a model. Leave out version {version}.")
         return on_disk.read(path), None
     registry, name = Registry(storage or default_storage()), str(name)
     try:
-        known = registry.version(name, version) if version else champion(registry, name)
+        model, number = version_of(name, version)
+        known = champion(registry, model) if number is None else registry.version(model, number)
     except (ConfigError, NotFound) as error:
         file = on_disk.other(name)
         if file and name not in registry.models():

@@ -19,7 +19,7 @@ from raymm.artifacts import Version
 from raymm.config import default_storage, home_folder
 from raymm.endpoint import Service, alive, find, path_of, record, started_at
 from raymm.errors import ConfigError, NotFound, ServingError
-from raymm.registry.versions import Registry
+from raymm.registry.versions import Registry, version_of
 from raymm.sections import MonitoringConfig, RayConfig, ServingConfig
 from raymm.serving.exposure import require_bound, require_safe
 from raymm.serving.tokens import named_tokens, token_alone
@@ -72,9 +72,12 @@ def order(
     NotFound
         When a model is not known or has no champion.
     ConfigError
-        When a change breaks a rule of the configuration, or a name is given twice.
+        When a change breaks a rule of the configuration, or a name is given twice or with a
+        version.
     """
     wanted = (names,) if isinstance(names, str) else tuple(names)
+    for one in wanted:
+        _require_model(one)
     if len(set(wanted)) < len(wanted):
         raise ConfigError(f"each model must be named once, but got {', '.join(wanted)}.")
     first, *others = (_configured(name, storage, address, changes) for name in wanted)
@@ -86,6 +89,16 @@ def order(
         ray=first.ray,
         beside={name: one.monitoring for name, one in zip(wanted[1:], others, strict=True)},
     )
+
+
+def _require_model(named: str) -> None:
+    name, number = version_of(named)
+    if number is not None:
+        raise ConfigError(
+            f"a service follows what is promoted, so it takes a model's name: {name}, not {named}. "
+            f"To serve version {number}: raymm promote {name} {number}, and to try it beside the "
+            f"champion: raymm canary {name} {number}"
+        )
 
 
 def untold(ordered: Order) -> tuple[str, ...]:

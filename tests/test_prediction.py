@@ -189,3 +189,15 @@ def test_a_file_is_read_as_the_training_file_was_said_to_be(tmp_path):
     model._data = {"encoding": "utf-8"}
     with pytest.raises(DataError, match=r"not written in utf-8: .* byte 7 "):
         model.read(str(path))
+
+
+def test_a_version_may_be_named_with_its_model(finished, home):
+    model = prediction.load("loans@1")
+    assert (model.name, model.version.number) == ("loans", 1)
+    assert prediction.load("loans@1", version=1).version == model.version
+    for named, version in (("loans@1", 2), ("loans@2", 0)):
+        with pytest.raises(ConfigError, match=f"{named} names version .*, but {version} is given"):
+            prediction.load(named, version=version)
+    for named, version in (("loans@7", None), ("loans", 0)):
+        with pytest.raises(NotFound, match="1 to 2"):
+            prediction.load(named, version=version)

@@ -101,10 +101,10 @@ def _registered(
     as_json: bool,
 ) -> None:
     from raymm import picking
-    from raymm.registry.versions import Registry
+    from raymm.registry.versions import Registry, version_of
 
     registry = Registry(storage)
-    name, number = options.version_of(model)
+    name, number = version_of(model)
     if number is not None:
         version = registry.version(name, number)
     else:

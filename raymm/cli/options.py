@@ -124,20 +124,3 @@ def storage_of(given: str | None) -> str:
             "environment's RAYMM_HOME, to a folder."
         )
     return storage
-
-
-def version_of(named: str) -> tuple[str, int | None]:
-    """Return the name and number of NAME@NUMBER; None for a name alone.
-
-    Raises
-    ------
-    ConfigError
-        When what follows the sign is no number.
-
-    >>> version_of("churn@3"), version_of("churn")
-    (('churn', 3), ('churn', None))
-    """
-    name, at, number = named.partition("@")
-    if at and not (number.isascii() and number.isdecimal() and len(number) < 10):
-        raise ConfigError(f'a version is written NAME@NUMBER, such as churn@3, not "{named}".')
-    return name, int(number) if at else None

@@ -40,16 +40,21 @@ def runs(storage: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", metavar="RUN | NAME[@VERSION]")
 @options.storage_option
 @options.json_option
 def leaderboard(run: str, storage: str | None, as_json: bool) -> None:
-    """Show the trials of RUN (or of the newest run of a model or function), best first."""
+    """Show the trials of RUN, best first.
+
+    With NAME: of the newest run of a model or function; with NAME@VERSION, of the run that made it.
+    """
     from raymm.cli import reporting
     from raymm.search.account import budgets_of
     from raymm.search.ledger import Ledger
 
     place = options.storage_of(storage)
+    if "@" in run:
+        run = _version_of(run, storage)[1].run
     found = reporting.run_of(run, place)
     _chosen(run, found, place)
     ledger = Ledger.read(place, found)
@@ -90,10 +95,10 @@ def _version_of(named: str, storage: str | None) -> tuple[Any, Any]:
     NotFound
         When there is no version of that number.
     """
-    from raymm.registry.versions import Registry
+    from raymm.registry.versions import Registry, version_of
 
     registry = Registry(options.storage_of(storage))
-    name, number = options.version_of(named)
+    name, number = version_of(named)
     if number is not None:
         return registry, registry.version(name, number)
     model = name if name in registry.models() else name.rpartition("-")[0]
@@ -250,8 +255,9 @@ def fsck(repair: bool, storage: str | None, as_json: bool) -> None:
 def replay(version: str, source: str | None, storage: str | None, as_json: bool) -> None:
     """Rebuild NAME@VERSION from its lineage and compare the hashes."""
     from raymm.lifecycle import replay as rebuild
+    from raymm.registry.versions import version_of
 
-    name, number = options.version_of(version)
+    name, number = version_of(version)
     if number is None:
         raise ConfigError(f'a version is written NAME@NUMBER, such as churn@3, not "{version}".')
     same, stored, rebuilt = rebuild(options.storage_of(storage), name, number, source)
@@ -265,7 +271,7 @@ def replay(version: str, source: str | None, storage: str | None, as_json: bool)
 
 
 @click.command()
-@click.argument("name", metavar="NAME | FILE.raymm")
+@click.argument("name", metavar="NAME[@VERSION] | FILE.raymm")
 @click.argument("data")
 @click.option("-o", "--output", required=True, help="Where to write predictions (CSV).")
 @click.option("--version", type=int, default=None, help="A version other than the champion.")
@@ -274,7 +280,7 @@ def replay(version: str, source: str | None, storage: str | None, as_json: bool)
 def predict(
     name: str, data: str, output: str, version: int | None, storage: str | None, as_json: bool
 ) -> None:
-    """Predict the rows of DATA with the champion of NAME, and write them to a CSV file.
+    """Predict the rows of DATA with the champion of NAME, or a version, into a CSV file.
 
     Instead of NAME, a bundle file that ends in .raymm, such as raymm compress -o writes.
     """
@@ -288,5 +294,5 @@ def predict(
     else:
         for note in notes:
             printing.say(f"note  {note}")
-        by = name if number is None else f"{name} version {number}"
+        by = name if number is None else f"{name.partition('@')[0]} version {number}"
         printing.say(f"{counted(rows, 'row')} predicted by {by}, written to {output}")

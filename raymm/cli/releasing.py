@@ -37,15 +37,18 @@ _FORCE = click.option(
 
 
 @click.command()
-@click.argument("name")
-@click.argument("version", type=int)
+@click.argument("name", metavar="NAME[@VERSION]")
+@click.argument("version", type=int, required=False)
 @click.option("--reason", default="by hand", help="Recorded in the history.")
 @_FORCE
 @_changing
 def promote(
-    name: str, version: int, reason: str, force: bool, storage: str | None, **how: Any
+    name: str, version: int | None, reason: str, force: bool, storage: str | None, **how: Any
 ) -> None:
     """Make VERSION of NAME the champion; a running service takes it over by itself."""
+    name, version = _named(name, version)
+    if version is None:
+        raise click.UsageError(f"Give a version: raymm promote {name} VERSION")
     _change(
         _releases(name, storage),
         lambda releases: releases.promote(version, reason=reason, force=force),
@@ -71,7 +74,7 @@ def rollback(name: str, reason: str, storage: str | None, **how: Any) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", metavar="NAME[@VERSION]")
 @click.argument("version", type=int, required=False)
 @click.option("--share", type=float, default=0.1, help="Of the requests; default 0.1.")
 @click.option("--end", is_flag=True, help="End the canary instead.")
@@ -93,6 +96,7 @@ def canary(
     It is ended by itself where it fails more often or is slower than the champion, or where labels
     show that it answers worse.
     """
+    name, version = _named(name, version)
     releases = _releases(name, storage)
     if _ends(end, version):
         _end(releases, "canary", reason, storage=storage, **how)
@@ -108,7 +112,7 @@ def canary(
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", metavar="NAME[@VERSION]")
 @click.argument("version", type=int, required=False)
 @click.option("--end", is_flag=True, help="End the shadow instead.")
 @click.option("--reason", default="by hand", help="Recorded in the history.")
@@ -124,6 +128,7 @@ def shadow(
     **how: Any,
 ) -> None:
     """Let VERSION of NAME compute answers that only the monitor sees."""
+    name, version = _named(name, version)
     releases = _releases(name, storage)
     if _ends(end, version):
         _end(releases, "shadow", reason, storage=storage, **how)
@@ -247,6 +252,13 @@ def _show_standing(standing: dict[str, Any], sequence: int) -> None:
     )
     for number, refusal in standing.get("refused", {}).items():
         printing.say(f"  version {number} was refused: {refusal['reason']}")
+
+
+def _named(name: str, version: int | None) -> tuple[str, int | None]:
+    """Return a model's name and the version that follows it, after a blank or @."""
+    from raymm.registry.versions import version_of
+
+    return version_of(name, version)
 
 
 def _releases(name: str, storage: str | None) -> Any:

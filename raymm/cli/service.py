@@ -278,11 +278,11 @@ def export_serve(
 
 
 @export.command("onnx")
-@click.argument("name", metavar="NAME | FILE.raymm")
+@click.argument("name", metavar="NAME[@VERSION] | FILE.raymm")
 @click.option("-o", "--output", required=True, help="File to write.")
 @options.storage_option
 def export_onnx(name: str, output: str, storage: str | None) -> None:
-    """Write the champion's ONNX graph, for onnxruntime, Triton, phones and browsers.
+    """Write the ONNX graph of the champion or a version, for onnxruntime, phones and browsers.
 
     Instead of NAME, a bundle file that ends in .raymm.
     """
@@ -291,7 +291,7 @@ def export_onnx(name: str, output: str, storage: str | None) -> None:
     bundle, version = found(name, storage=options.storage_of(storage))
     if version is None:
         require_apart(output, name)
-    told = name if version is None else f"{name} version {version.number}"
+    told = name if version is None else f"{version.name} version {version.number}"
     _write(output, bundle.graph, told)
 
 

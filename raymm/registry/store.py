@@ -47,6 +47,7 @@ def check_name(name: str) -> str:
         raise ConfigError(
             "A model's name must be 1 to 63 lower-case letters, digits, dots, dashes or "
             f"underscores, the first a letter or digit, but got {str(name)[:80]!r}."
+            + (" A model is asked for here, not a version." if "@" in str(name) else "")
         )
     return name
 

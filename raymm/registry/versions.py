@@ -26,6 +26,29 @@ PART_LIMIT = 2**30
 _KEY = re.compile(r"[a-z][a-z0-9._-]{0,62}")
 
 
+def version_of(named: str, number: int | None = None) -> tuple[str, int | None]:
+    """Return the name and number of NAME@NUMBER; of a name alone, ``number``, which may be None.
+
+    Raises
+    ------
+    ConfigError
+        When what follows the sign is no number, or another one than is given.
+
+    >>> version_of("churn@3"), version_of("churn"), version_of("churn", 2)
+    (('churn', 3), ('churn', None), ('churn', 2))
+    """
+    name, at, told = named.partition("@")
+    if not at:
+        return name, number
+    if not (told.isascii() and told.isdecimal() and len(told) < 10):
+        raise ConfigError(f'a version is written NAME@NUMBER, such as churn@3, not "{named}".')
+    if number not in (None, int(told)):
+        raise ConfigError(
+            f"{named} names version {told}, but {number} is given too. Leave one out."
+        )
+    return name, int(told)
+
+
 class Registry:
     """The models in one storage.
 

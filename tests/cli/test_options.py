@@ -53,9 +53,3 @@ def test_only_what_was_given_is_renamed():
         options.as_typed({"search__trials": None}),
     ):
         raise ConfigError("search.trials must be 1")
-
-
-@pytest.mark.parametrize("named", ["churn@", "churn@x", "churn@-1", "churn@1@2", "churn@²"])
-def test_what_follows_the_sign_is_a_version_s_number(named):
-    with pytest.raises(ConfigError, match="NAME@NUMBER"):
-        options.version_of(named)

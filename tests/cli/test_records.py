@@ -256,3 +256,18 @@ def test_commands_without_a_cluster_do_not_import_ray(finished, home, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_version_is_named_alike_everywhere(raymm, finished, home, tmp_path):
+    for name, more in (("loans@1", ()), ("loans", ("--version", 1)), ("loans@1", ("--version", 1))):
+        out = tmp_path / "out.csv"
+        done = raymm("predict", name, finished.csv, "-o", out, *more)
+        assert (done.code, done.out.count("predicted by loans version 1, written to")) == (0, 1)
+    assert raymm("predict", "loans@1", finished.csv, "-o", out, "--version", 2).code == 2
+    done = raymm("export", "onnx", "loans@1", "-o", tmp_path / "x.onnx")
+    assert (done.code, "loans version 1 written to" in done.out) == (0, True)
+    boards = [json.loads(raymm("leaderboard", f"loans@{n}", "--json").out)["run"] for n in (1, 2)]
+    assert boards == [run.version.run for run in finished.runs]
+    for command in (("deploy", "loans@1"), ("export", "serve", "loans@1")):
+        refused = raymm(*command)
+        assert (refused.code, "raymm promote loans 1" in refused.err) == (2, True)

@@ -79,3 +79,11 @@ def test_replicas_are_told_by_how_many_they_are(capsys, sequences, told):
     replicas = {str(place): {"sequence": one} for place, one in enumerate(sequences)}
     releasing._show_standing({"replicas": replicas}, 3)
     assert capsys.readouterr().out == f"{told}\n"
+
+
+def test_a_version_may_be_named_with_its_model(raymm, own):
+    for role in ("shadow", "canary"):
+        assert raymm(role, "loans@1", "--force").code == 0
+        assert getattr(own.current(), role) == 1
+    assert (raymm("promote", "loans@1", 2).code, raymm("promote", "loans").code) == (2, 2)
+    assert json.loads(raymm("promote", "loans@1", "--json").out)["champion"] == 1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from raymm.artifacts import Version
 from raymm.errors import ConfigError, NotBlessed, NotFound, RegistryError
 from raymm.registry.store import blob_path
-from raymm.registry.versions import Registry
+from raymm.registry.versions import Registry, version_of
 
 _stores = iter(range(10**9))
 
@@ -192,3 +192,20 @@ def test_a_damaged_bundle_is_neither_loaded_nor_promoted(tmp_path: Path) -> None
     with pytest.raises(RegistryError, match="damaged"):
         registry.promote("churn", 1, reason="")
     assert registry.champion("churn") is None
+
+
+@pytest.mark.parametrize("named", ["churn@", "churn@x", "churn@-1", "churn@1@2", "churn@²"])
+def test_what_follows_the_sign_is_a_version_s_number(named: str) -> None:
+    with pytest.raises(ConfigError, match="NAME@NUMBER"):
+        version_of(named)
+
+
+def test_a_version_that_is_named_twice_is_the_same() -> None:
+    assert version_of("churn@3", 3) == ("churn", 3)
+    with pytest.raises(ConfigError, match="churn@3 names version 3, but 2 is given too"):
+        version_of("churn@3", 2)
+
+
+def test_a_version_in_a_model_s_place_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="A model is asked for here, not a version"):
+        Registry(str(tmp_path)).versions("churn@3")
