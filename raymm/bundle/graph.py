@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import onnx
+import onnx.helper
 
 from raymm.artifacts import Kind, Schema
 from raymm.bundle.blend import Blend
@@ -32,6 +35,35 @@ def input_names(schema: Schema) -> dict[str, str]:
     """
     columns = [column.name for column in schema.features]
     return dict(zip(columns, safe_names(columns, (PREDICTION, PROBABILITIES)), strict=True))
+
+
+def described(graph: bytes, schema: Schema, *, name: str = "") -> bytes:
+    """Return a graph whose ``metadata_props`` say what its inputs and outputs are.
+
+    ``raymm.inputs`` and ``raymm.kinds`` tell, as JSON, the column of each input and its kind;
+    ``raymm.outputs`` what each output is; ``raymm.classes`` the classes in the order of the
+    probabilities, which a regression has none of; ``raymm.target`` and ``raymm.task`` are words, as
+    is ``raymm.model``: ``name``, where it is given.
+    """
+    model = onnx.load_from_string(graph)
+    names = input_names(schema)
+    outputs = {PREDICTION: f"{schema.target}, shape (n, 1)"}
+    if schema.classes:
+        outputs = {
+            PREDICTION: f"the class of {schema.target}, shape (n,)",
+            PROBABILITIES: f"of the classes in their order, shape (n, {len(schema.classes)})",
+        }
+    tables = {
+        "inputs": {names[one.name]: one.name for one in schema.features},
+        "kinds": {names[one.name]: one.kind for one in schema.features},
+        "outputs": outputs,
+        **({"classes": list(schema.classes)} if schema.classes else {}),
+    }
+    words = {"target": schema.target, "task": schema.task, **({"model": name} if name else {})}
+    told = {key: json.dumps(value, ensure_ascii=False) for key, value in tables.items()} | words
+    known = {one.key: one.value for one in model.metadata_props}
+    onnx.helper.set_model_props(model, known | {f"raymm.{key}": told[key] for key in sorted(told)})
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def to_graph(pipeline: Pipeline | Blend, decision: Sequence[float] = ()) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from raymm.cli import options, printing
+from raymm.counts import counted
 from raymm.errors import ConfigError, NotFound
 
 _settings_option = click.option(
@@ -284,15 +285,28 @@ def export_serve(
 def export_onnx(name: str, output: str, storage: str | None) -> None:
     """Write the ONNX graph of the champion or a version, for onnxruntime, phones and browsers.
 
+    Its metadata_props say which column each input is, the order of the classes, and more.
+
     Instead of NAME, a bundle file that ends in .raymm.
     """
+    from raymm.bundle.graph import described, input_names
     from raymm.prediction import found, require_apart
 
     bundle, version = found(name, storage=options.storage_of(storage))
     if version is None:
         require_apart(output, name)
+    known = Path(name).name if version is None else f"{version.name}@{version.number}"
     told = name if version is None else f"{version.name} version {version.number}"
-    _write(output, bundle.graph, told)
+    _write(output, described(bundle.graph, bundle.schema, name=known), told)
+    others = [(one, column) for column, one in input_names(bundle.schema).items() if one != column]
+    if others:
+        some = ", ".join(f'{one} is "{column}"' for one, column in others[:5])
+        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+        click.echo(
+            f"note  {counted(len(others), 'input')} of the graph had to be called otherwise than "
+            f"the column: {some}{more}; its metadata_props hold them all (raymm.inputs)",
+            err=True,
+        )
 
 
 def _write(output: str, data: bytes, told: str) -> None:

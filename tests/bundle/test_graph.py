@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import onnx
@@ -8,7 +9,14 @@ import onnxruntime
 import pytest
 
 from raymm.artifacts import Column, Schema
-from raymm.bundle.graph import ELEMENT, PREDICTION, PROBABILITIES, input_names, to_graph
+from raymm.bundle.graph import (
+    ELEMENT,
+    PREDICTION,
+    PROBABILITIES,
+    described,
+    input_names,
+    to_graph,
+)
 from raymm.bundle.pipeline import fit
 
 
@@ -66,3 +74,26 @@ def test_identifiers_keep_their_name_and_others_get_a_legal_one_of_their_own():
     assert all(name.isidentifier() and name.isascii() for name in found.values())
     renamed = dataclasses.replace(schema, target="z")
     assert input_names(renamed) == found
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_described_graph_says_what_its_inputs_and_outputs_are(task, make_pipeline):
+    dataset, pipeline = make_pipeline(task)
+    schema, graph = dataset.schema, to_graph(pipeline)
+    made = described(graph, schema, name="m@3")
+    assert made == described(made, schema, name="m@3")
+    model = onnx.load_from_string(made)
+    assert model.graph == onnx.load_from_string(graph).graph
+    told = {one.key: one.value for one in model.metadata_props}
+    read = {key: json.loads(told[f"raymm.{key}"]) for key in ("inputs", "kinds", "outputs")}
+    assert read["inputs"] == {name: column for column, name in input_names(schema).items()}
+    assert list(read["inputs"]) == [one.name for one in model.graph.input]
+    kinds = {one.name: one.kind for one in schema.features}
+    assert {read["inputs"][name]: kind for name, kind in read["kinds"].items()} == kinds
+    assert list(read["outputs"]) == [one.name for one in model.graph.output]
+    words = {key: told[f"raymm.{key}"] for key in ("model", "target", "task")}
+    assert words == {"model": "m@3", "target": schema.target, "task": schema.task}
+    assert ("raymm.classes" in told) == (task != "regression")
+    if task != "regression":
+        assert json.loads(told["raymm.classes"]) == list(schema.classes)
+    onnxruntime.InferenceSession(made, providers=["CPUExecutionProvider"])

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import onnx
 import pandas as pd
 import pytest
 
@@ -199,7 +200,10 @@ def test_a_bundle_file_predicts_and_gives_its_graph(raymm, finished, home, tmp_p
         assert refused.code == 2
         assert "is what is read" in refused.err
         assert path.read_bytes() == before
-    assert (tmp_path / "x.onnx").read_bytes() == Bundle.from_bytes(path.read_bytes()).graph
+    graph, whole = onnx.load(tmp_path / "x.onnx"), Bundle.from_bytes(path.read_bytes()).graph
+    assert graph.graph == onnx.load_from_string(whole).graph
+    told = {one.key: one.value for one in graph.metadata_props}
+    assert (told["raymm.model"], told["raymm.target"]) == ("x.raymm", "approved")
     path.write_bytes(path.read_bytes()[:-1])
     assert raymm("predict", path, finished.csv, "-o", out).code == 4
     assert raymm("predict", tmp_path / "y.raymm", finished.csv, "-o", out).code == 6

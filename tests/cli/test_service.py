@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -105,6 +106,35 @@ def test_the_exported_graph_runs_in_plain_onnxruntime(raymm, home, tmp_path):
     probabilities = session.run(["probabilities"], feed)[0]
     assert probabilities.shape == (2, 2)
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+def test_an_exported_graph_says_which_column_each_input_is(raymm, home, tmp_path):
+    import onnx
+
+    from raymm.bundle.packed import Bundle
+    from raymm.registry.versions import Registry
+
+    path = tmp_path / "loans.onnx"
+    done = raymm("export", "onnx", "loans@2", "-o", path)
+    assert done.err == ""
+    told = {one.key: one.value for one in onnx.load(path).metadata_props}
+    columns = [one.name for one in onnx.load(path).graph.input]
+    assert json.loads(told["raymm.inputs"]) == dict(zip(columns, columns, strict=True))
+    assert (told["raymm.model"], told["raymm.target"]) == ("loans@2", "approved")
+    registry = Registry(str(home))
+    bundle = Bundle.from_bytes(registry.bundle(registry.champion("loans")))
+    odd = tuple(
+        dataclasses.replace(one, name=one.name + " é") if one.role == "feature" else one
+        for one in bundle.schema.columns
+    )
+    named = dataclasses.replace(bundle, schema=dataclasses.replace(bundle.schema, columns=odd))
+    (tmp_path / "odd.raymm").write_bytes(named.to_bytes())
+    done = raymm("export", "onnx", tmp_path / "odd.raymm", "-o", path)
+    some = ", ".join(f'{one} is "{one} é"' for one in columns[:5])
+    note = f"note  {len(columns)} inputs of the graph had to be called otherwise than the column: "
+    assert done.err.startswith(note + some)
+    told = {one.key: one.value for one in onnx.load(path).metadata_props}
+    assert json.loads(told["raymm.inputs"]) == {one: f"{one} é" for one in columns}
 
 
 EXPORTS = {"serve": "service of loans", "onnx": "loans version 2"}
