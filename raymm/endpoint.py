@@ -116,6 +116,18 @@ def running() -> tuple[Service, ...]:
     return tuple(found)
 
 
+def joining(service: Service) -> tuple[Service, ...]:
+    """Return the services that joined the cluster which a service of this machine holds."""
+    if not service.pid:
+        return ()
+    return tuple(one for one in running() if not one.pid and one.address == service.address)
+
+
+def ending_with(service: Service) -> tuple[str, ...]:
+    """Return the models that end when a service does, its own first."""
+    return tuple(name for one in (service, *joining(service)) for name in one.served())
+
+
 def elsewhere(name: str, url: str, token: str) -> Service:
     """Return a service at an address that was given; raises ServingError where it is no URL."""
     path_of(name)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from raymm import leftover
-from raymm.endpoint import Service, running
+from raymm.endpoint import Service, ending_with, running
 from raymm.errors import Conflict, ServingError
 from raymm.sections import ServingConfig
 from raymm.serving.reach import require_port
@@ -137,5 +137,5 @@ def _conflict(there: Sequence[Service], names: Sequence[str], why: str) -> Confl
         f"a service of {served} runs here already at {first.url}, and no other can start beside "
         f"it: {why}. Put {' and '.join(names)} behind its address with: "
         f"raymm deploy {' '.join(names)} --join {first.name}   or end it first with: "
-        f"raymm stop {first.name}"
+        f"raymm stop {' '.join(ending_with(first))}"
     )

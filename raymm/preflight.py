@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from os.path import abspath, expanduser
 
 from raymm import cluster, occupied
-from raymm.endpoint import alive, find
+from raymm.endpoint import alive, ending_with, find
 from raymm.errors import ConfigError, Conflict
 from raymm.sections import RayConfig, ServingConfig
 from raymm.serving.exposure import require_certificate, require_safe
@@ -58,7 +58,7 @@ def token_for(names: Sequence[str], serving: ServingConfig, ray: RayConfig) -> s
         if running is not None and alive(running):
             raise Conflict(
                 f"{name} is served already at {running.url}. Promote a version and it takes it "
-                f"over, or end it with: raymm stop {name}"
+                f"over, or end it with: raymm stop {' '.join(ending_with(running))}"
             )
     guarded, joining = serving.auth == "token", cluster.joins(ray)
     require_safe(serving, guarded=guarded, encrypted=require_certificate(serving))

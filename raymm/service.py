@@ -1,4 +1,4 @@
-"""Models in service: ordered, started, stopped."""
+"""Models in service: ordered and started; `raymm.ending` stops them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import Any
 from raymm import leftover, occupied, prediction, preflight, served
 from raymm.artifacts import Version
 from raymm.config import default_storage, home_folder
+from raymm.ending import take_down
 from raymm.endpoint import Service, alive, find, path_of, record, started_at
 from raymm.errors import ConfigError, NotFound, ServingError
 from raymm.registry.versions import Registry, version_of
@@ -28,7 +29,6 @@ from raymm.sole import held
 from raymm.wishing import lock_of
 
 _START_SECONDS = 180.0
-_STOP_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +202,7 @@ def _monitor(ordered: Order) -> None:
         actor.start(name, config=config, state_dir=str(state), away=away)
 
 
-# --------------------------------------------------------------------------------- start and stop
+# ------------------------------------------------------------------------------------------ start
 
 
 @contextlib.contextmanager
@@ -254,18 +254,7 @@ def serving(
             yield service
         finally:
             if connection.started:
-                _take_down(service)
-
-
-def _take_down(service: Service) -> None:
-    """Remove a service from the cluster that is connected, with its monitors and its records."""
-    from raymm.monitoring import actor
-    from raymm.serving import deployment
-
-    deployment.undeploy(service.name)
-    for name in service.served():
-        actor.stop(name)
-        path_of(name).unlink(missing_ok=True)
+                take_down(service)
 
 
 def joined(name: str, address: str) -> tuple[str, dict[str, Any]]:
@@ -327,48 +316,6 @@ def detach(ordered: Order, changes: Mapping[str, Any], *, notify: Callable[[str]
         child.terminate()
     last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
     raise ServingError(f"{ordered.name} could not be started:\n{last}\nThe whole log: {log}")
-
-
-def stop(name: str) -> Service:
-    """End a service that was left running on this machine, or on the cluster it was put on.
-
-    The other models behind its endpoint end with it.
-
-    Raises
-    ------
-    NotFound
-        When there is no record of such a service.
-    ServingError
-        When it does not end in time, or something else answers at its address.
-    """
-    service = find(name)
-    if service is None:
-        raise NotFound(
-            f"no service of {name} is recorded here. Start one with: raymm deploy {name}"
-        )
-    if service.pid == 0:
-        _undeploy(service)
-    elif alive(service):
-        os.kill(service.pid, signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while alive(service):
-            if time.monotonic() > deadline:
-                raise ServingError(f"process {service.pid} that serves {name} does not end.")
-            time.sleep(0.1)
-    for one in service.served():
-        path_of(one).unlink(missing_ok=True)
-    if service.pid:
-        occupied.require_ended(service)
-    return service
-
-
-def _undeploy(service: Service) -> None:
-    from raymm import cluster
-
-    if not alive(service) and service.address.startswith("127."):
-        return  # it joined an endpoint of this machine that has ended
-    with cluster.connect(RayConfig(address=service.address or "auto"), serving=True):
-        _take_down(service)
 
 
 def wait_for_signal() -> None:

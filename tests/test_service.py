@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
-import sys
-import threading
 from dataclasses import replace
 
 import pytest
 
-from raymm import endpoint, occupied, served, service
+from raymm import endpoint, served, service
 from raymm.errors import ConfigError, NotFound, ServingError
 from raymm.serving.tokens import LEAST
 from raymm.sole import sole
@@ -63,33 +60,6 @@ def test_an_endpoint_is_joined_where_it_is(home):
     with pytest.raises(ConfigError, match="a:1"):
         service.joined("loans", "b:1")
     endpoint.path_of("loans").unlink()
-
-
-def test_stopping_ends_the_process_and_its_record(home):
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    endpoint.record(made(pid=child.pid, started=endpoint.started_at(child.pid)))
-    threading.Thread(target=child.wait, daemon=True).start()
-    assert service.stop("loans").pid == child.pid
-    assert child.wait(10) != 0
-    assert endpoint.find("loans") is None
-
-
-def test_stopping_one_of_several_models_ends_the_records_of_all(home):
-    endpoint.record(made(models=("loans", "other"), pid=1, started=-1.0))
-    assert endpoint.find("other").name == "loans"
-    assert service.stop("other").served() == ("loans", "other")
-    assert endpoint.find("loans") is endpoint.find("other") is None
-
-
-@pytest.mark.usefixtures("own_orphans")
-def test_nothing_is_said_to_have_ended_whose_port_still_answers(home, monkeypatch):
-    monkeypatch.setattr(occupied, "_CLOSES", 0.1)
-    with socket.create_server(("127.0.0.1", 0)) as left:
-        port = left.getsockname()[1]
-        endpoint.record(made(pid=1, started=-1.0, url=f"http://127.0.0.1:{port}"))
-        with pytest.raises(ServingError, match=f"port {port} is still held"):
-            service.stop("loans")
-    assert endpoint.find("loans") is None
 
 
 def test_wider_than_loopback_needs_a_token_and_tls(home):

@@ -46,7 +46,7 @@ def deploy(
 ) -> None:
     """Serve the champion of NAME over HTTP and watch it; of several models, behind one endpoint.
 
-    On a laptop it serves until Ctrl-C; with --detach, until raymm stop NAME. On a cluster
+    On a laptop it serves until Ctrl-C; with --detach, until raymm stop. On a cluster
     (RAY_ADDRESS, --address or inside a job) it deploys and returns.
     """
     from raymm import service
@@ -151,44 +151,58 @@ def _announce(
         if not os.environ.get(ALONE):
             stay = "those of serving.tokens stay valid"
             printing.say(f"{'':17}new at each start; {ALONE} keeps one; {stay}")
-    printing.say(f"  try            {curl(running)}")
-    printing.say(f"  watch          raymm monitor {running.name}")
+    _tell_use(ordered, running, foreground)
+    sys.stdout.flush()
+
+
+def _tell_use(ordered: Any, running: Any, foreground: bool) -> None:
+    """Print how each model is asked and watched, and all are ended."""
+    from raymm import service
+
+    for place, one in enumerate(ordered.names):
+        printing.say(f"  {'' if place else 'try':15}{curl(running, one)}")
+    for place, one in enumerate(ordered.names):
+        printing.say(f"  {'' if place else 'watch':15}raymm monitor {one}")
     for one in service.untold(ordered):
         printing.say(
             f"  events         are told by raymm keep {one} DATA, as it is configured: "
             "none runs on this machine"
         )
-    end = "Ctrl-C" if foreground else f"raymm stop {running.name}"
+    end = "Ctrl-C" if foreground else f"raymm stop {' '.join(ordered.names)}"
     printing.say(f"  stop           {end}")
-    sys.stdout.flush()
 
 
-def curl(found: Any) -> str:
-    """Return a command that asks the service for a prediction of its example row."""
+def curl(found: Any, name: str) -> str:
+    """Return a command that asks the service for a model's prediction of its example row."""
     from raymm import endpoint
 
-    described = endpoint.ask(found, f"/v1/models/{found.name}")
+    described = endpoint.ask(found, f"/v1/models/{name}")
     body = json.dumps(described["example"])
     header = f"-H 'Authorization: Bearer {found.token}' " if found.token else ""
-    url = f"{found.url}/v1/models/{found.name}/predict"
+    url = f"{found.url}/v1/models/{name}/predict"
     trust = f"--cacert {shlex.quote(found.certificate)} " if found.certificate else ""
     return f"curl -s {trust}{header}-d {shlex.quote(body)} {url}"
 
 
 @click.command()
-@click.argument("name")
+@click.argument("names", nargs=-1, required=True, metavar="NAME [NAME ...]")
 @options.json_option
-def stop(name: str, as_json: bool) -> None:
-    """End the service of NAME that was left running."""
-    from raymm import service
+def stop(names: tuple[str, ...], as_json: bool) -> None:
+    """End the service of NAME that was left running.
 
-    ended = service.stop(name)
+    Models that were deployed together end together, and with a service those that joined it by
+    --join: name them all.
+    """
+    from raymm import ending
+
+    ended = ending.stop(names)
     if as_json:
-        printing.as_json(
-            {"name": name, "stopped": True, "url": ended.url, "models": ended.served()}
-        )
-    else:
-        printing.say(f"{' and '.join(ended.served())} no longer served at {ended.url}")
+        models = [name for one in ended for name in one.served()]
+        told = {"name": names[0], "stopped": True, "url": ended[-1].url, "models": models}
+        printing.as_json(told)
+        return
+    for one in ended:
+        printing.say(f"{' and '.join(one.served())} no longer served at {one.url}")
 
 
 @click.command()

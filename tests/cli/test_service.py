@@ -8,7 +8,7 @@ import json
 import pytest
 import yaml
 
-from raymm import endpoint, service
+from raymm import ending, endpoint, service
 from raymm.cli import service as announcing
 
 WIDE = ("host=0.0.0.0", "insecure=true")
@@ -65,6 +65,24 @@ def test_that_nothing_tells_the_events_asked_for_is_said_in_a_line(
     announcing._announce(ordered, running, False, foreground=False)
     lines = [line for line in capsys.readouterr().out.splitlines() if "raymm keep" in line]
     assert [line.split()[0] for line in lines] == ["events"] * asked
+
+
+def test_how_each_of_several_models_is_asked_watched_and_stopped_is_said(home, monkeypatch, capsys):
+    ordered = service.order("loans", str(home))
+    ordered = dataclasses.replace(ordered, beside={"other": ordered.monitoring})
+    known = {"url": "http://127.0.0.1:1", "token": "t", "storage": "s"}
+    running = endpoint.Service(name="loans", models=ordered.names, **known)
+    asked = []
+    monkeypatch.setattr(endpoint, "ask", lambda _, path: asked.append(path) or {"example": {}})
+    champion = service.champion_of(ordered)
+    monkeypatch.setattr(service, "champion_of", lambda *_: champion)
+    announcing._announce(ordered, running, False, foreground=False)
+    out = capsys.readouterr().out
+    assert asked == ["/v1/models/loans", "/v1/models/other"]
+    for one in ordered.names:
+        assert f"http://127.0.0.1:1/v1/models/{one}/predict" in out
+        assert f"raymm monitor {one}\n" in out
+    assert "  stop           raymm stop loans other\n" in out
 
 
 def test_a_service_that_is_not_there_cannot_be_stopped_or_watched(raymm, home):
@@ -135,6 +153,22 @@ def test_an_exported_graph_says_which_column_each_input_is(raymm, home, tmp_path
     assert done.err.startswith(note + some)
     told = {one.key: one.value for one in onnx.load(path).metadata_props}
     assert json.loads(told["raymm.inputs"]) == {one: f"{one} é" for one in columns}
+
+
+def test_stopping_names_all_that_ends(raymm, home, monkeypatch):
+    known = {"url": "http://127.0.0.1:1", "token": "t", "storage": "s"}
+    found = endpoint.Service(name="loans", models=("loans", "other"), **known)
+    endpoint.record(found)
+    monkeypatch.setattr(ending, "alive", lambda _: True)
+    monkeypatch.setattr(ending, "_end", lambda _: None)
+    refused = raymm("stop", "loans")
+    assert (refused.code, "raymm stop loans other" in refused.err) == (6, True)
+    done = raymm("stop", "loans", "other")
+    assert done.out == "loans and other no longer served at http://127.0.0.1:1\n"
+    told = json.loads(raymm("stop", "other", "loans", "--json").out)
+    assert (told["stopped"], told["models"]) == (True, ["loans", "other"])
+    for name in found.models:
+        endpoint.path_of(name).unlink()
 
 
 EXPORTS = {"serve": "service of loans", "onnx": "loans version 2"}
