@@ -49,7 +49,7 @@ def require_room(names: Sequence[str], serving: ServingConfig) -> None:
     for pid in leftover.end():
         _log.warning("ended process %d, the HAProxy that a killed service left behind", pid)
     there = running()
-    figures = int(os.environ.get("RAY_SERVE_HAPROXY_METRICS_PORT", "9101"))
+    figures = int(_figures())
     haproxy = not serving.certificate and os.environ.get("RAY_SERVE_ENABLE_HA_PROXY", "1") != "0"
     if there and haproxy and not _free("", figures):
         raise _conflict(there, names, f"port {figures}, which each needs, is taken")
@@ -77,6 +77,22 @@ def explained(error: ServingError, names: Sequence[str]) -> ServingError | Confl
         "where it is not that, set RAY_SERVE_HAPROXY_METRICS_PORT and "
         "RAY_SERVE_HAPROXY_STATS_PORT to free ports."
     )
+
+
+def shown() -> str:
+    """Return what HAProxy shows to everybody, as far as this process's environment tells.
+
+    Serve has no setting of the addresses that it binds these to.
+    """
+    statistics = os.environ.get("RAY_SERVE_HAPROXY_STATS_PORT", "8404")
+    return (
+        f"HAProxy shows its own figures on every interface, without a token: ports {_figures()} "
+        f"and {statistics}"
+    )
+
+
+def _figures() -> str:
+    return os.environ.get("RAY_SERVE_HAPROXY_METRICS_PORT", "9101")
 
 
 def require_ended(service: Service) -> None:

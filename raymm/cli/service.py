@@ -120,7 +120,7 @@ def _announce(
     foreground: bool,
     found: dict[str, Any] | None = None,
 ) -> None:
-    from raymm import service
+    from raymm import occupied, service
     from raymm.serving.tokens import ALONE
 
     champion = service.champion_of(ordered)
@@ -142,7 +142,9 @@ def _announce(
     for one in ordered.names:
         number = service.champion_of(ordered, one).number
         printing.say(f"{one} version {number} is served at {running.url}")
-    if not running.haproxy:
+    if running.haproxy:
+        printing.say(f"  {occupied.shown()}")
+    else:
         printing.say("  HAProxy cannot be had here; Serve's Python proxy answers, more slowly")
     printing.say(f"  page           {running.url}/")
     printing.say(f"  documentation  {running.url}/docs")

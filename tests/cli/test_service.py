@@ -85,6 +85,18 @@ def test_how_each_of_several_models_is_asked_watched_and_stopped_is_said(home, m
     assert "  stop           raymm stop loans other\n" in out
 
 
+@pytest.mark.parametrize("haproxy", [True, False])
+def test_what_haproxy_opens_to_every_interface_is_said(home, monkeypatch, capsys, haproxy):
+    monkeypatch.setenv("RAY_SERVE_HAPROXY_STATS_PORT", "9404")
+    monkeypatch.delenv("RAY_SERVE_HAPROXY_METRICS_PORT", raising=False)
+    known = {"url": "http://127.0.0.1:1", "token": "t", "storage": "s"}
+    running = endpoint.Service(name="loans", haproxy=haproxy, **known)
+    monkeypatch.setattr(endpoint, "ask", lambda found, path: {"example": {}})
+    announcing._announce(service.order("loans", str(home)), running, False, foreground=False)
+    told = "on every interface, without a token: ports 9101 and 9404"
+    assert (told in capsys.readouterr().out) == haproxy
+
+
 def test_a_service_that_is_not_there_cannot_be_stopped_or_watched(raymm, home):
     for command in ("stop", "monitor"):
         done = raymm(command, "loans")
