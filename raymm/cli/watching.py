@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 _ROWS = 30
 _REASONS = {"distribution": "PSI", "location": "moved", "unlisted": "unseen"}
 """What reasons are called here; others have their own names."""
-_STRAYS = {
-    "orphaned": "fit no prediction",
-    "doubled": "came twice",
-    "too_late": "came too late",
-    "unreadable": "are no class or number",
+_LABELS = {
+    "joined": "joined",
+    "orphaned": "of no known id",
+    "unsampled": "of predictions that were not sampled, if of any",
+    "too_late": "too late",
+    "doubled": "twice",
+    "unreadable": "no class or number",
 }
-"""Labels that are of no use."""
+"""What became of labels; each is counted once."""
 
 
 @click.command()
@@ -94,7 +96,7 @@ def show(name: str, report: Mapping[str, Any], roles: Mapping[int, str] | None =
         return
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(report["since"]))
     printing.say(f"\n{name} version {report['version']}, watched since {since}")
-    printing.say(f"  {counted(report['requests'], 'request')}, {counted(report['rows'], 'row')}")
+    printing.say(f"  {counted(report['requests'], 'request')}, {_rows(report)}")
     printing.say(f"  refused  {_errors(report['errors'], refused=True)}")
     printing.say(f"  failed   {_errors(report['errors'], refused=False)}")
     if report["latency"]["count"]:
@@ -121,11 +123,20 @@ def show(name: str, report: Mapping[str, Any], roles: Mapping[int, str] | None =
     }
     _tried(versions, roles or {})
     _quality(versions, report["version"])
-    _labels(report.get("labels", {}), report.get("quality") or {})
+    waiting = (report.get("quality") or {}).get("waiting", 0)
+    _labels(report.get("labels", {}), waiting, report.get("dropped_labels", 0))
     advice = report.get("advice", {})
     if advice.get("action") == "retrain":
         printing.say(f"  advice   raymm retrain {name} --trial: {advice['reason']}")
     _features(report["features"])
+
+
+def _rows(report: Mapping[str, Any]) -> str:
+    """Return how many rows were answered, and of how many of them the times alone are known."""
+    rows, unsampled = counted(report["rows"], "row"), report.get("unsampled", 0)
+    if not unsampled:
+        return rows
+    return f"{rows}; of {unsampled:,} that were not sampled, in busy seconds, the times alone"
 
 
 def _errors(counts: Mapping[str, int], *, refused: bool) -> str:
@@ -174,13 +185,16 @@ def _tried(versions: Mapping[str, Mapping[str, Any]], roles: Mapping[int, str]) 
         printing.say(f"  {role:<8} {told}")
 
 
-def _labels(counts: Mapping[str, int], quality: Mapping[str, Any]) -> None:
-    """Print how many predictions wait for labels, and which labels are of no use, if any."""
-    waiting = quality.get("waiting", 0)
-    told = [f"{counted(waiting, 'prediction')} without one yet"] if waiting else []
-    told += [f"{counts[kind]:,} {words}" for kind, words in _STRAYS.items() if counts.get(kind)]
+def _labels(counts: Mapping[str, int], waiting: int, dropped: int) -> None:
+    """Print what became of labels, and how many predictions wait for one, where there are any."""
+    told = [f"{counts[kind]:,} {words}" for kind, words in _LABELS.items() if counts.get(kind)]
     if told:
-        printing.say(f"  labels   {', '.join(told)}")
+        printing.say(f"  labels   {counts.get('labels', 0):,} came: {', '.join(told)}")
+    if dropped:
+        printing.say(f"           {dropped:,} more were lost, as too many came at once")
+    if waiting:
+        head = "         " if told else "  labels "
+        printing.say(f"{head}  {counted(waiting, 'prediction')} without one yet")
 
 
 def _quality(versions: Mapping[str, Mapping[str, Any]], champion: int) -> None:

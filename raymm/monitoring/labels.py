@@ -55,16 +55,19 @@ class Pair(NamedTuple):
 class _Told:
     """A label that came: its text or number, and the versions it was brought to.
 
-    ``too_late`` says of one that was brought to none that its prediction may have been thinned.
+    ``gone`` says of one that was brought to none which of `GONE` its prediction may have been.
     """
 
     label: Any
     versions: tuple[int, ...] = ()
-    too_late: bool = False
+    gone: str = ""
 
 
+GONE = ("", "too_late", "unsampled")
+"""Why a label may have no prediction here though there was one; in a state each is its place."""
 COUNTS = (
-    "predictions", "thinned", "repeated", "labels", "doubled", "expired", "too_late", "unreadable",
+    "predictions", "thinned", "repeated", "labels", "joined", "doubled", "expired", "too_late",
+    "unsampled", "unreadable",
 )  # fmt: skip
 
 
@@ -80,10 +83,12 @@ class Labels:
     ----------
     counts : dict of str to int
         predictions: told with an id; thinned: gave way while they waited, as too many did;
-        repeated: had an id that was there already, and were passed over; labels: told; doubled:
-        for an id that has its label; expired: without a prediction until they gave way to newer
-        ones; too_late: without a prediction, which may have been thinned; unreadable: no class of
-        the target, or no number.
+        repeated: had an id that was there already, and were passed over; labels: told; joined:
+        brought to a prediction, of however many versions; doubled: for an id that has its label;
+        expired: without a prediction until they gave way to newer ones; too_late: without a
+        prediction, which may have been thinned; unsampled: without a prediction, which may be one
+        of those that were never told; unreadable: no class of the target, or no number. Of labels
+        each counts once: as joined, doubled, too_late, unsampled, unreadable or `orphaned`.
     """
 
     def __init__(self, *, most: int) -> None:
@@ -110,7 +115,7 @@ class Labels:
     def orphaned(self) -> int:
         """Labels whose id no prediction has, of those remembered and of those dropped.
 
-        One whose prediction may have been thinned is none.
+        One whose prediction may have been thinned, or not sampled, is none.
         """
         return self._early + self.counts["expired"]
 
@@ -118,11 +123,17 @@ class Labels:
         """Note that predictions were not told but for a sample; see `raymm.monitoring.sampling`."""
         self._sampled_at = now
 
-    def _may_be_gone(self, key: bytes, now: float) -> bool:
-        """Whether an id that no prediction waits with may have had one that is not known."""
-        if self._sampled_at is not None and now - self._sampled_at <= SURELY_AWAY:
-            return True
-        return bool(_shares(np.frombuffer(key, "<u8"))[1] >= self._least)
+    def _gone(self, key: bytes, now: float) -> str:
+        """Return which of `GONE` the prediction of an id may have been that none waits with.
+
+        Where both may be, what happened last is told.
+        """
+        sampled = self._sampled_at
+        unsampled = sampled is not None and now - sampled <= SURELY_AWAY
+        thinned = bool(_shares(np.frombuffer(key, "<u8"))[1] >= self._least)
+        if unsampled and thinned:
+            return "unsampled" if (sampled or 0.0) >= self._thinned_at else "too_late"
+        return "unsampled" if unsampled else "too_late" if thinned else ""
 
     def forget(self, version: int) -> None:
         """Drop what waits of a version that is watched no longer."""
@@ -178,6 +189,7 @@ class Labels:
         if not told.versions:
             self._alone(told, -1)
         if truth is not None:
+            self.counts["joined"] += not told.versions
             told.versions += (version,)
         elif not told.versions:
             del self._told[key]  # so that the right one, told later, is no second
@@ -214,20 +226,21 @@ class Labels:
                 self.counts["unreadable"] += 1
                 continue
             self._told[key] = told
+            self.counts["joined"] += bool(told.versions)
             if not told.versions:
-                told.too_late = self._may_be_gone(key, now)
+                told.gone = self._gone(key, now)
                 self._alone(told, 1)
         while len(self._told) > self.most:
             _, told = self._told.popitem(last=False)
-            if not told.versions and not told.too_late:
+            if not told.versions and not told.gone:
                 self.counts["expired"] += 1
                 self._early -= 1
         return found
 
     def _alone(self, told: _Told, change: int) -> None:
         """Count a label that has no prediction, or has one now."""
-        if told.too_late:
-            self.counts["too_late"] += change
+        if told.gone:
+            self.counts[told.gone] += change
         else:
             self._early += change
 
@@ -279,7 +292,7 @@ class Labels:
                 "labels": [one.label for one in told],
                 "versions": [list(kind) for kind in kinds],
                 "brought": to_text(np.array(codes, np.int32)),
-                "too_late": to_text(np.array([one.too_late for one in told], np.uint8)),
+                "too_late": to_text(np.array([GONE.index(one.gone) for one in told], np.uint8)),
             },
         }
 
@@ -289,7 +302,8 @@ class Labels:
         A state of before predictions were thinned is read too: those that gave way were counted
         as dropped.
         """
-        counts = {"too_late": 0, "thinned": state["counts"].get("dropped", 0), **state["counts"]}
+        known = state["counts"]
+        counts = dict.fromkeys(COUNTS, 0) | {"thinned": known.get("dropped", 0)} | known
         self.counts |= {name: int(counts[name]) for name in COUNTS}
         self._next = int(state["next"])
         thinning = state.get("thinning", {"least": 1.0, "at": 0.0, "of": {}})
@@ -302,13 +316,17 @@ class Labels:
         kinds = [tuple(map(int, kind)) for kind in told["versions"]]
         codes = from_text(told["brought"], np.int32).tolist()
         none = to_text(np.zeros(len(codes), np.uint8))
-        late = from_text(told.get("too_late", none), np.uint8).tolist()
-        each = zip(_keys(told["keys"]), told["labels"], codes, late, strict=True)
+        gone = from_text(told.get("too_late", none), np.uint8).tolist()
+        each = zip(_keys(told["keys"]), told["labels"], codes, gone, strict=True)
         self._told = OrderedDict(
-            (key, _Told(label, kinds[code], bool(lost))) for key, label, code, lost in each
+            (key, _Told(label, kinds[code], GONE[lost])) for key, label, code, lost in each
         )
         alone = (told for told in self._told.values() if not told.versions)
-        self._early = sum(not told.too_late for told in alone)
+        self._early = sum(not told.gone for told in alone)
+        if "joined" not in known:  # of before it was counted
+            others = ("doubled", "too_late", "unsampled", "unreadable")
+            rest = sum(self.counts[name] for name in others) + self.orphaned
+            self.counts["joined"] = max(self.counts["labels"] - rest, 0)
         return self
 
 

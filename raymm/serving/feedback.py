@@ -1,9 +1,9 @@
 """True labels that become known after their predictions, told by the predictions' names.
 
 ``{"labels": [{"id": "k3J9….1f", "label": "yes"}, …]}``, or a table in CSV or Arrow with the columns
-``id`` and ``label``. Labels are checked against the schema here;
-which prediction each belongs to is known to the monitor alone, so one that names none is counted
-there as an orphan and is no error.
+``id`` and ``label``. Labels, and how ids are written, are checked here; which prediction each
+belongs to is known to the monitor alone. So they are received here, and what became of each is
+counted there: one that names no prediction is an orphan and no error.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class Feedbacks:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="raymm-feedback")
 
     async def __call__(self, request: Request) -> Response:
-        """Answer a request with how many labels were taken.
+        """Answer a request with how many labels were received, and for how many ids.
 
         Raises
         ------
@@ -216,7 +216,7 @@ class Feedbacks:
         watcher.learn(feedback)
         told = {
             "model": served.name,
-            "accepted": len(feedback.ids),
+            "received": len(feedback.ids),
             "predictions": len(set(feedback.ids)),
         }
         return Response(encode(told), media_type="application/json")

@@ -20,6 +20,7 @@ from raymm.serving.protocol import example
 from raymm.serving.sources import Served
 
 _ROWS = "the columns' names in the first row, in any order; an empty cell is a missing value"
+_RECEIVED = "How many were received; labels in …/status counts what became of them"
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _SHOWN = 20
 """Categories that are listed for a column; more are counted."""
@@ -84,16 +85,16 @@ def _model_paths(served: Served, max_rows: int, max_explained: int) -> dict[str,
     )
     _take_tables(explain, _ROWS, _example(schema))
     feedback = _posted(
-        _operation("Tell true labels by the predictions' names", "How many were taken"),
+        _operation("Tell true labels by the predictions' names", _RECEIVED),
         feedback_schema(schema, max_rows),
         {
             "type": "object",
             "properties": {
                 "model": {"type": "string"},
-                "accepted": {"type": "integer"},
+                "received": {"type": "integer"},
                 "predictions": {"type": "integer"},
             },
-            "required": ["model", "accepted", "predictions"],
+            "required": ["model", "received", "predictions"],
         },
     )
     infer = _told("Predict (Open Inference Protocol v2)", inferred_schema(schema))

@@ -77,15 +77,32 @@ def test_a_version_on_trial_has_a_line_and_one_without_a_role_has_none(capsys):
     assert "of version 1" in capsys.readouterr().out
 
 
-def test_labels_that_are_of_no_use_or_awaited_are_told_where_there_are_any(capsys):
-    told = {**report(1), "labels": {"orphaned": 5, "doubled": 0, "too_late": 1}}
+def test_what_became_of_labels_is_told_each_by_its_word(capsys):
+    counts = {"labels": 1018, "joined": 1000, "orphaned": 5, "unsampled": 8, "too_late": 1}
+    told = {**report(1), "labels": {**counts, "doubled": 4, "unreadable": 0}}
     told["quality"] = {"waiting": 1234}
     watching.show("loans", told)
+    out = capsys.readouterr().out
     assert (
-        "  labels   1,234 predictions without one yet, 5 fit no prediction, 1 came too late\n"
-    ) in capsys.readouterr().out
+        "  labels   1,018 came: 1,000 joined, 5 of no known id, 8 of predictions that were not "
+        "sampled, if of any, 1 too late, 4 twice\n"
+        "           1,234 predictions without one yet\n"
+    ) in out
+    assert "lost" not in out
+    watching.show("loans", {**report(1), "quality": {"waiting": 1}, "dropped_labels": 20})
+    out = capsys.readouterr().out
+    assert "  labels   1 prediction without one yet\n" in out
+    assert " 20 more were lost, as too many came at once\n" in out
     watching.show("loans", report(1))
     assert "labels" not in capsys.readouterr().out
+
+
+def test_rows_that_were_not_sampled_are_told(capsys):
+    watching.show("loans", report(1))
+    assert "3 requests, 1,200 rows\n" in capsys.readouterr().out
+    watching.show("loans", {**report(1), "unsampled": 900})
+    told = "3 requests, 1,200 rows; of 900 that were not sampled, in busy seconds, the times alone"
+    assert told in capsys.readouterr().out
 
 
 def test_roles_are_what_the_service_says_and_unknown_where_it_does_not(monkeypatch):

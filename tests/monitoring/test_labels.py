@@ -66,7 +66,7 @@ def test_a_label_reaches_every_version_that_predicted_its_row() -> None:
     assert labels.counts["repeated"] == 1
 
 
-def test_a_label_whose_prediction_was_not_sampled_is_too_late_rather_than_an_orphan() -> None:
+def test_a_label_whose_prediction_was_not_sampled_is_no_orphan_and_not_too_late() -> None:
     labels = Labels(most=10_000)
     names = [f"id-{number}" for number in range(400)]
     among = names[::9]
@@ -76,11 +76,35 @@ def test_a_label_whose_prediction_was_not_sampled_is_too_late_rather_than_an_orp
     pairs = learnt(labels, *names, now=20.0)
     assert len(pairs) == len(among) > 20
     assert (labels.orphaned, labels.counts["labels"]) == (0, 400)
-    assert labels.counts["too_late"] == 400 - len(among)
+    assert labels.counts["unsampled"] == 400 - len(among)
+    assert (labels.counts["too_late"], labels.counts["joined"]) == (0, len(among))
+    again = Labels(most=10_000).restore(json.loads(json.dumps(labels.state())))
+    told(again, next(name for name in names if name not in among), now=30.0)
+    assert again.counts["unsampled"] == labels.counts["unsampled"] - 1
     later = Labels(most=10_000)
     later.sampled(10.0)
     learnt(later, *names, now=11.0 + SURELY_AWAY)
     assert later.orphaned == 400
+
+
+def test_where_predictions_were_thinned_and_not_sampled_the_later_reason_is_told() -> None:
+    for sampled_at, counts in ((1.0, (1, 0)), (3.0, (0, 1))):
+        labels = Labels(most=10)
+        told(labels, *(f"row {n}" for n in range(200)), now=2.0)
+        labels.sampled(sampled_at)
+        labels._least = 0.0  # else it is the name's hash that says whether it may be gone
+        learnt(labels, "unknown", now=4.0)
+        assert (labels.counts["too_late"], labels.counts["unsampled"]) == counts
+
+
+def test_a_state_of_before_joined_labels_were_counted_tells_them() -> None:
+    labels = Labels(most=100)
+    told(labels, "a", "b", "c")
+    learnt(labels, "a", "a", "b", "nobody's")
+    state = json.loads(json.dumps(labels.state()))
+    del state["counts"]["joined"], state["counts"]["unsampled"]
+    assert Labels(most=100).restore(state).counts == labels.counts
+    assert labels.counts["joined"] == 2
 
 
 def test_a_prediction_that_was_told_though_others_were_not_meets_its_early_label() -> None:
@@ -230,6 +254,9 @@ def test_nothing_is_lost_from_the_counts(events: list[tuple[str, int, int]]) -> 
     waiting = sum(labels.waiting(v) for v in (1, 2, 3))
     assert counts["predictions"] == len(pairs) + waiting + counts["thinned"] + counts["repeated"]
     assert len({(pair.version, pair.number) for pair in pairs}) == len(pairs)
+    became = ("joined", "doubled", "too_late", "unsampled", "unreadable")
+    assert sum(counts[kind] for kind in became) + labels.orphaned == counts["labels"]
+    assert len({pair.key for pair in pairs}) <= counts["joined"] <= len(pairs)
 
 
 def test_no_state_holds_an_id() -> None:

@@ -104,7 +104,7 @@ def test_labels_reach_the_monitor_under_the_names_that_were_answered(make_client
     told = client.post("/v1/models/churn/feedback", json={"labels": labels})
     assert (told.status_code, told.json()) == (
         200,
-        {"model": "churn", "accepted": 3, "predictions": 2},
+        {"model": "churn", "received": 3, "predictions": 2},
     )
     assert recorder.learned[0].ids[:2] == recorder.told.ids
     assert recorder.learned[0].labels == ("yes",) * 3
@@ -146,7 +146,7 @@ def test_labels_come_as_tables_too(make_client, media, body):
     recorder = Recorder()
     client = make_client(watcher_for=lambda name: recorder)
     path, headers = "/v1/models/churn/feedback", {"content-type": media}
-    assert client.post(path, content=body, headers=headers).json()["accepted"] == 2
+    assert client.post(path, content=body, headers=headers).json()["received"] == 2
     assert recorder.learned[0].ids == ("a-0", "a-1")
     assert recorder.learned[0].labels == ("yes", "no")
 

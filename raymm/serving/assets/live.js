@@ -175,6 +175,15 @@ function calibrated(one) {
   return [term(name, figure(Number(one.value.toPrecision(3))), [interval(one), rows, test, worse].filter(Boolean).join("; "))];
 }
 
+const LABELS = {
+  joined: "joined",
+  orphaned: "of no known id",
+  unsampled: "of predictions that were not sampled, if of any",
+  too_late: "too late, as their predictions were kept no more",
+  doubled: "twice",
+  unreadable: "no class or number",
+};
+
 function labelled(quality, labels) {
   if (!quality) return [];
   const parts = [make("h3", { text: "By true labels" })];
@@ -191,11 +200,8 @@ function labelled(quality, labels) {
   }
   const waits = quality.waiting ? `${plural(quality.waiting, "prediction")} ${quality.waiting === 1 ? "waits" : "wait"} for a label.` : "";
   const share = known(quality.coverage) && quality.n ? ` ${percent(quality.coverage)} of the predictions have one.` : "";
-  const strays = [];
-  if (labels?.orphaned) strays.push(`${figure(labels.orphaned)} fit no prediction`);
-  if (labels?.doubled) strays.push(`${figure(labels.doubled)} came twice`);
-  if (labels?.too_late) strays.push(`${figure(labels.too_late)} came when their predictions were kept no more`);
-  const odd = strays.length ? ` Of the labels, ${strays.join(", ")}.` : "";
+  const came = Object.entries(LABELS).filter(([kind]) => labels?.[kind]).map(([kind, words]) => `${figure(labels[kind])} ${words}`);
+  const odd = came.length ? ` ${plural(labels.labels, "label")} came: ${came.join(", ")}.` : "";
   if (waits || share || odd) parts.push(make("p", { class: "soft", text: `${waits}${share}${odd}` }));
   return parts;
 }
