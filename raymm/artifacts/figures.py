@@ -67,9 +67,11 @@ FIGURES = (
     Figure(name="raymm_estimated_accuracy",
            text="Accuracy expected without labels; it cannot see concept drift.",
            path=("estimated", "accuracy", "value")),
-    Figure(name="raymm_drifted_features", text="Features that drifted in the last window.",
+    Figure(name="raymm_drifted_features",
+           text="Features that drifted in the last complete window or the open one.",
            path=("drifted",)),
-    Figure(name="raymm_prediction_drifted", text="1 where predictions drifted in the last window.",
+    Figure(name="raymm_prediction_drifted",
+           text="1 where predictions drifted in the last complete window or the open one.",
            path=("prediction", "drifted")),
 )  # fmt: skip
 """Their labels are the model and the version, of which a monitor watches a handful."""

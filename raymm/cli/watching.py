@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _ROWS = 30
 _REASONS = {"distribution": "PSI", "location": "moved", "unlisted": "unseen"}
 """What reasons are called here; others have their own names."""
+_EARLY = " in the open window"
 _LABELS = {
     "joined": "joined",
     "orphaned": "of no known id",
@@ -94,7 +95,7 @@ def show(name: str, report: Mapping[str, Any], roles: Mapping[int, str] | None =
     if not report:
         printing.say(f"the monitor of {name} has not reported yet; ask again in a few seconds")
         return
-    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(report["since"]))
+    since = moment(report["since"])
     printing.say(f"\n{name} version {report['version']}, watched since {since}")
     printing.say(f"  {counted(report['requests'], 'request')}, {_rows(report)}")
     printing.say(f"  refused  {_errors(report['errors'], refused=True)}")
@@ -102,20 +103,7 @@ def show(name: str, report: Mapping[str, Any], roles: Mapping[int, str] | None =
     if report["latency"]["count"]:
         figures = [f"{key} {1000 * report['latency'][key]:.2f} ms" for key in ("p50", "p95", "p99")]
         printing.say(f"  latency  {'  '.join(figures)}")
-    window = report["window"]
-    printing.say(
-        f"  windows  {window['complete']} of {window['rows']:,} rows complete, "
-        f"{window['drifted']} drifted; the open one holds {counted(window['filled'], 'row')}"
-    )
-    features = report["features"]
-    drifted = [_named(one, features[one]) for one in report["drifted"]]
-    drifted += _prediction(report.get("prediction") or {})
-    if drifted or window["complete"]:
-        printing.say(f"  drift    {', '.join(drifted) if drifted else 'none in the last window'}")
-    else:
-        printing.say("  drift    not known before the first window is complete")
-    if against := _against(report.get("prediction") or {}):
-        printing.say(f"           {against}")
+    _drift(report)
     versions = {
         number: one
         for number, one in report.get("versions", {}).items()
@@ -128,7 +116,53 @@ def show(name: str, report: Mapping[str, Any], roles: Mapping[int, str] | None =
     advice = report.get("advice", {})
     if advice.get("action") == "retrain":
         printing.say(f"  advice   raymm retrain {name} --trial: {advice['reason']}")
-    _features(report["features"])
+    _features(report["features"], report["window"])
+
+
+def _drift(report: Mapping[str, Any]) -> None:
+    """Print which rows windows are of, and what drifted in them."""
+    window, features = report["window"], report["features"]
+    printing.say(
+        f"  windows  {window['complete']} of {window['rows']:,} rows complete, "
+        f"{window['drifted']} drifted"
+    )
+    if window["complete"]:
+        printing.say(f"           the last complete one: {_span(window)}")
+    printing.say(f"           the open one: {_opened(window)}")
+    drifted = [_named(one, features[one]) for one in report["drifted"]]
+    drifted += _prediction(report.get("prediction") or {})
+    if drifted or window["complete"]:
+        none = "none in the last complete window, nor so far in the open one"
+        printing.say(f"  drift    {', '.join(drifted) or none}")
+    else:
+        printing.say("  drift    not known before the first window is complete")
+    if against := _against(report.get("prediction") or {}):
+        printing.say(f"           {against}")
+
+
+def _span(window: Mapping[str, Any]) -> str:
+    """Return of how many rows the last complete window is, and when they came."""
+    last = window.get("last") or {"rows": window["rows"], "to": window.get("closed_at")}
+    told = counted(last["rows"], "row")
+    since, until = last.get("from"), last.get("to")
+    if since is not None:
+        told += f", from {moment(since)}"
+    return told if until is None else f"{told} to {moment(until)}"
+
+
+def _opened(window: Mapping[str, Any]) -> str:
+    """Return how many rows the open window holds, and since when."""
+    since, rows = (window.get("open") or {}).get("from"), counted(window["filled"], "row")
+    return f"{rows} so far" + ("" if since is None else f", from {moment(since)}")
+
+
+def moment(at: float) -> str:
+    """Return seconds since 1970 UTC as a date and time.
+
+    >>> moment(0)
+    '1970-01-01 00:00:00 UTC'
+    """
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
 
 
 def _rows(report: Mapping[str, Any]) -> str:
@@ -152,7 +186,11 @@ def _prediction(one: Mapping[str, Any]) -> list[str]:
     if not one.get("drifted"):
         return []
     statistic, threshold = one.get("statistic"), one.get("threshold")
-    told = [_REASONS.get(why, why) for why in one.get("reasons", ()) if why != "distribution"]
+    told = [
+        _REASONS.get(why, why) + (_EARLY if why in one.get("early", ()) else "")
+        for why in one.get("reasons", ())
+        if why != "distribution"
+    ]
     if statistic is not None and threshold is not None:
         told.append(f"PSI {statistic:.3g}, threshold {threshold:.3g}")
     return [f"the predictions ({', '.join(told)})" if told else "the predictions"]
@@ -243,14 +281,18 @@ def _calibration(one: Mapping[str, Any], beside: str) -> str:
     return told + (": surely worse" if one["worse"] else "")
 
 
-def _features(features: Mapping[str, Mapping[str, Any]]) -> None:
+def _features(features: Mapping[str, Mapping[str, Any]], window: Mapping[str, Any]) -> None:
+    """Print a table of features: of the last complete window, or of what there is before it."""
     ordered = sorted(features.items(), key=lambda item: -_excess(item[1]))
     rows = [
         (
             name,
             one.get("statistic"),
             one.get("threshold"),
-            ", ".join(_REASONS.get(why, why) for why in one.get("reasons", ())),
+            ", ".join(
+                _REASONS.get(why, why) + (" (open window)" if why in one.get("early", ()) else "")
+                for why in one.get("reasons", ())
+            ),
             f"{one.get('missing', 0.0):.1%}",
             f"{one.get('missing_reference', 0.0):.1%}",
             f"{one['unseen']:.1%}" if "unseen" in one else "",
@@ -260,7 +302,11 @@ def _features(features: Mapping[str, Mapping[str, Any]]) -> None:
     ]
     shares = ("missing", "in training", "unseen", "in training")
     columns = ("feature", "PSI", "threshold", "drifted", *shares)
-    printing.table("Features in the last window, the furthest from training first", columns, rows)
+    of = f"in the open window, {_opened(window)}"
+    if window["complete"]:
+        of = f"in the last complete window, {_span(window)}"
+    printing.say(f"\nFeatures {of}")
+    printing.table("The furthest from training first", columns, rows)
     if len(ordered) > _ROWS:
         printing.say(f"{len(ordered) - _ROWS} more with --json")
 
@@ -271,6 +317,7 @@ def _named(name: str, feature: Mapping[str, Any]) -> str:
     for reason in feature.get("reasons", ()):
         burst = feature.get("bursts", {}).get(reason)
         beside = f" {burst['share']:.1%} of {burst['rows']:,} rows" if burst else ""
+        beside += _EARLY if reason in feature.get("early", ()) else ""
         told.append(f"{_REASONS.get(reason, reason)}{beside}")
     return f"{name} ({', '.join(told)})" if told else name
 

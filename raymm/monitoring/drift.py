@@ -120,6 +120,8 @@ class Drift(Monitor):
         self._bursts: dict[str, dict[str, Any]] = {}  # the shares that looks found in it
         self._windows = 0
         self._windows_drifted = 0
+        self._opened_at: float | None = None  # when the open window's first row was told
+        self._last: dict[str, Any] | None = None  # what the last complete one is of
         self._closed_at: float | None = None
         self._budget = config.false_alarms_per_day
         self._filled_at = clock()
@@ -132,6 +134,8 @@ class Drift(Monitor):
         start = 0
         while start < batch.rows:
             stop = max(start + 1, min(batch.rows, start + self._next_look() - self._rows))
+            if not self._rows:
+                self._opened_at = self.clock()
             for name, values in batch.tensors.items():
                 self._count(name, np.asarray(values)[start:stop])
             if len(batch.predictions):
@@ -229,6 +233,8 @@ class Drift(Monitor):
         self._windows += 1
         self._windows_drifted += any(self._verdicts[name]["drifted"] for name in active)
         self._closed_at = self.clock()
+        self._last = {"rows": self._rows, "from": self._opened_at, "to": self._closed_at}
+        self._opened_at = None
         self._rows, self._looked, self._saved, self._early, self._bursts = 0, 0, 0.0, {}, {}
         if self._first:
             self._columns[PREDICTION] = bins_of(np.array(self._first))
@@ -249,6 +255,10 @@ class Drift(Monitor):
         A feature counts as drifted from the look on that found it, before its window is complete,
         until the window after that one is: a calm window ends what was found in one before it. Of
         missing and unlisted values that a look found, "bursts" tells the share and its rows.
+
+        "last" and "open" of "window" say of how many rows these are, and when they came (seconds
+        since 1970 UTC). Statistics are of the last one, and so are reasons but those in "early",
+        which are of the open one. "location" looks at the window before besides.
         """
         shown = {name: self._shown(name) for name in {**self._verdicts, **self._early}}
         features = {name: one for name, one in shown.items() if name != PREDICTION}
@@ -259,6 +269,8 @@ class Drift(Monitor):
                 "complete": self._windows,
                 "drifted": self._windows_drifted,
                 "closed_at": self._closed_at,
+                "last": self._last,
+                "open": {"rows": self._rows, "from": self._opened_at},
             },
             "features": features,
             "drifted": sorted(name for name in features if features[name]["drifted"]),
@@ -284,6 +296,7 @@ class Drift(Monitor):
             "threshold": verdict["threshold"],
             "drifted": bool(reasons),
             "reasons": reasons,
+            "early": list(self._early.get(name, ())),
             "bursts": {**verdict.get("bursts", {}), **self._bursts.get(name, {})},
             "streak": verdict.get("streak", 0),
         }
@@ -304,6 +317,8 @@ class Drift(Monitor):
             "windows": self._windows,
             "windows_drifted": self._windows_drifted,
             "closed_at": self._closed_at,
+            "opened_at": self._opened_at,
+            "last": self._last,
             "budget": self._budget,
             "filled_at": self._filled_at,
             "saved": self._saved,
@@ -326,6 +341,8 @@ class Drift(Monitor):
         if PREDICTION not in self._columns:
             self._first += state["first"]
         self._rows += state["rows"]
+        opened = [at for at in (self._opened_at, state.get("opened_at")) if at is not None]
+        self._opened_at = min(opened, default=None)
         self._looked = max(self._looked, state.get("looked", 0))
         self._windows += state["windows"]
         self._windows_drifted += state["windows_drifted"]
@@ -336,7 +353,7 @@ class Drift(Monitor):
                 self._bursts.setdefault(name, {}).update(found)
         theirs = state["closed_at"]
         if theirs is not None and (self._closed_at is None or theirs > self._closed_at):
-            self._closed_at = theirs
+            self._closed_at, self._last = theirs, state.get("last")
             verdicts = state["verdicts"].items()
             self._verdicts = {name: dict(v) for name, v in verdicts if name != strange}
         fresh = self.config.false_alarms_per_day * max(self._filled_at - state["filled_at"], 0)

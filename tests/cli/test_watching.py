@@ -49,7 +49,28 @@ def test_each_drifted_feature_has_its_reasons_and_a_burst_its_rows(capsys):
     out = capsys.readouterr().out
     assert "drift    age (PSI, missing 18.0% of 250 rows)" in out
     assert "PSI, missing " in out[out.index("Features") :]
-    assert "Features in the last window" in out
+    assert "Features in the last complete window, 1,000 rows" in out
+
+
+def test_figures_of_drift_say_which_rows_they_are_of(capsys):
+    told = report(1)
+    told["window"] |= {
+        "last": {"rows": 1000, "from": 0.0, "to": 60.0},
+        "open": {"rows": 200, "from": 61.0},
+    }
+    told["features"]["age"] |= {"reasons": ["distribution", "missing"], "early": ["missing"]}
+    watching.show("loans", told)
+    out = capsys.readouterr().out
+    span = "1,000 rows, from 1970-01-01 00:00:00 UTC to 1970-01-01 00:01:00 UTC\n"
+    assert f"           the last complete one: {span}" in out
+    assert f"Features in the last complete window, {span}" in out
+    assert "           the open one: 200 rows so far, from 1970-01-01 00:01:01 UTC\n" in out
+    assert "drift    age (PSI, missing in the open window)\n" in out
+    told["window"] |= {"complete": 0, "last": None}
+    watching.show("loans", told)
+    out = capsys.readouterr().out
+    assert "Features in the open window, 200 rows so far, from 1970-01-01 00:01:01 UTC\n" in out
+    assert "last" not in out
 
 
 def test_a_version_on_trial_has_a_line_and_one_without_a_role_has_none(capsys):

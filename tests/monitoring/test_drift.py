@@ -127,6 +127,34 @@ def test_a_burst_of_missing_values_is_seen_before_the_window_is_full(
     assert (one["drifted"], one["reasons"], one["bursts"]) == (False, [], {})
 
 
+def test_it_is_told_which_rows_windows_are_of_and_which_reasons_are_of_the_open_one(
+    statistics_of: Callable[..., Statistics], clock: Any
+) -> None:
+    generator = np.random.default_rng(7)
+    statistics = statistics_of(x=generator.normal(size=10_000))
+    drift = Drift(statistics, config=MonitoringConfig(window=500), clock=clock)
+    window = drift.report()["window"]
+    assert (window["last"], window["open"]) == (None, {"rows": 0, "from": None})
+    began = clock.now
+    for rows in (300, 200, 150):
+        clock.now += 60
+        drift.update(batch({"x": generator.normal(size=rows).astype(np.float32)}))
+    window = drift.report()["window"]
+    assert window["last"] == {"rows": 500, "from": began + 60, "to": began + 120}
+    assert window["open"] == {"rows": 150, "from": began + 180}
+    values = np.full(150, np.nan, np.float32)
+    drift.update(batch({"x": values}))
+    one = drift.report()["features"]["x"]
+    assert (one["reasons"], one["early"], one["streak"]) == (["missing"], ["missing"], 0)
+    again = Drift(statistics, config=MonitoringConfig(window=500), clock=clock)
+    again.merge(json.loads(json.dumps(drift.state())))
+    assert again.report() == drift.report()
+    drift.update(batch({"x": generator.normal(size=200).astype(np.float32)}))
+    one = drift.report()["features"]["x"]
+    assert (one["reasons"][0], one["early"], one["streak"]) == ("missing", [], 1)
+    assert drift.report()["window"]["open"] == {"rows": 0, "from": None}
+
+
 def test_a_state_without_looks_is_gone_on_from(
     statistics_of: Callable[..., Statistics], clock: Any
 ) -> None:
@@ -136,7 +164,7 @@ def test_a_state_without_looks_is_gone_on_from(
     state = dict(drift.state())
     blocks = np.sum([*state.pop("blocks")["x"], state["cells"]["x"]], axis=0)
     state["cells"] = {"x": blocks.tolist()}
-    for key in ("looked", "early", "saved"):
+    for key in ("looked", "early", "saved", "opened_at", "last"):
         del state[key]
     older = Drift(statistics_of(x=values), config=MonitoringConfig(), clock=clock)
     older.merge(state)

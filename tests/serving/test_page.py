@@ -248,8 +248,17 @@ class Judged(Watcher):
         seen = {"statistic": 0.5, "threshold": 0.1, "drifted": True, "reasons": ["location"]}
         return {
             "version": 1,
-            "window": {"rows": 1000, "filled": 0, "complete": 1, "drifted": 1, "closed_at": None},
-            "features": {},
+            "window": {
+                "rows": 1000,
+                "filled": 7,
+                "complete": 1,
+                "drifted": 1,
+                "closed_at": 60.0,
+                "last": {"rows": 900, "from": 0.0, "to": 60.0},
+                "open": {"rows": 7, "from": 61.0},
+            },
+            "features": {"age": {**seen, "early": ["location"], "streak": 0}},
+            "labels": {"labels": 9, "joined": 4, "orphaned": 2, "unsampled": 3, "too_late": 0},
             "prediction": {**seen, "streak": 1, "against": "test rows", "reference_rows": 1409},
             "quality": quality,
         }
@@ -264,6 +273,12 @@ def test_calibration_and_what_predictions_are_held_against_are_shown(make_client
     assert "calibration error 0.0412 95 % sure: 0.03 to 0.05" in shown
     assert "0.0123 on 1409 test rows; surely worse than on test rows" in shown
     assert "the predictions, against those on test rows" in tab.text("#drift")
+    assert "moved to one side (in the open window)" in tab.text("#drift")
+    told = tab.text("#drift-text")
+    assert "The last complete window has 900 rows, from Jan 1, 1970, " in told
+    assert "The next window holds 7 of 1000 rows so far, from Jan 1, 1970, " in told
+    strays = "9 labels came: 4 joined, 2 of no known id, 3 of predictions that were not sampled"
+    assert strays in shown
     assert tab.said == []
 
 

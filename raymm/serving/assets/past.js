@@ -20,7 +20,7 @@ function folding(id, key, draw) {
 
 function state(one) {
   if (one.drifted) {
-    const why = one.reasons.map((reason) => WHY[reason] ?? reason).join(", ");
+    const why = one.reasons.map((reason) => (WHY[reason] ?? reason) + (one.early?.includes(reason) ? " (in the open window)" : "")).join(", ");
     const streak = one.streak > 1 ? `, ${one.streak} windows in a row` : "";
     return make("td", {}, make("span", { class: "badge bad", text: "Drifted" }), make("span", { class: "soft reason", text: why + streak }));
   }
@@ -58,10 +58,12 @@ export function showDrift(status) {
   }
   const { window: span } = drift;
   const moved = features.filter((one) => one.drifted);
-  const filling = `The ${span.complete ? "next" : "first"} window holds ${figure(span.filled)} of ${plural(span.rows, "row")}.`;
-  const last = known(span.closed_at) ? `, complete ${ago(status.time - span.closed_at)}` : "";
-  const now = moved.length ? `${plural(moved.length, "feature")} of ${figure(features.length)} drifted` : `None of ${plural(features.length, "feature")} drifted`;
-  tell(by("drift-text"), span.complete ? `${now} in the last window of ${plural(span.rows, "row")}${last}. ${filling}` : moved.length ? `${now}. ${filling}` : filling);
+  const filling = `The ${span.complete ? "next" : "first"} window holds ${figure(span.filled)} of ${plural(span.rows, "row")} so far${known(span.open?.from) ? `, from ${moment(span.open.from)}` : ""}.`;
+  const when = known(span.last?.from) ? `, from ${moment(span.last.from)} to ${moment(span.closed_at)}` : "";
+  const ended = known(span.closed_at) ? `, complete ${ago(status.time - span.closed_at)}` : "";
+  const last = `The last complete window has ${plural(span.last?.rows ?? span.rows, "row")}${when}${ended}; PSI, missing and new values are of it.`;
+  const now = moved.length ? `${plural(moved.length, "feature")} of ${figure(features.length)} drifted, in the last complete window or the open one` : `None of ${plural(features.length, "feature")} drifted`;
+  tell(by("drift-text"), span.complete ? `${now}. ${last} ${filling}` : moved.length ? `${now}. ${filling}` : filling);
   show(by("drift-progress"), true);
   by("drift-progress").firstElementChild.style.setProperty("width", `${(100 * span.filled) / span.rows}%`);
   const prediction = drift.prediction && known(drift.prediction.statistic) ? [{ ...drift.prediction, name: `the predictions, against ${{ "test rows": "those on test rows", "first window": "the first window" }[drift.prediction.against] || "their reference"}`, own: true }] : [];
