@@ -105,7 +105,9 @@ def canary(
     _change(
         releases,
         lambda releases: releases.canary(version, share, reason=reason, force=force),
-        lambda made: f"{name} version {version} answers {made.share:.1%} of the requests",
+        lambda made: (
+            f"{name} version {version} is the canary, for {made.share:.1%} of the requests"
+        ),
         storage=storage,
         **how,
     )
@@ -137,7 +139,7 @@ def shadow(
     _change(
         releases,
         lambda releases: releases.shadow(version, reason=reason, force=force),
-        lambda _: f"{name} version {version} is in shadow: raymm monitor {name} shows it",
+        lambda _: f"{name} version {version} is in shadow, for raymm monitor {name} to show",
         storage=storage,
         **how,
     )
@@ -312,4 +314,10 @@ def _change(
             }
         )
         return
-    printing.say(tell(change) + (", and every replica has switched" if wait else ""))
+    if wait:
+        printing.say(f"{tell(change)}, and every replica has switched")
+        return
+    printing.say(
+        f"{tell(change)}. That is recorded; a service follows once its replicas have loaded and "
+        f"tried it, as raymm release {change.name} shows (--wait waits for that)"
+    )

@@ -228,9 +228,9 @@ def monitor(name: str, url: str, token: str, as_json: bool) -> None:
     if as_json:
         printing.as_json(report)
     else:
-        from raymm.cli.watching import roles_of, show
+        from raymm.cli.watching import served, show
 
-        show(name, report, roles_of(found, name))
+        show(name, report, served(found, name))
 
 
 @click.group()

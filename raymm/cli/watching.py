@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -75,19 +76,41 @@ def keep(
         )
 
 
-def roles_of(service: Service, name: str) -> Mapping[int, str] | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A version that is served: its role, and what it answered since it became the canary.
+
+    ``requests`` and ``failed`` are None where it is none, or that is not told.
+    """
+
+    role: str
+    requests: int | None = None
+    failed: int | None = None
+
+
+def served(service: Service, name: str) -> Mapping[int, Served] | None:
     """Return the versions of a model that are served, by number; None where that is not told."""
     from raymm import endpoint
 
     try:
-        release = endpoint.ask(service, f"/v1/models/{name}/status")["release"]
+        status = endpoint.ask(service, f"/v1/models/{name}/status")
+        release = status["release"]
+        trials = {one["number"]: one.get("trial") or {} for one in status.get("versions", ())}
         roles = {release[role]: role for role in ("shadow", "canary", "champion")}
-    except (RaymmError, LookupError, TypeError):
+        return {
+            number: Served(
+                role=role,
+                requests=trials.get(number, {}).get("requests"),
+                failed=trials.get(number, {}).get("failed"),
+            )
+            for number, role in roles.items()
+            if number is not None
+        }
+    except (RaymmError, LookupError, TypeError, AttributeError):
         return None
-    return {number: role for number, role in roles.items() if number is not None}
 
 
-def show(name: str, report: Mapping[str, Any], roles: Mapping[int, str] | None = None) -> None:
+def show(name: str, report: Mapping[str, Any], roles: Mapping[int, Served] | None = None) -> None:
     """Print a monitor's report: traffic, then each feature beside its reference.
 
     Of versions that have no role any more nothing is shown, where ``roles`` are known.
@@ -206,21 +229,24 @@ def _against(one: Mapping[str, Any]) -> str:
     return f"predictions are compared with the first {told} that were served"
 
 
-def _tried(versions: Mapping[str, Mapping[str, Any]], roles: Mapping[int, str]) -> None:
+def _tried(versions: Mapping[str, Mapping[str, Any]], roles: Mapping[int, Served]) -> None:
     """Print how the versions in shadow and canary do, and what they gain over the champion."""
     for number, one in versions.items():
-        role = roles.get(int(number), "champion")
-        if role == "champion":
+        now = roles.get(int(number), Served(role="champion"))
+        if now.role == "champion":
             continue
         errors = ", ".join(f"{n} {kind}" for kind, n in one.get("errors", {}).items()) or "none"
-        told = f"version {number}: {counted(one.get('requests', 0), 'request')}, errors {errors}"
+        told = f"{counted(one.get('requests', 0), 'request')} in all, errors {errors}"
+        if now.requests is not None:
+            since = f"{counted(now.requests, 'request')} since it became the canary"
+            told = f"{since}, {now.failed or 0:,} failed; {told}"
         paired = one.get("paired") or {}
         if paired.get("gain") is not None:
             told += (
                 f"; on {counted(paired['n'], 'labelled row')} that both answered "
                 f"{paired['metric']} {paired['new']:.4g}, the champion {paired['old']:.4g}"
             )
-        printing.say(f"  {role:<8} {told}")
+        printing.say(f"  {now.role:<8} version {number}: {told}")
 
 
 def _labels(counts: Mapping[str, int], waiting: int, dropped: int) -> None:

@@ -237,7 +237,11 @@ def _versions(
     standing: Mapping[str, Any] | None,
     report: Mapping[str, Any],
 ) -> Iterator[dict[str, Any]]:
-    """Yield what is known of each version that has a role or is watched, the champion first."""
+    """Yield what is known of each version that has a role or is watched, the champion first.
+
+    What a monitor counts is of all times that a version was served; a canary's "trial" is what the
+    replicas that live counted since it became the canary.
+    """
     roles = {str(release[role]): role for role in ROLES if release[role] is not None}
     watched = report.get("versions", {})
     counted = (standing or local).get("counts", {})
@@ -247,6 +251,7 @@ def _versions(
         known = Counts.of(counts) if counts and "within" in counts else Counts()
         usual = {name: known.quantile(share) or None for name, share in _QUANTILES.items()}
         latency = seen.get("latency") or usual
+        trial = {"requests": known.requests, "failed": known.errors, "latency": usual}
         yield {
             "number": int(number),
             "role": roles.get(number, ""),
@@ -258,6 +263,7 @@ def _versions(
             "latency": {name: latency.get(name) for name in _QUANTILES},
             "within": list(known.within),
             "drifted": _drifted(seen),
+            "trial": trial if counts and roles.get(number) == "canary" else None,
             **{key: seen.get(key) for key in _JUDGED},
         }
 

@@ -21,6 +21,16 @@ def _list(item: dict[str, Any]) -> dict[str, Any]:
 
 
 _TIMES = _object((), **dict.fromkeys(("p50", "p95", "p99"), _NUMBER))
+_TRIAL: dict[str, Any] = {
+    **_object(
+        ("requests", "failed", "latency"),
+        requests={"type": "integer"},
+        failed={"type": "integer", "description": "The champion answered, or failed too"},
+        latency=_TIMES,
+    ),
+    "type": ["object", "null"],
+    "description": "Of a canary, since it became that; all else is of all its times",
+}
 STATUS: dict[str, Any] = _object(
     ("model", "version", "time", "release", "versions", "traffic", "monitor"),
     model={"type": "string"},
@@ -46,6 +56,7 @@ STATUS: dict[str, Any] = _object(
             latency=_TIMES,
             within=_list({"type": "integer", "description": "Answers by traffic.bounds"}),
             drifted={"type": ["integer", "null"], "description": "Features"},
+            trial=_TRIAL,
             quality=_ANY,
             estimated=_ANY,
         )

@@ -24,7 +24,10 @@ def own(finished, tmp_path, monkeypatch):
 def test_a_version_is_tried_promoted_and_taken_back(raymm, own):
     done = raymm("shadow", "loans", 1, "--json", "--force", "--reason", "curious")
     assert json.loads(done.out)["shadow"] == 1
-    assert "25.0% of the requests" in raymm("canary", "loans", 1, "--share", 0.25).out
+    said = raymm("canary", "loans", 1, "--share", 0.25).out
+    assert "is the canary, for 25.0% of the requests. That is recorded; a service follows" in said
+    assert "raymm release loans shows (--wait waits for that)" in said
+    assert "answers" not in said
     assert own.current().canary == 1
     told = json.loads(raymm("release", "loans", "--json").out)
     assert told["release"]["share"] == 0.25
@@ -64,6 +67,7 @@ def test_promotion_is_done_when_every_replica_has_switched(raymm, own, monkeypat
     monkeypatch.setattr(endpoint, "ask", lambda found, path, **_: next(asked))
     done = raymm("promote", "loans", 1, "--wait", "--url", "http://127.0.0.1:1", "--token", "t")
     assert (done.code, "every replica has switched" in done.out) == (0, True)
+    assert "recorded" not in done.out
     assert list(asked) == []
 
 

@@ -82,18 +82,23 @@ def test_a_version_on_trial_has_a_line_and_one_without_a_role_has_none(capsys):
         "3": {**likely, "requests": 1200, "errors": {"InternalError": 2}, "paired": paired},
     }
     told = {**report(1), "versions": versions}
-    watching.show("loans", told, {2: "champion", 3: "shadow"})
+    roles = {2: watching.Served(role="champion"), 3: watching.Served(role="shadow")}
+    watching.show("loans", told, roles)
     out = capsys.readouterr().out
     assert (
-        "  shadow   version 3: 1,200 requests, errors 2 InternalError; on 40 labelled rows that "
-        "both answered accuracy 0.8, the champion 0.7\n"
+        "  shadow   version 3: 1,200 requests in all, errors 2 InternalError; on 40 labelled "
+        "rows that both answered accuracy 0.8, the champion 0.7\n"
     ) in out
     assert "of version 1" not in out
     assert "of version 3" in out
     del versions["3"]["paired"]
-    watching.show("loans", told, {2: "champion", 3: "canary"})
+    roles[3] = watching.Served(role="canary", requests=150, failed=1)
+    watching.show("loans", told, roles)
     out = capsys.readouterr().out
-    assert "  canary   version 3: 1,200 requests, errors 2 InternalError\n" in out
+    assert (
+        "  canary   version 3: 150 requests since it became the canary, 1 failed; "
+        "1,200 requests in all, errors 2 InternalError\n"
+    ) in out
     watching.show("loans", told)  # where roles are not known, nothing is left out
     assert "of version 1" in capsys.readouterr().out
 
@@ -132,13 +137,19 @@ def test_roles_are_what_the_service_says_and_unknown_where_it_does_not(monkeypat
 
     release = {"champion": 2, "canary": None, "shadow": 3}
     monkeypatch.setattr(endpoint, "ask", lambda *_: {"release": release})
-    assert watching.roles_of(None, "loans") == {2: "champion", 3: "shadow"}
+    known = {2: watching.Served(role="champion"), 3: watching.Served(role="shadow")}
+    assert watching.served(None, "loans") == known
+    versions = [{"number": 2, "trial": None}, {"number": 4, "trial": {"requests": 7, "failed": 1}}]
+    told = {"release": {**release, "canary": 4}, "versions": versions}
+    monkeypatch.setattr(endpoint, "ask", lambda *_: told)
+    canary = watching.Served(role="canary", requests=7, failed=1)
+    assert watching.served(None, "loans") == {**known, 4: canary}
 
     def away(*_):
         raise ServingError("no answer.")
 
     monkeypatch.setattr(endpoint, "ask", away)
-    assert watching.roles_of(None, "loans") is None
+    assert watching.served(None, "loans") is None
 
 
 def test_nothing_is_claimed_before_the_first_window(capsys):

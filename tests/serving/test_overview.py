@@ -144,6 +144,7 @@ def test_the_replicas_are_told_together_and_a_silent_desk_is_no_failure(make_ask
     within = [0] * 80
     within[5] = 7
     counts = {"1": {"requests": 8, "errors": 1, "p50": 0.1, "p99": 0.2, "within": within}}
+    counts["2"] = {**counts["1"], "requests": 7, "errors": 0}
     everywhere = {
         "switched": 4,
         "replicas": {"a": {}, "b": {}},
@@ -164,6 +165,10 @@ def test_the_replicas_are_told_together_and_a_silent_desk_is_no_failure(make_ask
     champion = told["versions"][0]
     assert (champion["requests"], champion["failed"], champion["within"]) == (8, 1, within)
     assert champion["latency"]["p95"] == told["traffic"]["bounds"][5]
+    times = dict.fromkeys(("p50", "p95", "p99"), told["traffic"]["bounds"][5])
+    trial = {"requests": 7, "failed": 0, "latency": times}
+    assert [one["trial"] for one in told["versions"]] == [None, trial, None]
+    jsonschema.validate(told, overview_openapi.STATUS)
     silent.append(True)
     told = client.get(STATUS).json()
     assert told["release"]["note"] == "the desk does not answer"

@@ -87,16 +87,27 @@ export class Pace {
 const term = (name, value, hint) =>
   make("div", {}, make("dt", { text: name }), make("dd", {}, make("span", { class: "value", text: value }), hint ? make("span", { class: "soft", text: hint }) : null));
 
+const answered = (one) => [
+  term("Requests", figure(one.requests)),
+  known(one.refused) ? term("Refused", one.requests ? percent(one.refused / one.requests) : DASH, "4xx") : null,
+  term("Failed", one.requests ? percent(one.failed / one.requests) : DASH, "5xx"),
+  term("99 % within", duration(one.latency.p99)),
+];
+
+/** What a canary answered since it is that; its monitor knows of earlier trials, too. */
+const tried = ({ requests, trial }) => [
+  term("Requests as the canary", figure(trial.requests), `${figure(requests)} in all`),
+  term("Failed", trial.requests ? percent(trial.failed / trial.requests) : DASH),
+  term("99 % within", duration(trial.latency.p99)),
+];
+
 /** Show the versions that answer or are watched. */
 export function showServed(status) {
   const cards = status.versions.filter((one) => one.role).map((one) => {
     const share = one.role === "canary" || (one.role === "champion" && one.share < 1) ? ` ${percent(one.share)}` : "";
     const quality = one.quality?.recent?.value ?? one.quality?.value;
     const facts = make("dl", { class: "facts" },
-      term("Requests", figure(one.requests)),
-      known(one.refused) ? term("Refused", one.requests ? percent(one.refused / one.requests) : DASH, "4xx") : null,
-      term("Failed", one.requests ? percent(one.failed / one.requests) : DASH, "5xx"),
-      term("99 % within", duration(one.latency.p99)),
+      ...(one.trial ? tried(one) : answered(one)),
       known(quality) ? term(one.quality.metric, figure(quality)) : known(one.estimated?.accuracy?.value) ? term("accuracy, estimated", figure(one.estimated.accuracy.value)) : null,
       known(one.drifted) ? term("Drifted", one.drifted ? plural(one.drifted, "feature") : "nothing") : null,
     );
