@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -211,26 +211,40 @@ def stop(names: tuple[str, ...], as_json: bool) -> None:
 @click.argument("name")
 @click.option("--url", default="", help="Address of the service, where it runs elsewhere.")
 @click.option("--token", envvar="RAYMM_TOKEN", default="", help="Its token; default RAYMM_TOKEN.")
+@options.storage_option
 @options.json_option
-def monitor(name: str, url: str, token: str, as_json: bool) -> None:
-    """Show what the monitor of NAME has seen: traffic, errors, latency, drift."""
-    from raymm import endpoint
+def monitor(name: str, url: str, token: str, storage: str | None, as_json: bool) -> None:
+    """Show what the monitor of NAME has seen: traffic, errors, latency, drift.
 
-    found = endpoint.find(name)
-    if url:
-        found = endpoint.elsewhere(name, url, token)
-    if found is None:
-        raise NotFound(
-            f"no service of {name} is recorded here. Start one: raymm deploy {name}, or name one "
-            "that runs elsewhere with --url and --token."
-        )
-    report = endpoint.monitored(found, name)
+    Of a model that is not served any more, what its monitor wrote last.
+    """
+    from raymm import endpoint
+    from raymm.cli.watching import served, show
+
+    found = endpoint.elsewhere(name, url, token) if url else endpoint.find(name)
+    if found is None or (found.pid and not endpoint.alive(found)):
+        report, roles = _remembered(name, options.storage_of(storage)), None
+    else:
+        report = endpoint.monitored(found, name)
+        roles = None if as_json else served(found, name)
     if as_json:
         printing.as_json(report)
     else:
-        from raymm.cli.watching import served, show
+        show(name, report, roles)
 
-        show(name, report, served(found, name))
+
+def _remembered(name: str, storage: str) -> Mapping[str, Any]:
+    """Return what a monitor wrote last; raises NotFound where it wrote nothing."""
+    from raymm import remembered
+
+    report = remembered.last_known(name, storage)
+    if report is None:
+        raise NotFound(
+            f"no service of {name} is recorded here, and no monitor of it has written anything. "
+            f"Start one: raymm deploy {name}, or name one that runs elsewhere with --url and "
+            "--token."
+        )
+    return report
 
 
 @click.group()

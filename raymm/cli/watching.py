@@ -118,6 +118,9 @@ def show(name: str, report: Mapping[str, Any], roles: Mapping[int, Served] | Non
     if not report:
         printing.say(f"the monitor of {name} has not reported yet; ask again in a few seconds")
         return
+    if report.get("served") is False:
+        at = moment(report["saved_at"]) if report.get("saved_at") else "a time not told"
+        printing.say(f"{name} is not served now; what its monitor wrote last, at {at}, is shown")
     since = moment(report["since"])
     printing.say(f"\n{name} version {report['version']}, watched since {since}")
     printing.say(f"  {counted(report['requests'], 'request')}, {_rows(report)}")

@@ -265,6 +265,7 @@ class Observer:
             if not self._changed:
                 return
             content = {
+                "config": self._config.model_dump(mode="json"),
                 "champion": self._champion,
                 "reigns_since": self._reigns_since,
                 "versions": {str(n): one.state() for n, one in sorted(self._versions.items())},

@@ -103,6 +103,31 @@ def test_a_service_that_is_not_there_cannot_be_stopped_or_watched(raymm, home):
         assert (done.code, "raymm deploy loans" in done.err) == (6, True)
 
 
+def test_what_is_served_no_more_is_shown_as_its_monitor_wrote_it_last(raymm, tmp_path, monkeypatch):
+    from raymm.artifacts import ColumnStatistics, Statistics, as_record
+    from raymm.monitoring.observer import Observer
+    from raymm.sections import MonitoringConfig
+
+    monkeypatch.setenv("RAYMM_HOME", str(tmp_path))
+    column = ColumnStatistics(name="x", kind="number", rows=9, missing=0, distinct=9)
+    path = tmp_path / "monitors" / "loans" / "raymm-monitor-loans.json"
+    made = Observer("loans", config=MonitoringConfig(), path=path, clock=lambda: 60.0)
+    made.watch(4, as_record(Statistics(rows=9, columns=(column,))))
+    made.flush()
+    gone = endpoint.Service(
+        name="loans", url="http://127.0.0.1:1", token="t", storage="", pid=1, started=0.5
+    )
+    for ended in (None, gone):
+        if ended is not None:
+            endpoint.record(ended)
+        done = raymm("monitor", "loans")
+        head = "loans is not served now; what its monitor wrote last, at 1970-01-01 00:01:00 UTC"
+        assert (done.code, done.out.startswith(head)) == (0, True)
+        assert "loans version 4, watched since" in done.out
+        told = json.loads(raymm("monitor", "loans", "--json").out)
+        assert (told["served"], told["saved_at"], told["version"]) == (False, 60.0, 4)
+
+
 def test_the_serve_configuration_is_what_ray_reads(raymm, home):
     from ray.serve.schema import ServeDeploySchema
 
