@@ -318,6 +318,6 @@ def _change(
         printing.say(f"{tell(change)}, and every replica has switched")
         return
     printing.say(
-        f"{tell(change)}. That is recorded; a service follows once its replicas have loaded and "
-        f"tried it, as raymm release {change.name} shows (--wait waits for that)"
+        f"{tell(change)}. That is recorded; a running service follows by itself, as "
+        f"raymm release {change.name} shows (--wait waits for that)"
     )

@@ -25,6 +25,10 @@ sends requests at fixed moments (200 a second), whether or not earlier ones were
   Their requests are joined, so that two replicas take as many one and all, which fills both
   processors: how long that takes is told and not judged. And what comes of a wait of a fifth of a
   row's time (``max_wait``).
+- trial: as overload, of the models that need as long for each row, with a canary of the same bundle
+  beside the champion, which a fifth of the requests fall to. Besides, both must have answered, and
+  be what they were afterwards: neither ended nor refused. It is run where it is named (``--only
+  trial``).
 
 In the first three parts the requests a second, from the first one to the end of the part, must be
 within 5 % of the 200 too; the fewest of any second are printed beside.
@@ -67,6 +71,9 @@ SLOW = {
 """Models under load: seconds, whether of each row or of a call, and settings."""
 BROKEN, TRIES_SECONDS = (0, 500, 502, 504), 4.0
 BACK_SECONDS = 15.0
+TRIED = ("0.1 s a row", "0.3 s a row")
+"""Those that are tried beside a champion like them."""
+SHARE = 0.2
 SLOWER = 3.0
 ACCEPTED = 0.5
 """Of what the service can take at most, what it must answer under load: the client, HAProxy and the
@@ -541,8 +548,31 @@ def overload(service):
             yield f"{what}: {name}", value, bound, held
 
 
-def _overloaded(service, *, joined, rounds=3, seconds=20.0):
-    """Yield what becomes of ten times the requests that begin at once, and its bounds."""
+def trial(service):
+    """Overload slow models while a fifth of the requests fall to a canary that is the same."""
+    folder, good = service.folder, service.data
+    for number, what in enumerate(TRIED):
+        seconds, each, settings = SLOW[what]
+        data = _slow(good, service, seconds=seconds, each=each)
+        service = service.again(folder / f"trial {number}", data=data, **settings)
+        change = service.releases.canary(2, SHARE, reason="chaos")
+        service.wait(lambda told, at=change.sequence: told["switched"] >= at)
+        answers = []
+        for name, value, bound, held in _overloaded(service, joined=not each, keep=answers):
+            yield f"{what}, a canary: {name}", value, bound, held
+        versions = [one.version for one in answers if one.status == 200]
+        by = {version: versions.count(version) for version in (1, 2)}
+        yield f"{what}, a canary: accepted by version", by, None, all(by.values())
+        now, refused = service.releases.current(), service.standing()["refused"]
+        released = now.champion, now.canary, sorted(refused)
+        yield f"{what}, a canary: afterwards", released, (1, 2, []), released == (1, 2, [])
+
+
+def _overloaded(service, *, joined, rounds=3, seconds=20.0, keep=None):
+    """Yield what becomes of ten times the requests that begin at once, and its bounds.
+
+    The answers are put into ``keep``, too.
+    """
     calm = _calm(service)
     capacity = service.replicas / float(np.median([one.done - one.sent for one in calm]))
     before = memory(service.pids())
@@ -557,6 +587,8 @@ def _overloaded(service, *, joined, rounds=3, seconds=20.0):
         growth = max(growth, memory(service.pids()) / before - 1)
         what = f"round {number + 1}: sent, requests/s"
         yield what, round(sent, 1), round(10 * capacity, 1), sent >= 8 * capacity
+    if keep is not None:
+        keep += answers
     statuses, rate, ratio = _taken(answers, rounds * seconds, p99(calm))
     allowed = {200} if joined else {200, 429, 503}
     yield "answers by status", statuses, allowed, set(statuses) <= allowed
@@ -589,8 +621,9 @@ def _taken(answers, seconds, unloaded):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parts = {"promotions": promotions, "bad": bad, "kills": kills, "overload": overload}
-    parser.add_argument("--only", nargs="+", choices=parts, default=list(parts))
+    usual = {"promotions": promotions, "bad": bad, "kills": kills, "overload": overload}
+    parts = {**usual, "trial": trial}
+    parser.add_argument("--only", nargs="+", choices=parts, default=list(usual))
     parser.add_argument("--changes", type=int, default=50)
     parser.add_argument("--bad", type=int, default=20)
     parser.add_argument("--kills", type=int, default=50)

@@ -25,7 +25,7 @@ def test_a_version_is_tried_promoted_and_taken_back(raymm, own):
     done = raymm("shadow", "loans", 1, "--json", "--force", "--reason", "curious")
     assert json.loads(done.out)["shadow"] == 1
     said = raymm("canary", "loans", 1, "--share", 0.25).out
-    assert "is the canary, for 25.0% of the requests. That is recorded; a service follows" in said
+    assert "is the canary, for 25.0% of the requests. That is recorded; a running service" in said
     assert "raymm release loans shows (--wait waits for that)" in said
     assert "answers" not in said
     assert own.current().canary == 1
