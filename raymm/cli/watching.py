@@ -24,7 +24,7 @@ _LABELS = {
     "joined": "joined",
     "orphaned": "of no known id",
     "unsampled": "of predictions that were not sampled, if of any",
-    "too_late": "too late",
+    "too_late": "too late, as their predictions were kept no more",
     "doubled": "twice",
     "unreadable": "no class or number",
 }
@@ -124,6 +124,9 @@ def show(name: str, report: Mapping[str, Any], roles: Mapping[int, Served] | Non
     since = moment(report["since"])
     printing.say(f"\n{name} version {report['version']}, watched since {since}")
     printing.say(f"  {counted(report['requests'], 'request')}, {_rows(report)}")
+    if report.get("dropped"):
+        many = f"{report['dropped']:,} batch{'' if report['dropped'] == 1 else 'es'}"
+        printing.say(f"  lost     {many} of requests never reached the monitor, as too many came")
     printing.say(f"  refused  {_errors(report['errors'], refused=True)}")
     printing.say(f"  failed   {_errors(report['errors'], refused=False)}")
     if report["latency"]["count"]:

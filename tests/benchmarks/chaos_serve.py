@@ -560,9 +560,11 @@ def trial(service):
         answers = []
         for name, value, bound, held in _overloaded(service, joined=not each, keep=answers):
             yield f"{what}, a canary: {name}", value, bound, held
-        versions = [one.version for one in answers if one.status == 200]
-        by = {version: versions.count(version) for version in (1, 2)}
-        yield f"{what}, a canary: accepted by version", by, None, all(by.values())
+        by = {n: [one for one in answers if (one.status, one.version) == (200, n)] for n in (1, 2)}
+        counts = {n: len(some) for n, some in by.items()}
+        yield f"{what}, a canary: accepted by version", counts, None, all(counts.values())
+        times = {n: round(1e3 * p99(some), 1) for n, some in by.items() if some}
+        yield f"{what}, a canary: p99 by version, ms", times, None, True
         now, refused = service.releases.current(), service.standing()["refused"]
         released = now.champion, now.canary, sorted(refused)
         yield f"{what}, a canary: afterwards", released, (1, 2, []), released == (1, 2, [])

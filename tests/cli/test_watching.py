@@ -111,7 +111,7 @@ def test_what_became_of_labels_is_told_each_by_its_word(capsys):
     out = capsys.readouterr().out
     assert (
         "  labels   1,018 came: 1,000 joined, 5 of no known id, 8 of predictions that were not "
-        "sampled, if of any, 1 too late, 4 twice\n"
+        "sampled, if of any, 1 too late, as their predictions were kept no more, 4 twice\n"
         "           1,234 predictions without one yet\n"
     ) in out
     assert "lost" not in out
@@ -126,6 +126,10 @@ def test_what_became_of_labels_is_told_each_by_its_word(capsys):
 def test_rows_that_were_not_sampled_are_told(capsys):
     watching.show("loans", report(1))
     assert "3 requests, 1,200 rows\n" in capsys.readouterr().out
+    watching.show("loans", {**report(1), "dropped": 7})
+    assert "lost     7 batches of requests never reached" in capsys.readouterr().out
+    watching.show("loans", {**report(1), "dropped": 1})
+    assert "lost     1 batch of requests never reached" in capsys.readouterr().out
     watching.show("loans", {**report(1), "unsampled": 900})
     told = "3 requests, 1,200 rows; of 900 that were not sampled, in busy seconds, the times alone"
     assert told in capsys.readouterr().out

@@ -282,6 +282,24 @@ def test_calibration_and_what_predictions_are_held_against_are_shown(make_client
     assert tab.said == []
 
 
+CANARY = """import(document.scripts[0].src.replace('page.js', 'live.js')).then(live => {
+  const latency = {p50: 0.001, p95: 0.002, p99: 0.003};
+  const one = {number: 2, role: "canary", share: 0.25, requests: 5000, refused: 50, failed: 100,
+    latency: {...latency, p99: 7}, trial: {requests: 40, failed: 10, latency}};
+  live.showServed({versions: [one], release: {replicas: 1, refused: [], note: ""}});
+  return document.getElementById("served").innerText;
+})"""
+
+
+@pytest.mark.slow
+def test_a_canary_is_shown_by_what_it_answered_since_it_is_one(make_client, serve_here, tab):
+    url, _ = serve_here(make_client().app)
+    tab.open(url)
+    tab.wait("document.querySelector('#served li') !== null")
+    shown = " ".join(tab.ask(CANARY).split())
+    assert "Requests as the canary 40 5000 in all Failed 25 % 99 % within 3 ms" in shown
+
+
 @pytest.mark.slow
 def test_a_phone_shows_each_version_whole_and_what_a_loop_did(make_client, serve_here, tab):
     made = {"created": "2026-01-02T03:04:05+00:00", "number": 1}
