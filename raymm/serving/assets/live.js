@@ -85,7 +85,7 @@ export class Pace {
 }
 
 const term = (name, value, hint) =>
-  make("div", {}, make("dt", { text: name }), make("dd", {}, make("span", { class: "value", text: value }), hint ? make("span", { class: "soft", text: hint }) : null));
+  make("div", {}, make("dt", { text: name }), make("dd", {}, make("span", { class: "value", text: value }), hint ? " " : null, hint ? make("span", { class: "soft", text: hint }) : null));
 
 const answered = (one) => [
   term("Requests", figure(one.requests)),
