@@ -29,8 +29,8 @@ sends requests at fixed moments (200 a second), whether or not earlier ones were
   beside the champion, which a fifth of the requests fall to. Besides, both must have answered, and
   be what they were afterwards: neither ended nor refused. It is run where it is named (``--only
   trial``), as it misses the bound of times: each replica has a call of both at once, on a processor
-  that is its share. On two busy ones the 99th percentile was 6 to 7 times that without load, and
-  2.3 to 2.8 times without a canary.
+  that is its share. Of 0.3 s a row the 99th percentile was 6 to 11 times that without load, and in
+  turns with it, without a canary, 2.3 to 3.8 times, on two processors that had other work besides.
 
 In the first three parts the requests a second, from the first one to the end of the part, must be
 within 5 % of the 200 too; the fewest of any second are printed beside.
