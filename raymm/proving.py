@@ -129,17 +129,23 @@ def _instead(first: Proof, second: Proof) -> Proof:
 
 
 def _reigning(life: Life, built: Built) -> Version | None:
-    """Return the version promoted last that is not this very model from an earlier session.
+    """Return the champion; where that is this very model, the one that it took the place of.
 
-    It is this one, too, where what was built here was proven and then trained on all rows.
+    What was rolled back is neither. This very model is also one that an earlier session made, and
+    one where what was built here was proven and then trained on all rows. What it replaced is what
+    was the champion when it first became it, so that a run that is done again is judged alike.
     """
+    name = life.config.name
     others = [one["record"] for one in life.ledger.records("stage") if one["name"] == REBUILD]
-    own = {built.bundle, *(one["bundle"] for one in others if one["full"] == built.full)}
-    for promotion in reversed(life.registry.promotions(life.config.name)):
-        version = life.registry.version(life.config.name, promotion.number)
-        judged = champions.proven_of(version)
-        if version.run != life.run or judged not in {built.full, *own}:
+    own = {built.full, built.bundle}
+    own |= {one["bundle"] for one in others if one["full"] == built.full}
+    now = life.registry.releases(name).current()
+    pile = [*reversed(now.earlier), now.champion] if now.champion else []
+    while pile:
+        version = life.registry.version(name, pile[-1])
+        if version.run != life.run or champions.proven_of(version) not in own:
             return version
+        pile = pile[: pile.index(version.number)]
     return None
 
 

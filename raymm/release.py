@@ -108,7 +108,8 @@ def register(
 ) -> tuple[Version, str]:
     """Write the report and put the version and all that proves it into the registry.
 
-    The report of a ``picked`` form stands beside that of the run, under the version's number.
+    ``report.html`` is that of the run's first version; those of others, such as ``picked`` forms,
+    stand beside it under their numbers.
 
     Returns
     -------
@@ -147,8 +148,20 @@ def register(
     )
     if recipe.doubts is not None and recipe.doubts.found:
         _written(life, html.listed(recipe.doubts), "doubtful_labels.csv")
-    name = f"report-{version.number}.html" if picked else "report.html"
+    name = _report_name(life, version, picked=picked)
     return version, _written(life, html.numbered(page, version.number), name)
+
+
+def _report_name(life: Life, version: Version, *, picked: bool) -> str:
+    """Return the name of a version's report, and tell where an earlier one's stays beside it."""
+    made = [one for one in life.registry.versions(version.name) if one.run == life.run]
+    if made[0].number == version.number:
+        return "report.html"
+    name = f"report-{version.number}.html"
+    if not picked:
+        told = f"{name}; report.html stays that of {version.name}@{made[0].number}"
+        life.notify(Progress(stage="report", message=told))
+    return name
 
 
 def _learnt(life: Life, proof: Proof) -> dict[str, bytes]:

@@ -123,6 +123,41 @@ def test_a_run_takes_its_own_refit_for_itself_and_another_for_a_rival(refitted):
     assert proving._reigning(life, built).number == 3
 
 
+@pytest.mark.parametrize(
+    ("changes", "first", "second"),
+    [
+        ([1, 2], 2, 1),
+        ([1, 2, "back"], None, 1),
+        ([3, 1, 2, "back"], 3, 1),
+        ([3, 1, 2, "back", "back"], 3, 3),
+        ([1, 2, 1], None, 1),
+        ([3, 2, "back", 1], 3, 1),
+        ([], None, None),
+    ],
+)
+def test_the_one_to_beat_is_the_champion_and_never_one_that_was_rolled_back(
+    tmp_path, changes, first, second
+):
+    """Versions 1 and 2 are of the runs that are done again here, 3 is of another."""
+    registry = Registry(str(tmp_path))
+    made = [
+        registry.register("m", b"%d" % n, run=f"run{n}", blessed=True, summary={}, parts={})
+        for n in (1, 2, 3)
+    ]
+    for one in changes:
+        registry.rollback("m") if one == "back" else registry.promote("m", one)
+    for version, wanted in zip(made[:2], (first, second), strict=True):
+        life = SimpleNamespace(
+            registry=registry,
+            config=SimpleNamespace(name="m"),
+            run=version.run,
+            ledger=SimpleNamespace(records=lambda kind: []),
+        )
+        built = Built(bundle=version.bundle, full=version.bundle, frontier=None)
+        found = proving._reigning(life, built)
+        assert (found and found.number) == wanted
+
+
 @pytest.mark.slow
 def test_a_champion_of_other_classes_stops_the_promotion(finished, tmp_path, searching_here):
     frame = pd.read_csv(finished.csv, dtype=str)

@@ -141,3 +141,16 @@ def test_whether_to_promote_is_asked_where_a_version_would_take_over(tmp_path):
     assert asked == [False, True]  # the third time it reigns
     assert not release.promote(life, poor, anew=lambda: asked.append(True) or True)
     assert len(asked) == 2
+
+
+def test_the_report_of_a_later_version_leaves_that_of_the_first(tmp_path):
+    registry, told = Registry(str(tmp_path)), []
+    config = SimpleNamespace(name="m")
+    life = SimpleNamespace(registry=registry, config=config, run="r", notify=told.append)
+    versions = [
+        registry.register("m", b"%d" % n, run=run, blessed=True, summary={}, parts={})
+        for n, run in enumerate(["another", "r", "r"])
+    ]
+    names = [release._report_name(life, one, picked=False) for one in versions[1:]]
+    assert names == ["report.html", "report-3.html"]
+    assert [one.message for one in told] == ["report-3.html; report.html stays that of m@2"]
