@@ -144,14 +144,14 @@ def compared(
     """
     lower = before - after
     whole = max(float(before.mean()), 1e-300)
-    value, error = float(lower.mean()) / whole, _error(tries, lower) / whole
+    value, error = float(lower.mean()) / whole, standard_error(tries, lower) / whole
     low, high = value - sure * error, value + sure * error
     if quick.mean(after) >= quick.mean(before):
         low = min(low, 0.0)
     return Score(metric="loss", value=value, low=low, high=high, level=math.erf(sure / 2**0.5))
 
 
-def _error(tries: Sequence[Try], values: npt.NDArray[np.float64]) -> float:
+def standard_error(tries: Sequence[Try], values: npt.NDArray[np.float64]) -> float:
     """Return the standard error of the mean of what all tries' rows to be judged by have."""
     own = values - values.mean()
     sums, start = [], 0
@@ -164,8 +164,9 @@ def _error(tries: Sequence[Try], values: npt.NDArray[np.float64]) -> float:
 
 
 def saved(gain: Score) -> str:
-    """Say by how much the loss is lower, and what that is at least where it surely is."""
-    value, least = 100 * gain.value, 100 * gain.low
-    told = f"falls by {value:.3g}" if value >= 0 else f"rises by {-value:.3g}"
-    sure = f" (at least {least:.3g} %)" if least > 0 else ""
-    return f"the loss on validation rows {told} %{sure}"
+    """Say by how much the loss is lower, and what that is at least."""
+    value, low = 100 * gain.value, 100 * gain.low
+    if value <= 0:
+        return f"the loss on validation rows rises by {-value:.3g} %"
+    sure = f"at least {low:.3g} % with {50 + 50 * gain.level:.0f} % confidence"
+    return f"the loss on validation rows falls by {value:.3g} % ({sure})"

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raymm.artifacts import LEFT_OUT, Dataset, Finding, Interaction
+from raymm.artifacts import LEFT_OUT, Dataset, Finding, Interaction, Score
 from raymm.attempts import Floats, Try, anew, attempts, compared, constant, saved
 from raymm.features.combination import candidates, combined, finite, label
 from raymm.models.quick import Quick, gains
+from raymm.slopes import sloping
 
 LEAST_ROWS = 500
 """Training rows below which nothing is decided: chance would."""
@@ -33,6 +34,7 @@ without columns that tell too little, where it is spared some."""
 SHARES = (1.0, 0.5, 0.25)
 """Of the columns that seem to tell nothing, those left out at once: the least telling first."""
 DEALS = 3
+ALL = "To keep all: data.select=off."
 TELLING = 1.25
 """Times that a column must gain what its values gain when dealt to other rows, in `DEALS` deals."""
 
@@ -125,13 +127,16 @@ def _select(
     """Return the columns to leave out, the losses without them, and what to tell.
 
     Candidates gain a booster no more than their own values do when these are dealt to other rows
-    (Kursa & Rudnicki 2010, "Feature selection with the Boruta package"). Each fold's training rows
-    name them, and its validation rows must be predicted better without: columns may stand in for
-    each other. What all folds name together is then left out, where that is no worse.
+    (Kursa & Rudnicki 2010, "Feature selection with the Boruta package"), and a linear model nothing
+    (`raymm.slopes`). Each fold's training rows name them, and its validation rows must be predicted
+    better without: columns may stand in for each other. What all folds name together is then left
+    out, where that is no worse.
     """
     names = sorted({name for one in tries for made in one.sources for name in made})
+    straight = sloping(quick, tries, names)
     gained = quick.each(partial(_dealt, quick, rounds, names), tries)
-    weak = [_weak(names, one) for one in (*gained, np.sum(gained, axis=0))]
+    every = (*gained, np.sum(gained, axis=0))
+    weak = [[name for name in _weak(names, one) if name not in straight] for one in every]
     shares = [[frozenset(one[: math.ceil(share * len(one))]) for one in weak] for share in SHARES]
 
     def without(sets: Sequence[frozenset[str]], number: int, one: Try) -> tuple[Floats, Floats]:
@@ -151,7 +156,7 @@ def _select(
         shown = ", ".join(dropped[:10]) + (" and others" if len(dropped) > 10 else "")
         statement = (
             f"{len(dropped)} of {len(names)} columns are left out, as they tell too little: "
-            f"{shown}. Where other rows name them, {saved(gain)}."
+            f"{shown}. Without them, where other rows name them, {saved(gain)}. {ALL}"
         )
         return (
             dropped,
@@ -225,9 +230,9 @@ def _interact(
     own = [partial(lambda size, number: _best(ranked[number], found, size), size) for size in sizes]
     losses = anew(quick, tries, rounds, [partial(more, one) for one in own])
     judged = [compared(quick, tries, before, after, SURE) for after in losses]
-    gain, size = max(zip(judged, sizes, strict=True), key=lambda pair: pair[0].value)
+    gain, size, most = max(zip(judged, sizes, losses, strict=True), key=lambda one: one[0].value)
     chosen = _best(np.sum([one / max(one.sum(), 1e-300) for one in ranked], axis=0), found, size)
-    told = f"with them {saved(gain)}" if gain.low <= 0 else ""
+    told = _unsure(quick, gain, before, most)
     if not told and len(tries) > 1:
         (after,) = anew(quick, tries, rounds, [partial(more, lambda _: chosen)])
         if quick.mean(after) >= quick.mean(before):
@@ -240,6 +245,18 @@ def _interact(
         f"Features of two columns are put in: {shown}. Where other rows choose them, {saved(gain)}."
     )
     return chosen, Finding(policy="interactions", kept=True, statement=statement, gain=gain)
+
+
+def _unsure(
+    quick: Quick, gain: Score, before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]
+) -> str:
+    """Say what interactions gain where that is not surely something; empty where it is."""
+    if gain.low > 0:
+        return ""
+    told = f"with them {saved(gain)}"
+    if gain.value > 0 and quick.mean(after) >= quick.mean(before):
+        return f"{told}, but that of squares grows"
+    return f"{told}; more than 0 % at least is asked for" if gain.value > 0 else told
 
 
 def _numbers(quick: Quick, tries: Sequence[Try], dropped: frozenset[str]) -> list[str]:

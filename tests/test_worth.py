@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from raymm import worth
-from raymm.artifacts import LEFT_OUT, Column, Dataset, Fold, Interaction, Schema
+from raymm.artifacts import LEFT_OUT, Column, Dataset, Fold, Interaction, Schema, Score
 from raymm.models.quick import Quick
 
 
@@ -77,6 +77,22 @@ def test_columns_of_noise_go_and_those_that_tell_stay():
     (finding,) = found.findings
     assert finding.kept
     assert f"{len(found.dropped)} of 32 columns are left out" in finding.statement
+    assert f"(at least {100 * finding.gain.low:.3g} % with 98 % confidence)" in finding.statement
+    assert "data.select=off" in finding.statement
+
+
+def test_interactions_that_are_not_taken_are_told_with_what_they_gain_and_what_was_asked_for():
+    before, after = np.ones(100), np.full(100, 0.9)
+    unsure = Score(metric="loss", value=0.0266, low=-0.004, high=0.06, level=0.9545)
+    assert worth._unsure(quick(), unsure, before, after) == (
+        "with them the loss on validation rows falls by 2.66 % (at least -0.4 % with 98 % "
+        "confidence); more than 0 % at least is asked for"
+    )
+    squares = dataclasses.replace(unsure, low=0.0)
+    assert worth._unsure(quick(), squares, before, 2 * before).endswith("that of squares grows")
+    worse = dataclasses.replace(unsure, value=-0.01)
+    assert worth._unsure(quick(), worse, before, after).endswith("rises by 1 %")
+    assert not worth._unsure(quick(), dataclasses.replace(unsure, low=0.001), before, after)
 
 
 @pytest.mark.long
