@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from raymm import champions, proving, refitting, release, stages
+from raymm.allowance import allowed
 from raymm.artifacts import (
     Anomaly,
     Blessing,
@@ -33,7 +34,6 @@ from raymm.data import ingest, split, statistics
 from raymm.errors import ConfigError, DataError, NotFound, RegistryError
 from raymm.evaluation.metrics import metric_for
 from raymm.explanation import attribution
-from raymm.plugins import metrics
 from raymm.registry.versions import Registry
 from raymm.search import account
 from raymm.search.ledger import Ledger
@@ -89,9 +89,7 @@ def wanted(found: Frontier, pick: str) -> Candidate:
         raise ConfigError(
             f"--pick must be a number from 1 to {count} or one of {known}, but got {pick!r}."
         )
-    bounded = getattr(metrics.get(found.metric), "bounded", True)
-    allowed = found.max_loss * (1.0 if bounded else abs(found.candidates[0].score))
-    good = [one for one in named if one.loss.high <= allowed]
+    good = [one for one in named if one.loss.high <= allowed(found)]
     if good:
         return min(good, key=lambda one: one.bytes)
     return min(named, key=lambda one: one.loss.high)

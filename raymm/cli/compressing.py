@@ -263,6 +263,8 @@ def _shrunk(count: int, before: int, model: str) -> str:
 
 def _table(title: str, found: Frontier, file_bytes: int = 0) -> None:
     """Print a frontier, with the numbers that --pick takes and sizes beside the file's."""
+    from raymm import allowance
+
     whole = file_bytes or found.candidates[0].bytes
     rows = [
         (
@@ -287,7 +289,7 @@ def _table(title: str, found: Frontier, file_bytes: int = 0) -> None:
         printing.say(f"left out: {one}")
     columns = ("", "", "technique", "parameters", _folded(found.metric, "_"), "loss")
     more = ("its\ninterval", "bytes", "times\nless", "row\nµs", "1,000\nrows\nms", "memory\nkB")
-    heading = f"{title}; loss allowed {found.max_loss:g}"
+    heading = f"{title}; {allowance.statement(found)}"
     printing.table(heading, (*columns, *more), rows, width=_WIDTH, unfolded="technique")
     _controls(found)
     _anew(found)

@@ -256,20 +256,19 @@ def _short(value: Any) -> str:
 
 def frontier(found: Frontier) -> None:
     """Print the candidates of compression."""
+    from raymm import allowance
+
     rows = [
         (
-            "→" if one.chosen else "",
-            one.technique,
-            _settings(one.parameters),
-            one.score,
+            *("→" if one.chosen else "", one.technique, _settings(one.parameters), one.score),
             *(one.loss.value, one.loss.high, one.bytes, one.row_microseconds),
         )
         for one in found.candidates
     ]
     sizes = ("loss", "loss at most", "bytes", "row µs")
-    columns = ("", "technique", "parameters", found.metric, *sizes)
     title = f"Compression: {found.metric} of the winner, trained without these {found.rows:,} "
-    table(f"{title}validation rows", columns, rows)
+    title += f"validation rows; {allowance.statement(found)}"
+    table(title, ("", "technique", "parameters", found.metric, *sizes), rows)
 
 
 def explanation(found: Explanation) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from raymm.allowance import allowed
 from raymm.artifacts import Candidate, Frontier
 from raymm.counts import counted
 from raymm.report.figures import cut, log_ticks, shown, svg, ticks
@@ -74,11 +75,11 @@ def draw(frontier: Frontier) -> str:
     if whole is None or not math.isfinite(whole.score):
         return ""
     sign = _sign(known, whole)
-    allowed = frontier.max_loss * (1.0 if _bounded(frontier) else abs(whole.score))
-    scale = _Axes(known, whole, sign, allowed)
+    limit = allowed(frontier)
+    scale = _Axes(known, whole, sign, limit)
     points = [scale.point(one) for one in known]
     best = {id(one) for one in unbeaten(known)}
-    drawn = [scale.grid(frontier.metric), scale.limit(allowed)]
+    drawn = [scale.grid(frontier.metric), scale.limit(limit, frontier.metric)]
     drawn += [_mark(point, id(point.candidate) in best) for point in points]
     drawn += _names(points, best)
     chosen = next((one for one in known if one.chosen), whole)
@@ -93,14 +94,6 @@ def _sign(known: Sequence[Candidate], whole: Candidate) -> float:
     """Return 1 where a larger score is better, from which side forms lose on."""
     total = sum((whole.score - one.score) * one.loss.value for one in known)
     return 1.0 if total >= 0 else -1.0
-
-
-def _bounded(frontier: Frontier) -> bool:
-    from raymm.plugins import metrics
-
-    if frontier.metric not in metrics.names():
-        return True
-    return bool(getattr(metrics.get(frontier.metric), "bounded", True))
 
 
 class _Axes:
@@ -166,12 +159,12 @@ class _Axes:
         )
         return "".join(parts)
 
-    def limit(self, allowed: float) -> str:
+    def limit(self, allowed: float, metric: str) -> str:
         y = self.down(allowed)
         return (
             f'<line class="diagonal" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" '
             f'stroke-dasharray="5 4"/><text class="soft" x="{WIDTH - _RIGHT}" y="{y + 14:.1f}" '
-            f'text-anchor="end">a loss of {shown(allowed)} is allowed</text>'
+            f'text-anchor="end">a loss of {shown(allowed)} {escape(metric)} is allowed</text>'
         )
 
 

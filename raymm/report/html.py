@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from raymm.allowance import statement
 from raymm.artifacts import (
     Anomaly,
     Audit,
@@ -107,6 +108,7 @@ def render(inputs: ReportInputs) -> str:
         examples=_examples(inputs),
         top=_TOP,
         version=VERSION,
+        allowance=statement(inputs.frontier) if inputs.frontier else "",
     )
 
 

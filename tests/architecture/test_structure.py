@@ -28,6 +28,7 @@ FOUNDATION = {
     "sections",
     "charsets",
     "counts",
+    "allowance",
     "durations",
     "rules",
     "plugins",

@@ -51,7 +51,12 @@ def test_every_form_stands_where_its_bytes_and_score_say():
 
 def test_the_chosen_form_and_what_is_allowed_are_told_without_overlap():
     drawn = draw(found())
-    for words in ("as it was", "prune 0.3", "prune + quantize 8", "a loss of 0.005 is allowed"):
+    for words in (
+        "as it was",
+        "prune 0.3",
+        "prune + quantize 8",
+        "a loss of 0.005 roc_auc is allowed",
+    ):
         assert words in drawn
     places = re.findall(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*>(?:as it|prune)', drawn)
     assert len(places) == len(set(places)) == 3
