@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from raymm.artifacts import NO_TIME, Column, Schema, Version
+from raymm.artifacts import NO_TIME, Column, Schema, Statistics, Version
 from raymm.bundle import on_disk
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
@@ -42,12 +42,15 @@ class Model:
         Its record in the registry; None for a file, which is in none.
     schema : Schema
         The columns it takes and the classes it tells apart.
+    statistics : Statistics
+        What these columns held in training.
     """
 
     def __init__(self, bundle: Bundle, version: Version | None, name: str) -> None:
         self.name = name
         self.version = version
         self.schema: Schema = bundle.schema
+        self.statistics: Statistics = bundle.statistics
         self._data: Mapping[str, Any] = bundle.lineage.configuration.get("data", {})
         self._runner = Runner(bundle, compiled=True)
 
@@ -168,7 +171,7 @@ def predict_file(
     int, int or None, tuple of str
         How many rows, the version that predicted them (None for a file), and what of the table
         could not be read and was taken for missing, or is unlike what was trained on, a line a
-        column.
+        column; categories that training had not are told in one.
     """
     path = Path(output)
     if path.suffix.lower() in _OTHERS:
@@ -179,6 +182,7 @@ def predict_file(
     model = load(name, version=version, storage=storage)
     frame = model.read(data)
     notes = (*unreadable(frame, model.schema), *outside(frame, model.schema))
+    notes += unlisted(frame, model.schema, model.statistics)
     raw = model._raw(frame)
     columns: dict[str, Any] = {"prediction": model._runner.labels(raw)}
     for index, label in enumerate(model.schema.classes):
@@ -270,3 +274,22 @@ def outside(frame: pd.DataFrame, schema: Schema) -> tuple[str, ...]:
                 f"as {float(values[odd[0]]):.6g}"
             )
     return tuple(notes)
+
+
+def unlisted(frame: pd.DataFrame, schema: Schema, statistics: Statistics) -> tuple[str, ...]:
+    """Tell in one line, if any, of which columns how many rows hold categories that are new.
+
+    Columns whose statistics do not list every category of training are passed over.
+    """
+    tensors = encode(frame, schema)
+    known = {one.name: one for one in statistics.columns if one.values and not one.other}
+    told = []
+    for column in schema.features:
+        if column.kind != "category" or column.name not in known:
+            continue
+        words = tensors[column.name]
+        odd = np.flatnonzero(~np.isin(words, ["", *known[column.name].values]))
+        if len(odd):
+            shown = f"first {words[odd[0]][:40]!r} in row {odd[0] + 1}"
+            told.append(f"{column.name} in {len(odd):,} of {len(frame):,} rows ({shown})")
+    return (f"categories that training had not: {'; '.join(told)}",) if told else ()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from raymm import prediction
-from raymm.artifacts import Column, Schema
+from raymm.artifacts import Column, ColumnStatistics, Schema, Statistics
 from raymm.errors import ConfigError, DataError, NotFound
 from raymm.registry.versions import Registry
 
@@ -170,6 +170,44 @@ def test_a_number_too_large_for_a_graph_is_told_as_a_number() -> None:
     assert "x: 2 of 6 values are too large" in large
     assert "first '-1e300' in row 2" in large
     assert prediction.unreadable(pd.DataFrame({"x": ["3.4e38", "-1e-300"]}), schema) == ()
+
+
+def test_categories_that_training_had_not_are_told_in_one_line() -> None:
+    columns = (
+        Column(name="city", kind="category"),
+        Column(name="size", kind="category"),
+        Column(name="many", kind="category"),
+        Column(name="y", kind="number", role="target"),
+    )
+    schema = Schema(columns=columns, target="y", task="regression")
+    listed = {"city": (("Bern", "Oslo"), 0), "size": (("S", "L"), 0), "many": (("a",), 7)}
+    statistics = Statistics(
+        rows=9,
+        columns=tuple(
+            ColumnStatistics(
+                name=name,
+                kind="category",
+                rows=9,
+                missing=0,
+                distinct=2,
+                values=values,
+                other=other,
+            )
+            for name, (values, other) in listed.items()
+        ),
+    )
+    frame = pd.DataFrame(
+        {
+            "city": ["Oslo", " Bern", None, "Rome", "Rome"],
+            "size": ["M", "S", "", "L", "S"],
+            "many": list("abcde"),
+        }
+    )
+    assert prediction.unlisted(frame, schema, statistics) == (
+        "categories that training had not: city in 2 of 5 rows (first 'Rome' in row 4); "
+        "size in 1 of 5 rows (first 'M' in row 1)",
+    )
+    assert prediction.unlisted(frame.iloc[1:3], schema, statistics) == ()
 
 
 def test_only_csv_is_written(finished, home, tmp_path):

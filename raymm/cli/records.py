@@ -127,7 +127,7 @@ def _version_of(named: str, storage: str | None) -> tuple[Any, Any]:
 @click.option("-o", "--output", default=None, help="Default RUN.html, or RUN-VERSION.html.")
 @options.storage_option
 def report(model: str, output: str | None, storage: str | None) -> None:
-    """Write the HTML report of a model or a run.
+    """Write the HTML report of a model or a run into this folder, or to -o FILE.
 
     With NAME: of its champion, or of its newest version where none was promoted. With RUN: of the
     newest version that it has made; a run that has made none, as of raymm tune or one not
@@ -150,6 +150,8 @@ def report(model: str, output: str | None, storage: str | None) -> None:
         page = numbered(registry.part(version, "report.html").decode(), version.number)
     # A stored name is no path: the page goes to this folder, whatever the record says.
     path = reporting.write(page.encode(), Path(output or f"{Path(found).name}.html"))
+    if output is None:
+        click.echo("note  written to the folder you are in; -o FILE writes it elsewhere", err=True)
     printing.say(str(path))
 
 
@@ -178,6 +180,7 @@ def explain(model: str, storage: str | None, as_json: bool) -> None:
         printing.as_json(record)
     else:
         printing.explanation(from_record(Explanation, record))
+        printing.say(f"to write that report here: raymm report {version.name}@{version.number}")
 
 
 @click.command()
@@ -293,6 +296,6 @@ def predict(
         printing.as_json({"rows": rows, "version": number, "output": output, "notes": notes})
     else:
         for note in notes:
-            printing.say(f"note  {note}")
+            click.echo(f"note  {note}", err=True)
         by = name if number is None else f"{name.partition('@')[0]} version {number}"
         printing.say(f"{counted(rows, 'row')} predicted by {by}, written to {output}")

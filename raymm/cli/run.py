@@ -13,7 +13,7 @@ from raymm.counts import counted
 from raymm.errors import ConfigError, DataError, NotBlessed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from raymm.artifacts import Anomaly, Doubts, Notify, Schema, Statistics, Table
     from raymm.config import RunConfig
@@ -145,14 +145,23 @@ def validate(
     found["doubtful_labels"] = doubtful
     if not as_json:
         printing.validation(table, described, columns, anomalies)
-        printing.say(_next(source, columns.target, config.data.schema_file, output, settings))
     try:
         validation.require_valid(anomalies)
     except DataError as error:
-        error.document = as_record(found)
-        raise
-    if as_json:
+        refused = error if as_json else DataError(_refused(anomalies, output))
+        refused.document = as_record(found)
+        raise refused from None
+    if not as_json:
+        printing.say(_next(source, columns.target, config.data.schema_file, output, settings))
+    else:
         printing.as_json(found)
+
+
+def _refused(anomalies: Sequence[Anomaly], output: str | None) -> str:
+    """Return what is said of a table below its errors, which a run would end with."""
+    errors = counted(sum(one.severity == "error" for one in anomalies), "error")
+    told = f"the table has {errors}, shown above: a run would end there. Mend the table"
+    return f"{told}, or the schema, written to {output}." if output else f"{told} or its schema."
 
 
 def _looked_at(

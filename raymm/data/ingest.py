@@ -92,10 +92,7 @@ def read(
     if len(named_files) > 1:
         found.note(f"{len(named_files)} files were read, in the order of their names")
     if len(frame) == 0:
-        raise DataError(
-            f"{source} has a header but no rows. Give a table with at least one row; a model is "
-            "trained and judged on ten or more."
-        )
+        raise DataError(f"{source} has a header but no rows. Give a table that has some.")
     return Table(
         frame=frame,
         source=source,

@@ -109,7 +109,7 @@ def test_each_version_of_a_run_has_its_report(raymm, finished, gone_back, tmp_pa
     assert "loans@NUMBER" in note
     for number, words in ((2, "Confusion matrix"), (3, "Another page")):
         done = raymm("report", f"loans@{number}", *where)
-        assert (done.code, done.err) == (0, "")
+        assert (done.code, done.err.count("note")) == (0, 1)
         assert done.out == f"{tmp_path}/{old.run}-{number}.html\n"
         text = (tmp_path / f"{old.run}-{number}.html").read_text()
         assert (f"version {number}<" in text, words in text) == (True, True)
@@ -214,6 +214,33 @@ def test_predictions_of_a_table_without_a_column_are_refused(raymm, finished, ho
     done = raymm("predict", "loans", tmp_path / "less.csv", "-o", tmp_path / "out.csv")
     assert (done.code, "income" in done.err) == (3, True)
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_new_category_is_told_beside_the_predictions(raymm, finished, home, tmp_path):
+    frame = pd.read_csv(finished.csv, dtype=str).head(30).assign(city="Paris")
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    done = raymm("predict", "loans", tmp_path / "new.csv", "-o", tmp_path / "out.csv")
+    assert (done.code, len(done.out.splitlines())) == (0, 1)
+    assert "training had not: city in 30 of 30 rows (first 'Paris' in row 1)" in done.err
+
+
+def test_a_table_without_rows_is_refused_for_that_alone(raymm, finished, home, tmp_path):
+    pd.read_csv(finished.csv).head(0).to_csv(tmp_path / "none.csv", index=False)
+    done = raymm("predict", "loans", tmp_path / "none.csv", "-o", tmp_path / "out.csv")
+    assert done.code == 3
+    assert done.err.endswith("has a header but no rows. Give a table that has some.\n")
+
+
+def test_a_report_says_where_it_is_and_an_explanation_how_to_have_it(
+    raymm, home, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    done = raymm("report", "loans@2")
+    (path,) = tmp_path.iterdir()
+    assert done.out == f"{path}\n"
+    assert "the folder you are in; -o FILE writes it elsewhere" in done.err
+    assert "folder you are in" not in raymm("report", "loans@2", "-o", path).err
+    assert raymm("explain", "loans@2").out.endswith("raymm report loans@2\n")
 
 
 def test_fsck_finds_damage_and_exits_with_6(raymm, finished, home, tmp_path):

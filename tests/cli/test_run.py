@@ -318,8 +318,14 @@ def test_validate_finds_what_a_schema_forbids(raymm, finished, tmp_path):
     frame = pd.read_csv(finished.csv, dtype=str).assign(income=np.repeat("much", 2000))
     frame.to_csv(tmp_path / "odd.csv", index=False)
     done = raymm("validate", tmp_path / "odd.csv", "--schema", schema)
-    assert "income" in done.out + done.err
-    assert "much" in done.out + done.err
+    assert "much" in done.out
+    assert done.code == 3
+    assert done.out.count("error  income") == 1
+    assert "raymm run" not in done.out
+    assert "the table has 1 error, shown above" in done.err
+    assert "income" not in done.err
+    asked = raymm("validate", tmp_path / "odd.csv", "--schema", schema, "--json")
+    assert "income" in json.loads(asked.out)["error"]["message"]
 
 
 def test_validate_tells_what_was_found_and_done(raymm, tmp_path):
