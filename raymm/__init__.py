@@ -119,7 +119,8 @@ def tune(function: Any, space: Any, *, progress: bool = True, **settings: Any) -
 def load(name: str | Path, *, version: int | None = None, storage: str | None = None) -> Model:
     """Load a registered model's champion, or one version, to predict with in this process.
 
-    ``name`` may be a bundle file too: a Path, or a string that ends in ``.raymm``.
+    ``name`` may name a version, ``NAME@NUMBER``, or a bundle file: a Path, or a string that ends in
+    ``.raymm``.
 
     Raises
     ------

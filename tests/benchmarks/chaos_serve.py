@@ -7,7 +7,12 @@ sends requests at fixed moments (200 a second), whether or not earlier ones were
   back. No request may fail, no answer may come from a version after it was declared gone (which is
   when ``raymm promote --wait`` returns), and each must be what that version's graph says.
 - bad: versions that cannot be loaded, are damaged, answer nonsense or take too long are promoted,
-  made canaries and shadows. The champion must answer every request, and each must be refused.
+  made canaries and shadows. The champion must answer every request, and each must be refused. Then
+  one is promoted that needs 30 ms a row; one is made canary that needs 3 ms for its example and
+  hangs at the row that clients send; and one whose answers are wrong, as labels say that are sent
+  to ``/feedback``. Each must be taken out of the release, and only the last may answer before it
+  is. A graph that hangs though its example takes less than 2 ms is not tried: such models answer
+  where requests are read, which it would hold up.
 - kills: a replica is killed with SIGKILL, again and again. Nothing may fail but what it held,
   nothing at all with one retry, and a new replica must have loaded within 15 s. What it held
   cannot be seen from outside, since who failed does not say to whom it was sent. A request may
@@ -46,6 +51,7 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import http.client
 import itertools
 import json
 import os
@@ -81,6 +87,8 @@ ACCEPTED = 0.5
 """Of what the service can take at most, what it must answer under load: the client, HAProxy and the
 refusals take a third of the processors here."""
 GROWTH = 0.05
+HANGS, LATE = 9.0, 3.0
+"""Seconds that a row takes which hangs, and in which an answer must come."""
 NAME = "chaos"
 
 
@@ -108,7 +116,12 @@ async def client(port, path, body, rate, out, links=64):
         sent = time.monotonic()
         link = None
         try:
-            link = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
+            while idle and link is None:
+                link = idle.pop()
+                if link[0].at_eof():  # closed meanwhile, as those are that rest for long
+                    link[1].close()
+                    link = None
+            link = link or await asyncio.open_connection("127.0.0.1", port)
             link[1].write(request)
             answer = await asyncio.wait_for(link[0].readuntil(b"\r\n\r\n"), 30)
             lines = answer.decode().lower().split("\r\n")
@@ -207,6 +220,8 @@ class Service:
 
     def __init__(self, folder, *, port=None, replicas=2, data=None, **settings):
         from raymm.monitoring import actor
+        from raymm.monitoring.verdict import Trial
+        from raymm.opinion import LabelOpinion
         from raymm.registry.versions import Registry
         from raymm.sections import MonitoringConfig, ServingConfig
         from raymm.service import watcher
@@ -230,9 +245,15 @@ class Service:
             replicas={"min": replicas, "max": replicas},
             **settings,
         )
-        actor.start(NAME, config=MonitoringConfig(), state_dir=str(folder))
+        watched = MonitoringConfig(trial={"labels": 30, "requests": 30})
+        actor.start(NAME, config=watched, state_dir=str(folder))
         app = deployment.application(
-            (NAME,), RegistryShelf(storage=self.registry.uri), watcher, config=config, tokens={}
+            (NAME,),
+            RegistryShelf(storage=self.registry.uri),
+            watcher,
+            config=config,
+            tokens={},
+            opinion=LabelOpinion(trials={NAME: Trial.of(watched)}),
         )
         deployment.deploy(app, name=NAME, config=config)
         self.haproxy = deployment.uses_haproxy()
@@ -268,6 +289,17 @@ class Service:
             if time.monotonic() > deadline:
                 raise SystemExit(f"not within {seconds} s: {told}")
             time.sleep(0.02)
+
+    def refusal(self, version):
+        """Return why a version was refused, once it is told."""
+        found = {}
+
+        def told(standing):
+            found.update(standing["refused"].get(str(version), {}))
+            return found
+
+        self.wait(told)
+        return found["reason"]
 
     def pids(self):
         return [one["pid"] for one in self.standing()["replicas"].values()]
@@ -372,11 +404,20 @@ def _flipped(data, seed):
     return bytes(changed)
 
 
-def _graph(bundle, value, number, *, slow=False, size=1500, times=30, each=False):
+def _made(*given, **how):
+    from raymm.bundle.packed import Bundle
+
+    return Bundle.from_bytes(_graph(*given, **how))
+
+
+def _graph(bundle, value, number, *, slow=False, size=1500, times=30, each=False, at=None, extra=0):
     """Return a bundle whose both probabilities are a value; a slow one multiplies matrices.
 
-    It does so once for all rows of a call, or for ``each``.
+    It does so once for all rows of a call, or for ``each``; ``extra`` times more, by all of one
+    matrix or by none of its rows, where the first column of some row is ``at``.
     """
+    from onnx import TensorProto
+
     from raymm.onnx_builder import FLOAT, STRING, GraphBuilder
 
     builder = GraphBuilder()
@@ -394,6 +435,16 @@ def _graph(bundle, value, number, *, slow=False, size=1500, times=30, each=False
         product = builder.node("Add", [mean, first])
         for _ in range(times):
             product = builder.node("MatMul", [product, mean])
+        if at is not None:
+            there = builder.node("Equal", [bench_serve.NUMBERS[0], builder.constant(at)])
+            some = builder.node("ReduceMax", [builder.node("Cast", [there], to=FLOAT)], keepdims=0)
+            every = builder.node("Mul", [builder.constant(np.ones(size)), some])
+            more = builder.node(
+                "Compress", [product, builder.node("Cast", [every], to=TensorProto.BOOL)], axis=0
+            )
+            for _ in range(extra):
+                more = builder.node("MatMul", [more, mean])
+            product = builder.node("Add", [product, builder.node("ReduceSum", [more], keepdims=0)])
         axes = [builder.constant(np.array([1, 2]), np.int64)] if each else []
         most = builder.node("ReduceMax", [product, *axes], keepdims=0)
         if each:
@@ -434,13 +485,35 @@ def bad(service, count):
                 ),
                 180,
             )
-            reason = service.standing()["refused"][str(version)]["reason"]
+            reason = service.refusal(version)
             refused.append((what, reason))
             print(f"    {change.action:8} {what:17} {reason[:90]}")
+        ended = {}
+        for kind in (slower, hanging, worse):
+            start = time.monotonic()
+            version, change = kind(service)
+            moment = service.wait(
+                lambda told, v=str(version), at=change.sequence: (
+                    v in told["refused"] and told["switched"] > at
+                ),
+                180,
+            )
+            ended[version] = moment if kind is worse else 0.0
+            reason = service.refusal(version)
+            refused.append((kind.__name__, reason))
+            told = f"{moment - start:.1f} s: {reason}"
+            print(f"    {change.action:8} {kind.__name__:17} {told[:120]}", flush=True)
         time.sleep(1)
-    wrong = [one for one in answers if (one.status, one.version) != (200, champion)]
+    count += len(ended)
+    wrong = [
+        one
+        for one in answers
+        if one.status != 200
+        or (one.version != champion and one.sent >= ended.get(one.version, 0.0))
+    ]
     for one in wrong[:5]:
-        print(f"    answered {one.status} by {one.version} after {one.done - one.sent:.3f} s")
+        when, took = one.sent - answers[0].sent, one.done - one.sent
+        print(f"    answered {one.status} by {one.version} after {took:.3f} s, {when:.1f} s on")
     yield from steady(answers)
     yield (
         f"{count} bad versions under {len(answers)} requests: not by the champion",
@@ -462,6 +535,58 @@ def bad(service, count):
         == (champion, None, None),
     )
     yield "p99 of a request, ms", round(1e3 * p99(answers), 1), None, True
+
+
+def slower(service):
+    """Promote a version of 30 ms a row."""
+    good = service.data
+    version = service.add(_slow(good, service, seconds=0.03, each=False), run="slower")
+    return version, service.releases.promote(version, reason="chaos")
+
+
+def hanging(service):
+    """Make a canary of a version that takes 3 ms, and `HANGS` at the row that clients send."""
+    from raymm.bundle.packed import Bundle
+
+    good, at = Bundle.from_bytes(service.data), json.loads(service.body)["records"][0]
+    how = {"slow": True, "size": 300, "times": 10, "at": np.float32(at[bench_serve.NUMBERS[0]])}
+    extra = 500
+    for _ in range(2):
+        taken = _row_seconds(_made(good, 0.5, 0, **how, extra=extra), service, tries=1)
+        extra = max(1, round(extra * HANGS / taken))
+    data = _made(good, 0.5, 0, **how, extra=extra).to_bytes()
+    version = service.add(data, run="hanging")
+    return version, service.releases.canary(version, 0.5, reason="chaos")
+
+
+def worse(service):
+    """Make a canary of a version that learned the labels the wrong way round, and send labels."""
+    frame, y = service.table
+    wrong = bench_serve._bundle(frame, np.where(y == "yes", "no", "yes"))
+    version = service.add(wrong, run="worse")
+    change = service.releases.canary(version, 0.5, reason="chaos")
+    service.wait(lambda told: told["switched"] >= change.sequence)
+    time.sleep(2)  # labels count that come once the canary is watched
+    link, labels = http.client.HTTPConnection("127.0.0.1", service.port), []
+    records = json.loads(frame.head(600).to_json(orient="records"))
+    for number, (record, label) in enumerate(zip(records, y, strict=False)):
+        _post(link, "predict", {"id": f"labelled-{number}", "records": [record]})
+        labels.append({"id": f"labelled-{number}", "label": str(label)})
+    _post(link, "feedback", {"labels": labels})
+    return version, change
+
+
+def _post(link, what, document):
+    link.request(
+        "POST",
+        f"/v1/models/{NAME}/{what}",
+        json.dumps(document),
+        {"content-type": "application/json"},
+    )
+    answer = link.getresponse()
+    told = answer.read()
+    if answer.status != 200:
+        raise SystemExit(f"{what} was answered {answer.status}: {told[:200]}")
 
 
 def _released(releases, version, number):
@@ -641,7 +766,7 @@ def main():
         tempfile.TemporaryDirectory() as folder,
         connect(RayConfig(address="local"), cpus=3, serving=True),
     ):
-        service = Service(Path(folder), max_queued=200)
+        service = Service(Path(folder), max_queued=200, answer_time=LATE)
         print("HAProxy:", service.haproxy)
         for name in sorted(chosen.only, key=list(parts).index):  # after overload there is another
             print(f"== {name}", flush=True)
@@ -664,10 +789,10 @@ def _slow(data, service, *, seconds, each):
     return _graph(good, np.float32(0.5), 0, slow=True, size=300, times=times, each=each)
 
 
-def _row_seconds(bundle, service):
+def _row_seconds(bundle, service, tries=7):
     """Return the median time of one row, in this process."""
     runner, tensors, taken = *_running(bundle, service), []
-    for _ in range(7):
+    for _ in range(tries):
         start = time.perf_counter()
         runner.predict(tensors)
         taken.append(time.perf_counter() - start)
