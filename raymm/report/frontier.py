@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+import numpy as np
+
 from raymm.allowance import allowed
 from raymm.artifacts import Candidate, Frontier
 from raymm.counts import counted
@@ -16,9 +18,15 @@ WIDTH, HEIGHT = 720, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 78, 24, 18, 52
 _REACH = 5.0
 """Forms that lose more than so many times what is allowed stand at the lower edge, as arrows."""
-_LETTER, _LINE = 6.6, 14
-"""Width of a letter and height of a line of a name."""
+_LETTER, _BOLD, _LINE = 7.3, 7.8, 14
+"""Widths of a letter, plain and bold, and height of a line of a name."""
+_FARTHER = (-30, 30, -48, 48, -66, 66)
+"""How far a name may stand above or below its dot, where there is no room beside it."""
 _LONGEST = 34
+
+
+_Box = tuple[float, float, float, float]
+"""Left, top, right and bottom of what nothing else may cover."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +87,10 @@ def draw(frontier: Frontier) -> str:
     scale = _Axes(known, whole, sign, limit)
     points = [scale.point(one) for one in known]
     best = {id(one) for one in unbeaten(known)}
-    drawn = [scale.grid(frontier.metric), scale.limit(limit, frontier.metric)]
+    taken = _taken(points)
+    drawn = [scale.grid(frontier.metric), scale.limit(limit, frontier.metric, taken)]
+    drawn += _names(points, best, taken)
     drawn += [_mark(point, id(point.candidate) in best) for point in points]
-    drawn += _names(points, best)
     chosen = next((one for one in known if one.chosen), whole)
     said = (
         f"{counted(len(known), 'form')} by bytes and {frontier.metric}; chosen is "
@@ -159,12 +168,24 @@ class _Axes:
         )
         return "".join(parts)
 
-    def limit(self, allowed: float, metric: str) -> str:
-        y = self.down(allowed)
+    def limit(self, allowed: float, metric: str, taken: list[_Box]) -> str:
+        """Draw the line and tell what it is, where that covers least; both are then ``taken``."""
+        y, text = self.down(allowed), f"a loss of {shown(allowed)} {metric} is allowed"
+        width = _LETTER * len(text)
+        lefts = np.arange(WIDTH - _RIGHT - width, _LEFT, -_LINE).tolist()
+        places = [(left, base) for left in lefts for base in (y + 14, y - 5)]
+        boxes = [_box(left, base, width) for left, base in places]
+        covered = [
+            (box[1] < 0 or box[3] > HEIGHT - _BOTTOM, sum(_cover(box, other) for other in taken))
+            for box in boxes
+        ]
+        best = covered.index(min(covered))
+        taken += [boxes[best], (_LEFT, y - 1, WIDTH - _RIGHT, y + 1)]
+        left, base = places[best]
         return (
             f'<line class="diagonal" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" '
-            f'stroke-dasharray="5 4"/><text class="soft" x="{WIDTH - _RIGHT}" y="{y + 14:.1f}" '
-            f'text-anchor="end">a loss of {shown(allowed)} {escape(metric)} is allowed</text>'
+            f'stroke-dasharray="5 4"/><text class="soft" x="{left + width:.1f}" '
+            f'y="{base:.1f}" text-anchor="end">{escape(text)}</text>'
         )
 
 
@@ -208,38 +229,77 @@ def _mark(point: _Point, best: bool) -> str:
     return f'<g class="{group}">{told}{whisker}{dot}</g>'
 
 
-def _names(points: Sequence[_Point], best: set[int]) -> list[str]:
+def _names(points: Sequence[_Point], best: set[int], taken: list[_Box]) -> list[str]:
     """Write the names of the chosen form, the bundle as it was and those not beaten, where there
-    is room: the first of a few places around each that covers no dot and no other name.
+    is room: the first of a few places around each that covers nothing that is ``taken``. The
+    chosen one's may cover a whisker.
     """
     wanted = [p for p in points if p.inside and (id(p.candidate) in best or p.candidate.chosen)]
     wanted += [p for p in points if p.candidate.technique == "none" and p not in wanted]
     wanted.sort(key=lambda p: (not p.candidate.chosen, p.candidate.technique != "none", p.x))
-    taken = [(p.x - 5, p.y - 5, p.x + 5, p.y + 5) for p in points if p.inside]
+    dots = [_dot(p) for p in points if p.inside]
     made = []
     for point in wanted:
+        bold = point.candidate.chosen
         text = cut(name_of(point.candidate), _LONGEST)
-        width = _LETTER * len(text)
-        for left, base in (
-            (point.x + 9, point.y - 6),
-            (point.x + 9, point.y + 15),
-            (point.x - 9 - width, point.y - 6),
-            (point.x - 9 - width, point.y + 15),
-            (point.x - width / 2, point.y - 16),
-            (point.x - width / 2, point.y + 26),
-        ):
-            box = (left, base - _LINE + 3, left + width, base + 3)
-            inside = box[0] >= _LEFT and box[2] <= WIDTH and box[1] >= 0
-            inside = inside and box[3] <= HEIGHT - _BOTTOM
-            if inside and not any(_cover(box, other) for other in taken):
-                taken.append(box)
-                weight = ' font-weight="bold"' if point.candidate.chosen else ""
-                made.append(f'<text x="{left:.1f}" y="{base:.1f}"{weight}>{escape(text)}</text>')
+        width = (_BOLD if bold else _LETTER) * len(text)
+        for avoided in (taken, dots)[: 1 + bold]:
+            place = _place(point, width, avoided)
+            if place is not None:
+                taken.append(_box(*place, width))
+                made.append(_name(point, text, *place, width))
                 break
     return made
 
 
-def _cover(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+def _place(point: _Point, width: float, taken: Sequence[_Box]) -> tuple[float, float] | None:
+    """Return where a name may begin and its base line: beside its dot, else further up or down."""
+    x, y = point.x, point.y
+    sides = (x + 9, x - 9 - width)
+    near = [*((left, y + dy) for left in sides for dy in (-6, 15)), (x - width / 2, y - 16)]
+    near.append((x - width / 2, y + 26))
+    far = [(left, y + 4 + dy) for dy in _FARTHER for left in sides]
+    for left, base in (*near, *far):
+        box = _box(left, base, width)
+        inside = box[0] >= _LEFT and box[2] <= WIDTH and box[1] >= 0
+        inside = inside and box[3] <= HEIGHT - _BOTTOM
+        if inside and not any(_cover(box, other) for other in taken):
+            return left, base
+    return None
+
+
+def _name(point: _Point, text: str, left: float, base: float, width: float) -> str:
+    """Write a name, with a line to its dot where that is not beside it."""
+    weight = ' font-weight="bold"' if point.candidate.chosen else ""
+    x, anchor, line = left, "", ""
+    if left + width < point.x:
+        x, anchor = left + width, ' text-anchor="end"'
+    if abs(base - 4 - point.y) >= min(map(abs, _FARTHER)):
+        end = left - 2 if left > point.x else left + width + 2
+        line = (
+            f'<line class="grid" x1="{point.x:.1f}" y1="{point.y:.1f}" x2="{end:.1f}" '
+            f'y2="{base - 4:.1f}"/>'
+        )
+    return f'{line}<text x="{x:.1f}" y="{base:.1f}"{anchor}{weight}>{escape(text)}</text>'
+
+
+def _box(left: float, base: float, width: float) -> _Box:
+    return left, base - _LINE + 3, left + width, base + 3
+
+
+def _dot(point: _Point) -> _Box:
+    if not point.inside:
+        return point.x - 4, HEIGHT - _BOTTOM - 8, point.x + 4, HEIGHT - _BOTTOM
+    return point.x - 5, point.y - 5, point.x + 5, point.y + 5
+
+
+def _taken(points: Sequence[_Point]) -> list[_Box]:
+    """Return the boxes of dots, arrows and whiskers."""
+    bars = [(p.x - 2, min(p.ends), p.x + 2, max(p.ends)) for p in points if p.inside]
+    return [*map(_dot, points), *bars]
+
+
+def _cover(one: _Box, other: _Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -74,6 +75,55 @@ def test_names_that_nothing_leaves_room_for_are_left_out():
     drawn = draw(found(*crowd))
     assert drawn.count("<circle") == 43
     assert 1 <= len(re.findall(r"<text[^>]*>x{9}", drawn)) < 20
+
+
+def crowded():
+    """Forms of nearly one size and score, whose intervals cross the line of what is allowed."""
+    near = [
+        candidate("prune+quantize", 14_000 + 500 * k, 0.0005 - 5e-5 * k, **{"quantize.bits": k + 5})
+        for k in range(4)
+    ]
+    return Frontier(
+        candidates=(
+            candidate("none", 100_000, 0.0),
+            candidate("truncate", 60_000, 0.0002, keep=0.5),
+            candidate("prune", 59_000, 0.0003, size=0.3),
+            *near[:-1],
+            replace(near[-1], chosen=True),
+        ),
+        metric="roc_auc",
+        max_loss=0.001,
+        rows=100,
+    )
+
+
+def test_where_forms_are_close_no_text_covers_a_dot_a_whisker_or_another():
+    drawn = draw(crowded())
+    letter = 7.2  # of the report's font, the widest in use
+    texts = [
+        (float(x) - (end == "end") * letter * len(text), float(y), text)
+        for x, y, end, text in re.findall(
+            r'<text(?: class="soft")? x="([\d.]+)" y="([\d.]+)"(?: text-anchor="(end)")?'
+            r'(?: font-weight="bold")?>([a-z][^<]+)<',
+            drawn,
+        )
+    ]
+    told = [text for *_, text in texts]
+    assert {"as it was", "truncate 0.5", "prune 0.3", "prune + quantize 8"} <= set(told)
+    assert "a loss of 0.001 roc_auc is allowed" in told
+    boxes = [(x, y - 9, x + letter * len(text), y + 2) for x, y, text in texts]
+    bars = re.findall(
+        r'class="whisker" x1="([\d.]+)" x2="[\d.]+" y1="([\d.]+)" y2="([\d.]+)"', drawn
+    )
+    bars = [tuple(map(float, one)) for one in bars]
+    taken = [(x, min(ends), x, max(ends)) for x, *ends in bars]
+    dots = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', drawn)
+    taken += [(x - 4, y - 4, x + 4, y + 4) for x, y in (map(float, one) for one in dots)]
+    assert len(taken) == 14
+    for place, box in enumerate(boxes):
+        for other in [*boxes[:place], *taken]:
+            apart = box[2] <= other[0] or other[2] <= box[0] or box[3] <= other[1]
+            assert apart or other[3] <= box[1], (told[place], other)
 
 
 def test_errors_fall_upwards_and_nothing_is_drawn_of_nothing():

@@ -279,6 +279,7 @@ def test_calibration_and_what_predictions_are_held_against_are_shown(make_client
     assert "The next window holds 7 of 1000 rows so far, from Jan 1, 1970, " in told
     strays = "9 labels came: 4 joined, 2 of no known id, 3 of predictions that were not sampled"
     assert strays in shown
+    assert " 5xx" in " ".join(tab.text("#served").split())
     assert tab.said == []
 
 
