@@ -7,7 +7,8 @@ too, and rows that were not trained on say what that costs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ LIKELY = 1.0
 and lets one column of it in ten or twenty pass."""
 WIDEST = 500
 """Features up to which it is looked at, and at most a fifth of the rows."""
+CLASSES = 10
+"""Classes of several up to which linear models are tried."""
 _FAR = 5.0
 _RIDGE = 1e-6
 
@@ -38,6 +41,38 @@ def sloping(quick: Quick, tries: Sequence[Try], names: Sequence[str]) -> frozens
     errors = np.array([standard_error(tries, one) for one in worse])
     likely = worse.mean(axis=1) > LIKELY * errors
     return frozenset(name for name, told in zip(names, likely, strict=True) if told)
+
+
+def linear_losses(
+    quick: Quick, tries: Sequence[Try], make: Callable[[int, Try], tuple[Floats, Floats]]
+) -> npt.NDArray[np.float64] | None:
+    """Return the losses of linear models of what is made of each fold, as `raymm.attempts.anew`.
+
+    Ridge regression, or logistic regression with as small a penalty. None where features or classes
+    are too many, or a fold lacks a class.
+    """
+    found = []
+    for number, one in enumerate(tries):
+        x, valid = _standard(*make(number, one))
+        wide = x.shape[1] > min(WIDEST, len(x) // 5)
+        if wide or quick.outputs > CLASSES or len(np.unique(one.y)) < quick.classes:
+            return None
+        found.append(quick.row_losses(_raw(quick, x, one.y, valid), one.valid_y))
+    return np.concatenate(found)
+
+
+def _raw(
+    quick: Quick, x: npt.NDArray[np.float64], y: npt.NDArray[Any], valid: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the raw outputs of a linear model of standardized features."""
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    if quick.task == "regression":
+        return np.asarray(Ridge(alpha=1.0).fit(x, y).predict(valid), np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # not fully converged is near enough
+        model = LogisticRegression(C=100.0, max_iter=100).fit(x, y)
+    return np.asarray(model.decision_function(valid), np.float64)
 
 
 def _worse(quick: Quick, one: Try, names: Sequence[str]) -> npt.NDArray[np.float64]:

@@ -20,7 +20,7 @@ from raymm.artifacts import LEFT_OUT, Dataset, Finding, Interaction, Score
 from raymm.attempts import Floats, Try, anew, attempts, compared, constant, saved
 from raymm.features.combination import candidates, combined, finite, label
 from raymm.models.quick import Quick, gains
-from raymm.slopes import sloping
+from raymm.slopes import linear_losses, sloping
 
 LEAST_ROWS = 500
 """Training rows below which nothing is decided: chance would."""
@@ -37,6 +37,9 @@ DEALS = 3
 ALL = "To keep all: data.select=off."
 TELLING = 1.25
 """Times that a column must gain what its values gain when dealt to other rows, in `DEALS` deals."""
+
+
+_Make = Callable[[int, Try], tuple[Floats, Floats]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,14 +240,43 @@ def _interact(
         (after,) = anew(quick, tries, rounds, [partial(more, lambda _: chosen)])
         if quick.mean(after) >= quick.mean(before):
             told = "rows are predicted no better with those that all rows choose"
+    if not told:
+        told = _straight(
+            quick, tries, partial(_plainly, dropped), partial(more, lambda _: chosen), most
+        )
     if told:
         statement = f"Sums, differences, products and ratios do not pay: {told}."
         return (), Finding(policy="interactions", kept=False, statement=statement, gain=gain)
     shown = ", ".join(map(label, chosen))
     statement = (
-        f"Features of two columns are put in: {shown}. Where other rows choose them, {saved(gain)}."
+        f"Features of two columns are put in: {shown}. Of quick boosted trees, where other rows "
+        f"choose them, {saved(gain)}."
     )
     return chosen, Finding(policy="interactions", kept=True, statement=statement, gain=gain)
+
+
+def _plainly(dropped: frozenset[str], _: int, one: Try) -> tuple[Floats, Floats]:
+    kept = one.of(dropped)
+    return one.x[:, kept], one.valid_x[:, kept]
+
+
+def _straight(
+    quick: Quick, tries: Sequence[Try], plain: _Make, more: _Make, trees: npt.NDArray[np.float64]
+) -> str:
+    """Say that a linear model surely beats trees with interactions and gains nothing by them.
+
+    Empty where it does not, or is not tried.
+    """
+    before, after = (linear_losses(quick, tries, make) for make in (plain, more))
+    if before is None or after is None:
+        return ""
+    lead = compared(quick, tries, trees, before, SURE)
+    if lead.low <= 0 or compared(quick, tries, before, after, SURE).low > 0:
+        return ""
+    return (
+        "a linear model gains nothing sure by them, and its loss on validation rows is "
+        f"{100 * lead.value:.3g} % below that of quick boosted trees with them"
+    )
 
 
 def _unsure(

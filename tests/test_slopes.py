@@ -68,6 +68,22 @@ def test_of_classes_too(task, classes):
     assert {"a", "b"} <= found(dataset(columns, y, task=task, classes=names), quick(task, classes))
 
 
+def test_a_linear_model_is_judged_as_boosters_are():
+    columns = numbers(900)
+    names = tuple("xyz")
+    y = np.digitize(np.log(columns["a"]), [-0.4, 0.4])
+    made = dataset(columns, y, task="multiclass", classes=names)
+    tries, _ = attempts(made, quick("multiclass", 3), spare=0)
+    losses = slopes.linear_losses(
+        quick("multiclass", 3), tries, lambda _, one: (one.x, one.valid_x)
+    )
+    assert losses.shape == (sum(len(one.valid_y) for one in tries),)
+    assert 0 < losses.mean() < np.log(3)
+    lacking = dataclasses.replace(tries[0], y=np.minimum(tries[0].y, 1))
+    plain = (quick("multiclass", 3), [lacking], lambda _, one: (one.x, one.valid_x))
+    assert slopes.linear_losses(*plain) is None
+
+
 def test_more_features_than_rows_can_tell_apart_are_left_alone():
     columns = numbers(400, [f"c{place}" for place in range(40)])
     made = dataset(columns, columns["c0"])

@@ -57,6 +57,22 @@ def test_a_ratio_that_decides_is_put_in_and_named():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("task", ["regression", "binary"])
+def test_where_a_linear_model_wins_there_are_no_interactions(task, monkeypatch):
+    columns = numbers(2000)
+    columns = {name: np.log(one) for name, one in columns.items()}
+    noise = np.random.default_rng(1).normal(size=2000)
+    y = columns["a"] + columns["b"] - columns["c"] + 0.3 * noise
+    y, classes = (y, 0) if task == "regression" else ((y > 0).astype(np.int64), 2)
+    made = dataset(columns, y, task=task, classes=("no", "yes")[:classes])
+    found = worth.weigh(made, quick(task, classes), select=False)
+    assert found.interactions == ()
+    assert "a linear model gains nothing sure by them" in found.findings[0].statement
+    monkeypatch.setattr(worth, "linear_losses", lambda *given: None)
+    assert worth.weigh(made, quick(task, classes), select=False).interactions
+
+
+@pytest.mark.slow
 def test_sums_of_single_columns_need_none():
     columns = numbers(3000)
     noise = np.random.default_rng(1).normal(size=3000)

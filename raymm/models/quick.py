@@ -126,7 +126,7 @@ class Quick:
                 start_iteration=start,
                 num_iteration=min(max(1, rounds // STEPS), rounds - start),
             )
-            found = self._losses(np.asarray(raw, dtype=np.float64), y)
+            found = self.row_losses(np.asarray(raw, dtype=np.float64), y)
             if best is None or self.mean(found) < self.mean(best):
                 best = found
         assert best is not None
@@ -137,7 +137,10 @@ class Quick:
         squared = self.task == "regression" and not self.absolute
         return float(np.mean(losses**2 if squared else losses))
 
-    def _losses(self, raw: npt.NDArray[np.float64], y: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    def row_losses(
+        self, raw: npt.NDArray[np.float64], y: npt.NDArray[Any]
+    ) -> npt.NDArray[np.float64]:
+        """Return the loss of each row, shape (n,), by raw outputs, shape (n,) or (n, outputs)."""
         if self.task == "regression":
             return np.abs(y - raw)
         if self.task == "binary":
