@@ -188,7 +188,7 @@ def _both(margins: Floats) -> Floats:
 
 
 def _softmax(x: Floats) -> Floats:
-    power = np.exp(x - x.max(axis=1, keepdims=True))
+    power: Floats = np.exp(x - x.max(axis=1, keepdims=True))
     made: Floats = power / power.sum(axis=1, keepdims=True)
     return made
 

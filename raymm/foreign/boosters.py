@@ -35,6 +35,9 @@ _OBJECTIVE = "has the objective {}"
 _COUNTS = ("poisson", "gamma", "tweedie", "count:poisson", "reg:gamma", "reg:tweedie")
 _EXPORTED = {_CATEGORIES, *map(_OBJECTIVE.format, _COUNTS)}
 """What onnxmltools writes rightly. Of the rest it writes a graph of other predictions, or none."""
+_WEIGHTS = re.compile(rb'weight_drop"?\s*:?\s*\[')
+"""Dart's weights of trees, by JSON and UBJSON. XGBoost from 3.3 calls them gbtree; older ones drop
+them from such a file."""
 
 
 class _Booster(Foreign):
@@ -287,9 +290,10 @@ class XGBoostFile(_Booster):
         task = self._tasks.get(objective)
         held = learner["gradient_booster"]
         trees = held.get("model", {}).get("trees", [])
+        made_by = "dart" if _WEIGHTS.search(path.read_bytes()) else held["name"]
         odd = {
             _OBJECTIVE.format(objective): task is None,
-            f"is made by booster={held['name']}": held["name"] != "gbtree",
+            f"is made by booster={made_by}": made_by != "gbtree",
             _CATEGORIES: any(tree.get("categories") for tree in trees),
             "has leaves of vectors (multi_strategy=multi_output_tree)": any(
                 int(tree["tree_param"].get("size_leaf_vector", 1)) > 1 for tree in trees

@@ -55,11 +55,12 @@ def centres() -> Values:
     return np.asarray(1 / (1 + np.exp(_REACH - width * (np.arange(BINS) + 0.5))))
 
 
-def bins_of(probability: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def bins_of(probability: npt.NDArray[Any]) -> Counts:
     """Return each probability's bin, shape (n,)."""
     p = np.clip(np.asarray(probability, np.float64), 1e-12, 1 - 1e-12)
     place = (np.log(p / (1 - p)) + _REACH) * (BINS / (2 * _REACH))
-    return np.clip(place, 0, BINS - 1).astype(np.int64)
+    bins: Counts = np.clip(place, 0, BINS - 1).astype(np.int64)
+    return bins
 
 
 def confidence(target: Target, predictions: npt.NDArray[Any]) -> tuple[Values, Counts]:

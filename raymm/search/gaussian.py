@@ -212,7 +212,8 @@ def likelihood(hyper: Hyper, features: Matrix, groups: Groups) -> Callable[[Vect
     factor, failed = lapack.dpotrf(kernel.T, lower=1, overwrite_a=1)
     if failed:
         return lambda targets: -math.inf
-    ones, _ = lapack.dpotrs(factor, np.ones(n), lower=1)
+    even: Vector = np.ones(n)
+    ones, _ = lapack.dpotrs(factor, even, lower=1)
 
     def density(targets: Vector) -> float:
         weights, _ = lapack.dpotrs(factor, targets, lower=1)

@@ -65,8 +65,8 @@ def trained(folder: Path, task: str, suffix: str, **more: Any) -> Trained:
     else:
         import xgboost
 
-        how = {"objective": objective, "nthread": 1, "max_depth": 3, **classes, **more}
-        booster = xgboost.train(how, xgboost.DMatrix(x, y), 20)
+        how = {"objective": objective, "nthread": 1, "verbosity": 0, "max_depth": 3}
+        booster = xgboost.train({**how, **classes, **more}, xgboost.DMatrix(x, y), 20)
     booster.save_model(path)
     return Trained(path=path, holdout=rest, booster=booster)
 

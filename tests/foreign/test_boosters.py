@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import lightgbm
@@ -51,7 +52,8 @@ def test_bundles_predict_what_the_library_does(make, task, suffix):
         (".txt", {"sigmoid": 2.0}, "has the sigmoid 2"),
         (".txt", {"objective": "regression", "reg_sqrt": True}, "predicts square roots"),
         (".json", {"objective": "count:poisson"}, "has the objective count:poisson"),
-        (".json", {"booster": "dart"}, "is made by booster=dart"),
+        (".json", {"booster": "dart", "rate_drop": 0.5}, "is made by booster=dart"),
+        (".ubj", {"booster": "dart", "rate_drop": 0.5}, "is made by booster=dart"),
         (".json", {"booster": "gblinear", "max_depth": None}, "is made by booster=gblinear"),
     ],
 )
@@ -64,6 +66,16 @@ def test_what_a_graph_cannot_say_is_refused(make, suffix, more, has):
     assert f"but it {has}" in said
     assert "raymm run TABLE --target COLUMN" in said
     assert ("onnxmltools" in said) == ("poisson" in has)
+
+
+def test_weights_of_trees_are_darts_whatever_its_file_calls_it(make):
+    made = make("binary", ".json")
+    held = json.loads(made.path.read_text())
+    model = held["learner"]["gradient_booster"]["model"]
+    model["weight_drop"] = [0.5] * len(model["trees"])
+    made.path.write_text(json.dumps(held))
+    with pytest.raises(BundleError, match="is made by booster=dart"):
+        read(str(made.path))
 
 
 def test_every_oddity_is_told_and_none_is_exported_beside_one_that_cannot_be(make):
