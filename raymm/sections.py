@@ -171,7 +171,8 @@ class CompressionConfig(Section):
     """``max_loss`` is the loss of the goal's metric allowed on validation rows: a share of the
     metric's value for errors such as rmse, an absolute difference for metrics in [0, 1].
     ``techniques`` are names of compressors, "auto" all that are known: members, truncate, prune,
-    prune_linear, prune_network, distill, retrain, quantize, quantize_network, quantize_rows.
+    prune_linear, prune_network, distill, retrain, quantize, quantize_columns, quantize_network,
+    quantize_rows.
     """
 
     max_loss: float = Field(default=0.0005, ge=0)

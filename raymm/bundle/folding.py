@@ -46,25 +46,27 @@ class Folded:
 
 
 _REMEMBERED = 12
-_known: dict[bytes, tuple[bool, Folded]] = {}
-"""By a graph's SHA-256: whether it was proven, and its parts."""
+_known: dict[tuple[bytes, bool], tuple[bool, Folded]] = {}
+"""By a graph's SHA-256, and whether it may have planes: whether it was proven, and its parts."""
 _encodings: dict[bytes, bytes] = {}
 """Trees as they are coded, by the SHA-256 of their node's attributes."""
 _lock = threading.Lock()
 
 
-def fold(graph: bytes, *, proven: bool = True) -> Folded:
+def fold(graph: bytes, *, proven: bool = True, planes: bool = True) -> Folded:
     """Take a graph apart, so that `unfold` gives back every byte; what it cannot is left whole.
+
+    Without ``planes`` its tensors stay in the skeleton.
 
     The last few graphs are remembered, as a run packs the same one several times. Without
     ``proven`` it is not unfolded to see, which takes half of the time: for sizes, not for files.
     """
-    key = hashlib.sha256(graph).digest()
+    key = hashlib.sha256(graph).digest(), planes
     with _lock:
         known = _known.get(key)
     if known is not None and known[0] >= proven:
         return known[1]
-    found = _taken_apart(graph, proven=proven)
+    found = _taken_apart(graph, proven=proven, planes=planes)
     with _lock:
         _known[key] = proven, found
         while len(_known) > _REMEMBERED:
@@ -72,7 +74,7 @@ def fold(graph: bytes, *, proven: bool = True) -> Folded:
     return found
 
 
-def _taken_apart(graph: bytes, *, proven: bool) -> Folded:
+def _taken_apart(graph: bytes, *, proven: bool, planes: bool) -> Folded:
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
@@ -80,10 +82,12 @@ def _taken_apart(graph: bytes, *, proven: bool) -> Folded:
         model = onnx.ModelProto.FromString(graph)
     except DecodeError:
         return Folded(skeleton=graph)
-    for planes, trees in ((True, True), (False, True), (True, False)):
+    for laid, trees in ((True, True), (False, True), (True, False)):
+        if laid and not planes:
+            continue
         taken = onnx.ModelProto()
         taken.CopyFrom(model)
-        folded = _fold(taken, planes=planes, trees=trees)
+        folded = _fold(taken, planes=laid, trees=trees)
         if folded is not None and (not proven or _unfolds(folded, graph)):
             return folded
     return Folded(skeleton=graph)

@@ -14,10 +14,11 @@ make together is compared with it before they are written; a graph that they do 
 whole. A ZIP file was not chosen because Python's reader cannot bound what one read of an LZMA
 member unpacks to.
 
-Version 2 had no trees that mixtures tell what to expect of (`raymm.bundle.mixing`); each part of
-trees says whether they do, so the same code reads both. Version 1 had a JSON manifest and one .xz
-stream each for the graph and the three records; `raymm.bundle.version_1` reads it. To raise the
-version: write the new number, keep the old reader, and add a file that it wrote to the tests.
+Version 3 had no small bundles whose records and graph are told together (`raymm.bundle.small`), and
+version 2 no trees that mixtures tell what to expect of (`raymm.bundle.mixing`); each part says how
+it is packed, so the same code reads all three. Version 1 had a JSON manifest and one .xz stream
+each for the graph and the three records; `raymm.bundle.version_1` reads it. To raise the version:
+write the new number, keep the old reader, and add a file that it wrote to the tests.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from raymm.artifacts import Lineage, Schema, Statistics, as_record, from_record
-from raymm.bundle import version_1
+from raymm.bundle import small, version_1
 from raymm.bundle.folding import Folded, fold, unfold
-from raymm.bundle.parts import DAMAGED, STORED, pack, unpack
+from raymm.bundle.parts import CODED, DAMAGED, STORED, pack, unpack
 from raymm.bundle.records import LARGEST_VALUES, from_text, to_text, values
 from raymm.bundle.safety import require_safe
 from raymm.errors import BundleError
 
-VERSION = 3
+VERSION = 4
 MAGIC = b"raymm\x00\r\n"
 LARGEST_GRAPH = 1 << 30
 """Bytes of all parts of the graph, unpacked."""
@@ -55,8 +56,26 @@ _HEAD = struct.Struct(">8sII")
 _ENTRY = struct.Struct(">BBBII")
 """Kind, method, LZMA's properties, bytes, packed bytes."""
 _HASH = 32
+_WORTH = 0.8
+"""Share of its bytes that a bundle has at most where it is told answer by answer."""
 
 Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part as it stands in a file."""
+
+    kind: int
+    method: int
+    properties: int
+    size: int
+    data: bytes
+
+    @property
+    def entry(self) -> bytes:
+        """What the manifest says of it."""
+        return _ENTRY.pack(self.kind, self.method, self.properties, self.size, len(self.data))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,23 +105,18 @@ class Bundle:
         BundleError
             When it would be larger than `from_bytes` reads.
         """
-        folded = fold(self.graph, proven=proven)
-        parts = [(RECORDS, to_text(self._records())), (SKELETON, folded.skeleton)]
-        parts += [(PLANE, plane) for plane in folded.planes]
-        parts += [(TREES, trees) for trees in folded.trees]
-        entries, packed = [], []
-        for kind, part in parts:
-            method, properties, data = pack(part, _KINDS[kind])
-            entries.append(_ENTRY.pack(kind, method, properties, len(part), len(data)))
-            packed.append(data)
-        sizes = [len(part) for _, part in parts]
-        if any(size > limit for _, size, limit in _limits(sizes, list(map(len, packed)))):
-            entries = [_ENTRY.pack(kind, STORED, 0, len(part), len(part)) for kind, part in parts]
-            packed = [part for _, part in parts]
-        manifest = _HASH + len(entries) * _ENTRY.size
-        _require_sizes(sizes, list(map(len, packed)))
-        _require_values(parts[0][1], len(parts))
-        rest = b"".join([*entries, *packed])
+        text = to_text(self._records())
+        parts = _packed(text, fold(self.graph, proven=proven))
+        taken = sum(len(one.data) for one in parts)
+        if taken <= small.SMALL:
+            told = _told(text, fold(self.graph, proven=proven, planes=False), proven=proven)
+            if told and sum(len(one.data) for one in told) < _WORTH * taken:
+                parts = told
+        sizes = [one.size for one in parts]
+        _require_sizes(sizes, [len(one.data) for one in parts])
+        _require_values(text, len(parts))
+        rest = b"".join([*(one.entry for one in parts), *(one.data for one in parts)])
+        manifest = _HASH + len(parts) * _ENTRY.size
         return _HEAD.pack(MAGIC, VERSION, manifest) + hashlib.sha256(rest).digest() + rest
 
     @property
@@ -174,6 +188,37 @@ def _damaged(reason: str) -> BundleError:
     return BundleError(f"the bundle file is damaged: {reason}. {DAMAGED}")
 
 
+def _packed(text: bytes, folded: Folded) -> list[_Part]:
+    """Return all parts, each packed by itself, or none where that would exceed the limits."""
+    parts = [(RECORDS, text), (SKELETON, folded.skeleton)]
+    parts += [(PLANE, plane) for plane in folded.planes]
+    parts += [(TREES, trees) for trees in folded.trees]
+    packed = [_Part(kind, *_one(part, kind)) for kind, part in parts]
+    sizes = [one.size for one in packed]
+    if any(size > limit for _, size, limit in _limits(sizes, [len(one.data) for one in packed])):
+        return [_Part(kind, STORED, 0, len(part), part) for kind, part in parts]
+    return packed
+
+
+def _one(part: bytes, kind: int) -> tuple[int, int, int, bytes]:
+    method, properties, data = pack(part, _KINDS[kind])
+    return method, properties, len(part), data
+
+
+def _told(text: bytes, folded: Folded, *, proven: bool) -> list[_Part] | None:
+    """Return all parts with records and graph told together; None where these cannot be."""
+    if folded.planes:
+        return None
+    told = small.pack(text, folded.skeleton, proven=proven)
+    if told is None:
+        return None
+    return [
+        _Part(RECORDS, CODED, 0, len(text), told[0]),
+        _Part(SKELETON, CODED, 0, len(folded.skeleton), told[1]),
+        *(_Part(TREES, *_one(trees, TREES)) for trees in folded.trees),
+    ]
+
+
 def _unpack(data: bytes) -> tuple[bytes, Sequence[Any]]:
     """Return the graph and the three records, each part checked against its size and hash."""
     if len(data) < _HEAD.size:
@@ -209,9 +254,15 @@ def _parts(manifest: memoryview, rest: memoryview) -> Iterator[tuple[int, bytes]
     if sum(entry[4] for entry in entries) != len(rest):
         raise _damaged(f"its parts must have {len(rest)} bytes")
     start = 0
+    coded = [entry[1] == CODED for entry in entries]
+    reader = small.reader() if all(coded[:2]) and not any(coded[2:]) else None
     for kind, method, properties, size, packed in entries:
         part = rest[start : start + packed]
-        yield kind, unpack(part, size, method, properties, _NAMES[kind])
+        if method == CODED and reader is not None:
+            read = reader.read_records if kind == RECORDS else reader.read_graph
+            yield kind, read(bytes(part), size)
+        else:
+            yield kind, unpack(part, size, method, properties, _NAMES[kind])
         start += packed
 
 

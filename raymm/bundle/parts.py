@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from raymm.bundle.records import PHRASES
 from raymm.errors import BundleError
 
-STORED, DEFLATED, LZMA = range(3)
+STORED, DEFLATED, LZMA, CODED = range(4)
+"""The last is of two parts together; see `raymm.bundle.small`."""
 DAMAGED = "Copy the file again, or take another version from the registry."
 _SMALL = 1 << 16
 """Bytes up to which every way is tried."""
