@@ -31,7 +31,7 @@ from raymm.plugins import compressor
 
 Floats = npt.NDArray[np.float64]
 BITS = (11, 10, 9, 8, 7, 6, 5, 4)
-SHARE = 0.1
+SHARE = 0.05
 """Of a graph's bytes that these numbers take at least, for it to be worth it."""
 _DECIMALS = range(10)
 _CHAIN = ("Sub", "Max", "Min", "MatMul", "Add")
