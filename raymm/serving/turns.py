@@ -43,6 +43,17 @@ class _Turn:
     served: Served
     asked: deque[_Asked] = field(default_factory=deque)
 
+    def take(self) -> list[_Asked]:
+        """Take out what goes into one call, in the order in which it came."""
+        taken: list[_Asked] = []
+        rows = 0
+        while self.asked and (not taken or rows + self.asked[0].rows <= ROWS):
+            one = self.asked.popleft()
+            if not one.answer.cancelled():  # else who asked has left
+                taken.append(one)
+                rows += one.rows
+        return taken
+
 
 class Turns:
     """Predicts for quick versions, on one event loop.
@@ -100,17 +111,14 @@ class Turns:
             turn = self._turns[id(served)] = _Turn(served)
             loop.call_soon(self._call, turn)
         turn.asked.append(one)
-        return await one.answer
+        try:
+            return await one.answer
+        finally:
+            del one  # else an error, which knows this frame, would keep the request's rows
 
     def _call(self, turn: _Turn) -> None:
         """Answer as many as go into one call; the rest have the loop's next turn."""
-        taken: list[_Asked] = []
-        rows = 0
-        while turn.asked and (not taken or rows + turn.asked[0].rows <= ROWS):
-            one = turn.asked.popleft()
-            if not one.answer.cancelled():  # else who asked has left
-                taken.append(one)
-                rows += one.rows
+        taken = turn.take()
         if len(taken) > 1 or turn.asked:
             self._shared = _ALONE
         else:

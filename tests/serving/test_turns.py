@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
+import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -140,6 +142,29 @@ def test_who_fails_alone_fails_alone_and_who_has_left_costs_nothing():
     assert isinstance(wrong, ValueError)
     assert isinstance(gone, asyncio.CancelledError)
     assert all(4 not in call for call in version.runner.calls)
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_an_error_keeps_nothing_of_its_request(together):
+    """An error, its frames and what was asked make no circle that waits to be collected."""
+    version, turns, known = _version(), Turns(), []
+
+    async def ask():
+        tensors = _rows(np.nan)
+        known.append(weakref.ref(tensors["age"]))
+        with pytest.raises(ValueError, match="no number"):
+            await turns.predict(version, tensors)
+
+    async def main():
+        await asyncio.gather(*(ask() for _ in range(together)))
+        await asyncio.sleep(0)
+        return [one() for one in known]
+
+    gc.disable()
+    try:
+        assert asyncio.run(main()) == [None] * together
+    finally:
+        gc.enable()
 
 
 def test_versions_are_not_mixed():
