@@ -265,7 +265,8 @@ class Observer:
             if not self._changed:
                 return
             content = {
-                "config": self._config.model_dump(mode="json"),
+                # Where events are told may be secret, and states are copied.
+                "config": self._config.model_dump(mode="json", exclude={"events"}),
                 "champion": self._champion,
                 "reigns_since": self._reigns_since,
                 "versions": {str(n): one.state() for n, one in sorted(self._versions.items())},

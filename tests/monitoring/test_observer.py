@@ -253,6 +253,21 @@ def test_the_state_is_private_and_whole(tmp_path: Path, clock: Any) -> None:
     assert stat.S_IMODE((tmp_path / "new" / "state.json").stat().st_mode) == 0o600
 
 
+def test_no_state_holds_where_events_are_told(tmp_path: Path, clock: Any) -> None:
+    """A webhook's address may be a secret, and states are copied to the storage."""
+    config = MonitoringConfig.model_validate(
+        {"window": 77, "events": {"webhook": "https://hooks.example/T0P", "command": ["tell"]}}
+    )
+    path = tmp_path / "state.json"
+    watched = Observer("churn", config=config, path=path, clock=clock)
+    watched.watch(1, RECORD)
+    watched.flush()
+    text = path.read_text()
+    assert "hooks" not in text
+    assert "tell" not in text
+    assert '"window": 77' in text
+
+
 def test_two_flushes_at_once_write_one_after_the_other(
     tmp_path: Path, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
