@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from raymm import occupied
-from raymm.endpoint import Service, alive, find, joining, path_of
+from raymm.endpoint import Service, alive, find, gone, joining, path_of
 from raymm.errors import Conflict, NotFound, ServingError
 from raymm.sections import RayConfig
 
@@ -79,7 +79,7 @@ def _end(service: Service) -> None:
 def _undeploy(service: Service) -> None:
     from raymm import cluster
 
-    if not alive(service) and service.address.startswith("127."):
+    if gone(service):
         return  # it joined an endpoint of this machine that has ended
     with cluster.connect(RayConfig(address=service.address or "auto"), serving=True):
         take_down(service)

@@ -147,6 +147,11 @@ def alive(service: Service) -> bool:
     return started_at(service.pid) == service.started != 0.0
 
 
+def gone(service: Service) -> bool:
+    """Return whether a service of this machine has ended; one elsewhere may be out of reach."""
+    return bool(service.pid or service.address.startswith("127.")) and not alive(service)
+
+
 def started_at(pid: int) -> float:
     """Return when a process started, in ticks since boot (or seconds, without /proc); 0 if none."""
     if not Path("/proc/self/stat").exists():

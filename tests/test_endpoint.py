@@ -38,9 +38,17 @@ def test_a_process_is_known_by_its_start_not_by_its_number_alone():
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     alive = made(pid=child.pid, started=endpoint.started_at(child.pid))
     assert endpoint.alive(alive)
+    assert not endpoint.gone(alive)
     child.kill()
     child.wait()
     assert not endpoint.alive(alive)
+    assert endpoint.gone(alive)
+
+
+def test_of_services_that_hold_no_process_those_of_this_machine_are_gone_that_are_silent():
+    assert endpoint.gone(made(address="127.0.0.1:7"))
+    assert not endpoint.gone(made(address="10.0.0.1:7"))
+    assert not endpoint.gone(made())
 
 
 def test_without_proc_the_start_is_read_from_ps():

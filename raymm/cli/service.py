@@ -222,8 +222,9 @@ def monitor(name: str, url: str, token: str, storage: str | None, as_json: bool)
     from raymm.cli.watching import served, show
 
     found = endpoint.elsewhere(name, url, token) if url else endpoint.find(name)
-    if found is None or (found.pid and not endpoint.alive(found)):
-        report, roles = _remembered(name, options.storage_of(storage)), None
+    if found is None or endpoint.gone(found):
+        known = found.storage if found else None
+        report, roles = _remembered(name, options.storage_of(storage or known or None)), None
     else:
         report = endpoint.monitored(found, name)
         roles = None if as_json else served(found, name)

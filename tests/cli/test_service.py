@@ -114,10 +114,10 @@ def test_what_is_served_no_more_is_shown_as_its_monitor_wrote_it_last(raymm, tmp
     made = Observer("loans", config=MonitoringConfig(), path=path, clock=lambda: 60.0)
     made.watch(4, as_record(Statistics(rows=9, columns=(column,))))
     made.flush()
-    gone = endpoint.Service(
-        name="loans", url="http://127.0.0.1:1", token="t", storage="", pid=1, started=0.5
-    )
-    for ended in (None, gone):
+    known = {"name": "loans", "url": "http://127.0.0.1:1", "token": "t", "storage": ""}
+    gone = endpoint.Service(pid=1, started=0.5, **known)
+    joined = endpoint.Service(address="127.0.0.1:7", **known)
+    for ended in (None, gone, joined):
         if ended is not None:
             endpoint.record(ended)
         done = raymm("monitor", "loans")
@@ -126,6 +126,22 @@ def test_what_is_served_no_more_is_shown_as_its_monitor_wrote_it_last(raymm, tmp
         assert "loans version 4, watched since" in done.out
         told = json.loads(raymm("monitor", "loans", "--json").out)
         assert (told["served"], told["saved_at"], told["version"]) == (False, 60.0, 4)
+    endpoint.record(dataclasses.replace(joined, address="10.0.0.1:7"))  # which may be out of reach
+    assert raymm("monitor", "loans").code == 6
+
+
+def test_what_a_monitor_left_is_sought_where_its_service_was_ordered(raymm, tmp_path, monkeypatch):
+    from raymm import remembered
+
+    monkeypatch.setenv("RAYMM_HOME", str(tmp_path))
+    sought = []
+    monkeypatch.setattr(remembered, "last_known", lambda *asked: sought.append(asked))
+    elsewhere = str(tmp_path / "elsewhere")
+    known = {"name": "loans", "url": "http://127.0.0.1:1", "token": "t", "storage": elsewhere}
+    endpoint.record(endpoint.Service(pid=1, started=0.5, **known))
+    for given in ((), ("--storage", str(tmp_path))):
+        assert raymm("monitor", "loans", *given).code == 6
+    assert sought == [("loans", elsewhere), ("loans", str(tmp_path))]
 
 
 def test_the_serve_configuration_is_what_ray_reads(raymm, home):
