@@ -121,8 +121,9 @@ def require_pace(version: Served, champion: Served, care: Care) -> None:
         raise Refused(
             f"its row takes {1e3 * theirs:.3g} ms, that of the champion, version "
             f"{champion.number}, {1e3 * ours:.3g}: at most {1e3 * bound:.3g} ms are allowed "
-            f"(serving.release.slowdown, {care.slowdown:g}). To promote it all the same: raymm "
-            f"promote {version.name} {version.number} --force"
+            f"(serving.release.slowdown, {care.slowdown:g}; less than {1e3 * QUICK_SECONDS:g} ms "
+            f"counts as that). To promote it all the same: raymm promote {version.name} "
+            f"{version.number} --force"
         )
 
 
