@@ -288,7 +288,7 @@ def unlisted(frame: pd.DataFrame, schema: Schema, statistics: Statistics) -> tup
         if column.kind != "category" or column.name not in known:
             continue
         words = tensors[column.name]
-        odd = np.flatnonzero(~np.isin(words, ["", *known[column.name].values]))
+        odd = np.flatnonzero(~pd.Series(words).isin(["", *known[column.name].values]))
         if len(odd):
             shown = f"first {words[odd[0]][:40]!r} in row {odd[0] + 1}"
             told.append(f"{column.name} in {len(odd):,} of {len(frame):,} rows ({shown})")
