@@ -40,7 +40,10 @@ class Room:
 
     @contextlib.contextmanager
     def outside(self) -> Iterator[None]:
-        """Give a place back for as long as who has it need not wait for any work to be done."""
+        """Give a place back for as long as who has it need not wait for any work to be done.
+
+        It is taken again past `places`, where all are: who was let in is not refused.
+        """
         self.held -= 1
         try:
             yield
