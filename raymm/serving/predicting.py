@@ -58,7 +58,7 @@ Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
+class _Routed:
     """A request that was read, and whose turn it is: a canary's, or one that stands in line."""
 
     served: Served
@@ -219,18 +219,18 @@ class Service:
         """
         lined = small and (not _quick(served, small) or self._turns.takes(served))
 
-        def work() -> Answer | _Turn:
+        def work() -> Answer | _Routed:
             asked = reading()
             chosen = served if pinned else self.models.route(served.name, asked.identity)
             if lined or chosen is not served:
-                return _Turn(chosen, asked)
+                return _Routed(chosen, asked)
             return asked.answer(served)
 
         if small:
             made = work()
         else:
             made = await self.in_thread(self._threads, self._room, work)
-        if not isinstance(made, _Turn):
+        if not isinstance(made, _Routed):
             return made
         if made.served is not served:
             return await self._try(served, small, made)
@@ -258,7 +258,7 @@ class Service:
             predictions = await self._turns.predict(served, tensors)
         return asked.answered(served, tensors, predictions)
 
-    async def _try(self, served: Served, small: bool, turn: _Turn) -> Answer:
+    async def _try(self, served: Served, small: bool, turn: _Routed) -> Answer:
         """Let a canary answer, in a thread of its own unless it is quick.
 
         Where it fails, is late or has too much to do, the champion answers, and the failure is
