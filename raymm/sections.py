@@ -180,10 +180,16 @@ class CompressionConfig(Section):
 
 
 class Replicas(Section):
-    """Bounds of autoscaling."""
+    """Bounds of autoscaling; a number stands for both."""
 
     min: int = Field(default=1, ge=1)
     max: int = Field(default=1, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _both(cls, given: Any) -> Any:
+        number = isinstance(given, int) and not isinstance(given, bool)
+        return {"min": given, "max": given} if number else given
 
     @model_validator(mode="after")
     def _ordered(self) -> Replicas:

@@ -57,3 +57,11 @@ def test_events_are_told_to_the_places_that_are_given():
     assert sections.EventsConfig(timeout=9).places == ()
     both = sections.EventsConfig(log="events.jsonl", command=["notify"])
     assert both.places == ("log", "command")
+
+
+def test_one_number_of_replicas_is_both_bounds() -> None:
+    made = sections.ServingConfig.model_validate({"replicas": 2})
+    assert (made.replicas.min, made.replicas.max) == (2, 2)
+    for wrong in (True, "2", 0):
+        with pytest.raises(ValidationError):
+            sections.ServingConfig.model_validate({"replicas": wrong})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,7 +72,8 @@ def few_of_a_class(
             f"{schema.classes[least]!r}",
             "a tenth of the rows, or half of an even share",
             "Rows are split so that each side has its share of every class that has rows enough."
-            + (_SUITED if metric == "auto" else ""),
+            + (_SUITED if metric == "auto" else "")
+            + (_positive(schema) if schema.task == "binary" and not least else ""),
         )
     few = np.flatnonzero(counts < CLASS_ROWS)
     if len(few):
@@ -85,6 +87,14 @@ def few_of_a_class(
             "well they are told apart. Give more rows of them, or put rare classes together.",
         )
     yield from _spelled_alike(schema)
+
+
+def _positive(schema: Schema) -> str:
+    rare, common = schema.classes
+    return (
+        f" Precision, recall, f1 and average precision are of {common!r}, the positive class: "
+        f"data.positive={shlex.quote(rare)} makes it the rare one."
+    )
 
 
 def _spelled_alike(schema: Schema) -> Iterator[Anomaly]:

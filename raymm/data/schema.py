@@ -18,7 +18,7 @@ from raymm.data.guesses import Guess
 from raymm.data.naming import is_key, is_reference, nameless
 from raymm.data.schema_file import read, write
 from raymm.data.target import target_of
-from raymm.errors import DataError
+from raymm.errors import DataError, TargetError
 from raymm.sections import DataConfig
 
 __all__ = ["infer", "nearest", "read", "write"]
@@ -72,7 +72,15 @@ def infer(
     if config.target in config.exclude:
         raise DataError(f'data.exclude must not hold the target "{config.target}".')
     guessed = guessed or Guessed(table)
-    target, task, classes = target_of(guessed.target(config.target), config, statistics.rows)
+    try:
+        target, task, classes = target_of(guessed.target(config.target), config, statistics.rows)
+    except TargetError:
+        raise
+    except DataError as error:  # which may be for what was left out
+        ragged = [one.observed for one in table.anomalies if one.rule == "ragged rows"]
+        raise DataError(
+            " ".join([str(error), *(f"Of the table, {one}." for one in ragged)])
+        ) from None
     counts = {column.name: column for column in statistics.columns}
     unnamed = nameless(names)
     columns = []

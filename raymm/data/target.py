@@ -90,7 +90,7 @@ def _is_regression(found: Guess, config: DataConfig) -> bool:
             holds = f"holds {found.kind} such as {found.word[:50]!r}"
             raise TargetError(
                 f'data.task is "regression", but the target "{config.target}" {holds}. '
-                "Set data.task to auto, or name a number.",
+                "Name a column of numbers, or set data.task to auto.",
                 holds=holds,
             )
         return True
@@ -125,9 +125,11 @@ def _require_classes(name: str, counts: dict[str, int], classes: list[str], foun
         holds = (
             f"has {len(counts)} different values in {found.known} rows, such as {found.word[:50]!r}"
         )
+        number = found.kind == "number"
+        remedy = "or set data.task to regression" if number else "or write numbers without units"
         raise TargetError(
             f'The target "{name}" must have classes that repeat, but {holds}. Name another target, '
-            "or set data.task to regression if it is a number.",
+            f"{remedy} if it is {'a number' if number else 'meant to be one'}.",
             holds=holds,
         )
     if len(classes) < 2:

@@ -57,6 +57,16 @@ def test_metrics_are_advised_where_none_is_chosen(made: Callable[..., Any]) -> N
         assert ("Judge the model by roc_auc" in told.remedy) is advised
 
 
+def test_it_is_told_where_the_common_class_is_the_positive_one(made: Callable[..., Any]) -> None:
+    for common, told in (("whole", True), ("broken", False)):
+        rare = {"whole": "a break", "broken": "whole"}[common]
+        labels = [rare] * 30 + [common] * 400
+        known = made({"x": RNG.normal(size=len(labels)), "y": labels})
+        evidence = Evidence.of(known.table.frame, known.schema)
+        (found,) = few_of_a_class(known.schema, evidence.y, evidence.known)
+        assert ("data.positive='a break' makes it the rare one" in found.remedy) is told
+
+
 def test_columns_that_hardly_change_are_told(made: Callable[..., Any]) -> None:
     n = 400
     rare = np.arange(n) % 100 == 0

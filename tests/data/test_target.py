@@ -1,10 +1,15 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from raymm.data import ingest
+from raymm.data.schema import infer
+from raymm.data.statistics import describe
 from raymm.errors import DataError
+from raymm.sections import DataConfig
 
 Maker = Callable[..., Any]
 N = 200
@@ -59,7 +64,8 @@ WRONG = [
     ({}, {"y": [""] * N}, "has one in 0"),
     ({}, {"y": ["a"] * 5 + ["b"] * 4 + [""] * (N - 9)}, "has one in 9"),
     ({}, {"y": ["a"] * (N - 1) + ["b"]}, "two rows"),
-    ({}, {"y": [f"k{i}" for i in range(N)]}, "classes that repeat"),
+    ({}, {"y": [f"k{i}" for i in range(N)]}, "classes that repeat.* without units"),
+    ({}, {"y": ["a"] * (N - 1) + ["b"]}, "but only 'a' has"),
     ({}, {"y": repeat("2020-01-01", "2020-01-02")}, "dates"),
     ({"time": "w"}, {"w": repeat("a", "b")}, "dates or numbers"),
 ]
@@ -71,3 +77,11 @@ def test_what_cannot_be_learnt_is_a_data_error(
 ) -> None:
     with pytest.raises(DataError, match=words):
         made(plain(**columns), **options)
+
+
+def test_rows_that_were_left_out_are_told_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "ragged.csv"
+    path.write_text("x,y\n" + "".join(f"{n},ja\n" for n in range(40)) + "1,nein,2\n" * 5)
+    table = ingest.read(str(path))
+    with pytest.raises(DataError, match=r"every row holds 'ja'.*5 rows have more cells"):
+        infer(table, describe(table), DataConfig(source=str(path), target="y"))
