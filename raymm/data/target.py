@@ -135,7 +135,7 @@ def _require_classes(name: str, counts: dict[str, int], classes: list[str], foun
     if len(classes) < 2:
         raise DataError(
             f'The target "{name}" must have at least two rows in each of two classes, but only '
-            f"{classes} do. Give more rows of the others."
+            f"{' and '.join(map(repr, classes)) or 'none'} has. Give more rows of the others."
         )
 
 
