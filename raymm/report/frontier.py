@@ -119,8 +119,9 @@ class _Axes:
         ends = [one.loss.low for one in known if one.loss.value <= most]
         least = min([-allowed, *losses, *(end for end in ends if math.isfinite(end))])
         most = max(most, allowed, 1e-9 * abs(self.whole) or 1e-12)
-        room = 0.06 * (most - max(least, -most))
-        self.high, self.low = max(least, -most) - room, most + room
+        best = min(max(least, -most), *losses)  # whiskers are cut, dots of better scores are not
+        room = 0.06 * (most - best)
+        self.high, self.low = best - room, most + room
         sizes = [math.log10(one.bytes) for one in known]
         wide = max(max(sizes) - min(sizes), 0.3)
         self.first, self.last = min(sizes) - 0.05 * wide, max(sizes) + 0.12 * wide

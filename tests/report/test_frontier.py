@@ -64,6 +64,14 @@ def test_the_chosen_form_and_what_is_allowed_are_told_without_overlap():
     assert 'font-weight="bold">prune + quantize 8' in drawn
 
 
+def test_forms_that_gain_much_more_than_may_be_lost_stand_apart():
+    """A model from elsewhere is bettered by far; each such dot was drawn at the upper edge."""
+    gains = [candidate("retrain", 2_000 + 100 * k, -0.1 * k, size=k) for k in range(1, 5)]
+    tree = ElementTree.fromstring(alone(found(*gains)))
+    heights = [float(one.get("cy")) for one in tree.iter() if one.tag.endswith("circle")]
+    assert len(set(heights)) == len(heights) == 3 + len(gains)
+
+
 def test_sizes_within_a_decade_have_ticks():
     near = [candidate("none", 8_100, 0.0), candidate("prune", 7_300, 0.002, chosen=True)]
     drawn = draw(Frontier(candidates=tuple(near), metric="roc_auc", max_loss=0.005, rows=100))
