@@ -93,6 +93,7 @@ class _Walk:
         self.results: list[str] = []
         self.old: list[str] = []
         self.inputs: list[str] = []
+        self.public: list[str] = []
         self.read = 0
         self.last = 0
         self.held: Mapping[str, Any] = {}
@@ -104,6 +105,7 @@ class _Walk:
         told, made = self.told, self.made
         self._shell()
         self.inputs = [one.name for one in made.graph.input]
+        self.public = [one.name for one in made.graph.output]
         count = self.coder.number(["nodes"], None if told is None else len(told.graph.node))
         if count > _LARGEST:
             raise damaged("has too many nodes")
@@ -182,9 +184,8 @@ class _Walk:
         start, _, number = name.rpartition("_")
         if start == hint and number.isdecimal() and str(int(number)) == number:
             return (_NUMBERED, int(number) - last), max(int(number), last)
-        public = [one.name for one in self.made.graph.output]
-        if name in public:
-            return (_PUBLIC, public.index(name)), last
+        if name in self.public:
+            return (_PUBLIC, self.public.index(name)), last
         return (_NAMED, name), last
 
     def _signature(self, told: Signature | None, before: tuple[Signature, Signature]) -> Signature:
@@ -254,16 +255,17 @@ class _Walk:
                 name = _at(self.inputs, self.read + what)
                 self.read = max(self.read, self.read + what + 1)
             elif how == _OLD:
-                name = _at(self.old, what)
-                self.old.remove(name)
+                name = self.old.pop(_index(self.old, what))
                 self.old.insert(0, name)
             elif how == _NEW:
                 name = self._name(what, _CONSTANT)
                 self.old.insert(0, name)
                 self._tensor(name, (node.op_type, min(place, 3)))
+            self._spend(len(name))
             node.input.append(name)
         for one in names:
             name = self._name(one, node.op_type.lower())
+            self._spend(len(name))
             self.places[name] = len(self.results)
             self.results.append(name)
             node.output.append(name)
@@ -280,7 +282,7 @@ class _Walk:
             self.last = max(self.last, number)
             return f"{hint}_{number}"
         if how == _PUBLIC:
-            return _at([one.name for one in self.made.graph.output], what)
+            return _at(self.public, what)
         return str(what)
 
     def _tensor(self, name: str, here: Any) -> None:
@@ -322,7 +324,7 @@ class _Walk:
         self._spend(count * dtype.itemsize)
         found = self.numbers.code(here, dtype, count, values)
         if held == _RAW:
-            made.raw_data = found.tobytes()
+            made.raw_data = found.astype(dtype.newbyteorder("<"), copy=False).tobytes()
         else:
             getattr(made, _TYPED[kind]).extend(found.tolist())
 

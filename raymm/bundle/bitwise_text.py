@@ -22,6 +22,8 @@ from raymm.bundle.bitwise import Coder, damaged
 
 DEEPEST = 24
 """Lists and mappings within each other at most."""
+LONGEST_PATH = 1024
+"""Characters of a path, which is remembered with all that stands at it."""
 _NULL, _FALSE, _TRUE, _NUMBER, _TEXT, _LIST, _MAPPING = range(7)
 _WORDS = ("null", "false", "true")
 _DIGITS, _RATIO, _LETTERS = range(3)
@@ -134,6 +136,8 @@ class Texts:
         self._recent[path] = [""]
 
     def _value(self, path: str, key: str, told: Node | None, depth: int) -> str:
+        if len(path) > LONGEST_PATH:
+            raise damaged("has keys that are too long")
         known = self._known(path, key)
         text = self._hit(path, key, known, told) if known else None
         if text is None:

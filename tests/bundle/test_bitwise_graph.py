@@ -162,3 +162,21 @@ def test_integers_keep_their_types():
             deterministic=True
         )
     )
+
+
+@pytest.mark.parametrize("where", ["input", "output"])
+def test_a_long_name_that_is_told_again_and_again_takes_no_memory(where):
+    """A node that is the same as one before takes a bit, but its names what they are long."""
+    builder = GraphBuilder()
+    x = builder.input("x", FLOAT)
+    made = builder.model([(x, "prediction", FLOAT, ["n", 1])])
+    name = "n" * 2000
+    made.graph.initializer.add(name=name, data_type=1, dims=[1], raw_data=bytes(4))
+    read, results = ([name] * 5, ["y"]) if where == "input" else (["x"], [name])
+    made.graph.node.extend([onnx.helper.make_node("Sum", read, results)] * 100)
+    writer = graphs()
+    writer.code(made.SerializeToString(deterministic=True), most=1 << 24)
+    data = writer.coder.finish()
+    assert len(data) < 400
+    with pytest.raises(BundleError, match="longer than it declares"):
+        graphs(data).code(None, most=50_000)

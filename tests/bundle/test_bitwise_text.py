@@ -111,3 +111,17 @@ def test_other_bytes_are_an_error_or_a_text(data):
     except (BundleError, ValueError):
         return
     assert len(text) <= 2000
+
+
+def test_keys_that_are_too_long_for_a_path_are_an_error():
+    """A path is remembered with all that stands at it."""
+    key = "k" * 400
+    for deep, fits in ((2, True), (3, False)):
+        text = "1"
+        for _ in range(deep):
+            text = f'{{"{key}":{text}}}'
+        if fits:
+            assert read(write([text]), 1) == [text]
+        else:
+            with pytest.raises(BundleError, match="keys that are too long"):
+                write([text])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import struct
 from pathlib import Path
 
@@ -87,6 +88,28 @@ def test_hostile_bytes_are_an_error_or_of_the_declared_size(told, data):
     with contextlib.suppress(BundleError):
         assert len(reader.read_records(bytes(changed[0]), len(TEXT))) == len(TEXT)
         assert len(reader.read_graph(bytes(changed[1]), len(graph))) == len(graph)
+
+
+@given(
+    st.sampled_from([0, 1]),
+    st.integers(0, 200),
+    st.binary(max_size=40),
+    st.sampled_from([-1, 0, 100, small.LARGEST]),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_hostile_file_whose_hash_fits_is_an_error_or_a_bundle(which, place, bytes_, size):
+    file = BUNDLE.to_bytes()
+    start = 16 + struct.unpack_from(">I", file, 12)[0]
+    entries = [[*one] for one in struct.iter_unpack(">BBBII", file[48:start])]
+    parts = []
+    for entry in entries:
+        parts.append(file[start : start + entry[4]])
+        start += entry[4]
+    parts[which] = parts[which][:place] + bytes_
+    entries[which][3:] = entries[which][3] if size < 0 else size, len(parts[which])
+    rest = b"".join([*(struct.pack(">BBBII", *one) for one in entries), *parts])
+    with contextlib.suppress(BundleError):
+        Bundle.from_bytes(file[:16] + hashlib.sha256(rest).digest() + rest)
 
 
 def test_parts_are_told_together_or_not_at_all(told):
