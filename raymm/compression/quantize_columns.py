@@ -34,6 +34,9 @@ BITS = (11, 10, 9, 8, 7, 6, 5, 4)
 SHARE = 0.05
 """Of a graph's bytes that these numbers take at least, for it to be worth it."""
 _DECIMALS = range(10)
+_FOLLOWED = ("Sub", "Mul", "Abs", "Add", "Log", "Clip")
+_STEADY = ("Concat", "Where", "Reshape", "Gemm", "MatMul", "IsNaN", "Identity", "Equal")
+"""Operators that end a column's scaling, and move what they read no farther."""
 _CHAIN = ("Sub", "Max", "Min", "MatMul", "Add")
 
 
@@ -120,7 +123,9 @@ class _Held:
         """Shorten all of it, in place."""
         for node, place, gain in self.scales:
             scale = float(self._values[node.input[place]].reshape(()))
-            near = 2.0 ** -(bits + 1) * (abs(scale) if node.op_type == "Mul" else 1 / gain)
+            near = 2.0 ** -(bits + 1) * (
+                abs(scale) * (gain < np.inf) if node.op_type == "Mul" else 1 / gain
+            )
             self._set(node, place, np.float32(_short(scale, near)))
         for line in self.lines:
             knots, wide, slope, first = (self._values[name] for name in line.constants)
@@ -132,6 +137,7 @@ class _Held:
         for network in self.networks:
             self._round(network, bits)
         used = {name for node in self._graph.node for name in node.input}
+        used |= {one.name for one in self._graph.output}
         kept = [one for one in self._graph.initializer if one.name in used]
         copies = [type(one).FromString(one.SerializeToString()) for one in kept]
         del self._graph.initializer[:]
@@ -190,15 +196,21 @@ class _Held:
                     yield node, place, self._gain(node)
 
     def _gain(self, node: Any) -> float:
-        """Return how many times as far what follows a node moves as it does."""
+        """Return how many times as far what follows a node moves as it does.
+
+        Infinite where that is not known, as before powers, so that nothing may move.
+        """
         gain = 1.0
-        while (node := self._next(node)) is not None:
-            if node.op_type not in ("Sub", "Mul", "Abs", "Add", "Log", "Sign", "Clip"):
-                break
+        while True:
+            # What is squashed is read by Sign and by Abs, and moves as the latter does.
+            users = [one for one in self._users.get(node.output[0], ()) if one.op_type != "Sign"]
+            if len(users) != 1 or users[0].op_type not in _FOLLOWED:
+                known = all(_steady(one) for one in users)
+                return gain if known else np.inf
+            node = users[0]
             value = self._values.get(node.input[-1])
             if node.op_type == "Mul" and value is not None and value.size == 1:
                 gain *= max(abs(float(value.reshape(()))), 1e-30)
-        return gain
 
     def _round(self, network: Network, bits: int) -> None:
         """Round the matrices and biases of a network's products to a step each."""
@@ -279,6 +291,17 @@ def _corners(ends: Floats, values: Floats, near: float) -> list[int]:
                 break
         kept.append(end)
     return kept if len(kept) > 2 else [0, last // 2, last]
+
+
+def _steady(node: Any) -> bool:
+    """Return whether what a node reads ends a column's scaling."""
+    from onnx import TensorProto
+
+    floats = (TensorProto.FLOAT, TensorProto.DOUBLE)
+    return node.op_type in _STEADY or (
+        node.op_type == "Cast"
+        and any(one.name == "to" and one.i in floats for one in node.attribute)
+    )
 
 
 def _short(value: float, near: float) -> float:

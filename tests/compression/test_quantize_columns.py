@@ -5,11 +5,13 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import numpy_helper
 
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
-from raymm.compression.quantize_columns import BITS, QuantizeColumns, shortened_line
+from raymm.compression.quantize_columns import BITS, QuantizeColumns, _Held, shortened_line
 from raymm.errors import BundleError
+from raymm.onnx_builder import FLOAT, GraphBuilder
 
 TASKS = ("binary", "multiclass", "regression")
 
@@ -108,3 +110,34 @@ def test_lines_whose_pieces_do_not_join_stay():
     assert shortened_line(knots, wide, slope, 0.0, 8) is None
     assert shortened_line(np.array([0.0, 1.0]), wide, slope * np.nan, 0.0, 8) is None
     assert shortened_line(np.array([0.0, 1.0]), -wide, slope, 0.0, 8) is None
+
+
+def scaled(follow):
+    """Return what is held of a graph that subtracts from a column, and the difference's place."""
+    builder = GraphBuilder()
+    x = builder.input("x", FLOAT)
+    lower = builder.node("Sub", [x, builder.constant(0.01234567)])
+    made = follow(builder, lower)
+    whole = builder.node("Concat", [made, made], axis=1)
+    weights = [builder.constant(np.ones((2, 1))), builder.constant(np.zeros(1))]
+    raw = builder.node("Gemm", [whole, *weights])
+    model = builder.model([(raw, "prediction", FLOAT, ["n", 1])])
+    held = _Held(model)
+    held.shorten(4)
+    (node,) = [one for one in model.graph.node if one.op_type == "Sub"]
+    (value,) = [one for one in model.graph.initializer if one.name == node.input[1]]
+    return abs(float(numpy_helper.to_array(value).reshape(())) - 0.01234567)
+
+
+def squashed(builder, z):
+    size = builder.node("Add", [builder.node("Abs", [z]), builder.constant(1.0)])
+    z = builder.node("Mul", [builder.node("Sign", [z]), builder.node("Log", [size])])
+    return builder.node("Mul", [z, builder.constant(100.0)])
+
+
+def test_what_is_subtracted_moves_less_where_more_becomes_of_it():
+    assert 1e-3 < scaled(lambda _, x: x) <= 2**-5
+    assert 0 < scaled(squashed) <= 2**-5 / 100
+    assert scaled(lambda b, x: b.node("Mul", [x, b.constant(1000.0)])) <= 2**-5 / 1000
+    assert scaled(lambda b, x: b.node("Div", [x, b.constant(1e-6)])) < 1e-9
+    assert scaled(lambda b, x: b.node("Cast", [b.node("Cast", [x], to=7)], to=FLOAT)) < 1e-9
