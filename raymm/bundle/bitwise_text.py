@@ -35,9 +35,9 @@ _MOST_PARTS = 1024
 """Of the lower number of a ratio."""
 _PLAIN = re.compile(r"(~?)(-?)(0|[1-9]\d*)(?:\.(\d+))?")
 _ANY = re.compile(r"~?-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
-_MARKED = re.compile(r"~(-?[\d.]+)(?![\d.e])")
+_MARKED = re.compile(r"~(-?[\d.]+)(?:e([-+]?\d+))?")
 _MARK = "E+0"
-"""What stands for the tilde before a number, while it is read as JSON."""
+"""What stands for the tilde before a number while it is read as JSON; an exponent's E else."""
 _END = b"\xff"
 """After a word's letters in UTF-8, where it never stands."""
 _HEX = re.compile(r"[0-9a-f]{16,}")
@@ -56,14 +56,14 @@ class _Number(str):
     __slots__ = ()
 
 
-def parsed(text: str) -> Node:
-    """Read a JSON text, in which a tilde may stand before numbers.
+def parsed(text: str, *, tildes: bool = True) -> Node:
+    """Read a JSON text, in which a tilde may stand before numbers, or only in words.
 
     Raises
     ------
     ValueError, RecursionError
     """
-    marked = _MARKED.sub(rf"\1{_MARK}", text)
+    marked = _MARKED.sub(_marked, text) if tildes else text
     return _node(json.loads(marked, parse_float=_Number, parse_int=_Number))
 
 
@@ -72,13 +72,17 @@ def noded(value: Any) -> Node:
     return _node(json.loads(json.dumps(value), parse_float=_Number, parse_int=_Number))
 
 
+def _marked(match: re.Match[str]) -> str:
+    return f"{match[1]}E{match[2]}" if match[2] else f"{match[1]}{_MARK}"
+
+
 def _node(value: Any) -> Node:
     if value is None or isinstance(value, bool):
         kind = _NULL if value is None else _TRUE if value else _FALSE
         return Node(_WORDS[kind], kind)
     if isinstance(value, _Number):
-        marked = value.endswith(_MARK)
-        return Node(f"~{value.removesuffix(_MARK)}" if marked else str(value), _NUMBER)
+        tilde = "~" if "E" in value else ""
+        return Node(f"{tilde}{value.removesuffix(_MARK).lower()}", _NUMBER)
     if isinstance(value, str):
         return Node(json.dumps(value), _TEXT)
     if isinstance(value, list):

@@ -110,9 +110,10 @@ class Small:
         lines = text[1:].split("\n")
         if len(lines) != len(_PATHS):
             raise ValueError("records must have three lines")
-        self._coder.bit(["first"], int(text[0] == SHORT.decode()))
+        short = text[0] == SHORT.decode()
+        self._coder.bit(["first"], int(short))
         for path, line in zip(_PATHS, lines, strict=True):
-            self._texts.text(path, parsed(line), most=_LONGER * len(line) + _MORE)
+            self._texts.text(path, parsed(line, tildes=short), most=_LONGER * len(line) + _MORE)
         self._words = _words(lines[0])
 
 

@@ -51,7 +51,14 @@ def test_a_small_bundle_is_written_so_and_a_larger_one_is_not(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "text", [b"~{}\n{}\n{}", b'={"a":[1,{"b":"\\u00fc"}]}\n[]\n"x"', b'=1.5\n0.1\n{"":-0.0}']
+    "text",
+    [
+        b"~{}\n{}\n{}",
+        b'={"a":[1,{"b":"\\u00fc"}]}\n[]\n"x"',
+        b'=1.5\n0.1\n{"":-0.0}',
+        b"~[~1e-05,~-2.5e+20,1e-05]\n~1e-40\n~0.1",
+        b'={"a~5":"~1.5e3"}\n[]\n0.1',
+    ],
 )
 def test_any_three_texts_come_back(text):
     data = small.reader().write_records(text)
