@@ -190,6 +190,24 @@ def serve_here():
         thread.join(10)
 
 
+class Noting:
+    """A version's runner that notes how many rows each call had."""
+
+    def __init__(self, served):
+        self._runner, self.sizes = served.runner, []
+        self.schema, self.labels = served.schema, served.runner.labels
+
+    def predict(self, tensors):
+        self.sizes.append(len(tensors["age"]))
+        return self._runner.predict(tensors)
+
+
+@pytest.fixture
+def noting():
+    """The class of runners that note how many rows each call had."""
+    return Noting
+
+
 @pytest.fixture
 def tab(tmp_path):
     """A tab of a headless Chromium; skipped where there is none."""

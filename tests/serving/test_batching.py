@@ -712,18 +712,6 @@ def test_what_is_joined_is_answered_in_the_same_bytes(family, task, compiled):
     assert len(sizes) <= 2  # the first one may have begun before the others had come
 
 
-class Noting:
-    """A version's runner that notes how many rows each call had."""
-
-    def __init__(self, served):
-        self._runner, self.sizes = served.runner, []
-        self.schema, self.labels = served.schema, served.runner.labels
-
-    def predict(self, tensors):
-        self.sizes.append(len(tensors["age"]))
-        return self._runner.predict(tensors)
-
-
 def _while_busy(app, asked, waiting, *, leave=()):
     """Send requests of (path, body, headers) while all threads are at work, until so many wait.
 
@@ -779,13 +767,13 @@ def _asked(record):
 
 
 def test_requests_of_all_protocols_are_joined_and_answered_as_alone(
-    make_client, make_served, record
+    make_client, make_served, record, noting
 ):
     slow = replace(make_served(), row_seconds=1.0, joined=True)
     asked = _asked(record)
     off = make_client(slow, batch="off")
     alone = [off.post(path, headers=headers, **body) for path, body, headers in asked]
-    runner = Noting(slow)
+    runner = noting(slow)
     app = make_client(replace(slow, runner=runner)).app
     together = _while_busy(app, asked, len(asked) - 1)
     assert [answer.status_code for answer in together] == [200, 200, 422, 200, 200, 200]
@@ -804,18 +792,18 @@ def test_requests_of_all_protocols_are_joined_and_answered_as_alone(
     ],
 )
 def test_quick_versions_and_those_that_gain_nothing_are_run_one_by_one(
-    make_client, make_served, record, how, settings
+    make_client, make_served, record, how, settings, noting
 ):
     served = replace(make_served(), **{"joined": False, "row_seconds": 0.0} | how)
-    runner = Noting(served)
+    runner = noting(served)
     app = make_client(replace(served, runner=runner), **settings).app
     assert [answer.status_code for answer in _while_busy(app, _asked(record), 0)].count(200) == 5
     assert sorted(runner.sizes) == [1, 1, 1, 1, 5]
 
 
-def test_a_client_that_leaves_takes_its_rows_along(make_client, make_served, record):
+def test_a_client_that_leaves_takes_its_rows_along(make_client, make_served, record, noting):
     slow = replace(make_served(), row_seconds=1.0, joined=True)
-    runner = Noting(slow)
+    runner = noting(slow)
     app = make_client(replace(slow, runner=runner), max_queued=6).app
     asked = _asked(record)
     answers = _while_busy(app, asked, len(asked) - 1, leave=(1,))
@@ -825,11 +813,11 @@ def test_a_client_that_leaves_takes_its_rows_along(make_client, make_served, rec
 
 
 def test_what_is_late_is_told_so_and_what_has_begun_keeps_its_place(
-    make_client, make_served, record
+    make_client, make_served, record, noting
 ):
     slow, going = replace(make_served(), row_seconds=1.0, joined=True), threading.Event()
 
-    class Hanging(Noting):
+    class Hanging(noting):
         def predict(self, tensors):
             going.wait(20)
             return super().predict(tensors)

@@ -181,18 +181,6 @@ def test_versions_are_not_mixed():
     assert (one.runner.calls, other.runner.calls) == ([[1, 3]], [[2]])
 
 
-class Noting:
-    """A version's runner that notes how many rows each call had."""
-
-    def __init__(self, served):
-        self._runner, self.sizes = served.runner, []
-        self.schema, self.labels = served.schema, served.runner.labels
-
-    def predict(self, tensors):
-        self.sizes.append(len(tensors["age"]))
-        return self._runner.predict(tensors)
-
-
 def _at_once(app, bodies):
     async def main():
         transport = httpx.ASGITransport(app)
@@ -204,12 +192,12 @@ def _at_once(app, bodies):
 
 
 def test_requests_of_a_quick_version_are_joined_and_answered_as_alone(
-    make_client, make_served, record
+    make_client, make_served, record, noting
 ):
     served = replace(make_served(), row_seconds=0.0, joined=True)
     bodies = [{"records": [record | {"age": age}], "id": f"row-{age}"} for age in range(6)]
     bodies[4]["records"][0]["age"] = "x"
-    runner = Noting(served)
+    runner = noting(served)
 
     answers = _at_once(make_client(replace(served, runner=runner)).app, bodies)
     alone = make_client(served, batch="off")
@@ -219,10 +207,10 @@ def test_requests_of_a_quick_version_are_joined_and_answered_as_alone(
     assert runner.sizes == [1, 4]  # the first was taken to be alone; a wrong one is no row
 
 
-def test_a_canarys_requests_are_joined_among_themselves(make_served, record):
+def test_a_canarys_requests_are_joined_among_themselves(make_served, record, noting):
     """Else one that is answered at once would look quicker than a champion whose requests wait."""
     served = replace(make_served(), row_seconds=0.0, joined=True)
-    runners = Noting(served), Noting(served)
+    runners = noting(served), noting(served)
     champion, canary = (
         replace(served, number=number, runner=runner)
         for number, runner in enumerate(runners, start=1)
