@@ -67,7 +67,9 @@ def test_nodes_stay_so_that_they_are_read_as_fast(case):
 def test_recipes_fall_and_are_for_what_has_such_numbers(case):
     bits = [one["bits"] for one in QuantizeColumns().recipes(case("binary")[1], None)]
     assert bits == sorted(bits, reverse=True) == list(BITS)
-    assert QuantizeColumns().bounded_moves({"bits": 4})
+    assert [QuantizeColumns().bounded_moves({"bits": bits}) for bits in (11, 7, 6, 4)] == [
+        True, True, False, False,
+    ]  # fmt: skip
     trees = case("binary", "lightgbm")[1]
     assert QuantizeColumns().recipes(trees, None) == ()
     with pytest.raises(BundleError, match="for a linear model or a network"):
