@@ -37,6 +37,11 @@ BRIEF = 0.1
 """Seconds that a request may wait of whatever version, unless less is asked for."""
 _LATELY = 1.0
 """Seconds, or ten calls, of which what was asked for counts."""
+_CROWD = 2.5
+"""Requests at once, for each call at once, from which on there may be many more to come: of two
+replicas the proxy sends what comes to the one that refuses it, as that has the fewest, and the
+other sees no more than these. While as much comes as can be done, three within a quarter of a call
+are rare."""
 
 Predict = Callable[[Tensors], Predicted]
 One = TypeVar("One", bound=Asking)
@@ -131,17 +136,18 @@ class Batches:
         """Raise LineTooLong where so many rows that came now would wait longer than ``most`` s.
 
         With "auto" they may wait for their version for two calls, less where calls are slower than
-        they can be while more than half is asked for of what can be done, and while more than that
-        is for one, down to half of one: the longest of those at work and in line. Then who waits
-        longer already is told so, too, but the first. Whatever version it is may be waited
-        for `BRIEF`, and other versions' calls for as long as they take.
+        they can be while more than half is asked for of what can be done, for one where many come
+        at once, and while more is asked for than can be done for one, down to half of one: the
+        longest of those at work and in line. Then who waits longer already is told so, too, but
+        the first. Whatever version it is may be waited for `BRIEF`, and other versions' calls for
+        as long as they take.
         """
         if most == "off":
             return
         others, wait, first = self._waits(served)
         if most == "auto":
-            asked = self._asked_for(served, rows)
-            bound = self._patience(served, first=first, asked=asked)
+            asked, crowded = self._asked_for(served, rows)
+            bound = self._patience(served, first=first, asked=asked, crowded=crowded)
             if asked > 1 and wait > bound:
                 self._cut(served, self._patience(served, first=False, asked=asked))
         else:
@@ -150,14 +156,18 @@ class Batches:
             self._refuse(served, rows)
             raise _too_long(wait, bound)
 
-    def _asked_for(self, served: Served, rows: int) -> float:
-        """Count what so many rows ask for; returns how much is of late, by what can be done."""
+    def _asked_for(self, served: Served, rows: int) -> tuple[float, bool]:
+        """Count what so many rows ask for; returns how much is of late, by what can be done, and
+        whether many came at once.
+        """
+        now = time.monotonic()
         with self._lock:
             line = self._line(served)
             each, share = line.each(), self._share(line)
             work = each * rows / self._most(served)
+            crowd = served.tally.crowd(now, call=max(work, 1e-6))
             over = max(_LATELY, 10 * each)
-            return served.tally.asked(work, time.monotonic(), over=over, able=share)
+            return served.tally.asked(work, now, over=over, able=share), crowd > _CROWD * share
 
     def _refuse(self, served: Served, rows: int) -> None:
         with self._lock:
@@ -229,16 +239,19 @@ class Batches:
         """Return how many threads a line has."""
         return min(self._calls, self._workers / (1 + len(self._others(line))))
 
-    def _patience(self, served: Served, *, first: bool, asked: float) -> float:
+    def _patience(
+        self, served: Served, *, first: bool, asked: float, crowded: bool = False
+    ) -> float:
         """Return the seconds for which a request may wait where nobody says how long.
 
         Where much is ``asked`` for the machine may be full: then all calls take longer, and each
         would be waited for longer, too. So where the load is not light, wait and call may take
         three times the usual time of one, but a call may always be waited for: of two replicas one
-        may be sent less than it can do while the other is full. Where more is asked for than can be
-        done a request may wait for that time, down to half: with twice as many as can be answered
-        another one comes in the rest. Of versions whose calls are joined who is ``first``, as the
-        next call takes all that wait, may wait for the longest that pays.
+        may be sent less than it can do while the other is full. Those that are ``crowded`` wait for
+        one. Where more is asked for than can be done a request may wait for that time, down to
+        half: with twice as many as can be answered another one comes in the rest. Of versions whose
+        calls are joined who is ``first``, as the next call takes all that wait, may wait for the
+        longest that pays.
         """
         joined = self._most(served) > 1
         with self._lock:
@@ -250,12 +263,12 @@ class Batches:
             longest = max(sizes, default=1)
         least = max(BRIEF, SHARE * ROWS * served.row_seconds if joined and first else 0.0)
         usual = each if joined else min(each, served.tally.usual_seconds or served.row_seconds)
-        if asked <= LIGHT:
-            wait = 2 * each
-        elif asked <= 1:
-            wait = max(each, 3 * usual - each)
-        else:
+        if asked > 1:
             wait = usual if joined else usual / min(asked, 2.0)
+        elif crowded:
+            wait = each
+        else:
+            wait = 2 * each if asked <= LIGHT else max(each, 3 * usual - each)
         return max(least, wait * longest)
 
     def _line(self, served: Served) -> Line:

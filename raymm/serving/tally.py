@@ -32,7 +32,7 @@ class Tally:
     """Counts the requests of one version in one process."""
 
     __slots__ = (
-        "_asked", "_light", "_usual",
+        "_asked", "_crowd", "_light", "_usual",
         "call_seconds", "errors", "requests", "usual_seconds", "within",
     )  # fmt: skip
 
@@ -40,7 +40,7 @@ class Tally:
         self.call_seconds = 0.0
         self.usual_seconds = 0.0
         self._light = True
-        self._asked = 0.0, 0.0
+        self._asked = self._crowd = 0.0, 0.0
         self._usual = 0
         self.clear()
 
@@ -81,6 +81,15 @@ class Tally:
         share = known / over / able
         self._light = share <= LIGHT
         return share
+
+    def crowd(self, now: float, *, call: float) -> float:
+        """Count a request of which a call takes so many seconds; returns how many came at once.
+
+        One that came as long ago as a call takes counts 1 / e.
+        """
+        known, at = self._crowd
+        self._crowd = 1 + known * math.exp((at - now) / call), now
+        return self._crowd[0]
 
     def failed(self) -> None:
         """Count a request that failed for no fault of who sent it."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import math
 import os
 import threading
 import time
@@ -184,7 +185,7 @@ def test_a_request_may_wait_for_as_long_as_a_call_takes(
         version.tally.called(seconds)
     most = {0.5: light, 1.0: much, 3.0: full}[asked]
     with _batches() as batches:
-        batches._asked_for = lambda *_: asked
+        batches._asked_for = lambda *_: (asked, False)
         for others in (0.0, 100.0):
             batches._waits = lambda _, told=(others, most * 0.999, False): told
             batches.require_soon(version, 1, "auto")
@@ -214,12 +215,16 @@ def test_who_waits_for_calls_that_are_slowed_down_may_wait_for_less(slowed, most
         assert waits(asked=0.5) == pytest.approx(2 * slowed, rel=1e-3)
         assert waits(asked=1.0) == pytest.approx(most, rel=1e-3)
         assert waits(asked=1.001) == pytest.approx(1.0, rel=1e-2)
+        for much in (0.5, 1.0):
+            assert waits(asked=much, crowded=True) == pytest.approx(slowed, rel=1e-3)
+        assert waits(asked=1.001, crowded=True) == waits(asked=1.001)
 
 
 def test_who_comes_behind_many_rows_may_wait_for_these(monkeypatch):
     """For as many again, and as long as there are once more is asked for than can be done."""
     clock, runner = Clock(), Counting(wait=True)
     monkeypatch.setattr(batching, "time", clock)
+    monkeypatch.setattr(batching, "_CROWD", math.inf)
     version = Version(runner, joined=False, row_seconds=1.0)
     with _batches() as batches:
         batches.submit(version, _rows(*range(9)))
@@ -242,7 +247,7 @@ def test_who_comes_behind_many_rows_may_wait_for_these(monkeypatch):
 
 
 def test_many_at_once_are_refused_and_those_of_them_that_wait_longer_than_one_call(monkeypatch):
-    """Three at once are all answered, and a fourth is refused; of many more two are answered."""
+    """Three in half a call are all answered, and a fourth is refused; of many more two are."""
     clock, runner = Clock(), Counting(wait=True)
     monkeypatch.setattr(batching, "time", clock)
     version = Version(runner, joined=False, row_seconds=1.0)
@@ -253,18 +258,38 @@ def test_many_at_once_are_refused_and_those_of_them_that_wait_longer_than_one_ca
             asked.append(batches.submit(version, _rows(place)))
             assert runner.begun.wait(20)
             batches.submit(version, _rows(9)).cancel()  # who has left is not counted
+            clock.now += 0.25
         for _ in range(7):
-            with pytest.raises(LineTooLong, match="would wait 3 s for its turn, but may wait 2 s"):
+            with pytest.raises(LineTooLong, match=r"would wait 2\.25 s .* but may wait 1 s"):
                 batches.require_soon(version, 1, "auto")
-        with pytest.raises(LineTooLong, match=r"would wait 3 s for its turn, but may wait 0\.9"):
+        with pytest.raises(LineTooLong, match=r"would wait 2\.25 s .* but may wait 0\.9"):
             batches.require_soon(version, 1, "auto")
-        with pytest.raises(LineTooLong, match=r"would wait 2 s for its turn, but may wait 0\.9"):
+        with pytest.raises(LineTooLong, match=r"would wait 1\.25 s .* but may wait 0\.9"):
             asked[2].result(20)
-        clock.now += 0.5
-        with pytest.raises(LineTooLong, match=r"would wait 1\.5 s for its turn, but may wait 0\.8"):
+        clock.now += 0.25
+        with pytest.raises(LineTooLong, match=r"would wait 1 s for its turn, but may wait 0\.8"):
             batches.require_soon(version, 1, "auto")
         runner.going.set()
         assert [one.result(20).tolist() for one in asked[:2]] == [[0], [2]]
+
+
+def test_of_three_that_come_at_once_the_third_is_refused(monkeypatch):
+    """Many more may come, which are sent elsewhere and not seen; so it is for each call at once."""
+    clock, runner = Clock(), Counting(wait=True)
+    monkeypatch.setattr(batching, "time", clock)
+    version = Version(runner, joined=False, row_seconds=1.0)
+    with _batches(2, 2) as batches:
+        for place in range(4):
+            batches.require_soon(version, 1, "auto")
+            batches.submit(version, _rows(place))
+        assert runner.begun.wait(20)
+        batches.require_soon(version, 1, "auto")
+        batches.submit(version, _rows(4))
+        with pytest.raises(LineTooLong, match=r"would wait 2\.5 s for its turn, but may wait 1 s"):
+            batches.require_soon(version, 1, "auto")
+        clock.now += 0.5
+        batches.require_soon(version, 1, "auto")
+        runner.going.set()
 
 
 def test_the_next_in_line_stays_though_some_calls_are_quicker(monkeypatch):

@@ -110,6 +110,15 @@ def test_the_usual_time_is_that_of_calls_under_light_load():
     assert tally.usual_seconds == pytest.approx(4, abs=0.02)
 
 
+def test_a_crowd_is_what_comes_within_a_call():
+    tally = Tally()
+    assert [tally.crowd(10.0, call=2.0) for _ in range(3)] == [1, 2, 3]
+    assert tally.crowd(12.0, call=2.0) == pytest.approx(1 + 3 / math.e)
+    for second in range(20, 90):
+        many = tally.crowd(float(second), call=1.0)
+    assert many == pytest.approx(1 / (1 - 1 / math.e))  # one a call
+
+
 def test_what_is_asked_for_counts_the_less_the_longer_ago_it_was():
     tally = Tally()
     assert tally.asked(2.0, 100.0, over=10.0) == 0.2
