@@ -158,7 +158,22 @@ def _prove_one(life: Life, sha256: str, champion: Version | None, slices: Sequen
     if reason:
         check = Check(name="champion", passed=False, statement=reason)
         blessing = Blessing(blessed=False, checks=(*blessing.checks, check))
+    note = _one_answer(life, sha256)
+    if note is not None:
+        blessing = replace(blessing, checks=(*blessing.checks, note))
     return Proof(bundle=sha256, evaluation=evaluation, blessing=blessing)
+
+
+def _one_answer(life: Life, sha256: str) -> Check | None:
+    dataset = life.dataset
+    if dataset.schema.task == "regression":
+        return None
+    return blessings.one_answer(
+        tested(life, sha256),
+        dataset.y[dataset.test],
+        decision=load(life, sha256).schema.decision,
+        classes=dataset.schema.classes,
+    )
 
 
 def limits(life: Life, sha256: str) -> list[Check]:

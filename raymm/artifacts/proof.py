@@ -77,11 +77,17 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One condition of a blessing, as a sentence with its figures."""
+    """One condition of a blessing, as a sentence with its figures; a ``note`` decides nothing."""
 
     name: str
     passed: bool
     statement: str
+    note: bool = False
+
+    @property
+    def word(self) -> str:
+        """What became of it, in one word."""
+        return "note" if self.note else "passed" if self.passed else "FAILED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

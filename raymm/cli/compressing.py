@@ -146,7 +146,7 @@ def _picked(name: str, done: Any, *, reigns: bool, as_json: bool) -> None:
         if done.version.summary.get("refit") == "all":
             printing.say(f"      of {done.version.summary['score_of']}")
         for check in done.blessing.checks:
-            printing.say(f"{'passed' if check.passed else 'FAILED'}  {check.statement}")
+            printing.say(f"{check.word:6}  {check.statement}")
         state = "the champion already" if reigns else "not promoted"
         state = f"blessed, {state}" if done.blessing.blessed else "NOT blessed"
         printing.say(
@@ -241,7 +241,7 @@ def _written(model: str, done: Compressed, output: Path, count: int) -> None:
     title += f"{done.frontier.rows:,} rows that nothing was fitted to"
     _table(title, done.frontier, done.facts.bytes)
     for check in done.checks:
-        printing.say(f"{'passed' if check.passed else 'FAILED'}  {check.statement}")
+        printing.say(f"{check.word:6}  {check.statement}")
     if done.checks and not done.checks[-1].passed:
         printing.say("It is written as it was; more rows or a higher --max-loss may change that.")
     printing.say(f"{output}: {_shrunk(count, done.facts.bytes, model)}")

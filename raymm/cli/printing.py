@@ -319,7 +319,7 @@ def run(done: Run) -> None:
         positive = done.schema.classes[-1]
         say(f"      of labels, {positive} is the positive one; data.positive names another")
     for check in done.blessing.checks:
-        say(f"{'passed' if check.passed else 'FAILED'}  {check.statement}")
+        say(f"{check.word:6}  {check.statement}")
     _closing(done)
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from raymm.artifacts import Blessing, Check, Evaluation, Score
+from raymm.bundle.blend import decided
 from raymm.evaluation.metrics import Metric
 from raymm.plugins import metrics
 from raymm.sections import Goal
@@ -153,6 +158,37 @@ def _slices(evaluation: Evaluation, allowed: float) -> Check:
         f"{gain.high:.5g} after correction for the number of slices; {-allowed:.5g} is allowed."
     )
     return Check(name="slices", passed=False, statement=text)
+
+
+def one_answer(
+    predictions: npt.NDArray[Any],
+    truth: npt.NDArray[Any],
+    *,
+    decision: Sequence[float],
+    classes: Sequence[str],
+) -> Check | None:
+    """Note that a classifier answers one class for all test rows, which hold more; else None.
+
+    Its probabilities may rank the rows well all the same, so that this decides nothing.
+
+    Parameters
+    ----------
+    predictions : shape (n, classes)
+    truth : shape (n,)
+        Class codes.
+    decision : sequence of float
+        How the bundle weighs the classes, see `raymm.artifacts.Schema`.
+    """
+    answers = np.unique(decided(predictions, decision).argmax(axis=1))
+    if len(answers) != 1 or len(np.unique(truth)) < 2:
+        return None
+    only = int(answers[0])
+    text = (
+        f"It answers {classes[only]} for all {len(truth):,} test rows, of which "
+        f"{np.mean(truth == only):.1%} are that: only its probabilities tell rows apart. Where "
+        "answers count, a goal.metric of answers (balanced_accuracy, f1, mcc) moves the decision."
+    )
+    return Check(name="one_answer", passed=True, statement=text, note=True)
 
 
 def limit_checks(goal: Goal, bundle_bytes: int, row_microseconds: float | None) -> list[Check]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raymm.artifacts import Blessing, Check, Evaluation, Score, SliceScore
-from raymm.evaluation.blessing import bless, undecided
+from raymm.evaluation.blessing import bless, one_answer, undecided
 from raymm.sections import Goal, Limits
 
 
@@ -146,3 +146,26 @@ def test_what_rows_leave_open_is_undecided(
 def test_without_a_champion_to_compare_with_nothing_is_undecided() -> None:
     refused = Blessing(blessed=False, checks=(Check(name="champion", passed=False, statement=""),))
     assert not undecided(GOOD, refused)
+
+
+@pytest.mark.parametrize(
+    ("truth", "decision", "told"),
+    [
+        ([0, 0, 0, 1], (), "answers no for all 4 test rows, of which 75.0% are that"),
+        ([0, 0, 0, 1], (1.0, 2.5), None),  # a moved decision answers both
+        ([0, 0, 0, 1], (1.0, 9.0), "answers yes for all 4 test rows, of which 25.0% are that"),
+        ([0, 0, 0, 0], (), None),  # there is nothing else to answer
+    ],
+)
+def test_one_answer_for_all_rows_is_noted(truth, decision, told) -> None:
+    chances = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
+    note = one_answer(
+        np.column_stack([1 - chances, chances]),
+        np.array(truth),
+        decision=decision,
+        classes=("no", "yes"),
+    )
+    assert (note is None) == (told is None)
+    if note is not None and told is not None:
+        assert told in note.statement
+        assert (note.word, note.passed) == ("note", True)
