@@ -235,3 +235,59 @@ def _is_branch(part: str | int) -> bool:
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of the configuration file, for editors."""
     return RunConfig.model_json_schema(by_alias=True)
+
+
+def reference() -> str:
+    """Return a page of Markdown that names every key, what it may be and what it is unless said."""
+    schema = json_schema()
+    parts = [
+        "# Configuration",
+        "Every key of the file that `raymm run FILE.yaml` reads; `--set KEY=VALUE` says one on the "
+        "command line, such as `--set search.trials=50`. Times are seconds, or such as 90s, 10m, "
+        "2h or 30d. [raymm.schema.json](raymm.schema.json) is the same for editors.",
+    ]
+    return "\n\n".join([*parts, *_pages(schema, schema["$defs"], "")]) + "\n"
+
+
+def _pages(section: Mapping[str, Any], known: Mapping[str, Any], path: str) -> list[str]:
+    """Return the heading, the words and the table of a section, then those of its own sections."""
+    rows, below = [], []
+    for key, one in section["properties"].items():
+        inner = _section(one, known)
+        if inner is not None:
+            below += _pages(inner, known, f"{path}{key}.")
+        if inner is None or "anyOf" in one:
+            needed = key in section.get("required", ())
+            default = "" if needed else json.dumps(one.get("default"))
+            rows.append(f"| `{path}{key}` | {_kind(one)} | {default and f'`{default}`'} |")
+    head = ["| key | may be | unless said |", "|---|---|---|"]
+    words = section.get("description", "").replace("``", "`")
+    title = [f"## {path.rstrip('.')}"] if path else []
+    return [*title, words, *(["\n".join([*head, *rows])] if rows else []), *below]
+
+
+def _section(one: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    named = [one, *one.get("anyOf", ()), *one.get("allOf", ())]
+    names = [part["$ref"].rpartition("/")[2] for part in named if "$ref" in part]
+    found = [known[name] for name in names if "properties" in known[name]]
+    return found[0] if found else None
+
+
+def _kind(one: Mapping[str, Any]) -> str:
+    """Return what a value may be, in words."""
+    if "anyOf" in one:
+        return ", ".join(_kind(part) for part in one["anyOf"] if "$ref" not in part)
+    if "enum" in one or "const" in one:
+        return ", ".join(f"`{word}`" for word in one.get("enum", [one.get("const")]))
+    bounds = {
+        "minimum": "at least", "exclusiveMinimum": "over",
+        "maximum": "at most", "exclusiveMaximum": "under",
+    }  # fmt: skip
+    if one.get("type") == "array":
+        return f"a list of {_kind(one.get('items', {}))}"
+    words = {
+        "integer": "whole number", "string": "text", "boolean": "true or false", "null": "none",
+    }  # fmt: skip
+    said = " and ".join(f"{word} {one[key]}" for key, word in bounds.items() if key in one)
+    kind = one.get("type", "any")
+    return f"{words.get(kind, kind)} {said}".strip()

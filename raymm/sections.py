@@ -222,14 +222,15 @@ class ServingConfig(Section):
     second on average; one that needs a thread is answered within ``answer_time`` of that, or told
     to come back. One that would have to wait longer than ``max_wait`` for a slow version, as its
     last calls took, is told so at once, as it is beyond ``max_queued`` requests; with "auto" it may
-    wait as long as two calls take, less while they are slowed down by others, or one while more is
-    asked for than can be done, and 0.1 s at least. With ``batch`` "auto", requests of a version
-    that wait are predicted by one call where that is measured to pay. ``rate`` is how many
-    requests a second one token may send to one replica, on average; without tokens it is that of
-    all together. ``tokens`` is a file of ``NAME: TOKEN`` lines, or a folder with one file a token;
-    it is read again when it changes. ``certificate`` and ``key`` are PEM files for TLS. Only
-    loopback addresses are bound without a token and TLS, unless ``insecure`` says that something in
-    front brings them. With ``grpc_port`` the Open Inference Protocol is spoken over gRPC there.
+    wait as long as two calls take, less while they are slowed down by others, or one where several
+    come at once or more is asked for than can be done, and 0.1 s at least. With ``batch`` "auto",
+    requests of a version that wait are predicted by one call where that is measured to pay.
+    ``rate`` is how many requests a second one token may send to one replica, on average; without
+    tokens it is that of all together. ``tokens`` is a file of ``NAME: TOKEN`` lines, or a folder
+    with one file a token; it is read again when it changes. ``certificate`` and ``key`` are PEM
+    files for TLS. Only loopback addresses are bound without a token and TLS, unless ``insecure``
+    says that something in front brings them. With ``grpc_port`` the Open Inference Protocol is
+    spoken over gRPC there.
     """
 
     host: str = "127.0.0.1"

@@ -155,6 +155,19 @@ def test_the_schema_in_the_documentation_is_the_one_that_is_obeyed():
     assert json.loads(path.read_text()) == json.loads(json.dumps(config.json_schema()))
 
 
+def test_the_page_of_the_documentation_names_every_key():
+    page = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert page == config.reference()
+    for key in (
+        "data.source",
+        "goal.limits.bundle_mb",
+        "serving.replicas.min",
+        "monitoring.trial.proof",
+    ):
+        assert f"| `{key}` |" in page
+    assert "| `data.test` | number over 0 and under 0.9 | `0.2` |" in page
+
+
 def test_one_name_needs_no_brackets():
     made = config.parse(LEAST, {"data.exclude": "casual", "search.families": "linear"})
     assert (made.data.exclude, made.search.families) == (("casual",), ("linear",))

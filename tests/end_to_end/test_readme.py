@@ -16,7 +16,14 @@ import yaml
 from raymm.cli import cli
 from raymm.config import parse
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+TOP = Path(__file__).parents[2]
+README = (TOP / "README.md").read_text(encoding="utf-8")
+PAGES = {path: path.read_text(encoding="utf-8") for path in (TOP / "docs").glob("*.md")}
+LINKS = [
+    (path.parent, link)
+    for path, text in {TOP / "README.md": README, **PAGES}.items()
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text)
+]
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 LINES = [
     line.removeprefix("$ ").split("  #")[0].strip()
@@ -24,7 +31,12 @@ LINES = [
     for line in text.splitlines()
     if kind == "console" and line.startswith("$ ")
 ]
-INLINE = [text for text in re.findall(r"`(raymm [a-z]+ [^`]*)`", README) if "…" not in text]
+INLINE = [
+    text
+    for page in (README, *PAGES.values())
+    for text in re.findall(r"`(raymm [a-z]+ [^`]*)`", page)
+    if "…" not in text
+]
 COMMANDS = [line for line in (*LINES, *INLINE) if line.startswith("raymm ")]
 
 
@@ -40,8 +52,18 @@ def test_every_command_can_be_parsed(line):
         assert context.params
 
 
+@pytest.mark.parametrize(("folder", "link"), LINKS)
+def test_every_link_leads_to_a_file_of_the_project(folder, link):
+    assert (folder / link).is_file()
+
+
+def test_every_page_can_be_found_from_the_first():
+    linked = {(folder / link).resolve() for folder, link in LINKS if folder == TOP}
+    assert set(PAGES) <= linked
+
+
 def test_the_make_targets_exist():
-    makefile = (Path(__file__).parents[2] / "Makefile").read_text()
+    makefile = (TOP / "Makefile").read_text()
     for target in (line.split()[1] for line in LINES if line.startswith("make ")):
         assert f"\n{target}:" in makefile
 
