@@ -91,6 +91,11 @@ def as_dates(words: list[str], rows: npt.NDArray[np.int64]) -> tuple[Times, str]
     return best
 
 
+def looks_dated(word: str) -> bool:
+    """Return whether a word has digits and signs as dates have."""
+    return _DATED(word) is not None
+
+
 def as_digits(words: list[str]) -> Times | None:
     """Return words of eight digits such as 20240131 as seconds since 1970 UTC, or None.
 

@@ -21,6 +21,7 @@ from raymm.data.personal import personal
 from raymm.data.scarcity import few_of_a_class, few_rows, nearly_constant
 from raymm.data.schema import CATEGORIES
 from raymm.data.tails import tails
+from raymm.data.unlike import unlike
 from raymm.errors import DataError
 from raymm.features.columns import distinct, gaps, spell, tensor
 
@@ -62,12 +63,15 @@ def validate(
             continue
         if column.role == "ignored":
             found.append(_ignored(column, personal=any(a.column == column.name for a in told)))
+            if column.reason.startswith("id:"):  # each is another one, if only as it is written
+                found += unlike(frame[column.name], column)
         elif column.role != "target":
             values = frame[column.name]
             read = tensors[column.name] if column.name in tensors else tensor(values, column)
             found += _values(values, read, column)
             found += _missing(read, column)
             found += nearly_constant(column, statistics)
+            found += unlike(values, column)
     if schema.target in frame.columns:
         evidence = Evidence.of(frame, schema, tensors)
         found += _target(frame[schema.target], schema, evidence.y, evidence.known)
