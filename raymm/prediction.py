@@ -20,6 +20,7 @@ from raymm.bundle import on_disk
 from raymm.bundle.packed import Bundle
 from raymm.bundle.run import Runner
 from raymm.config import default_storage
+from raymm.counts import counted
 from raymm.data import files, ingest
 from raymm.errors import ConfigError, DataError, NotFound
 from raymm.features.columns import distinct, encode, gaps, numbers
@@ -28,6 +29,8 @@ from raymm.registry.versions import Registry, version_of
 _OTHERS = {".parquet", ".xlsx", ".xls", ".json", ".feather", ".arrow", ".gz", ".zip"}
 OUTSIDE = 0.1
 """Share of a column's numbers beyond what was trained on from which it is told."""
+_SHOWN = 5
+"""Classes that are named at most."""
 _BLANK = {"", "nan", "none", "null", "na", "n/a", "<na>", "nat", "?", "-"}
 
 
@@ -53,6 +56,15 @@ class Model:
         self.statistics: Statistics = bundle.statistics
         self._data: Mapping[str, Any] = bundle.lineage.configuration.get("data", {})
         self._runner = Runner(bundle, compiled=True)
+
+    def __repr__(self) -> str:
+        """Name the model, what it tells and of how many columns."""
+        number = "" if self.version is None else f" version {self.version.number}"
+        classes = ", ".join(self.schema.classes[:_SHOWN])
+        more = ", …" if len(self.schema.classes) > _SHOWN else ""
+        kind = f"{self.schema.task} of {self.schema.target}{classes and f' ({classes}{more})'}"
+        columns = counted(len(self.schema.features), "column")
+        return f"<raymm.Model {self.name}{number}: {kind}, {columns}>"
 
     def predict(self, data: pd.DataFrame | Sequence[Mapping[str, Any]]) -> list[Any]:
         """Return a label or value for each row.

@@ -24,6 +24,12 @@ def test_probabilities_are_those_of_the_labels(finished, home):
     assert picked.tolist() == model.predict(frame)
 
 
+def test_a_model_says_what_it_is(finished, home):
+    told = repr(prediction.load("loans", version=1))
+    assert told.startswith("<raymm.Model loans version 1: binary of ")
+    assert told.endswith(" columns>")
+
+
 def test_a_bundle_file_predicts_as_the_version_that_it_holds(finished, home, tmp_path, monkeypatch):
     registry = Registry(str(home))
     path = tmp_path / "x.raymm"

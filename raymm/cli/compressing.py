@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -14,6 +14,8 @@ from raymm.durations import seconds
 from raymm.errors import ConfigError, NotBlessed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from raymm.artifacts import Frontier, Score
     from raymm.foreign.bundling import Compressed
 
@@ -62,6 +64,7 @@ def compress(
     --data: half of the rows judge, the others are to fit and, where they are enough, to prove
     what is chosen. The libraries' own readers open it: give no file of a stranger.
     """
+    options.require_registered(model)
     if picture is not None and Path(picture).suffix.lower() != ".svg":
         raise ConfigError(f"--picture writes an SVG. Give a name that ends in .svg, not {picture}.")
     told = [name for name, value in given.items() if value is not None]
@@ -179,7 +182,7 @@ def _outside(model: str, picture: str | None, *, as_json: bool, **given: Any) ->
     except ValueError as error:
         raise ConfigError(f"--time {error}") from error
     output = _output(model, given["data"], given["output"])
-    names = given["techniques"]
+    techniques = _techniques(given["techniques"])
     with printing.progress(quiet=as_json) as notify:
         done = bundled(
             model,
@@ -187,7 +190,7 @@ def _outside(model: str, picture: str | None, *, as_json: bool, **given: Any) ->
             given["target"],
             metric=given["metric"] or "auto",
             max_loss=0.0005 if given["max_loss"] is None else given["max_loss"],
-            techniques="auto" if names is None else [one.strip() for one in names.split(",")],
+            techniques=techniques,
             seed=given["seed"] or 0,
             seconds=limit,
             task=given["task"],
@@ -216,6 +219,18 @@ def _outside(model: str, picture: str | None, *, as_json: bool, **given: Any) ->
         )
     else:
         _written(model, done, output, len(data))
+
+
+def _techniques(given: str | None) -> Sequence[str] | Literal["auto"]:
+    """Return the names, each a technique's, before anything is read, which takes seconds."""
+    from raymm.plugins import compressors
+
+    if given is None:
+        return "auto"
+    names = [one.strip() for one in given.split(",")]
+    for name in names:
+        compressors.get(name)
+    return names
 
 
 def _output(model: str, data: str, given: str | None) -> Path:

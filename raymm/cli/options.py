@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -124,3 +125,13 @@ def storage_of(given: str | None) -> str:
             "environment's RAYMM_HOME, to a folder."
         )
     return storage
+
+
+def require_registered(named: str) -> None:
+    """Raise ConfigError where what is to be a model's name is a bundle file."""
+    if named.endswith(".raymm") and Path(named).is_file():
+        raise ConfigError(
+            f"{named} is a bundle file, and this command takes the name of the model in the "
+            "storage that it was made of, as raymm models lists them. The file itself is taken by "
+            "raymm predict, raymm export onnx and raymm.load."
+        )

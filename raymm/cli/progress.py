@@ -65,6 +65,10 @@ def duration(seconds: float) -> str:
     return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
 
 
+_NAMED = 3
+"""Parameters of the best trial that a line of a log names: all are in the leaderboard."""
+
+
 @contextmanager
 def progress(*, quiet: bool = False) -> Iterator[Notify]:
     """Give a callable that shows progress on the error output; ``quiet`` shows nothing."""
@@ -111,14 +115,15 @@ def _facts(event: Progress) -> list[str]:
     return parts
 
 
-def leader(place: int, trial: Trial) -> str:
-    """Return a leading trial in one line: its value, family and parameters."""
+def leader(place: int, trial: Trial, most: int | None = None) -> str:
+    """Return a leading trial in one line: its value, family and parameters, ``most`` of them."""
     own = f"{trial.family}."
-    told = ", ".join(
+    parts = [
         f"{name.removeprefix(own)} {_short(value)}"
         for name, value in trial.config.items()
         if name != "family"
-    )
+    ]
+    told = ", ".join(parts[:most] + ["…"] * (most is not None and len(parts) > most))
     value = "–" if trial.value is None else f"{trial.value:.6g}"
     return "  ".join(part for part in (f"  {place}", value, trial.family, told) if part)
 
@@ -171,7 +176,7 @@ class _Plain:
 
     def _say(self, event: Progress, now: float) -> None:
         text = line(event, now - self._started)
-        best = leader(1, event.leaders[0]).strip() if event.leaders else ""
+        best = leader(1, event.leaders[0], _NAMED).strip() if event.leaders else ""
         if best and best != self._leader:
             text = f"{text}  (best: {best.partition('  ')[2]})"
         self._leader = best

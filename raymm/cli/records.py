@@ -92,11 +92,14 @@ def _version_of(named: str, storage: str | None) -> tuple[Any, Any]:
 
     Raises
     ------
+    ConfigError
+        When it is a bundle file.
     NotFound
         When there is no version of that number.
     """
     from raymm.registry.versions import Registry, version_of
 
+    options.require_registered(named)
     registry = Registry(options.storage_of(storage))
     name, number = version_of(named)
     if number is not None:

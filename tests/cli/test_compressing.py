@@ -136,6 +136,26 @@ def test_a_file_alone_needs_rows(raymm, outside):
 
 
 @pytest.mark.slow
+def test_an_unknown_technique_is_refused_before_anything_is_read(raymm, outside):
+    done = raymm(
+        "compress", outside / "model.txt", "--data", "nowhere.csv", "--target", "y",
+        "--techniques", "prune,trunkate",
+    )  # fmt: skip
+    assert (done.code, 'Did you mean "truncate"' in done.err) == (2, True), done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["compress"], ["compress", "--data", "x.csv", "--target", "y"], ["report"], ["explain"]],
+)
+def test_a_bundle_file_is_no_models_name(raymm, home, tmp_path, arguments):
+    path = tmp_path / "some.raymm"
+    path.write_bytes(b"")
+    done = raymm(arguments[0], path, *arguments[1:])
+    assert done.code == 2
+    assert f"{path} is a bundle file, and this command takes the name of the model" in done.err
+
+
 def test_a_picked_point_is_a_version(raymm, finished, tmp_path):
     home = tmp_path / "home"
     shutil.copytree(finished.home, home)

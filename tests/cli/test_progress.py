@@ -59,6 +59,8 @@ def test_leaders_are_told_by_family_and_parameters():
     assert leader(1, TRIALS[0]) == "  1  0.9  lightgbm  learning_rate 0.01235"
     bare = Trial(id="a", number=0, config={"x": 2, "y": True}, status="finished", value=1.0)
     assert leader(2, bare) == "  2  1  x 2, y True"
+    assert leader(2, bare, 2) == "  2  1  x 2, y True"
+    assert leader(2, bare, 1) == "  2  1  x 2, …"
 
 
 @given(st.integers(1, 200), st.floats(0, 1e6), st.text(max_size=300), st.booleans())
