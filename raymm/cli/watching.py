@@ -277,7 +277,8 @@ def _quality(versions: Mapping[str, Mapping[str, Any]], champion: int) -> None:
                 f"  quality  {known['metric']} {known['value']:.4g} "
                 f"({known['low']:.4g} to {known['high']:.4g})"
                 if known["low"] is not None
-                else f"  quality  {known['metric']} {known['value']:.4g}"
+                else f"  quality  {known['metric']} {known['value']:.4g}, of too few labels to say "
+                "how sure that is"
             )
             thinned = known.get("thinned", 0)
             others = f", {thinned:,} that wait no more left out" if thinned else ""
@@ -332,13 +333,17 @@ def _features(features: Mapping[str, Mapping[str, Any]], window: Mapping[str, An
         )
         for name, one in ordered[:_ROWS]
     ]
-    shares = ("missing", "in training", "unseen", "in training")
+    shares = ("missing", "it was", "unseen", "it was")
     columns = ("feature", "PSI", "threshold", "drifted", *shares)
     of = f"in the open window, {_opened(window)}"
     if window["complete"]:
         of = f"in the last complete window, {_span(window)}"
     printing.say(f"\nFeatures {of}")
     printing.table("The furthest from training first", columns, rows)
+    printing.say(
+        "unseen: values beyond training's range or categories it had not; it was: the same share "
+        "in training, for unseen that of categories which no other row had"
+    )
     if len(ordered) > _ROWS:
         printing.say(f"{len(ordered) - _ROWS} more with --json")
 

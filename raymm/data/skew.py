@@ -31,17 +31,33 @@ def skew(dataset: Dataset) -> tuple[Anomaly, ...]:
     """
     found = [*_copies(dataset)]
     sides = [_some(dataset.train, 3), _some(dataset.test, 4)]
+    remedy = _remedy(dataset)
     for column in dataset.schema.features:
         if column.kind != "text":
             first, second = (dataset.tensors[column.name][rows] for rows in sides)
-            found += _different(first, second, column)
+            found += _told(column, _different(first, second, column), remedy)
     target = dataset.schema.column(dataset.schema.target)
     first, second = (dataset.y[rows] for rows in sides)
-    if dataset.schema.classes:
-        found += _told(target, *_shares(first, second))
-    else:
-        found += _told(target, *_functions(first, second))
+    compared = _shares if dataset.schema.classes else _functions
+    found += _told(target, compared(first, second), remedy)
     return tuple(found)
+
+
+def _remedy(dataset: Dataset) -> str:
+    """Return what a difference means where rows are split as they are."""
+    for column in dataset.schema.columns:
+        if column.role == "time":
+            return (
+                f"Nothing is wrong: the test rows are the newest by {column.name}, as data.time "
+                "asks, and what changes with time differs there. Scores tell how well the model "
+                "follows it."
+            )
+        if column.role == "group":
+            return (
+                f"Nothing is wrong: the test rows are other groups of {column.name}, as data.group "
+                "asks. Scores tell of new groups; few large ones make them uncertain."
+            )
+    return "Scores tell of rows such as the test rows; see that new rows will be like them."
 
 
 def _some(rows: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
@@ -69,14 +85,16 @@ def _copies(dataset: Dataset) -> Iterator[Anomaly]:
 
 def _different(
     first: npt.NDArray[Any], second: npt.NDArray[Any], column: Column
-) -> Iterator[Anomaly]:
+) -> tuple[float, float] | None:
+    """Return a distance and its chance; None where too few values are there."""
     full = there(first, column), there(second, column)
     empty = [1.0 - float(side.mean()) for side in full]
     if abs(empty[0] - empty[1]) >= DISTANCE:
-        yield from _told(column, *_shares(full[0].astype(np.int64), full[1].astype(np.int64)))
-    elif min(side.sum() for side in full) >= 20:
-        compared = _shares if column.kind in ("category", "boolean") else _functions
-        yield from _told(column, *compared(first[full[0]], second[full[1]]))
+        return _shares(full[0].astype(np.int64), full[1].astype(np.int64))
+    if min(side.sum() for side in full) < 20:
+        return None
+    compared = _shares if column.kind in ("category", "boolean") else _functions
+    return compared(first[full[0]], second[full[1]])
 
 
 def _functions(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> tuple[float, float]:
@@ -106,13 +124,13 @@ def _shares(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> tuple[float, f
     return distance, float(chdtrc(max(1, len(names) - 1), statistic))
 
 
-def _told(column: Column, distance: float, chance: float) -> Iterator[Anomaly]:
+def _told(column: Column, found: tuple[float, float] | None, remedy: str) -> Iterator[Anomaly]:
+    distance, chance = found or (0.0, 1.0)
     if distance >= DISTANCE and chance < _CHANCE:
         yield anomaly(
             "skew between training and test",
             column.name,
             f"a distance of {distance:.2f} between training and test rows",
             f"less than {DISTANCE} (0 alike, 1 apart)",
-            "The rows are split as asked. Scores tell of rows such as the test rows; if new rows "
-            "are not, change data.time or data.group.",
+            remedy,
         )

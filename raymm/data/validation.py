@@ -188,8 +188,8 @@ def _outside(read: npt.NDArray[Any], column: Column) -> Iterator[Anomaly]:
         yield anomaly(
             "values out of range",
             column.name,
-            f"{wrong} values ({wrong / len(known):.1%}) outside, from {show(known.min())} to "
-            f"{show(known.max())}",
+            f"{counted(wrong, 'value')} ({wrong / len(known):.1%}) beyond these; all lie from "
+            f"{show(known.min())} to {show(known.max())}",
             f"values from {show(low)} to {show(high)}",
             "They are used as they are. Mend them, or change the column's minimum and maximum in "
             "the schema.",

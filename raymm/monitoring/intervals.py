@@ -48,6 +48,8 @@ def area_interval(
     """Return the interval of the area under the ROC curve, both ends in [0, 1].
 
     ``positive`` and ``score`` have shape (n,); NaN where either class has fewer than two rows.
+    Where all rows say the same the deviation is zero, and the interval reaches as far as what was
+    not seen once among the rows of the rarer class may happen (Clopper & Pearson 1934).
     Source: DeLong, DeLong & Clarke-Pearson 1988; as ranks: Sun & Xu 2014.
     """
     first, rest = score[positive], score[~positive]
@@ -60,6 +62,8 @@ def area_interval(
     area = float(over.mean())
     deviation = float(np.sqrt(over.var(ddof=1) / m + under.var(ddof=1) / n))
     reach = NormalDist().inv_cdf((1 + level) / 2) * deviation
+    if not deviation:
+        reach = float(1.0 - ((1.0 - level) / 2) ** (1.0 / min(m, n)))
     return max(0.0, area - reach), min(1.0, area + reach)
 
 

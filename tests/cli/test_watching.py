@@ -209,6 +209,9 @@ def test_quality_is_shown_with_its_interval_and_the_estimate_with_its_limit(caps
     for words in ("roc_auc 0.9 (0.85 to 0.95)", "1,234 labelled rows;", "50.0%", "of version 3"):
         assert words in out
     assert "wait no more" not in out
+    few = {"quality": {**known, "low": None, "high": None, "n": 2, "coverage": 0.5}}
+    watching.show("loans", {**report(1), "versions": {"2": few}})
+    assert "roc_auc 0.9, of too few labels to say how sure that is" in capsys.readouterr().out
     version["quality"]["thinned"] = 4321
     watching.show("loans", {**report(1), "versions": {"2": version}})
     assert "have a label, 4,321 that wait no more left out" in capsys.readouterr().out

@@ -32,6 +32,20 @@ def test_what_changes_with_time_is_told_and_what_does_not_is_not(made: Callable[
     assert set(told(made(columns(), time="t").dataset())) == {"moved", "renamed", "lost"}
 
 
+def test_what_it_means_depends_on_how_rows_are_split(made: Callable[..., Any]) -> None:
+    given = columns()
+    (one,) = [a for a in skew(made(given, time="t").dataset()) if a.column == "moved"]
+    assert "the newest by t, as data.time asks" in one.remedy
+    given["shop"] = np.arange(N) // 250
+    given["moved"] = given["moved"] + given["shop"]
+    found = [a for a in skew(made(given, group="shop").dataset()) if a.column == "moved"]
+    assert found
+    assert "other groups of shop, as data.group asks" in found[0].remedy
+    same = made(columns(), exclude=("t",)).dataset()
+    apart = dataclasses.replace(same, train=np.arange(700), test=np.arange(700, N))
+    assert any("see that new rows will be like them" in a.remedy for a in skew(apart))
+
+
 def test_a_random_split_has_no_skew(made: Callable[..., Any]) -> None:
     for seed in range(3):
         assert told(made(columns(), exclude=("t",)).dataset(seed)) == {}

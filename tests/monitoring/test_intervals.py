@@ -57,6 +57,14 @@ def test_every_metric_has_an_interval_around_its_value(name: str) -> None:
     assert low < metric(truth, rows) < high
 
 
+def test_rows_that_all_say_the_same_leave_as_much_open_as_they_are_few() -> None:
+    for each, low in ((3, 0.2924), (300, 0.9878)):
+        truth = np.repeat([False, True], each)
+        score = np.where(truth, 0.9, 0.1)
+        assert area_interval(truth, score, 0.95) == pytest.approx((low, 1.0), abs=1e-4)
+        assert area_interval(truth, 1 - score, 0.95) == pytest.approx((0.0, 1 - low), abs=1e-4)
+
+
 def test_too_few_rows_have_none() -> None:
     auc = metrics.get("roc_auc")()
     assert np.isnan(interval_of(auc, np.array([1]), np.array([[0.5, 0.5]]), 0.95)).all()
