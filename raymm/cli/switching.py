@@ -131,7 +131,7 @@ def undoing(registry: Any, change: Any, storage: str | None) -> str:
     told = []
     if change.action == "rollback":
         told.append(again("promote", before.champion))
-    elif change.action == "promote" and before.champion is not None:
+    elif change.action == "promote" and before.champion not in (None, change.number):
         told.append(f"raymm rollback {name}{more}")
     for role, share in (("canary", (before.share, after.share)), ("shadow", (0.0, 0.0))):
         old, new = getattr(before, role), getattr(after, role)

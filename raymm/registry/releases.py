@@ -93,7 +93,8 @@ def released(name: str, history: Sequence[Change]) -> Release:
     for change in history:
         sequence = change.sequence
         if change.action == "promote":
-            pile.append(change.number)
+            if pile[-1:] != [change.number]:  # else it is insisted on the one that reigns
+                pile.append(change.number)
             insisted = change.insisted or change.forced
         elif change.action == "rollback":
             pile[-1:] = []
@@ -183,7 +184,8 @@ class Releases:
     ) -> Change:
         """Make a version the champion; it is canary or shadow no more.
 
-        A version that reigns already stays so and the change that made it so is returned.
+        A version that reigns already stays so, and the change that made it so is returned; with
+        ``force`` where it was promoted without, that it is insisted on is recorded.
 
         Parameters
         ----------
@@ -209,7 +211,9 @@ class Releases:
         forced = self._fit(number, reason, force)
 
         def decide(now: Release, _: Sequence[Change]) -> Decision:
-            return None if now.champion == number else ("promote", number, 0.0)
+            if now.champion == number and (now.insisted or not force):
+                return None
+            return "promote", number, 0.0
 
         made = self._change(decide, reason, forced=forced, insisted=force, who=who)
         return made or self._last(number, ("promote", "rollback"))

@@ -170,6 +170,23 @@ def test_who_insisted_on_a_champion_is_known_until_there_is_another(tmp_path: Pa
     assert seen == [False, True, True, False, True, False]
 
 
+def test_a_champion_that_is_insisted_on_afterwards_is_left_alone_and_has_one_before_it(
+    tmp_path: Path,
+) -> None:
+    releases = made(str(tmp_path)).releases("churn")
+    releases.promote(1)
+    first = releases.promote(2)
+    assert releases.promote(2).sequence == first.sequence
+    again = releases.promote(2, force=True, reason="slow, and better")
+    assert (again.sequence, again.number, again.insisted) == (first.sequence + 1, 2, True)
+    assert releases.promote(2, force=True, reason="once more").sequence == again.sequence
+    assert releases.promote(2).sequence == again.sequence
+    assert releases.refuse(2, since=first.sequence, reason="too slow") is None
+    now = releases.current()
+    assert (now.champion, now.earlier, now.insisted) == (2, (1,), True)
+    assert releases.rollback().number == 1
+
+
 @pytest.mark.slow
 @given(
     steps=st.lists(
