@@ -18,6 +18,8 @@ from raymm.data.dates import DATES, looks_dated
 from raymm.data.findings import anomaly
 from raymm.features.columns import distinct, gaps, parse_numbers, spell
 
+_ROWS = 20_000
+"""Rows that are looked at, of as many more as there are."""
 _SAMPLE = 300
 """Distinct values of which it is found out how dates may be written."""
 _MOST, _LEAST = 0.5, 10
@@ -27,11 +29,14 @@ _WAY, _WAYS = 0.02, 4
 
 
 def unlike(values: pd.Series[Any], column: Column) -> Iterator[Anomaly]:
-    """Tell that most values of a column of words are dates, or numbers, and what the others are."""
+    """Tell that most values of a column of words are dates, or numbers, and what the others are.
+
+    Of large tables a sample of the rows is looked at, evenly spread.
+    """
     words_of = isinstance(values.dtype, pd.StringDtype) or values.dtype == object
     if column.kind not in ("category", "text") or not words_of:
         return
-    codes, found = distinct(values)
+    codes, found = distinct(values.iloc[:: max(1, -(-len(values) // _ROWS))])
     given = ~gaps(found, column)
     weight = np.bincount(codes[codes >= 0], minlength=len(found))[given]
     words = [spell(value) for value, there in zip(found, given, strict=True) if there]
