@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raymm.bundle import packed, small
+from raymm.bundle.bitwise import Coder
 from raymm.bundle.packed import Bundle
 from raymm.bundle.parts import CODED
 from raymm.bundle.records import to_text
@@ -123,3 +124,29 @@ def test_parts_are_told_together_or_not_at_all(told):
     records = told[1][0]
     with pytest.raises(BundleError, match="method 3 is not known"):
         packed.unpack(memoryview(records), len(TEXT), CODED, 0, "records")
+
+
+def test_the_page_names_every_context(monkeypatch):
+    """A reader can be written from it: by what is asked first, and by how many contexts."""
+    page = (Path(__file__).parents[2] / "docs" / "bundle.md").read_text(encoding="utf-8")
+    page = page[page.index("### Contexts") : page.index("## Version 3")]
+    asked, bit = set(), Coder.bit
+
+    def noted(self, contexts, told=None):
+        asked.update(map(_label, contexts))
+        return bit(self, contexts, told)
+
+    monkeypatch.setattr(Coder, "bit", noted)
+    for name in ("version_3.raymm", "version_4.raymm"):
+        bundle = Bundle.from_bytes((Path(__file__).parent / name).read_bytes())
+        made = small.Small()
+        made.write_records(to_text(bundle._records()))
+        made.write_graph(packed.fold(bundle.graph, planes=False).skeleton)
+    assert {"hit", "letter", "same node", "how", "numbers", "exponent"} <= asked
+    assert {one for one in asked if f"`{one}`" not in page} == set()
+
+
+def _label(context):
+    while isinstance(context, tuple):
+        context = context[0]
+    return context
