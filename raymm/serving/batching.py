@@ -371,6 +371,8 @@ def answer(predict: Predict, taken: MutableSequence[One]) -> None:
         one = taken.pop(0)
         try:
             one.answer.set_result(predict(one.tensors))
+        except StopIteration:  # which no event loop's future takes: who asked would wait for ever
+            one.answer.set_exception(ServingError("the model raised StopIteration."))
         except Exception as error:
             one.answer.set_exception(error)
         del one  # an error knows this frame and those around it, and would keep the request's rows

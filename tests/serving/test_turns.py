@@ -167,6 +167,20 @@ def test_an_error_keeps_nothing_of_its_request(together):
         gc.enable()
 
 
+def test_a_model_that_raises_what_no_future_takes_fails_and_nobody_waits_for_ever():
+    class Ended(Doubling):
+        def predict(self, tensors):
+            raise StopIteration
+
+    async def main():
+        version, turns = SimpleNamespace(runner=Ended(), joined=True), Turns()
+        asked = [turns.predict(version, _rows(age)) for age in range(3)]
+        return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 20)
+
+    told = asyncio.run(main())
+    assert [str(one) for one in told] == ["the model raised StopIteration."] * 3
+
+
 def test_versions_are_not_mixed():
     one, other, turns = _version(), _version(), Turns()
 
