@@ -135,7 +135,6 @@ def test_a_file_alone_needs_rows(raymm, outside):
     assert (done.code, "--data and --target" in done.err) == (2, True)
 
 
-@pytest.mark.slow
 def test_an_unknown_technique_is_refused_before_anything_is_read(raymm, outside):
     done = raymm(
         "compress", outside / "model.txt", "--data", "nowhere.csv", "--target", "y",
@@ -156,6 +155,7 @@ def test_a_bundle_file_is_no_models_name(raymm, home, tmp_path, arguments):
     assert f"{path} is a bundle file, and this command takes the name of the model" in done.err
 
 
+@pytest.mark.slow
 def test_a_picked_point_is_a_version(raymm, finished, tmp_path):
     home = tmp_path / "home"
     shutil.copytree(finished.home, home)

@@ -47,8 +47,8 @@ def test_a_tuned_function_has_a_report(raymm, tmp_path):
     page = (tmp_path / "r.html").read_text()
     assert titles(page) == [
         "Optimisation history",
-        "Importance of parameters",
         "Intermediate values",
+        "Importance of parameters",
         "Parallel coordinates",
         "loss against rate",
         "loss against solver",
